@@ -1,0 +1,3 @@
+"""Robotic Steering: which attention heads of a vision-language-action policy carry a task, and is it enough to train only those?"""
+
+__version__ = "0.1.0"

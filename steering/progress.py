@@ -1,0 +1,60 @@
+"""Progress and cancellation: the one object that long work receives. Costs nothing when nobody watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from steering.errors import Cancelled
+
+
+@dataclass(frozen=True)
+class Report:
+    """One progress report. fraction: 0..1 of the whole. left_s: estimated seconds left, None at the start.
+
+    metrics: numbers worth plotting, e.g. `step`, `loss`, `heldout_error`.
+    """
+
+    fraction: float
+    message: str
+    left_s: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Progress:
+    """Receives reports and says whether to stop.
+
+    `sink` is called with each Report; `should_cancel` is asked at each report. The default does neither.
+    """
+
+    def __init__(
+        self,
+        sink: Callable[[Report], None] | None = None,
+        should_cancel: Callable[[], bool] | None = None,
+        *,
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> None:
+        self._sink = sink
+        self._should_cancel = should_cancel
+        self._start, self._end = start, end
+        self._began_s = time.monotonic()
+
+    def report(self, fraction: float, message: str, **metrics: float) -> None:
+        """Report `fraction` (0..1) of this part of the work. Raises Cancelled when the user has stopped it."""
+        if self._should_cancel is not None and self._should_cancel():
+            raise Cancelled("Stopped at your request; finished results are kept.")
+        if self._sink is None:
+            return
+        elapsed_s = time.monotonic() - self._began_s
+        left_s = elapsed_s * (1 - fraction) / fraction if fraction > 0.02 else None
+        whole = self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0)
+        self._sink(Report(whole, message, left_s, metrics))
+
+    def part(self, start: float, end: float) -> Progress:
+        """A Progress for the part of the work between the fractions `start` and `end` of this one."""
+        span = self._end - self._start
+        return Progress(
+            self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end
+        )

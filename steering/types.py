@@ -1,0 +1,302 @@
+"""The frozen dataclasses that cross the stages' boundaries, and the glossary of axis names.
+
+Axis glossary, always in this order when several appear:
+
+    episode  one demonstration or rollout
+    frame    one control step within an episode (or within a flattened set of episodes)
+    k        the number of neighbours of a k-NN score
+    stack    0 = VLM (PaliGemma's language model), 1 = action expert
+    layer    decoder layer within a stack, 0 = nearest to the input
+    head     query head within a layer
+    camera   in the order of CAMERAS
+    patch    image patch, row-major
+    step     position within an action chunk
+    dim      feature: head output, state or action component
+
+Units stand in names (`_s`, `_m`, `_rad`, `_px`, `_hz`). Arrays are NumPy; nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+STACKS = ("vlm", "expert")
+STACK_LABELS = {"vlm": "VLM", "expert": "action expert"}
+CAMERAS = ("exterior", "wrist")
+STATE_NAMES = ("joint_1", "joint_2", "joint_3", "joint_4", "joint_5", "joint_6", "joint_7", "gripper_opening")
+ACTION_NAMES = ("delta_x", "delta_y", "delta_z", "delta_roll", "delta_pitch", "delta_yaw", "gripper")
+PHASES = ("approach", "grasp", "transport", "release")
+
+
+@dataclass(frozen=True, order=True)
+class Head:
+    """One attention head: `stack` is one of STACKS, `layer` and `head` count from 0."""
+
+    stack: str
+    layer: int
+    head: int
+
+    def label(self) -> str:
+        """Short name for people, e.g. `VLM 3.5` for layer 3, head 5."""
+        return f"{STACK_LABELS[self.stack]} {self.layer}.{self.head}"
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Number of heads of a policy; both stacks share it (π0 joins their attention layer by layer)."""
+
+    layers: int
+    heads: int
+    head_dim: int
+
+    def all_heads(self, stacks: Sequence[str] = STACKS) -> tuple[Head, ...]:
+        """Every head of `stacks`, in the order stack, layer, head."""
+        return tuple(Head(s, la, h) for s in stacks for la in range(self.layers) for h in range(self.heads))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy sees, batched.
+
+    cameras: name -> uint8 [batch, height, width, 3], RGB. state: float32 [batch, dim] (STATE_NAMES; rad and
+    opening in 0..1). instruction: one string per batch row.
+    """
+
+    cameras: Mapping[str, np.ndarray]
+    state: np.ndarray
+    instruction: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One demonstration or recorded rollout.
+
+    cameras: name -> uint8 [frame, height, width, 3], RGB. state: float32 [frame, dim] (STATE_NAMES).
+    action: float32 [frame, dim] in [-1, 1] (ACTION_NAMES), the command given at that frame.
+    phase: int8 [frame] index into PHASES, or None where unknown. success: None where unknown.
+    seed: the simulator's seed, None for outside recordings.
+    ground_truth: name -> float32 [frame, ...], simulator only (object positions in metres, base frame).
+    """
+
+    name: str
+    instruction: str
+    rate_hz: float
+    cameras: Mapping[str, np.ndarray]
+    state: np.ndarray
+    action: np.ndarray
+    phase: np.ndarray | None = None
+    success: bool | None = None
+    seed: int | None = None
+    ground_truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.state)
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """A set of episodes of one task. `task` and `variations` are simulator names, empty for outside recordings."""
+
+    name: str
+    task: str
+    variations: tuple[str, ...]
+    episodes: tuple[Episode, ...]
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over every camera, state, action and instruction byte."""
+        digest = hashlib.sha256()
+        for episode in self.episodes:
+            digest.update(episode.instruction.encode())
+            for camera in sorted(episode.cameras):
+                digest.update(np.ascontiguousarray(episode.cameras[camera]))
+            digest.update(np.ascontiguousarray(episode.state))
+            digest.update(np.ascontiguousarray(episode.action))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Head outputs (the vector before the output projection) at one token per stack, for chosen frames.
+
+    outputs: float32 [frame, stack, layer, head, dim]. episode, frame: int32 [frame], where each row came from.
+    action: float32 [frame, dim], raw demonstrated action. chunk: float32 [frame, step, dim], the following
+    actions (last one repeated past the end). state: float32 [frame, dim]. time_in_episode: float32 [frame], 0..1.
+    tokens: (VLM token, expert token) by name. timestep: flow-matching time of the capture (1 = pure noise).
+    """
+
+    outputs: np.ndarray
+    episode: np.ndarray
+    frame: np.ndarray
+    action: np.ndarray
+    chunk: np.ndarray
+    state: np.ndarray
+    time_in_episode: np.ndarray
+    tokens: tuple[str, str]
+    timestep: float
+    seed: int
+
+    @property
+    def shape(self) -> HeadShape:
+        """Layers, heads and head dimension of `outputs`."""
+        return HeadShape(*self.outputs.shape[2:])
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """A score per head. Higher `score` is always more relevant.
+
+    metric: name of the metric, e.g. `knn`. preset: `paper` or `default`. score: float32 [stack, layer, head].
+    error: float32 [k, stack, layer, head], leave-one-episode-out squared error averaged over action dimensions,
+    then frames. ks: the values of k. best_k, cv_mse: k of the best set of top heads and its error, per stack.
+    baselines: name -> leave-one-episode-out squared error of a predictor that sees no head
+    (`mean_action`, `time`, `state`, `state_time`). inert: bool [stack, layer, head], heads that cannot move an
+    action. target: what was predicted.
+    """
+
+    metric: str
+    preset: str
+    target: str
+    score: np.ndarray
+    error: np.ndarray
+    ks: tuple[int, ...]
+    best_k: Mapping[str, int]
+    cv_mse: Mapping[str, float]
+    baselines: Mapping[str, float]
+    inert: np.ndarray
+    tokens: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention weights of every head of one episode, for display.
+
+    image: uint8 [frame, stack, layer, head, camera, patch], 255 = the largest weight over patches of that frame
+    and head. mass: float32 [frame, stack, layer, head, group], summing to 1 over TOKEN_GROUPS.
+    grid: patches per side.
+    """
+
+    image: np.ndarray
+    mass: np.ndarray
+    grid: int
+
+
+TOKEN_GROUPS = ("exterior", "wrist", "instruction", "state", "actions")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A set of heads and the rule that chose it. `best_k` and `cv_mse` are None for sets chosen by hand."""
+
+    heads: tuple[Head, ...]
+    rule: str
+    best_k: int | None = None
+    cv_mse: float | None = None
+
+
+METHODS = ("zero_shot", "steering", "lora")
+METHOD_LABELS = {"zero_shot": "Zero-shot", "steering": "Robotic Steering", "lora": "LoRA, all heads"}
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Settings shared by every finetuning method (openpi names). Learning rate is the peak after warm-up."""
+
+    steps: int = 300
+    batch_size: int = 24
+    rank: int = 16
+    alpha: float = 16.0
+    learning_rate: float = 1e-3
+    warmup_steps: int = 20
+    noise_samples: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """A trained adapter and how it was made.
+
+    folder: PEFT adapter folder. parameters: group -> trainable parameters that are not masked, e.g. `q_proj`,
+    `o_proj`, `mlp`. loss: float32 [step]. heldout_step, heldout_error: int32, float32 [evaluation], mean squared
+    error of predicted action chunks on episodes left out of training. train_s: wall seconds of the loop.
+    """
+
+    method: str
+    settings: FinetuneSettings
+    selection: Selection | None
+    folder: Path
+    parameters: Mapping[str, int]
+    loss: np.ndarray
+    heldout_step: np.ndarray
+    heldout_error: np.ndarray
+    train_s: float
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Sum over groups."""
+        return sum(self.parameters.values())
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Rollouts of one method on the scenes `seeds` (the scene of a seed is the same for every method).
+
+    success: bool [episode]. steps: int32 [episode], control steps until success or the limit.
+    videos: one H.264 file per recorded episode, in the order of `seeds`, possibly fewer. rate_hz: of the video.
+    """
+
+    method: str
+    task: str
+    variations: tuple[str, ...]
+    seeds: tuple[int, ...]
+    success: np.ndarray
+    steps: np.ndarray
+    videos: tuple[Path, ...] = ()
+    rate_hz: float = 20.0
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class SuccessRate:
+    """Successes of trials with the Wilson score interval (two-sided, 95 %)."""
+
+    method: str
+    successes: int
+    trials: int
+    low: float
+    high: float
+
+    @property
+    def rate(self) -> float:
+        """Successes over trials, 0..1."""
+        return self.successes / self.trials
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Exact McNemar test of two methods on the same scenes; `p_holm` is corrected over all pairs shown."""
+
+    first: str
+    second: str
+    only_first: int
+    only_second: int
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several methods on the same task, variations and scenes. `disagreement`: seeds where outcomes differ."""
+
+    task: str
+    variations: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rates: tuple[SuccessRate, ...]
+    tests: tuple[PairedTest, ...]
+    disagreement: tuple[int, ...]
