@@ -1,0 +1,1 @@
+"""Policies: loading, preprocessing, head sites and hooks, behind one protocol."""
