@@ -115,9 +115,9 @@ class Demonstrations:
         for episode in self.episodes:
             digest.update(episode.instruction.encode())
             for camera in sorted(episode.cameras):
-                digest.update(np.ascontiguousarray(episode.cameras[camera]))
-            digest.update(np.ascontiguousarray(episode.state))
-            digest.update(np.ascontiguousarray(episode.action))
+                digest.update(np.ascontiguousarray(episode.cameras[camera]).data)
+            digest.update(np.ascontiguousarray(episode.state).data)
+            digest.update(np.ascontiguousarray(episode.action).data)
         return digest.hexdigest()
 
 
