@@ -31,6 +31,7 @@ CAMERAS = ("exterior", "wrist")
 STATE_NAMES = ("joint_1", "joint_2", "joint_3", "joint_4", "joint_5", "joint_6", "joint_7", "gripper_opening")
 ACTION_NAMES = ("delta_x", "delta_y", "delta_z", "delta_roll", "delta_pitch", "delta_yaw", "gripper")
 PHASES = ("approach", "grasp", "transport", "release")
+PAPER_SET_SIZE = 20  # heads in a set of the paper; `Relevance.best_k` and `cv_mse` are of sets of this size
 
 
 @dataclass(frozen=True, order=True)
@@ -157,7 +158,7 @@ class Relevance:
     then frames. ks: the values of k. best_k, cv_mse: k of the best set of top heads and its error, per stack.
     baselines: name -> leave-one-episode-out squared error of a predictor that sees no head
     (`mean_action`, `time`, `state`, `state_time`). inert: bool [stack, layer, head], heads that cannot move an
-    action. target: what was predicted.
+    action. target: what was predicted. Metrics without neighbours have empty `ks` and `best_k` and one row of `error`.
     """
 
     metric: str

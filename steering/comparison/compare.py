@@ -1,0 +1,104 @@
+"""Rollouts of several methods on the same scenes to one comparison, and its verdict in words. Instant.
+
+A comparison across different scenes would confound the method with the scene, so task, variations and seeds must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from steering.comparison.intervals import success_rate
+from steering.comparison.paired import holm, mcnemar
+from steering.errors import InputError
+from steering.types import METHOD_LABELS, Comparison, PairedTest, Rollouts
+
+LEVEL = 0.05
+
+
+def compare(rollouts: Sequence[Rollouts]) -> Comparison:
+    """Success rates in the order given, an exact paired test of every pair, and the seeds where outcomes differ."""
+    _check(rollouts)
+    first = rollouts[0]
+    success = {one.method: _in_order(one, first.seeds) for one in rollouts}
+    outcomes = np.array(list(success.values()))  # [method, episode]
+    differs = outcomes.any(0) & ~outcomes.all(0)
+    return Comparison(
+        task=first.task,
+        variations=first.variations,
+        seeds=first.seeds,
+        rates=tuple(success_rate(method, won) for method, won in success.items()),
+        tests=holm([mcnemar(a, success[a], b, success[b]) for a, b in combinations(success, 2)]),
+        disagreement=tuple(seed for seed, differ in zip(first.seeds, differs, strict=True) if differ),
+    )
+
+
+def report(comparison: Comparison) -> str:
+    """The comparison in plain sentences, one a line: rates with intervals, then what the paired tests show."""
+    varied = f" with {', '.join(comparison.variations)}" if comparison.variations else ""
+    scenes = len(comparison.seeds)
+    lines = [f"{comparison.task}{varied}: {scenes} scene{'s' if scenes > 1 else ''}, the same for every method."]
+    lines += [
+        f"{_label(rate.method)}: {rate.successes} of {rate.trials} ({rate.rate:.0%}; 95 % interval {rate.low:.0%} to "
+        f"{rate.high:.0%})."
+        for rate in comparison.rates
+    ]
+    lines += [_verdict(test, len(comparison.tests)) for test in comparison.tests]
+    if comparison.tests and not any(test.p_holm < LEVEL for test in comparison.tests):
+        lines.append(
+            "No difference between the methods is shown. That is not proof that they are equal: "
+            "more scenes narrow the intervals."
+        )
+    return "\n".join(lines)
+
+
+def _verdict(test: PairedTest, pairs: int) -> str:
+    first, second = _label(test.first), _label(test.second)
+    counts = f"{first} alone succeeded in {test.only_first} scenes, {second} alone in {test.only_second}"
+    p = f"exact McNemar p = {test.p:.3g}" + (f", {test.p_holm:.3g} after Holm over {pairs} pairs" if pairs > 1 else "")
+    if test.p_holm >= LEVEL:
+        return f"{first} and {second}: no difference shown ({counts}; {p})."
+    better = first if test.only_first > test.only_second else second
+    return f"{better} is better ({counts}; {p})."
+
+
+def _label(method: str) -> str:
+    return METHOD_LABELS.get(method, method)
+
+
+def _in_order(rollouts: Rollouts, seeds: tuple[int, ...]) -> np.ndarray:
+    """bool [episode]: outcomes in the order of `seeds`."""
+    position = {seed: index for index, seed in enumerate(rollouts.seeds)}
+    return np.asarray(rollouts.success, bool)[[position[seed] for seed in seeds]]
+
+
+def _check(rollouts: Sequence[Rollouts]) -> None:
+    if not rollouts:
+        raise InputError("Expected the rollouts of at least one method to compare, got none.")
+    methods = [one.method for one in rollouts]
+    if len(set(methods)) != len(methods):
+        raise InputError(f"Expected each method once, got {', '.join(methods)}. Leave out the repeated rollouts.")
+    first = rollouts[0]
+    for one in rollouts:
+        if len(set(one.seeds)) != len(one.seeds) or len(one.success) != len(one.seeds) or not one.seeds:
+            raise InputError(
+                f"Expected one outcome for each of one or more different seeds, got {len(one.success)} outcomes for "
+                f"{len(one.seeds)} seeds of {_label(one.method)}. Roll it out again."
+            )
+        for what, ours, theirs in (
+            ("task", first.task, one.task),
+            ("variations", sorted(first.variations), sorted(one.variations)),
+            ("seeds", sorted(first.seeds), sorted(one.seeds)),
+        ):
+            if ours != theirs:
+                raise InputError(
+                    f"Only rollouts on the same scenes can be compared, but the {what} of {_label(first.method)} and "
+                    f"{_label(one.method)} differ: {_short(ours)} and {_short(theirs)}. Roll out one of them again."
+                )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "…"

@@ -1,0 +1,40 @@
+"""Paired tests of two methods on the same scenes: exact McNemar, and Holm's correction over several pairs. Instant.
+
+Only scenes where the outcomes differ carry evidence: under equal methods each is a fair coin (McNemar, 1947, in the
+exact form). Holm (1979) holds the chance of any false difference among all pairs at the level of a single test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import binomtest
+
+from steering.errors import InputError
+from steering.types import PairedTest
+
+
+def mcnemar(first: str, first_success: np.ndarray, second: str, second_success: np.ndarray) -> PairedTest:
+    """Exact two-sided McNemar test; `p_holm` equals `p` until `holm` has seen all pairs.
+
+    first_success, second_success: bool [episode], outcomes on the same scenes in the same order.
+    """
+    one, two = np.asarray(first_success, bool), np.asarray(second_success, bool)
+    if one.shape != two.shape or one.ndim != 1:
+        raise InputError(f"Expected outcomes on the same scenes, got {one.shape} and {two.shape}.")
+    only_first, only_second = int(np.sum(one & ~two)), int(np.sum(two & ~one))
+    discordant = only_first + only_second
+    p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return PairedTest(first, second, only_first, only_second, p, p)
+
+
+def holm(tests: Sequence[PairedTest]) -> tuple[PairedTest, ...]:
+    """The same tests with `p_holm` corrected over all of them (step-down, never above 1)."""
+    corrected = [1.0] * len(tests)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(tests)), key=lambda i: tests[i].p)):
+        highest = max(highest, min(1.0, (len(tests) - rank) * tests[index].p))
+        corrected[index] = highest
+    return tuple(replace(test, p_holm=p) for test, p in zip(tests, corrected, strict=True))

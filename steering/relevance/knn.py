@@ -1,0 +1,70 @@
+"""k-NN relevance: how well the demonstrated action follows from the nearest outputs of one attention head.
+
+The rule is that of the Robotic Steering release (arXiv 2511.22697):
+leave-one-episode-out, cosine distance, weights 1 / (d + 1e-8), an exact match taken alone, one raw action. A head set
+is scored as one head whose output is the concatenation of theirs.
+Cost and memory: see `steering.relevance.neighbours`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from steering.errors import InputError
+from steering.progress import Progress
+from steering.relevance import folds
+from steering.relevance.neighbours import frame_errors, nearest, unit_vectors
+from steering.types import STACKS, Activations, Head
+
+KS = (10, 20, 30, 40)
+
+
+def head_frame_errors(
+    activations: Activations, action: np.ndarray, ks: Sequence[int] = KS, progress: Progress | None = None
+) -> np.ndarray:
+    """Squared error of every head at every frame, float32 [k, stack, layer, head, frame].
+
+    action: float [frame, dim], what is predicted; the error has its squared units.
+    """
+    outputs = activations.outputs
+    flat = outputs.reshape(len(outputs), -1, outputs.shape[-1])
+    errors = frame_errors(flat, action, activations.episode, activations.frame, ks, progress=progress)
+    return errors.reshape(len(ks), *outputs.shape[1:4], len(outputs))
+
+
+def set_errors(
+    activations: Activations, heads: Sequence[Head], action: np.ndarray, ks: Sequence[int] = KS
+) -> np.ndarray:
+    """Squared error of a head set at each k, float64 [k]: the heads' raw outputs concatenated, then scored as one."""
+    if not heads:
+        raise InputError("Expected at least one head to score, got none.")
+    joined = np.concatenate([head_outputs(activations, head) for head in heads], axis=1)
+    errors = frame_errors(joined[:, None], action, activations.episode, activations.frame, ks)
+    return errors[:, 0].mean(1, np.float64)
+
+
+def nearest_frames(activations: Activations, head: Head, row: int, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the `k` frames nearest to the query frame `row` in a head's output, and their cosine distances.
+
+    Only frames that may predict the query count, nearest first: what the score rests on, to be looked at.
+    """
+    episode, frame = activations.episode, activations.frame
+    if not 0 <= row < len(episode):
+        raise InputError(f"Expected a row from 0 to {len(episode) - 1}, got {row}.")
+    allowed = np.flatnonzero(~folds.excluded(episode, frame, np.array([row]))[0])
+    if not 1 <= k <= len(allowed):
+        raise InputError(f"Expected k from 1 to {len(allowed)}, the frames that may predict this one, got {k}.")
+    unit = unit_vectors(head_outputs(activations, head))
+    distance = np.maximum(1 - unit[allowed] @ unit[row], 0)
+    order = nearest(distance[None], k)[0]
+    return allowed[order], distance[order]
+
+
+def head_outputs(activations: Activations, head: Head) -> np.ndarray:
+    """float32 [frame, dim]: the output of one head. Raises InputError for a head that the policy does not have."""
+    shape = activations.shape
+    if head.stack not in STACKS or not 0 <= head.layer < shape.layers or not 0 <= head.head < shape.heads:
+        raise InputError(f"There is no head {head}: the policy has {shape.layers} layers of {shape.heads} heads.")
+    return activations.outputs[:, STACKS.index(head.stack), head.layer, head.head]

@@ -1,0 +1,62 @@
+"""Ridge relevance: how well the action follows from a head's output by a linear probe, on the same cached outputs.
+
+A rival of the k-NN score in the manner of linear probing of heads (Li et al., Inference-Time Intervention, 2023), with
+the same folds. Closed form from one Gram matrix per head: each fold subtracts its left-out frames.
+Cost: 20 episodes of 60 frames at 128 heads of 32 dims take about 0.3 s; memory is a few times one head's outputs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from steering.progress import Progress
+from steering.relevance import folds
+
+PENALTY = 0.1
+
+
+def ridge_frame_errors(
+    features: np.ndarray,
+    action: np.ndarray,
+    episode: np.ndarray,
+    frame: np.ndarray,
+    *,
+    penalty: float = PENALTY,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Squared error of every frame, float32 [head, frame], averaged over action dimensions.
+
+    features: float [frame, head, dim]. action: float [frame, dim]. The intercept is free; the ridge term is `penalty`
+    times the mean variance of the fold's features times its frames, so that the scale of a head does not matter.
+    """
+    progress = progress or Progress()
+    folds.check(episode, frame, 2, "A ridge probe")
+    splits = list(folds.iterate(episode, frame))
+    heads = features.shape[1]
+    errors = np.empty((heads, len(features)), np.float32)
+    for head in range(heads):
+        errors[head] = _head_errors(features[:, head], action, splits, penalty)
+        progress.report((head + 1) / heads, f"Probed {head + 1} of {heads} heads")
+    return errors
+
+
+def _head_errors(
+    features: np.ndarray, action: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], penalty: float
+) -> np.ndarray:
+    x = features.astype(np.float64)
+    x = x - x.mean(0)  # near the fold's mean, so that the subtractions below lose nothing
+    y = action.astype(np.float64)
+    y_mean = y.mean(0)
+    y = y - y_mean
+    gram, cross = x.T @ x, x.T @ y
+    x_sum, y_sum = x.sum(0), y.sum(0)
+    errors = np.empty(len(x))
+    for rows, out in splits:
+        frames = len(x) - len(out)
+        x_fold, y_fold = (x_sum - x[out].sum(0)) / frames, (y_sum - y[out].sum(0)) / frames
+        fold_gram = gram - x[out].T @ x[out] - frames * np.outer(x_fold, x_fold)
+        fold_cross = cross - x[out].T @ y[out] - frames * np.outer(x_fold, y_fold)
+        ridge = penalty * max(float(np.trace(fold_gram)) / len(fold_gram), np.finfo(np.float64).tiny)
+        weights = np.linalg.solve(fold_gram + ridge * np.eye(len(fold_gram)), fold_cross)
+        errors[rows] = (((x[rows] - x_fold) @ weights + y_fold - y[rows]) ** 2).mean(1)
+    return errors

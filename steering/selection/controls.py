@@ -1,0 +1,50 @@
+"""Control sets of equal size: what a selection must beat to mean anything. Instant.
+
+`random_heads` keeps the number of heads in each layer of each stack, so that only the choice within a layer differs;
+`bottom` takes the least relevant heads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from steering.errors import InputError
+from steering.selection.rules import PAPER_STACKS, check_count, check_head, head_order, ranking
+from steering.types import PAPER_SET_SIZE, STACKS, Head, HeadShape, Relevance, Selection
+
+
+def random_heads(selection: Selection, shape: HeadShape, seed: int, inert: np.ndarray | None = None) -> Selection:
+    """As many heads in each layer as `selection` has there, drawn at random by `seed`.
+
+    Heads outside `selection` are drawn first; a selected head is drawn only where a layer has too few others.
+    inert: bool [stack, layer, head], heads that are never drawn; None: none.
+    """
+    if not selection.heads:
+        raise InputError("Expected a selection of at least one head to draw a control for, got none.")
+    for head in selection.heads:
+        check_head(head, shape)
+    generator = np.random.default_rng(seed)
+    chosen: list[Head] = []
+    wanted = Counter((STACKS.index(head.stack), head.layer) for head in selection.heads)
+    for (stack, layer), count in sorted(wanted.items()):
+        offered = [
+            Head(STACKS[stack], layer, int(head))
+            for head in generator.permutation(shape.heads)
+            if inert is None or not inert[stack, layer, head]
+        ]
+        check_count(count, len(offered), (f"layer {layer} of {STACKS[stack]}",))
+        chosen += sorted(offered, key=lambda head: head in selection.heads)[:count]
+    return Selection(tuple(sorted(chosen, key=head_order)), rule=f"random heads of the same layers, seed {seed}")
+
+
+def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[str] = PAPER_STACKS) -> Selection:
+    """The `count` heads of lowest score in `stacks`, none of them inert."""
+    ranked = ranking(relevance, stacks)
+    check_count(count, len(ranked), stacks)
+    return Selection(
+        heads=tuple(sorted(ranked[-count:], key=head_order)),
+        rule=f"bottom {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
+    )

@@ -1,0 +1,131 @@
+"""Head sets in files and links: the authors' selection JSON, and hexadecimal digits. Instant.
+
+JSON, as the Robotic Steering release writes it, with two keys of ours that it ignores:
+`{"trainable_head_indices": [[layer, head], …], "best_k": k, "cv_mse": e, "trainable_head_stacks": ["vlm", …],
+"rule": text}`. A file without stacks means the VLM, which their training adapts.
+
+Link: one bit a head in the order stack, layer, head, the first head in the highest bit of the first digit; 72 digits
+for the 288 heads of π0. Files and links come from anywhere: everything is range-checked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering.errors import InputError, NotFound
+from steering.selection.rules import check_head, head_order, manual
+from steering.types import STACKS, Head, HeadShape, Selection
+
+MAX_BYTES = 1 << 20
+
+
+def to_json(selection: Selection) -> str:
+    """The selection as the text of a JSON file."""
+    return json.dumps(
+        {
+            "trainable_head_indices": [[head.layer, head.head] for head in selection.heads],
+            "best_k": selection.best_k,
+            "cv_mse": selection.cv_mse,
+            "trainable_head_stacks": [head.stack for head in selection.heads],
+            "rule": selection.rule,
+        },
+        indent=1,
+    )
+
+
+def from_json(text: str | bytes, shape: HeadShape) -> Selection:
+    """The selection in the text of a JSON file, of the authors' or ours, checked against the policy's `shape`."""
+    if len(text) > MAX_BYTES:
+        raise InputError(f"Expected a selection of at most {MAX_BYTES} bytes, got {len(text)}. Is it another file?")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"Expected a selection in JSON, got text that is not JSON ({error}).") from None
+    pairs = content.get("trainable_head_indices") if isinstance(content, dict) else None
+    if not isinstance(pairs, list):
+        raise InputError(
+            'Expected a JSON object with "trainable_head_indices": [[layer, head], …], as the Robotic Steering '
+            "release writes it; there is none."
+        )
+    stacks = content.get("trainable_head_stacks", ["vlm"] * len(pairs))
+    if not isinstance(stacks, list) or len(stacks) != len(pairs) or any(stack not in STACKS for stack in stacks):
+        raise InputError(
+            f'Expected "trainable_head_stacks" to name {" or ".join(STACKS)} for each of the {len(pairs)} heads.'
+        )
+    heads = [_head(stack, pair) for stack, pair in zip(stacks, pairs, strict=True)]
+    checked = manual(heads, shape)
+    rule = content.get("rule")
+    return Selection(
+        heads=checked.heads,
+        rule=rule[:200] if isinstance(rule, str) and rule else "imported",
+        best_k=_number(content, "best_k", whole=True),
+        cv_mse=_number(content, "cv_mse", whole=False),
+    )
+
+
+def write(selection: Selection, path: Path) -> None:
+    """Write the selection as a JSON file."""
+    path.write_text(to_json(selection) + "\n", encoding="utf-8")
+
+
+def read(path: Path, shape: HeadShape) -> Selection:
+    """Read a selection from a JSON file, checked against the policy's `shape`."""
+    if not path.is_file():
+        raise NotFound(f"There is no file {path}.")
+    with path.open("rb") as file:
+        return from_json(file.read(MAX_BYTES + 1), shape)
+
+
+def to_hex(heads: Collection[Head], shape: HeadShape) -> str:
+    """The head set, possibly empty, as lower-case hexadecimal digits, one bit a head."""
+    bits = np.zeros(hex_digits(shape) * 4, bool)
+    for head in heads:
+        check_head(head, shape)
+        bits[np.ravel_multi_index(head_order(head), (len(STACKS), shape.layers, shape.heads))] = True
+    return f"{int(''.join('1' if bit else '0' for bit in bits), 2):0{hex_digits(shape)}x}"
+
+
+def from_hex(digits: str, shape: HeadShape) -> tuple[Head, ...]:
+    """The head set, possibly empty, that `digits` encode, in the order stack, layer, head."""
+    expected = hex_digits(shape)
+    if len(digits) != expected or not re.fullmatch("[0-9a-fA-F]+", digits):
+        raise InputError(
+            f"Expected {expected} hexadecimal digits for the {len(shape.all_heads())} heads of this policy, got "
+            f"{len(digits)} characters. Was the link made for another policy?"
+        )
+    bits = f"{int(digits, 16):0{expected * 4}b}"
+    heads = shape.all_heads()
+    if "1" in bits[len(heads) :]:
+        raise InputError(f"The head set names a head beyond the {len(heads)} of this policy. Copy the link again.")
+    return tuple(head for head, bit in zip(heads, bits, strict=False) if bit == "1")
+
+
+def hex_digits(shape: HeadShape) -> int:
+    """Digits of an encoded head set of this policy."""
+    return math.ceil(len(STACKS) * shape.layers * shape.heads / 4)
+
+
+def _head(stack: str, pair: Any) -> Head:
+    if not (isinstance(pair, list) and len(pair) == 2 and all(type(number) is int for number in pair)):
+        raise InputError(f"Expected each head as [layer, head], two whole numbers, got {str(pair)[:60]}.")
+    return Head(stack, *pair)
+
+
+def _number(content: dict[str, Any], key: str, *, whole: bool) -> Any:
+    """A finite number of at least 0, or None where the file has none."""
+    value = content.get(key)
+    if value is None:
+        return None
+    usable = type(value) is int or (not whole and type(value) is float and math.isfinite(value))
+    if not usable or value < 0:
+        raise InputError(
+            f'Expected "{key}" to be a {"whole " if whole else ""}number from 0 up, got {str(value)[:60]}.'
+        )
+    return value
