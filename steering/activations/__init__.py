@@ -1,0 +1,1 @@
+"""Head outputs and attention weights of a policy over demonstrations."""

@@ -1,0 +1,51 @@
+"""Displayed attention against weights computed by hand from queries and keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb
+
+from steering.activations.attention import attention
+from steering.models.preprocessing import observe
+from steering.models.sites import attention_name
+
+
+def _first_layer_weights(policy, batch):
+    """Weights [head, key] of the last prefix token in the VLM's first layer."""
+    language = policy.model.model.vlm.language_model
+    module = policy.model.get_submodule(attention_name("vlm", 0))
+    with torch.no_grad():
+        hidden = language.layers[0].input_layernorm(policy.embed(batch))
+        position = batch["attention_mask"].cumsum(-1) - 1
+        cos, sin = language.rotary_emb(hidden, position)
+        query = module.q_proj(hidden).view(1, -1, 4, 8).transpose(1, 2)
+        key = module.k_proj(hidden).view(1, -1, 1, 8).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(query, key, cos, sin)
+        length = int(batch["attention_mask"].sum())
+        return (query[0, :, length - 1] @ key[0, 0, :length].T / 8**0.5).softmax(-1).numpy()
+
+
+def test_image_and_mass_of_the_first_layer(policy, demonstrations):
+    episode = demonstrations.episodes[1]
+    shown = attention(policy, episode, batch_size=3)
+    assert shown.image.shape == (7, 2, 3, 4, 2, 4) and shown.image.dtype == np.uint8
+    assert shown.mass.shape == (7, 2, 3, 4, 5) and shown.grid == 2
+    weights = _first_layer_weights(policy, policy.prepare(observe(demonstrations, np.array([1]), np.array([4]))))
+    expected = weights[:, :8] / weights[:, :8].max(-1, keepdims=True) * 255
+    assert np.abs(shown.image[4, 0, 0].reshape(4, 8) - expected).max() <= 0.51
+    groups = np.stack([weights[:, :4].sum(-1), weights[:, 4:8].sum(-1), weights[:, 8:].sum(-1)], axis=-1)
+    np.testing.assert_allclose(shown.mass[4, 0, 0, :, :3], groups, atol=1e-5)
+
+
+def test_mass_sums_to_one_and_the_vlm_sees_no_suffix(policy, demonstrations):
+    shown = attention(policy, demonstrations.episodes[0])
+    np.testing.assert_allclose(shown.mass.sum(-1), 1, atol=1e-5)
+    assert (shown.mass[:, 0, ..., 3:] == 0).all()
+    assert (shown.mass[:, 1, ..., 3:] > 0).all()
+    assert (shown.image.reshape(*shown.image.shape[:4], -1).max(-1) == 255).all()
+
+
+def test_the_policy_leaves_as_it_came(policy, demonstrations):
+    attention(policy, demonstrations.episodes[0])
+    assert policy.model.model.dit.config._attn_implementation == "grouped_matmul"

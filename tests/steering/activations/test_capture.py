@@ -1,0 +1,103 @@
+"""Captured head outputs against a plain forward pass of the model."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+from steering.activations.capture import capture, chosen_frames
+from steering.errors import InputError, NotFound
+from steering.models.preprocessing import action_chunks, observe
+from steering.models.sites import projection_name
+from steering.progress import Progress
+
+
+def _o_proj_inputs(policy, batch, noise, timestep):
+    inputs = {}
+    for stack in ("vlm", "expert"):
+        for layer in range(3):
+            module = policy.model.get_submodule(projection_name(stack, layer, "o_proj"))
+            module.register_forward_pre_hook(lambda m, args, key=(stack, layer): inputs.update({key: args[0]}))
+    with torch.no_grad():
+        policy.model(**batch, noise=noise, timestep=torch.full((1,), timestep))
+    return inputs
+
+
+@pytest.mark.parametrize(("token", "index"), [("state", 0), ("first_action", 1)])
+def test_capture_equals_a_plain_forward_pass(policy, demonstrations, token, index):
+    activations = capture(policy, demonstrations, expert_token=token, seed=5, batch_size=7)
+    assert activations.outputs.shape == (30, 2, 3, 4, 8)
+    row = 9  # episode 1, frame 3
+    assert (activations.episode[row], activations.frame[row]) == (1, 3)
+    batch = policy.prepare(observe(demonstrations, np.array([1]), np.array([3])))
+    last = int(batch["attention_mask"].sum()) - 1
+    assert policy.preprocessor.tokenizer.decode(batch["input_ids"][0, last]) == "\n"
+    noise = np.random.default_rng(5).standard_normal((1, 4, 8), np.float32)
+    inputs = _o_proj_inputs(policy, batch, torch.from_numpy(noise), 1.0)
+    for layer in range(3):
+        vlm, expert = activations.outputs[row, :, layer].reshape(2, -1)
+        np.testing.assert_allclose(vlm, inputs["vlm", layer][0, last], atol=1e-5)
+        np.testing.assert_allclose(expert, inputs["expert", layer][0, index], atol=1e-5)
+
+
+def test_below_one_the_policy_denoises_to_the_timestep(policy, demonstrations):
+    activations = capture(policy, demonstrations, timestep=1 / 3, seed=5)
+    batch = policy.prepare(observe(demonstrations, np.array([0]), np.array([0])))
+    noisy = torch.from_numpy(np.random.default_rng(5).standard_normal((1, 4, 8), np.float32))
+    with torch.no_grad():
+        for time in (1.0, 2 / 3):
+            noisy = noisy - policy.model(**batch, noise=noisy, timestep=torch.tensor([time])).logits / 3
+    expected = _o_proj_inputs(policy, batch, noisy, 1 / 3)["expert", 2][0, 1]
+    np.testing.assert_allclose(activations.outputs[0, 1, 2].ravel(), expected, atol=1e-5)
+
+
+def test_rows_carry_their_labels(policy, demonstrations):
+    activations = capture(policy, demonstrations, stride=2)
+    assert len(activations.frame) == 3 + 4 + 4 + 5
+    for row in (0, 4, 15):
+        episode = demonstrations.episodes[activations.episode[row]]
+        frame = activations.frame[row]
+        np.testing.assert_array_equal(activations.action[row], episode.action[frame])
+        np.testing.assert_array_equal(activations.state[row], episode.state[frame])
+        np.testing.assert_array_equal(activations.chunk[row], action_chunks(episode.action, 4)[frame])
+        assert activations.time_in_episode[row] == pytest.approx(frame / (episode.frames - 1))
+
+
+def test_chosen_frames_by_episode(demonstrations):
+    episode, frame = chosen_frames(demonstrations, frames=[np.array([0, 5]), np.array([1]), np.array([], int), [2]])
+    assert episode.tolist() == [0, 0, 1, 3] and frame.tolist() == [0, 5, 1, 2]
+
+
+def test_same_seed_same_bytes_other_seed_other_expert(policy, demonstrations):
+    first, again, other = (capture(policy, demonstrations, stride=3, seed=seed).outputs for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first[:, 0], other[:, 0])
+    assert np.abs(first[:, 1] - other[:, 1]).max() > 1e-3
+
+
+def test_activations_do_not_keep_the_model(policy_folder, demonstrations):
+    from steering.models.loading import load_policy
+
+    policy = load_policy(policy_folder)
+    model = weakref.ref(policy.model)
+    activations = capture(policy, demonstrations, stride=5)
+    del policy
+    gc.collect()
+    assert model() is None and activations.outputs.base is None
+
+
+def test_progress_and_cancel(policy, demonstrations):
+    reports = []
+    capture(policy, demonstrations, batch_size=10, progress=Progress(reports.append))
+    assert [round(r.fraction, 2) for r in reports] == [0, 0.33, 0.67, 1]
+
+
+def test_wrong_names_and_times(policy, demonstrations):
+    with pytest.raises(NotFound, match="first_action"):
+        capture(policy, demonstrations, expert_token="first_actoin")
+    with pytest.raises(InputError, match="timestep"):
+        capture(policy, demonstrations, timestep=0)
