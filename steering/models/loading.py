@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ import numpy as np
 import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoTokenizer, PI0Config, PI0ForConditionalGeneration
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
 
 from steering.errors import InputError, NotFound
 from steering.models.attention import GROUPED_MATMUL
@@ -46,12 +50,13 @@ def load_policy(
     statistics = _statistics(folder) if statistics is None else statistics
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     logging.disable_progress_bar()
-    model = PI0ForConditionalGeneration.from_pretrained(
+    model: Any = PI0ForConditionalGeneration.from_pretrained(
         folder,
         config=config,
         dtype=torch.float32,
         attn_implementation=GROUPED_MATMUL if device == "cpu" else "sdpa",
-    ).to(device)
+    )
+    model = model.to(device)
     name = EMBEDDED if str(source) == EMBEDDED else Path(source).name
     if adapter is not None:
         model, name = _merged(model, Path(adapter)), f"{name} + {Path(adapter).name}"
@@ -68,7 +73,7 @@ def save_policy(
 ) -> None:
     """Write a policy folder. `dtype` is that of the saved weights; the model given stays as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = model.config
+    config: Any = model.config
     state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
@@ -117,7 +122,7 @@ def _locate(source: str | Path) -> str:
     return str(source)
 
 
-def _config(folder: str) -> PI0Config:
+def _config(folder: str) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
@@ -146,7 +151,7 @@ def _statistics(folder: str) -> Statistics:
     return Statistics(*(np.asarray(values[name], np.float32) for name in names))
 
 
-def _preprocessor(folder: str, config: PI0Config, statistics: Statistics) -> Preprocessor:
+def _preprocessor(folder: str, config: Any, statistics: Statistics) -> Preprocessor:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
@@ -170,10 +175,19 @@ def _preprocessor(folder: str, config: PI0Config, statistics: Statistics) -> Pre
     )
 
 
-def _merged(model: PI0ForConditionalGeneration, adapter: Path) -> PI0ForConditionalGeneration:
+def _merged(model: Any, adapter: Path) -> Any:
     if not (adapter / "adapter_config.json").is_file():
         raise NotFound(
             f"Expected a PEFT adapter folder with adapter_config.json; there is none in {adapter}. "
             "Give the folder that finetuning wrote."
         )
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    with without_peft_warning():
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+
+
+@contextmanager
+def without_peft_warning() -> Iterator[None]:
+    """Silence the one warning that PEFT 0.21 raises under transformers 5.23 whenever it wraps a model."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield

@@ -1,0 +1,1 @@
+"""Finetuning with adapters: selected heads only, or LoRA on all heads."""

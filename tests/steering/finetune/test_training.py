@@ -1,0 +1,172 @@
+"""The finetuning loop: it learns, repeats, resumes to the same bytes, stops, and holds out what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from steering.errors import Cancelled, InputError, NotFound, SteeringError
+from steering.finetune import frames as frames_module
+from steering.finetune.frames import frame_set
+from steering.finetune.training import batch_rows, finetune, heldout_error, learning_rate, split_episodes
+from steering.models.loading import load_policy
+from steering.models.preprocessing import action_chunks, observe
+from steering.progress import Progress
+from steering.types import FinetuneSettings, Head, Selection
+
+SELECTION = Selection((Head("vlm", 0, 1), Head("expert", 1, 2)), "hand")
+SETTINGS = FinetuneSettings(steps=6, batch_size=5, rank=2, alpha=4.0, learning_rate=1e-2, warmup_steps=2)
+
+
+class StopAt:
+    """A progress sink that cancels after a number of reported steps."""
+
+    def __init__(self, step):
+        self.step, self.seen = step, 0
+
+    def sink(self, report):
+        self.seen = int(report.metrics.get("step", 0))
+
+    def progress(self):
+        return Progress(self.sink, lambda: self.seen >= self.step)
+
+
+def _bytes(folder):
+    return (folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_result_says_what_happened(policy, demonstrations, tmp_path):
+    reports = []
+    result = finetune(
+        policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path, progress=Progress(reports.append)
+    )
+    assert result.loss.shape == (6,) and np.isfinite(result.loss).all()
+    assert result.heldout_step.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert result.train_s > 0 and result.trainable_parameters == sum(result.parameters.values()) > 0
+    assert [r.metrics["step"] for r in reports if "loss" in r.metrics] == [1, 2, 3, 4, 5, 6]
+    assert all(r.metrics["samples_per_s"] > 0 for r in reports if "loss" in r.metrics)
+    assert [r.fraction for r in reports] == sorted(r.fraction for r in reports) and reports[-1].fraction == 1
+
+
+def test_training_lowers_the_loss(policy, demonstrations, tmp_path):
+    settings = dataclasses.replace(SETTINGS, steps=60, batch_size=15, rank=8, alpha=8.0)
+    result = finetune(policy, demonstrations, "lora", settings, None, tmp_path)
+    assert result.loss[-10:].mean() < 0.8 * result.loss[:10].mean()
+
+
+def test_same_seed_same_bytes(policy, demonstrations, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        settings = dataclasses.replace(SETTINGS, seed=seed)
+        finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path / name)
+    assert _bytes(tmp_path / "a") == _bytes(tmp_path / "b") != _bytes(tmp_path / "c")
+
+
+@pytest.mark.parametrize("keep_best", [False, True])
+def test_stopped_run_resumes_to_the_same_bytes(policy, demonstrations, tmp_path, keep_best):
+    whole = finetune(policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path / "whole", keep_best=keep_best)
+    run = tmp_path / "stopped"
+    with pytest.raises(Cancelled):
+        finetune(
+            policy,
+            demonstrations,
+            "steering",
+            SETTINGS,
+            SELECTION,
+            run,
+            keep_best=keep_best,
+            progress=StopAt(3).progress(),
+        )
+    assert [p.name for p in run.iterdir()] == ["checkpoint.pt"]
+    reports = []
+    resumed = finetune(
+        policy,
+        demonstrations,
+        "steering",
+        SETTINGS,
+        SELECTION,
+        run,
+        keep_best=keep_best,
+        progress=Progress(reports.append),
+    )
+    assert [r.metrics["step"] for r in reports if "loss" in r.metrics] == [5, 6]
+    assert _bytes(run) == _bytes(tmp_path / "whole")
+    np.testing.assert_array_equal(resumed.loss, whole.loss)
+    np.testing.assert_array_equal(resumed.heldout_error, whole.heldout_error)
+    assert not (run / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_of_another_run_is_refused(policy, demonstrations, tmp_path):
+    with pytest.raises(Cancelled):
+        finetune(policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path, progress=StopAt(1).progress())
+    with pytest.raises(InputError, match="other settings"):
+        finetune(policy, demonstrations, "lora", SETTINGS, None, tmp_path)
+
+
+def test_keep_best_saves_the_lowest_heldout_error(policy, policy_folder, demonstrations, tmp_path):
+    settings = dataclasses.replace(SETTINGS, steps=3, learning_rate=1.0, warmup_steps=0)
+    result = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path, keep_best=True)
+    assert result.heldout_error.argmin() < 3
+    saved = load_policy(policy_folder, adapter=tmp_path)
+    error = heldout_error(saved, frame_set(saved, demonstrations, [3], Progress()), settings.seed)
+    assert error == pytest.approx(result.heldout_error.min(), rel=1e-3)
+
+
+def test_zero_shot_only_measures(policy, demonstrations, tmp_path):
+    result = finetune(policy, demonstrations, "zero_shot", SETTINGS, None, tmp_path / "none")
+    trained = finetune(policy, demonstrations, "lora", SETTINGS, None, tmp_path / "lora")
+    assert result.trainable_parameters == 0 and result.loss.size == 0 and not (tmp_path / "none").exists()
+    assert result.heldout_error.tolist() == [trained.heldout_error[0]]
+
+
+def test_heldout_error_is_that_of_act(policy, demonstrations):
+    frames = frame_set(policy, demonstrations, [3], Progress())
+    noise = np.random.default_rng((7, 1)).standard_normal((9, 4, 8), np.float32)
+    batch = policy.prepare(observe(demonstrations, np.full(9, 3), np.arange(9)))
+    actions = policy.model.sample_actions(**batch, noise=torch.from_numpy(noise))[..., :7].numpy()
+    statistics = policy.preprocessor.statistics
+    chunk = (action_chunks(demonstrations.episodes[3].action, 4) - statistics.actions_mean) / statistics.actions_std
+    assert heldout_error(policy, frames, 7) == pytest.approx(np.square(actions - chunk).mean(), rel=1e-4)
+
+
+def test_frames_come_out_the_same_with_and_without_cache(policy, demonstrations, monkeypatch):
+    cached = frame_set(policy, demonstrations, [0, 1, 2], Progress())
+    monkeypatch.setattr(frames_module, "CACHE_LIMIT_BYTES", 0)
+    fresh = frame_set(policy, demonstrations, [0, 1, 2], Progress())
+    assert cached.embedded is not None and fresh.embedded is None and len(cached) == 6 + 7 + 8
+    rows = np.array([7, 0, 20])
+    for name, tensor in cached.batch(rows).items():
+        torch.testing.assert_close(fresh.batch(rows)[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_every_frame_once_a_pass():
+    rows = np.concatenate([batch_rows(step, 10, SETTINGS) for step in range(4)])
+    assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
+    assert rows[:10].tolist() != rows[10:].tolist()
+
+
+def test_learning_rate_warms_up_and_decays_to_a_tenth():
+    settings = FinetuneSettings(steps=101, warmup_steps=20, learning_rate=1.0)
+    rates = [learning_rate(step, settings) for step in range(101)]
+    assert rates[0] == pytest.approx(0.05) and rates[19] == rates[20] == 1.0
+    assert rates[60] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
+
+
+def test_heldout_episodes(demonstrations):
+    assert split_episodes(demonstrations, None) == ([0, 1, 2], [3])
+    assert split_episodes(demonstrations, ()) == ([0, 1, 2, 3], [])
+    assert split_episodes(demonstrations, (2, 0)) == ([1, 3], [0, 2])
+    for wrong in ((0, 1, 2, 3), (4,)):
+        with pytest.raises(InputError, match="0 to 3"):
+            split_episodes(demonstrations, wrong)
+
+
+def test_divergence_and_wrong_names_are_said(policy, demonstrations, tmp_path):
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e30, warmup_steps=0)
+    with pytest.raises(SteeringError, match="learning rate"):
+        finetune(policy, demonstrations, "lora", settings, None, tmp_path, heldout_episodes=())
+    with pytest.raises(NotFound, match="steering"):
+        finetune(policy, demonstrations, "steer", SETTINGS, SELECTION, tmp_path)
+    assert not any("lora" in name for name, _ in policy.model.named_parameters())
