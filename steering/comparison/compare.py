@@ -23,15 +23,14 @@ def compare(rollouts: Sequence[Rollouts]) -> Comparison:
     _check(rollouts)
     first = rollouts[0]
     success = {one.method: _in_order(one, first.seeds) for one in rollouts}
-    outcomes = np.array(list(success.values()))  # [method, episode]
-    differs = outcomes.any(0) & ~outcomes.all(0)
+    wins = np.sum(list(success.values()), axis=0)  # [episode], methods that succeeded
     return Comparison(
         task=first.task,
         variations=first.variations,
         seeds=first.seeds,
         rates=tuple(success_rate(method, won) for method, won in success.items()),
         tests=holm([mcnemar(a, success[a], b, success[b]) for a, b in combinations(success, 2)]),
-        disagreement=tuple(seed for seed, differ in zip(first.seeds, differs, strict=True) if differ),
+        disagreement=tuple(seed for seed, won in zip(first.seeds, wins, strict=True) if 0 < won < len(rollouts)),
     )
 
 

@@ -39,8 +39,8 @@ def score(
 
     ks: numbers of neighbours of the k-NN metric and of the baselines. inert: bool [stack, layer, head], heads that
     cannot move an action; they are scored but take no part in the best set. None: no head is (the authors' release).
-    Per stack, `best_k` is the k whose PAPER_SET_SIZE best heads, concatenated, have the lowest error `cv_mse`, and heads are
-    scored at that k. The ridge metric has no k: its `ks` and `best_k` are empty and `error` has one row.
+    Per stack, `best_k` is the k whose PAPER_SET_SIZE best heads, concatenated, have the lowest error `cv_mse`, and
+    heads are scored at that k. The ridge metric has no k: its `ks` and `best_k` are empty and `error` has one row.
     """
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
