@@ -40,8 +40,8 @@ def report(comparison: Comparison) -> str:
     scenes = len(comparison.seeds)
     lines = [f"{comparison.task}{varied}: {scenes} scene{'s' if scenes > 1 else ''}, the same for every method."]
     lines += [
-        f"{_label(rate.method)}: {rate.successes} of {rate.trials} ({rate.rate:.0%}; 95 % interval {rate.low:.0%} to "
-        f"{rate.high:.0%})."
+        f"{_label(rate.method)}: {rate.successes} of {rate.trials} ({100 * rate.rate:.0f} %; "
+        f"95 % interval {100 * rate.low:.0f} to {100 * rate.high:.0f} %)."
         for rate in comparison.rates
     ]
     lines += [_verdict(test, len(comparison.tests)) for test in comparison.tests]

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from steering.errors import InputError, NotFound
+from steering.selection import exchange
+from steering.types import Head, HeadShape, Selection
+
+PI0 = HeadShape(18, 8, 256)
+ODD = HeadShape(3, 5, 8)  # 30 heads: two unused bits in eight digits
+
+
+def test_json_round_trip(tmp_path):
+    selection = Selection((Head("vlm", 3, 5), Head("vlm", 11, 0), Head("expert", 17, 7)), "top 3", 20, 0.125)
+    exchange.write(selection, tmp_path / "heads.json")
+    assert exchange.read(tmp_path / "heads.json", PI0) == selection
+
+
+def test_our_file_has_the_authors_keys():
+    content = json.loads(exchange.to_json(Selection((Head("vlm", 3, 5), Head("vlm", 11, 0)), "manual", 10, 0.5)))
+    assert content["trainable_head_indices"] == [[3, 5], [11, 0]]
+    assert (content["best_k"], content["cv_mse"]) == (10, 0.5)
+
+
+def test_a_file_of_the_authors_means_the_vlm_and_may_carry_more_keys():
+    text = '{"trainable_head_indices": [[11, 0], [3, 5]], "best_k": 30, "cv_mse": 0.0421, "method": "knn"}'
+    selection = exchange.from_json(text, PI0)
+    assert selection == Selection((Head("vlm", 3, 5), Head("vlm", 11, 0)), "imported", 30, 0.0421)
+    assert exchange.from_json(b'{"trainable_head_indices": [[0, 0]]}', PI0).best_k is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "trainable_head_indices"),
+        ('{"heads": []}', "trainable_head_indices"),
+        ('{"trainable_head_indices": []}', "No head"),
+        ('{"trainable_head_indices": [[18, 0]]}', "another policy"),
+        ('{"trainable_head_indices": [[0, -1]]}', "another policy"),
+        ('{"trainable_head_indices": [[0, 0], [0, 0]]}', "more than once"),
+        ('{"trainable_head_indices": [[0, true]]}', "two whole numbers"),
+        ('{"trainable_head_indices": [[0, 1.5]]}', "two whole numbers"),
+        ('{"trainable_head_indices": [[0, 1, 2]]}', "two whole numbers"),
+        ('{"trainable_head_indices": ["01"]}', "two whole numbers"),
+        ('{"trainable_head_indices": [[0, 1]], "trainable_head_stacks": ["vision"]}', "vlm or expert"),
+        ('{"trainable_head_indices": [[0, 1]], "trainable_head_stacks": [["vlm"]]}', "vlm or expert"),
+        ('{"trainable_head_indices": [[0, 1]], "trainable_head_stacks": []}', "vlm or expert"),
+        ('{"trainable_head_indices": [[0, 1]], "best_k": 2.5}', "best_k"),
+        ('{"trainable_head_indices": [[0, 1]], "best_k": true}', "best_k"),
+        ('{"trainable_head_indices": [[0, 1]], "cv_mse": NaN}', "cv_mse"),
+        ('{"trainable_head_indices": [[0, 1]], "cv_mse": -1}', "cv_mse"),
+        ('{"trainable_head_indices": [[0, 1]]}' + " " * exchange.MAX_BYTES, "at most"),
+    ],
+)
+def test_hostile_or_wrong_files_are_worded_errors(text, words):
+    with pytest.raises(InputError, match=words):
+        exchange.from_json(text, PI0)
+
+
+def test_missing_and_oversized_files(tmp_path):
+    with pytest.raises(NotFound, match="no file"):
+        exchange.read(tmp_path / "none.json", PI0)
+    (tmp_path / "big.json").write_bytes(b" " * (exchange.MAX_BYTES + 10))
+    with pytest.raises(InputError, match="at most"):
+        exchange.read(tmp_path / "big.json", PI0)
+
+
+def test_hex_has_72_digits_for_288_heads_and_a_fixed_bit_order():
+    assert exchange.hex_digits(PI0) == 72
+    assert exchange.to_hex([Head("vlm", 0, 0)], PI0) == "8" + "0" * 71
+    assert exchange.to_hex([Head("vlm", 0, 7)], PI0) == "01" + "0" * 70
+    assert exchange.to_hex([Head("expert", 0, 0)], PI0) == "0" * 36 + "8" + "0" * 35
+    assert exchange.to_hex([Head("expert", 17, 7)], PI0) == "0" * 71 + "1"
+    assert exchange.to_hex([], PI0) == "0" * 72
+
+
+@pytest.mark.parametrize("shape", [PI0, ODD, HeadShape(1, 1, 4)])
+def test_hex_round_trip_of_random_sets(shape):
+    generator = np.random.default_rng(0)
+    heads = shape.all_heads()
+    for count in range(len(heads) + 1):
+        chosen = tuple(heads[i] for i in sorted(generator.choice(len(heads), count, replace=False)))
+        digits = exchange.to_hex(chosen[::-1], shape)
+        assert len(digits) == exchange.hex_digits(shape)
+        assert exchange.from_hex(digits, shape) == exchange.from_hex(digits.upper(), shape) == chosen
+
+
+@pytest.mark.parametrize(
+    "digits", ["", "0" * 7, "0" * 9, "0x000000", "-0000000", "+1000000", "0000_000", " 0000000", "٠" * 8, "0000000\n"]
+)
+def test_hex_that_is_not_eight_digits_is_an_error(digits):
+    with pytest.raises(InputError, match="8 hexadecimal digits"):
+        exchange.from_hex(digits, ODD)
+
+
+def test_hex_bits_beyond_the_last_head_are_an_error():
+    assert exchange.from_hex("00000004", ODD) == (Head("expert", 2, 4),)
+    for digits in ("00000002", "00000001", "ffffffff"):
+        with pytest.raises(InputError, match="beyond the 30"):
+            exchange.from_hex(digits, ODD)
+    with pytest.raises(InputError, match="another policy"):
+        exchange.to_hex([Head("vlm", 3, 0)], ODD)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from steering.errors import InputError, NotFound
+from steering.selection import controls, rules
+from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection
+
+SHAPE = HeadShape(3, 8, 16)
+
+
+@pytest.fixture
+def relevance() -> Relevance:
+    """Distinct scores; the two best VLM heads and the whole last VLM layer are inert."""
+    score = np.random.default_rng(0).permutation(48).reshape(2, 3, 8).astype(np.float32)
+    score[0, 2] -= 100
+    inert = np.zeros((2, 3, 8), bool)
+    inert[0, 2] = True
+    inert[0].ravel()[np.argsort(score[0].ravel())[-2:]] = True
+    return Relevance(
+        metric="knn",
+        preset="paper",
+        target="raw action",
+        score=score,
+        error=np.zeros((2, 2, 3, 8), np.float32),
+        ks=(10, 20),
+        best_k={"vlm": 20, "expert": 10},
+        cv_mse={"vlm": 0.25, "expert": 0.5},
+        baselines={},
+        inert=inert,
+        tokens=("last_prefix", "state"),
+    )
+
+
+def scores(relevance, selection):
+    return [relevance.score[("vlm", "expert").index(h.stack), h.layer, h.head] for h in selection.heads]
+
+
+def test_top_k_takes_the_highest_scores_that_are_not_inert(relevance):
+    chosen = rules.top_k(relevance, 5)
+    offered = np.sort(relevance.score[0][~relevance.inert[0]])
+    np.testing.assert_array_equal(np.sort(scores(relevance, chosen)), offered[-5:])
+    assert {head.stack for head in chosen.heads} == {"vlm"}
+    assert list(chosen.heads) == sorted(chosen.heads, key=rules.head_order)
+    assert chosen.rule == "top 5 of vlm by knn (paper)"
+
+
+def test_inert_heads_are_chosen_only_on_request(relevance):
+    everything = rules.top_k(relevance, 24, include_inert=True)
+    assert len(everything.heads) == 24
+    top = rules.top_k(relevance, 2, include_inert=True)
+    assert all(relevance.inert[0, head.layer, head.head] for head in top.heads)
+
+
+def test_both_stacks_compete_by_score(relevance):
+    chosen = rules.top_k(relevance, 10, ("vlm", "expert"))
+    offered = np.sort(relevance.score[~relevance.inert])
+    np.testing.assert_array_equal(np.sort(scores(relevance, chosen)), offered[-10:])
+    assert chosen.best_k is None and chosen.cv_mse is None
+
+
+def test_ties_go_to_the_lower_head_and_expert_sorts_after_vlm(relevance):
+    flat = replace(relevance, score=np.zeros((2, 3, 8), np.float32), inert=np.zeros((2, 3, 8), bool))
+    assert rules.top_k(flat, 2).heads == (Head("vlm", 0, 0), Head("vlm", 0, 1))
+    assert rules.ranking(flat)[23:25] == [Head("vlm", 2, 7), Head("expert", 0, 0)]
+
+
+def test_best_k_and_cv_mse_only_where_they_are_of_this_very_set(relevance):
+    expert = rules.top_k(relevance, PAPER_SET_SIZE, ("expert",))
+    assert (expert.best_k, expert.cv_mse) == (10, 0.5)
+    assert rules.top_k(relevance, 7, ("expert",)).cv_mse is None
+    all_movable = rules.top_k(relevance, 14)  # fewer than 20 can move: the set is all of them
+    assert (all_movable.best_k, all_movable.cv_mse) == (20, 0.25)
+    ridge = replace(relevance, best_k={}, ks=())
+    assert rules.top_k(ridge, PAPER_SET_SIZE, ("expert",)).best_k is None
+
+
+@pytest.mark.parametrize("choose", [rules.top_k, controls.bottom])
+def test_zero_heads_or_more_than_there_are_is_an_error(relevance, choose):
+    for count in (0, -3):
+        with pytest.raises(InputError, match="at least one head"):
+            choose(relevance, count)
+    with pytest.raises(InputError, match="at most 14 heads"):
+        choose(relevance, 15)
+    with pytest.raises(InputError, match="one or both"):
+        choose(relevance, 1, ())
+    with pytest.raises(NotFound, match="Did you mean 'vlm'"):
+        choose(relevance, 1, ("vlmm",))
+
+
+def test_manual_sorts_and_checks():
+    heads = {Head("expert", 0, 1), Head("vlm", 2, 3), Head("vlm", 0, 7)}
+    chosen = rules.manual(heads, SHAPE)
+    assert chosen == Selection((Head("vlm", 0, 7), Head("vlm", 2, 3), Head("expert", 0, 1)), "manual")
+    inert = np.zeros((2, 3, 8), bool)
+    inert[0, 2, 3] = True
+    for bad, words in (
+        ([], "No head is selected"),
+        ([Head("vlm", 0, 1)] * 2, "more than once"),
+        ([Head("vlm", 3, 0)], "layers go from 0 to 2"),
+        ([Head("vlm", 0, -1)], "heads from 0 to 7"),
+        ([Head("vlm", 2, 3)], "inert"),
+    ):
+        with pytest.raises(InputError, match=words):
+            rules.manual(bad, SHAPE, inert)
+
+
+def test_bottom_takes_the_lowest_that_are_not_inert(relevance):
+    chosen = controls.bottom(relevance, 4)
+    offered = np.sort(relevance.score[0][~relevance.inert[0]])
+    np.testing.assert_array_equal(np.sort(scores(relevance, chosen)), offered[:4])
+
+
+def test_random_heads_keep_the_layers_and_avoid_the_selection_and_inert_heads():
+    selected = Selection(
+        tuple(Head("vlm", 0, h) for h in range(3)) + tuple(Head("expert", 2, h) for h in range(7)), "manual"
+    )
+    inert = np.zeros((2, 3, 8), bool)
+    inert[0, 0, 7] = True
+    drawn = set()
+    for seed in range(30):
+        control = controls.random_heads(selected, SHAPE, seed, inert)
+        assert control == controls.random_heads(selected, SHAPE, seed, inert)
+        vlm = [head.head for head in control.heads if (head.stack, head.layer) == ("vlm", 0)]
+        expert = [head.head for head in control.heads if (head.stack, head.layer) == ("expert", 2)]
+        assert len(control.heads) == 10 and len(vlm) == 3 and len(expert) == 7
+        assert set(vlm) <= {3, 4, 5, 6}  # not selected, not inert
+        assert 7 in expert  # the only other head, then six of the selected
+        drawn.add(control.heads)
+    assert len(drawn) > 10
+
+
+def test_random_heads_need_room_and_a_selection():
+    inert = np.ones((2, 3, 8), bool)
+    with pytest.raises(InputError, match="at most 0 heads"):
+        controls.random_heads(Selection((Head("vlm", 0, 0),), "manual"), SHAPE, 0, inert)
+    with pytest.raises(InputError, match="at least one head"):
+        controls.random_heads(Selection((), "manual"), SHAPE, 0)
+    with pytest.raises(InputError, match="another policy"):
+        controls.random_heads(Selection((Head("vlm", 9, 0),), "manual"), SHAPE, 0)
