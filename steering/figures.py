@@ -96,8 +96,10 @@ def head_map(relevance: Relevance, selected: Sequence[Head] = (), *, dark: bool 
                 col=s + 1,
             )
     layers, heads = relevance.score.shape[1:]
-    figure.update_xaxes(title="head", range=[-0.5, heads - 0.5], dtick=1 if heads <= 16 else None, showgrid=False)
-    figure.update_yaxes(range=[layers - 0.5, -0.5], dtick=1 if layers <= 20 else None, showgrid=False)
+    figure.update_xaxes(title="head", range=[-0.5, heads - 0.5], dtick=1 if heads <= 16 else None)
+    figure.update_yaxes(range=[layers - 0.5, -0.5], dtick=1 if layers <= 20 else None)
+    for axes in (figure.update_xaxes, figure.update_yaxes):
+        axes(showgrid=False, zeroline=False)
     figure.update_yaxes(title="layer", col=1)
     figure.update_layout(
         coloraxis={"colorscale": SCORE_SCALE, "cmin": low, "cmax": high, "colorbar": {"title": "score"}}
@@ -168,19 +170,32 @@ def success_bars(comparisons: Sequence[Comparison], *, dark: bool | None = None)
                 "type": "data",
                 "array": [100 * (rate.high - rate.rate) for rate in rates],
                 "arrayminus": [100 * (rate.rate - rate.low) for rate in rates],
-                "color": NEUTRAL_TEXT,
+                "color": _text_colour(dark),
             },
-            text=[f"{rate.successes}/{rate.trials}" for rate in rates],
-            textposition="inside",
-            insidetextanchor="start",
-            insidetextfont={"color": "white"},
             customdata=[[100 * rate.low, 100 * rate.high] for rate in rates],
             hovertemplate="%{y:.0f} % (95 %: %{customdata[0]:.0f} to %{customdata[1]:.0f})",
             name=_label(method),
-            marker={"color": method_colour(method, methods)},
+            offsetgroup=method,
+            marker={
+                "color": _faint(method_colour(method, methods)),  # so that the interval shows inside the bar too
+                "line": {"color": method_colour(method, methods), "width": 2},
+            },
         )
-    figure.update_layout(barmode="group")
-    figure.update_yaxes(title="success (%)", range=[0, 105])
+        figure.add_scatter(  # counts, above the intervals
+            x=[cell for cell, _ in found],
+            y=[100 * rate.high for rate in rates],
+            text=[f"{rate.successes}/{rate.trials}" for rate in rates],
+            mode="text",
+            textposition="top center",
+            cliponaxis=False,
+            offsetgroup=method,
+            name=_label(method),
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    figure.update_layout(barmode="group", scattermode="group")
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(title="success (%)", range=[0, 108], dtick=20)
     return _styled(figure, dark, height=360)
 
 
@@ -209,7 +224,8 @@ def cost_bars(results: Sequence[FinetuneResult], *, dark: bool | None = None) ->
             row=1,
             col=column,
         )
-    figure.update_yaxes(rangemode="tozero")
+        figure.update_yaxes(range=[0, 1.15 * max(values, default=0) or 1], row=1, col=column)
+    figure.update_xaxes(showgrid=False)
     return _styled(figure, dark, height=320, legend=False)
 
 
@@ -249,11 +265,11 @@ def episode_curves(episode: Episode, frame: int | None = None, *, dark: bool | N
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """float [n]: mean of each value and up to `width` − 1 values before it."""
+    """float [n]: mean of each value and up to `width` // 2 on each side of it, as many on one as on the other."""
     total = np.concatenate([[0.0], np.cumsum(values, dtype=float)])
-    end = np.arange(1, len(total))
-    start = np.maximum(end - width, 0)
-    return (total[end] - total[start]) / (end - start)
+    place = np.arange(len(values))
+    side = np.minimum(np.minimum(place, len(values) - 1 - place), width // 2)
+    return (total[place + side + 1] - total[place - side]) / (2 * side + 1)
 
 
 def _series(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -272,12 +288,21 @@ def _label(method: str) -> str:
     return METHOD_LABELS.get(method, method.replace("_", " "))
 
 
+def _text_colour(dark: bool | None) -> str:
+    return NEUTRAL_TEXT if dark is None else DARK_TEXT if dark else LIGHT_TEXT
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.3)"
+
+
 def _title(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def _styled(figure: go.Figure, dark: bool | None, *, height: int, legend: bool = True) -> go.Figure:
-    text = NEUTRAL_TEXT if dark is None else DARK_TEXT if dark else LIGHT_TEXT
+    text = _text_colour(dark)
     figure.update_layout(
         height=height,
         margin={"l": 60, "r": 20, "t": 50, "b": 50},
@@ -288,7 +313,7 @@ def _styled(figure: go.Figure, dark: bool | None, *, height: int, legend: bool =
         legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom"},
         template="none",
     )
-    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID, title_font_size=13)
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID, title_font_size=13)
     figure.update_annotations(font={"color": text, "size": 14})
     return figure

@@ -98,7 +98,7 @@ def test_finetune_curves_show_loss_and_heldout_error_of_a_running_job():
     figure = figures.finetune_curves({"steering": history, "lora": []})
     raw, smooth, heldout = named(figure, "Robotic Steering")
     assert list(raw.x) == [1, 2, 3] and list(raw.y) == [4, 3, 2]
-    assert list(smooth.y) == [4, 3.5, 3]
+    assert list(smooth.y) == [4, 3, 2]
     assert list(heldout.x) == [0, 3] and list(heldout.y) == [0.9, 0.3]
     assert raw.yaxis == "y" and heldout.yaxis == "y2"
     assert {trace.line.color for trace in (raw, smooth, heldout)} == {figures.METHOD_COLOURS["steering"]}
@@ -118,7 +118,8 @@ def test_a_finished_finetune_draws_as_its_history():
 
 def test_running_mean_against_a_loop():
     values = np.random.default_rng(0).random(30)
-    expected = [values[max(0, i - 6) : i + 1].mean() for i in range(30)]
+    sides = [min(i, 29 - i, 3) for i in range(30)]
+    expected = [values[i - side : i + side + 1].mean() for i, side in enumerate(sides)]
     np.testing.assert_allclose(figures.running_mean(values, 7), expected)
     assert len(figures.running_mean(np.array([]), 7)) == 0
 
@@ -126,13 +127,13 @@ def test_running_mean_against_a_loop():
 def test_success_bars_show_rates_with_wilson_intervals(comparison):
     other = replace(comparison, task="press_button", variations=(), rates=comparison.rates[1:])
     figure = figures.success_bars([comparison, other])
-    (steering,) = named(figure, "Robotic Steering")
+    steering, counts = named(figure, "Robotic Steering")
     assert list(steering.x) == ["pick cube<br>lighting", "press button"] and list(steering.y) == [75, 75]
     rate = comparison.rates[1]
     assert steering.y[0] + steering.error_y.array[0] == pytest.approx(100 * rate.high)
     assert steering.y[0] - steering.error_y.arrayminus[0] == pytest.approx(100 * rate.low)
-    assert steering.text[0] == "3/4"
-    (zero_shot,) = named(figure, "Zero-shot")
+    assert counts.text[0] == "3/4" and counts.y[0] == pytest.approx(100 * rate.high)
+    zero_shot, _ = named(figure, "Zero-shot")
     assert list(zero_shot.x) == ["pick cube<br>lighting"] and list(zero_shot.y) == [25]
     with pytest.raises(InputError, match="at least one comparison"):
         figures.success_bars([])
@@ -143,7 +144,7 @@ def test_cost_bars_show_parameters_and_seconds_from_zero():
     parameters, seconds = figure.data
     assert list(parameters.x) == ["Robotic Steering", "LoRA, all heads"]
     assert list(parameters.y) == [5_000, 120_000] and list(seconds.y) == [12.5, 20]
-    assert figure.layout.yaxis.rangemode == figure.layout.yaxis2.rangemode == "tozero"
+    assert figure.layout.yaxis.range[0] == figure.layout.yaxis2.range[0] == 0
     with pytest.raises(InputError, match="at least one finetune"):
         figures.cost_bars([])
 
