@@ -21,7 +21,7 @@ from steering.errors import InputError, unknown_name
 from steering.models.loading import without_peft_warning
 from steering.models.pi0 import PI0Policy
 from steering.models.sites import LAYERS, check_heads, head_block, inert_heads, projection_name
-from steering.types import FinetuneSettings, Head, Selection
+from steering.types import FinetuneSettings, Head, HeadShape, Selection
 
 LORA_PATTERN = (
     "(" + "|".join(re.escape(name) for name in LAYERS.values()) + r")\.\d+\."
@@ -72,6 +72,11 @@ def selected_heads(policy: PI0Policy, method: str, selection: Selection | None) 
             "whose output never reaches the action expert. Add heads of another layer."
         )
     return heads
+
+
+def frozen_layers(method: str, heads: tuple[Head, ...], shape: HeadShape) -> int:
+    """How many of the VLM's first layers lie below every adapter of `method`."""
+    return 0 if method == "lora" else min((h.layer for h in heads if h.stack == "vlm"), default=shape.layers)
 
 
 def head_pattern(heads: tuple[Head, ...]) -> str:

@@ -19,7 +19,7 @@ import torch
 from peft import PeftModel
 
 from steering.errors import Cancelled, InputError, SteeringError, unknown_name
-from steering.finetune.adapters import attached
+from steering.finetune.adapters import attached, frozen_layers, selected_heads
 from steering.finetune.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint, write_checkpoint
 from steering.finetune.frames import FrameSet, frame_set
 from steering.finetune.parameters import trainable_parameters
@@ -61,18 +61,19 @@ def finetune(
     selection = selection if method == "steering" else None
     if method == "zero_shot":
         state = TrainingState()
-        if heldout:
-            evaluation = frame_set(policy, demonstrations, heldout, progress, limit=HELDOUT_FRAMES)
-            _evaluate(policy, evaluation, settings, state, {})
+        _evaluate(policy, _heldout_frames(policy, demonstrations, heldout, draws=1), settings, state, {})
         progress.report(1.0, "Held-out error of the untouched policy")
         return _result(method, settings, selection, folder, {}, state)
     run = _fingerprint(policy, demonstrations, method, settings, selection, heldout, keep_best)
+    frozen = frozen_layers(method, selected_heads(policy, method, selection), policy.head_shape)
     folder.mkdir(parents=True, exist_ok=True)
+    state = read_checkpoint(folder, run) or TrainingState()
     with attached(policy, method, settings, selection) as (peft_model, masks):
+        draws = settings.steps * settings.batch_size
         embedding = progress.part(0.0, EMBEDDING_SHARE)
-        frames = frame_set(policy, demonstrations, training, embedding.part(0.0, 0.9))
-        evaluation = frame_set(policy, demonstrations, heldout, embedding.part(0.9, 1.0), limit=HELDOUT_FRAMES)
-        state = read_checkpoint(folder, run) or TrainingState()
+        frames = frame_set(policy, demonstrations, training, embedding, draws=draws, frozen_layers=frozen)
+        draws = HELDOUT_FRAMES * EVALUATIONS
+        evaluation = _heldout_frames(policy, demonstrations, heldout, draws=draws, frozen_layers=frozen)
         counts = trainable_parameters(policy.model, masks)
         _train(policy, frames, evaluation, settings, state, folder, run, progress.part(EMBEDDING_SHARE, 1.0))
         if keep_best and state.best:
@@ -107,9 +108,10 @@ def learning_rate(step: int, settings: FinetuneSettings) -> float:
 
 def batch_rows(step: int, frames: int, settings: FinetuneSettings) -> np.ndarray:
     """Rows of a step's batch: int64 [batch]. Every frame comes once per pass, in an order drawn from the seed."""
-    position = step * settings.batch_size + np.arange(settings.batch_size)
-    orders = {p: np.random.default_rng((settings.seed, 0, p)).permutation(frames) for p in set((position // frames).tolist())}
-    return np.array([orders[p // frames][p % frames] for p in position])
+    positions = range(step * settings.batch_size, (step + 1) * settings.batch_size)
+    passes = {position // frames for position in positions}
+    orders = {p: np.random.default_rng((settings.seed, 0, p)).permutation(frames) for p in passes}
+    return np.array([orders[position // frames][position % frames] for position in positions])
 
 
 def heldout_error(policy: PI0Policy, frames: FrameSet, seed: int) -> float:
@@ -123,10 +125,26 @@ def heldout_error(policy: PI0Policy, frames: FrameSet, seed: int) -> float:
     return float(error.square().mean())
 
 
+def _heldout_frames(
+    policy: PI0Policy, demonstrations: Demonstrations, heldout: Sequence[int], *, draws: int, frozen_layers: int = 0
+) -> FrameSet | None:
+    if not heldout:
+        return None
+    return frame_set(
+        policy,
+        demonstrations,
+        heldout,
+        Progress(),
+        draws=draws,
+        limit=HELDOUT_FRAMES,
+        frozen_layers=frozen_layers,
+    )
+
+
 def _train(
     policy: PI0Policy,
     frames: FrameSet,
-    evaluation: FrameSet,
+    evaluation: FrameSet | None,
     settings: FinetuneSettings,
     state: TrainingState,
     folder: Path,
@@ -141,14 +159,14 @@ def _train(
         optimizer.load_state_dict(state.optimizer)
     every = max(settings.steps // EVALUATIONS, 1)
     began_s = time.monotonic() - state.train_s
-    if evaluation and not state.heldout:
+    if state.step == 0:
         _evaluate(policy, evaluation, settings, state, trained)
-        progress.report(0.0, "Finetuning", step=0.0, heldout_error=state.heldout[0][1])
+        _report(progress, settings, state)
     try:
         while state.step < settings.steps:
             state.loss.append(_step(policy, frames, settings, state.step, optimizer))
             state.step += 1
-            if evaluation and (state.step % every == 0 or state.step == settings.steps):
+            if state.step % every == 0 or state.step == settings.steps:
                 _evaluate(policy, evaluation, settings, state, trained)
             state.train_s = time.monotonic() - began_s
             if state.step % CHECKPOINT_STEPS == 0:
@@ -189,11 +207,14 @@ def _step(
 
 def _evaluate(
     policy: PI0Policy,
-    evaluation: FrameSet,
+    evaluation: FrameSet | None,
     settings: FinetuneSettings,
     state: TrainingState,
     trained: dict[str, torch.nn.Parameter],
 ) -> None:
+    """Add the held-out error at this step, where episodes are held out, and keep the adapter if it is the best."""
+    if evaluation is None:
+        return
     error = heldout_error(policy, evaluation, settings.seed)
     if not state.heldout or error < min(e for _, e in state.heldout):
         state.best = {name: p.detach().clone() for name, p in trained.items()}
@@ -201,8 +222,9 @@ def _evaluate(
 
 
 def _report(progress: Progress, settings: FinetuneSettings, state: TrainingState) -> None:
-    metrics = {"step": float(state.step), "loss": state.loss[-1]}
-    metrics["samples_per_s"] = state.step * settings.batch_size / state.train_s
+    metrics = {"step": float(state.step)}
+    if state.loss:
+        metrics |= {"loss": state.loss[-1], "samples_per_s": state.step * settings.batch_size / state.train_s}
     if state.heldout and state.heldout[-1][0] == state.step:
         metrics["heldout_error"] = state.heldout[-1][1]
     progress.report(state.step / settings.steps, f"Finetuning: step {state.step} of {settings.steps}", **metrics)

@@ -8,21 +8,25 @@ Cost of the embedded policy: see `tests/benchmarks`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
+from steering.models.policy import Policy
 from steering.models.preprocessing import Preprocessor, ordered_cameras
 from steering.models.sites import head_shape
 from steering.types import Observation
 
 Batch = dict[str, torch.Tensor]
 """Tensors by the model's own argument names: input_ids, attention_mask, pixel_values, pixel_attention_mask, state,
-optionally actions, and optionally inputs_embeds (the embedded prefix) in place of the pixels."""
+optionally actions; in place of the pixels, inputs_embeds (the embedded prefix) or what `freeze` gives."""
 
 
-class PI0Policy:
+class PI0Policy(Policy):
     """See `steering.models.policy.Policy`. `model` is a PI0ForConditionalGeneration in evaluation mode."""
 
     def __init__(self, model: Any, preprocessor: Preprocessor, name: str) -> None:
@@ -67,15 +71,51 @@ class PI0Policy:
         return self.model.model.embed_prefix(batch["input_ids"], batch["pixel_values"], batch["pixel_attention_mask"])
 
     def prefix(self, batch: Batch) -> Any:
-        """One pass of the VLM: the cache of keys and values that the expert attends to."""
-        embeds = self.embed(batch)
+        """One pass of the VLM, or of the layers that `freeze` left: the cache that the expert attends to."""
+        frozen = batch["prefix_keys"].shape[1] if "prefix_keys" in batch else 0
+        if frozen == self.head_shape.layers:
+            cache: Any = DynamicCache(config=self.model.config.vlm_config.text_config)
+        else:
+            with self._vlm_layers(slice(frozen, None)):
+                cache = self._vlm_pass(self.embed(batch), batch["attention_mask"])
+        for layer in range(frozen):
+            cache.update(batch["prefix_keys"][:, layer], batch["prefix_values"][:, layer], layer)
+        return cache
+
+    def freeze(self, batch: Batch, layers: int) -> Batch:
+        """What the VLM's first `layers` give, for `prefix` to go on from, while their weights do not change.
+
+        inputs_embeds: what enters the next layer. prefix_keys, prefix_values: [batch, layer, key head, token, dim].
+        """
+        entered: list[torch.Tensor] = []
+        with self._vlm_layers(slice(layers)) as language, ExitStack() as hooks:
+            hooks.callback(language.norm.register_forward_pre_hook(lambda _, args: entered.append(args[0])).remove)
+            cache = self._vlm_pass(self.embed(batch), batch["attention_mask"])
+        return {
+            "inputs_embeds": entered[0],
+            "prefix_keys": torch.stack([cache.layers[layer].keys for layer in range(layers)], dim=1),
+            "prefix_values": torch.stack([cache.layers[layer].values for layer in range(layers)], dim=1),
+        }
+
+    def _vlm_pass(self, embeds: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         return self.model.model.vlm(
             inputs_embeds=embeds,
-            attention_mask=batch["attention_mask"],
-            position_ids=batch["attention_mask"].cumsum(-1) - 1,
+            attention_mask=attention_mask,
+            position_ids=attention_mask.cumsum(-1) - 1,
             token_type_ids=torch.zeros_like(embeds)[:, :, 0],
             use_cache=True,
         ).past_key_values
+
+    @contextmanager
+    def _vlm_layers(self, part: slice) -> Iterator[Any]:
+        """The VLM's language model with some of its layers while the context is open."""
+        language = self.model.model.vlm.language_model
+        layers = language.layers
+        language.layers = layers[part]
+        try:
+            yield language
+        finally:
+            language.layers = layers
 
     def velocity(self, batch: Batch, cache: Any, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """One pass of the expert: velocity [batch, step, noise_dim] at `timestep` [batch]. The cache is unchanged."""

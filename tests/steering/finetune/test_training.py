@@ -110,7 +110,7 @@ def test_keep_best_saves_the_lowest_heldout_error(policy, policy_folder, demonst
     result = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path, keep_best=True)
     assert result.heldout_error.argmin() < 3
     saved = load_policy(policy_folder, adapter=tmp_path)
-    error = heldout_error(saved, frame_set(saved, demonstrations, [3], Progress()), settings.seed)
+    error = heldout_error(saved, frame_set(saved, demonstrations, [3], Progress(), draws=1), settings.seed)
     assert error == pytest.approx(result.heldout_error.min(), rel=1e-3)
 
 
@@ -122,7 +122,7 @@ def test_zero_shot_only_measures(policy, demonstrations, tmp_path):
 
 
 def test_heldout_error_is_that_of_act(policy, demonstrations):
-    frames = frame_set(policy, demonstrations, [3], Progress())
+    frames = frame_set(policy, demonstrations, [3], Progress(), draws=1)
     noise = np.random.default_rng((7, 1)).standard_normal((9, 4, 8), np.float32)
     batch = policy.prepare(observe(demonstrations, np.full(9, 3), np.arange(9)))
     actions = policy.model.sample_actions(**batch, noise=torch.from_numpy(noise))[..., :7].numpy()
@@ -131,14 +131,33 @@ def test_heldout_error_is_that_of_act(policy, demonstrations):
     assert heldout_error(policy, frames, 7) == pytest.approx(np.square(actions - chunk).mean(), rel=1e-4)
 
 
-def test_frames_come_out_the_same_with_and_without_cache(policy, demonstrations, monkeypatch):
-    cached = frame_set(policy, demonstrations, [0, 1, 2], Progress())
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_frames_come_out_the_same_with_and_without_cache(policy, demonstrations, monkeypatch, layers):
+    cached = frame_set(policy, demonstrations, [0, 1, 2], Progress(), draws=100, frozen_layers=layers)
     monkeypatch.setattr(frames_module, "CACHE_LIMIT_BYTES", 0)
-    fresh = frame_set(policy, demonstrations, [0, 1, 2], Progress())
-    assert cached.embedded is not None and fresh.embedded is None and len(cached) == 6 + 7 + 8
+    fresh = frame_set(policy, demonstrations, [0, 1, 2], Progress(), draws=100, frozen_layers=layers)
+    assert cached.embedded is not None and cached.frozen_layers == layers
+    assert fresh.embedded is None and fresh.frozen_layers == 0 and len(cached) == 6 + 7 + 8
     rows = np.array([7, 0, 20])
-    for name, tensor in cached.batch(rows).items():
-        torch.testing.assert_close(fresh.batch(rows)[name], tensor, atol=1e-6, rtol=1e-5)
+    noise, timestep = torch.randn(3, 2, 4, 8), torch.rand(3, 2)
+    losses = [policy.flow_loss(frames.batch(rows), noise, timestep) for frames in (cached, fresh)]
+    torch.testing.assert_close(*losses)
+
+
+def test_few_draws_keep_nothing(policy, demonstrations):
+    assert frame_set(policy, demonstrations, [0], Progress(), draws=6, frozen_layers=1).embedded is None
+    assert frame_set(policy, demonstrations, [0], Progress(), draws=7, frozen_layers=1).frozen_layers == 0
+
+
+def test_frozen_layers_train_the_same_adapter(policy, demonstrations, monkeypatch, tmp_path):
+    heads = Selection((Head("vlm", 1, 0), Head("expert", 2, 1)), "hand")
+    settings = dataclasses.replace(SETTINGS, steps=12)
+    frozen = finetune(policy, demonstrations, "steering", settings, heads, tmp_path / "frozen")
+    monkeypatch.setattr(frames_module, "FREEZING_PASSES", 10**9)
+    whole = finetune(policy, demonstrations, "steering", settings, heads, tmp_path / "whole")
+    np.testing.assert_allclose(frozen.loss, whole.loss, rtol=0.02)
+    np.testing.assert_allclose(frozen.heldout_error, whole.heldout_error, rtol=0.02)
+    assert len(policy.model.model.vlm.language_model.layers) == 3
 
 
 def test_every_frame_once_a_pass():

@@ -69,3 +69,15 @@ def test_embedded_prefix_stands_in_for_pixels(policy, demonstrations):
     short["inputs_embeds"] = policy.embed(batch)
     noise, timestep = torch.randn(2, 1, 4, 8), torch.rand(2, 1)
     assert policy.flow_loss(short, noise, timestep) == policy.flow_loss(batch, noise, timestep)
+
+
+def test_frozen_layers_give_the_same_cache(policy, demonstrations):
+    batch = policy.prepare(observe(demonstrations, np.array([0, 1]), np.array([1, 2])))
+    whole = policy.prefix(batch)
+    for layers in (1, 2, 3):
+        frozen = batch | policy.freeze(batch, layers)
+        del frozen["pixel_values"]
+        cache = policy.prefix(frozen)
+        for layer in range(3):
+            assert torch.equal(cache.layers[layer].keys, whole.layers[layer].keys)
+            assert torch.equal(cache.layers[layer].values, whole.layers[layer].values)
