@@ -79,7 +79,7 @@ class Encoded:
         name = type(value).__name__
         if known_types().get(name) is type(value):
             fields = {}
-            for key, hint in _hints(type(value)).items():
+            for key, hint in typing.get_type_hints(type(value)).items():
                 item = getattr(value, key)
                 item = float(item) if hint is float and isinstance(item, int) else item  # 20 and 20.0 are one value
                 fields[key] = self._encode(item, f"{where}.{key}")
@@ -163,7 +163,7 @@ class _Decoder:
     def _dataclass(self, node: Any, cls: type, where: str) -> Any:
         if not (isinstance(node, dict) and node.get("$type") == cls.__name__ and isinstance(node.get("fields"), dict)):
             self._bad(where, cls.__name__, node)
-        hints, values = _hints(cls), node["fields"]
+        hints, values = typing.get_type_hints(cls), node["fields"]
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(fields))
         required = {
@@ -218,11 +218,6 @@ class _Decoder:
         if not path.is_relative_to(self._folder.resolve()):
             self._bad(where, "a path inside the artefact's folder", node)
         return path
-
-
-@functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

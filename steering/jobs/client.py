@@ -1,0 +1,154 @@
+"""The page's side of the jobs: submit, watch, stop. Imports neither torch nor MuJoCo; each call takes milliseconds.
+
+    jobs = Jobs(store)
+    job_id = jobs.submit("finetune", demonstrations_id=..., method="steering", selection_id=...)
+    while not (status := jobs.status(job_id)).ended: ...
+
+The worker is started on demand, shared by everybody who uses the store, and outlives the page: after a reload or a
+restart the same job id shows the same job.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import steering
+from steering import pipeline
+from steering.errors import InputError, unknown_name
+from steering.jobs.lock import WorkerLock
+from steering.jobs.queue import JobStatus, Queue
+from steering.jobs.worker import gone
+from steering.store import Store, plain_params
+
+CANCEL_PATIENCE_S = 30.0
+SUPERVISE_EVERY_S = 1.0
+START_TIME_S = 30.0
+MAX_FAILED_STARTS = 4
+CANNOT_START = (
+    "The worker process ends as soon as it starts, so this job cannot run. Read worker.log in the store's folder; "
+    "`make app` repairs a broken installation."
+)
+
+
+class Jobs:
+    """The jobs of one store. Threads may share it; `owner` is whoever a page session says it is."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        cancel_patience_s: float = CANCEL_PATIENCE_S,
+        worker_command: Sequence[str] = (sys.executable, "-m", "steering.jobs.worker"),
+    ) -> None:
+        self._store = store
+        self._queue = Queue(store.root)
+        self._lock = threading.Lock()
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._started_s = self._supervised_s = -1e9
+        self._failed_starts = 0
+        self._cancel_patience_s = cancel_patience_s
+        self._worker_command = tuple(worker_command)
+
+    def submit(self, function_name: str, *, owner: str = "local", **arguments: Any) -> str:
+        """Queue a pipeline function by name and return the job's id.
+
+        An owner may have a few unfinished jobs; the same unfinished job is not queued twice.
+        """
+        function = pipeline.RUNNABLE.get(function_name)
+        if function is None:
+            raise unknown_name("job", function_name, pipeline.RUNNABLE)
+        try:
+            inspect.signature(function).bind(self._store, **arguments)
+        except TypeError as error:
+            raise InputError(f"{function_name} cannot be called like this: {error}.") from None
+        resumable = function_name in pipeline.RESUMABLE
+        job_id = self._queue.add(function_name, plain_params(arguments), owner=owner, resumable=resumable)
+        self._supervise(at_once=True)
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        """The job as it stands. A job whose worker died is failed or queued again here."""
+        self._supervise()
+        return self._queue.status(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job: at once when it waits, at its next report when it runs, by force when it does not react."""
+        self._queue.request_cancel(job_id)
+
+    def active(self, owner: str | None = None) -> list[JobStatus]:
+        """Queued and running jobs, newest first."""
+        self._supervise()
+        return self._queue.list(owner=owner, active=True)
+
+    def recent(self, owner: str | None = None, limit: int = 20) -> list[JobStatus]:
+        """Jobs of the last week, newest first."""
+        self._supervise()
+        return self._queue.list(owner=owner, limit=limit)
+
+    def warm(self) -> None:
+        """Start the worker now, so that the first job finds its libraries loaded."""
+        with self._lock:
+            self._start()
+
+    def close(self, wait_s: float = 5.0) -> None:
+        """End the worker if this object started it. Its resumable job continues with the next worker."""
+        with self._lock:
+            if self._worker is not None and self._worker.poll() is None:
+                self._worker.terminate()
+                try:
+                    self._worker.wait(wait_s)
+                except subprocess.TimeoutExpired:
+                    self._worker.kill()
+                    self._worker.wait()
+
+    def _supervise(self, at_once: bool = False) -> None:
+        """Settle the jobs of a dead worker, kill one that ignores a stop, and keep one running while jobs wait."""
+        with self._lock:
+            if not at_once and time.monotonic() - self._supervised_s < SUPERVISE_EVERY_S:
+                return
+            self._supervised_s = time.monotonic()
+            lock = WorkerLock(self._store.root)
+            if self._queue.overdue_cancel(self._cancel_patience_s) and (pid := lock.holder()):
+                os.kill(pid, signal.SIGKILL)
+            if not lock.acquire():
+                self._failed_starts = 0
+                return
+            code = self._worker.poll() if self._worker is not None else None  # no worker is alive
+            self._queue.release_orphans(gone(_how_it_ended(code)))
+            if code and self._failed_starts >= MAX_FAILED_STARTS:
+                self._queue.fail_waiting(CANNOT_START)
+                self._failed_starts = 0
+            lock.release()
+            if self._queue.list(active=True, limit=1):
+                self._failed_starts += bool(code)
+                self._start()
+
+    def _start(self) -> None:
+        running = self._worker is not None and self._worker.poll() is None
+        if running and time.monotonic() - self._started_s < START_TIME_S:
+            return
+        self._started_s = time.monotonic()
+        command = [*self._worker_command, "--store", str(self._store.root)]
+        for root in self._store.readonly:
+            command += ["--readonly", str(root)]
+        paths = [str(Path(steering.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        with (self._store.root / "worker.log").open("ab") as log:
+            self._worker = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "ended"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

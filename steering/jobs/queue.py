@@ -1,0 +1,258 @@
+"""The queue of jobs: one SQLite file in the store, in WAL mode, shared by the page's process and the worker's.
+
+Jobs of different owners take turns. Each call opens its own connection (0.2 ms), so any thread may call. Progress
+history is thinned to at most MAX_POINTS points a job; ended jobs are forgotten after KEEP_S.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steering.errors import InputError, NotFound
+from steering.progress import Report
+
+STATES = ("queued", "running", "done", "failed", "cancelled")
+MAX_PER_OWNER = 4
+MAX_QUEUED = 64
+MAX_POINTS = 600
+MAX_ATTEMPTS = 3
+KEEP_S = 7 * 24 * 3600.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, function TEXT NOT NULL, arguments TEXT NOT NULL,
+    resumable INTEGER NOT NULL, state TEXT NOT NULL, created_s REAL NOT NULL, started_s REAL, ended_s REAL,
+    fraction REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', left_s REAL, result TEXT, error TEXT,
+    cancel_s REAL, attempts INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created_s);
+CREATE TABLE IF NOT EXISTS points (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, numbers TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_job ON points (job, number);
+"""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job as it stands. Times are seconds since the epoch; `result` is an artefact id, `error` words for people.
+
+    position: 1 for the next job to run, 0 when it is not waiting. metrics: reported numbers, oldest first, thinned.
+    """
+
+    id: str
+    owner: str
+    function: str
+    arguments: Mapping[str, Any]
+    state: str
+    position: int
+    fraction: float
+    message: str
+    left_s: float | None
+    metrics: tuple[Mapping[str, float], ...]
+    result: str | None
+    error: str | None
+    created_s: float
+    started_s: float | None
+    ended_s: float | None
+    cancel_requested: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is done, failed or cancelled."""
+        return self.state not in ("queued", "running")
+
+
+class Queue:
+    """Jobs in `root/jobs.sqlite`. Every method is one transaction."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "jobs.sqlite"
+        with self._transaction() as db:
+            db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
+
+    def add(self, function: str, arguments: Mapping[str, Any], *, owner: str, resumable: bool) -> str:
+        """Put a job at the end and return its id. The same unfinished job of the same owner is not added twice."""
+        text = json.dumps(dict(arguments), sort_keys=True)
+        waiting = "state IN ('queued', 'running')"
+        with self._transaction() as db:
+            same = db.execute(
+                f"SELECT id FROM jobs WHERE {waiting} AND cancel_s IS NULL AND owner=? AND function=? AND arguments=?",
+                (owner, function, text),
+            ).fetchone()
+            if same:
+                return str(same["id"])
+            own, everyone = db.execute(
+                f"SELECT count(*) FILTER (WHERE owner=?), count(*) FROM jobs WHERE {waiting}", (owner,)
+            ).fetchone()
+            if own >= MAX_PER_OWNER:
+                raise InputError(
+                    f"You have {own} jobs waiting or running, and {MAX_PER_OWNER} is the most. "
+                    "Wait until one has ended, or stop one."
+                )
+            if everyone >= MAX_QUEUED:
+                raise InputError(f"{everyone} jobs are waiting already. Try again in a few minutes.")
+            job_id = uuid.uuid4().hex
+            db.execute(
+                "INSERT INTO jobs (id, owner, function, arguments, resumable, state, created_s) "
+                "VALUES (?, ?, ?, ?, ?, 'queued', ?)",
+                (job_id, owner, function, text, resumable, time.time()),
+            )
+        return job_id
+
+    def claim(self) -> JobStatus | None:
+        """Mark the next queued job as running and return it. The owner who was served longest ago comes first."""
+        with self._transaction() as db:
+            row = db.execute(_NEXT + " LIMIT 1").fetchone()
+            if row is None:
+                return None
+            db.execute(
+                "UPDATE jobs SET state='running', started_s=?, message='Starting', attempts=attempts+1 WHERE id=?",
+                (time.time(), row["id"]),
+            )
+        return self.status(row["id"])
+
+    def report(self, job_id: str, report: Report) -> None:
+        """Store a progress report of a running job."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE jobs SET fraction=?, message=?, left_s=? WHERE id=? AND state='running'",
+                (report.fraction, report.message, report.left_s, job_id),
+            )
+            if report.metrics:
+                numbers = {name: float(value) for name, value in report.metrics.items()}
+                db.execute("INSERT INTO points (job, numbers) VALUES (?, ?)", (job_id, json.dumps(numbers)))
+                count = db.execute("SELECT count(*) FROM points WHERE job=?", (job_id,)).fetchone()[0]
+                if count > MAX_POINTS:  # drop every other point, but keep the newest
+                    db.execute(
+                        "DELETE FROM points WHERE number IN (SELECT number FROM (SELECT number, row_number() OVER "
+                        "(ORDER BY number DESC) AS place FROM points WHERE job=?) WHERE place % 2 = 0)",
+                        (job_id,),
+                    )
+
+    def end(self, job_id: str, state: str, *, result: str | None = None, error: str | None = None) -> None:
+        """Mark a running job as done, failed or cancelled."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE jobs SET state=?, result=?, error=?, ended_s=?, left_s=NULL, "
+                "fraction=CASE WHEN ?='done' THEN 1 ELSE fraction END WHERE id=? AND state='running'",
+                (state, result, error, time.time(), state, job_id),
+            )
+
+    def request_cancel(self, job_id: str) -> None:
+        """Cancel a queued job at once; ask a running one to stop."""
+        now_s = time.time()
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE jobs SET state='cancelled', ended_s=?, cancel_s=?, message='Stopped before it began' "
+                "WHERE id=? AND state='queued'",
+                (now_s, now_s, job_id),
+            )
+            db.execute(
+                "UPDATE jobs SET cancel_s=?, message='Stopping' WHERE id=? AND state='running' AND cancel_s IS NULL",
+                (now_s, job_id),
+            )
+
+    def cancel_requested(self, job_id: str) -> bool:
+        """Whether somebody asked the job to stop."""
+        with self._transaction("DEFERRED") as db:
+            row = db.execute("SELECT cancel_s FROM jobs WHERE id=?", (job_id,)).fetchone()
+        return row is not None and row["cancel_s"] is not None
+
+    def overdue_cancel(self, patience_s: float) -> bool:
+        """Whether a running job was asked to stop more than `patience_s` ago and still runs."""
+        with self._transaction("DEFERRED") as db:
+            query = "SELECT 1 FROM jobs WHERE state='running' AND cancel_s < ?"
+            return db.execute(query, (time.time() - patience_s,)).fetchone() is not None
+
+    def release_orphans(self, reason: str) -> None:
+        """Settle the running jobs of a worker that is gone. Call only while no worker can be running.
+
+        Stopped ones end as cancelled, resumable ones go back into the queue up to MAX_ATTEMPTS times, others fail
+        with `reason`.
+        """
+        now_s = time.time()
+        with self._transaction() as db:
+            db.execute("UPDATE jobs SET state='cancelled', ended_s=? WHERE state='running' AND cancel_s>0", (now_s,))
+            db.execute(
+                "UPDATE jobs SET state='queued', message='Resuming from the last checkpoint' "
+                "WHERE state='running' AND resumable=1 AND attempts < ?",
+                (MAX_ATTEMPTS,),
+            )
+            db.execute(
+                "UPDATE jobs SET state='failed', error=?, ended_s=?, left_s=NULL WHERE state='running'", (reason, now_s)
+            )
+
+    def fail_waiting(self, reason: str) -> None:
+        """Fail every queued job with `reason`: nothing can run them."""
+        with self._transaction() as db:
+            query = "UPDATE jobs SET state='failed', error=?, ended_s=? WHERE state='queued'"
+            db.execute(query, (reason, time.time()))
+
+    def forget_old(self) -> None:
+        """Delete jobs that ended more than KEEP_S ago; their artefacts stay."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM jobs WHERE ended_s < ?", (time.time() - KEEP_S,))
+            db.execute("DELETE FROM points WHERE job NOT IN (SELECT id FROM jobs)")
+
+    def status(self, job_id: str) -> JobStatus:
+        """The job as it stands; NotFound when there is none of that id."""
+        with self._transaction("DEFERRED") as db:
+            row = db.execute("SELECT * FROM jobs WHERE id=?", (job_id,)).fetchone()
+            if row is None:
+                raise NotFound("There is no such job: it ended more than a week ago, or belongs to another workbench.")
+            return _status(db, row)
+
+    def list(self, *, owner: str | None = None, active: bool = False, limit: int = 50) -> list[JobStatus]:
+        """Jobs, newest first; of one owner or all; queued and running ones only when `active`."""
+        where = ["1"] + ["owner=:owner"] * (owner is not None) + ["state IN ('queued', 'running')"] * active
+        query = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY created_s DESC LIMIT :limit"
+        with self._transaction("DEFERRED") as db:
+            return [_status(db, row) for row in db.execute(query, {"owner": owner, "limit": limit}).fetchall()]
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        db = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(f"BEGIN {kind}")
+            yield db
+            if db.in_transaction:
+                db.execute("COMMIT")
+        finally:
+            db.close()
+
+
+_NEXT = """
+SELECT id FROM jobs WHERE state='queued'
+ORDER BY (SELECT coalesce(max(started_s), 0) FROM jobs AS other WHERE other.owner = jobs.owner), created_s
+"""
+
+
+def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
+    waiting = [next_row["id"] for next_row in db.execute(_NEXT)] if row["state"] == "queued" else []
+    points = db.execute("SELECT numbers FROM points WHERE job=? ORDER BY number", (row["id"],))
+    return JobStatus(
+        id=row["id"],
+        owner=row["owner"],
+        function=row["function"],
+        arguments=json.loads(row["arguments"]),
+        state=row["state"],
+        position=waiting.index(row["id"]) + 1 if waiting else 0,
+        fraction=row["fraction"],
+        message=row["message"],
+        left_s=row["left_s"],
+        metrics=tuple(json.loads(point["numbers"]) for point in points),
+        result=row["result"],
+        error=row["error"],
+        created_s=row["created_s"],
+        started_s=row["started_s"],
+        ended_s=row["ended_s"],
+        cancel_requested=row["cancel_s"] is not None,
+    )

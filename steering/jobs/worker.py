@@ -1,0 +1,144 @@
+"""The worker process: `python -m steering.jobs.worker --store DIR` runs queued jobs, one at a time, and stays warm.
+
+It loads torch and transformers while nothing waits, and the pipeline keeps the last policy in memory between jobs. A
+job that fails leaves the worker running. It ends by itself after IDLE_S without work. Output goes to `worker.log`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from steering.errors import Cancelled, SteeringError
+from steering.jobs.lock import WorkerLock
+from steering.jobs.queue import JobStatus, Queue
+from steering.progress import Progress, Report
+from steering.store import Store
+
+IDLE_S = 15 * 60.0
+POLL_S = 0.1
+REPORT_EVERY_S = 0.2
+OUT_OF_MEMORY = (
+    "There was not enough memory. Close other programs, or use fewer or smaller demonstrations or a smaller batch, "
+    "and start the job again."
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run jobs until idle. Returns 0; also when another worker already serves the store."""
+    parser = argparse.ArgumentParser(prog="python -m steering.jobs.worker", description=__doc__)
+    parser.add_argument("--store", type=Path, required=True, help="folder of the store to serve")
+    parser.add_argument("--readonly", type=Path, action="append", default=[], help="read-only store underneath")
+    parser.add_argument("--idle-s", type=float, default=IDLE_S, help="end after so many seconds without work")
+    options = parser.parse_args(arguments)
+    store = Store(options.store, readonly=options.readonly)
+    lock = WorkerLock(store.root)
+    if not lock.acquire(wait_s=2.0):
+        return 0
+    faulthandler.enable()
+    os.nice(5)  # the page stays quick while training runs
+    queue = Queue(store.root)
+    queue.release_orphans(gone("was killed"))
+    queue.forget_old()
+    store.sweep()
+    serve(store, queue, options.idle_s)
+    lock.release()
+    return 0
+
+
+def gone(how: str) -> str:
+    """Words for a job whose worker process ended. `how`: what is known about the end."""
+    return (
+        f"The worker process {how} while this job ran. Most often memory ran out: close other programs or choose "
+        "fewer demonstrations, then start the job again. Finished results are kept; worker.log in the store's folder "
+        "may say more."
+    )
+
+
+def serve(store: Store, queue: Queue, idle_s: float) -> None:
+    """Run jobs as they come; return after `idle_s` without one."""
+    warm = False
+    last_work_s = time.monotonic()
+    while time.monotonic() - last_work_s < idle_s:
+        job = queue.claim()
+        if job is not None:
+            run_job(store, queue, job)
+            last_work_s = time.monotonic()
+        elif not warm:
+            _load_libraries()
+            warm = True
+        else:
+            time.sleep(POLL_S)
+
+
+def run_job(store: Store, queue: Queue, job: JobStatus) -> None:
+    """Run one claimed job and store how it ended. Only the end of the process escapes."""
+    from steering import pipeline, policy_cache
+
+    progress = Progress(_Reporter(queue, job.id), _CancelCheck(queue, job.id))
+    try:
+        result = pipeline.RUNNABLE[job.function](store, **job.arguments, progress=progress)
+    except Cancelled as stop:
+        queue.end(job.id, "cancelled", error=str(stop))
+    except SteeringError as error:
+        queue.end(job.id, "failed", error=str(error))
+    except MemoryError:
+        policy_cache.forget()
+        queue.end(job.id, "failed", error=OUT_OF_MEMORY)
+    except Exception as error:  # whatever a job does, the worker lives on; the reason goes to the log and the page
+        traceback.print_exc()
+        sys.stderr.flush()
+        policy_cache.forget()
+        short = " ".join(str(error).split())[:300]
+        out_of_memory = "out of memory" in short or "can't allocate memory" in short
+        words = OUT_OF_MEMORY if out_of_memory else _unexpected(job.function, type(error).__name__, short)
+        queue.end(job.id, "failed", error=words)
+    else:
+        queue.end(job.id, "done", result=result)
+
+
+def _unexpected(function: str, name: str, message: str) -> str:
+    return (
+        f"{function} stopped on an error that we did not foresee: {name}: {message}. The whole trace is in worker.log "
+        "in the store's folder; please report it."
+    )
+
+
+def _load_libraries() -> None:
+    import torch  # noqa: F401
+    import transformers  # noqa: F401
+
+
+class _Reporter:
+    """Stores reports: every one with metrics, others at most each REPORT_EVERY_S."""
+
+    def __init__(self, queue: Queue, job_id: str) -> None:
+        self._queue, self._job_id, self._last_s = queue, job_id, 0.0
+
+    def __call__(self, report: Report) -> None:
+        now_s = time.monotonic()
+        if report.metrics or now_s - self._last_s >= REPORT_EVERY_S:
+            self._queue.report(self._job_id, report)
+            self._last_s = now_s
+
+
+class _CancelCheck:
+    """Asks the queue whether the user stopped the job, at most each REPORT_EVERY_S."""
+
+    def __init__(self, queue: Queue, job_id: str) -> None:
+        self._queue, self._job_id, self._last_s, self._cancelled = queue, job_id, 0.0, False
+
+    def __call__(self) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._last_s >= REPORT_EVERY_S:
+            self._cancelled, self._last_s = self._queue.cancel_requested(self._job_id), now_s
+        return self._cancelled
+
+
+if __name__ == "__main__":
+    sys.exit(main())
