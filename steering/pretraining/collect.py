@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steering.simulation.experts import expert_action
+from steering.simulation.experts import Disturbance, expert_action
 from steering.simulation.families import FAMILIES, STEP_LIMITS, family_scene, goals, instruct
 from steering.simulation.objects import COLOURS, KINDS
 from steering.simulation.scene import Goal
@@ -84,13 +84,14 @@ def _episode(rows: dict[str, list], seed: int, driver: Callable | None) -> None:
     family = FAMILIES[seed % len(FAMILIES)]
     world = World(family_scene(family, 1_000_000 + seed))
     try:
-        drive = _pushed_expert(world, rng) if driver is None else driver(world, rng)
+        drive = driver(world, rng) if driver is not None else None
+        disturb = Disturbance(rng)
         after = 0
         for _ in range(int(STEP_LIMITS[family] * 1.1)):
             action, phase = expert_action(world)
             if rng.random() < (0.6 if phase == "grasp" else 0.3):
                 _record(rows, world, phase, rng)
-            world.step(drive(world) if driver is not None else drive(action))
+            world.step(drive(world) if drive is not None else disturb(action))
             if world.thing_m(world.scene.goal.thing)[2] < -0.1:  # fell off the table
                 break
             after += succeeded(world)
@@ -98,27 +99,6 @@ def _episode(rows: dict[str, list], seed: int, driver: Callable | None) -> None:
                 break
     finally:
         world.close()
-
-
-def _pushed_expert(world: World, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-    """Noise on the expert's action: always a little, and now and then a shove of several steps."""
-    shove, left = np.zeros(ACTION_DIM), 0
-
-    def drive(action: np.ndarray) -> np.ndarray:
-        nonlocal shove, left
-        noisy = action.copy()
-        noisy[:6] += rng.normal(0, [0.12] * 3 + [0.04] * 3)
-        if left == 0 and rng.random() < 0.035:
-            left = int(rng.integers(3, 12))
-            shove = np.append(rng.normal(0, [0.8, 0.8, 0.6, 0.15, 0.15, 0.3]), 0.0)
-            if rng.random() < 0.15:
-                shove[6] = -2 * np.sign(action[6])
-        if left > 0:
-            left -= 1
-            noisy += shove
-        return noisy
-
-    return drive
 
 
 def expert_chunk(world: World, goal: Goal) -> np.ndarray:

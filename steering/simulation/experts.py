@@ -29,6 +29,32 @@ def expert_action(world: World, goal: Goal | None = None) -> tuple[np.ndarray, s
     return _SKILLS[goal.skill](world, goal)
 
 
+class Disturbance:
+    """Knocks on the arm: always a little noise on the command, and now and then a shove of several steps.
+
+    `strength` scales both, 1 as in pretraining; 0 does nothing. Deterministic given `rng`.
+    """
+
+    def __init__(self, rng: np.random.Generator, strength: float = 1.0) -> None:
+        self._rng, self._strength = rng, strength
+        self._shove, self._left = np.zeros(7), 0
+
+    def __call__(self, action: np.ndarray) -> np.ndarray:
+        """The command that the arm really gets, float [7]."""
+        rng, strength = self._rng, self._strength
+        disturbed = action.copy()
+        disturbed[:6] += strength * rng.normal(0, [0.12] * 3 + [0.04] * 3)
+        if self._left == 0 and rng.random() < 0.035 * strength:
+            self._left = int(rng.integers(3, 12))
+            self._shove = np.append(rng.normal(0, [0.8, 0.8, 0.6, 0.15, 0.15, 0.3]) * strength, 0.0)
+            if rng.random() < 0.15 * strength:
+                self._shove[6] = -2 * np.sign(action[6])
+        if self._left > 0:
+            self._left -= 1
+            disturbed += self._shove
+        return disturbed
+
+
 def _move(world: World, target_m: np.ndarray, yaw_rad: float, gripper: float, speed: float = CRUISE) -> np.ndarray:
     """A straight step towards `target_m` that slows down near it, hand down and turned by `yaw_rad`."""
     offset = (target_m - world.position_m()) / STEP_M

@@ -1,0 +1,1 @@
+"""Demonstrations: recorded in the simulator, or read from other people's files."""
