@@ -33,7 +33,8 @@ from steering.types import (
 )
 
 RULES = ("top_k", "bottom", "random", "manual")
-_FIRST_SCENE = 1_000_000  # demonstrations use seeds below
+MAX_TRIALS = 1000
+_FIRST_SCENE, _END_SCENE = 100_000, 1_000_000  # demonstrations begin at the end
 
 
 def record(
@@ -292,9 +293,11 @@ def evaluate(
 
 def scene_seeds(seed: int, trials: int) -> tuple[int, ...]:
     """Simulator seeds of the scenes of a rollout: the same for every method, apart from those of demonstrations."""
-    if not 1 <= trials <= 10_000:
-        raise InputError(f"Expected 1 to 10000 scenes, got {trials}.")
-    first = _FIRST_SCENE + 10_000 * seed
+    if not 1 <= trials <= MAX_TRIALS:
+        raise InputError(f"Expected 1 to {MAX_TRIALS} scenes, got {trials}.")
+    first = _FIRST_SCENE + MAX_TRIALS * seed
+    if not _FIRST_SCENE <= first < _END_SCENE:
+        raise InputError(f"Expected a seed of 0 to {(_END_SCENE - _FIRST_SCENE) // MAX_TRIALS - 1}, got {seed}.")
     return tuple(range(first, first + trials))
 
 
