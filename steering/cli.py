@@ -150,7 +150,7 @@ def rollout(
     adapter: Annotated[str | None, typer.Option(help="Id of an adapter; without one the policy as it is.")] = None,
     trials: Annotated[int, typer.Option(help="Number of scenes.")] = 20,
     variation: VariationsOption = None,
-    videos: Annotated[bool, typer.Option(help="Film the first scenes.")] = True,
+    videos: Annotated[int, typer.Option(help="How many of the first scenes to film.")] = 6,
     seed: SeedOption = 0,
     policy: PolicyOption = "embedded",
     store: StoreOption = STORE,

@@ -27,6 +27,7 @@ class DemoSettings:
     keyframes: bool = True
     heads: int = 20
     trials: int = 20
+    videos: int = 6
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
 
 
@@ -35,6 +36,7 @@ QUICK = DemoSettings(
     stride=4,
     keyframes=False,
     trials=4,
+    videos=1,
     finetune=FinetuneSettings(steps=6, batch_size=4, warmup_steps=2, noise_samples=1),
 )
 METHODS = ("steering", "lora")
@@ -84,6 +86,7 @@ def run_demo(
         task=task,
         adapters=adapters,
         trials=settings.trials,
+        videos=settings.videos,
         seed=seed,
         policy=policy,
         progress=progress.part(0.65, 1.0),

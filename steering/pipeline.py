@@ -230,10 +230,13 @@ def rollout(
     seed: int = 0,
     variations: Sequence[str] = (),
     policy: str = "embedded",
-    videos: bool = True,
+    videos: int = 6,
     progress: Progress = Progress(),
 ) -> str:
-    """Run the policy, with the adapter if one is given, on `trials` scenes that depend on `seed` alone."""
+    """Run the policy, with the adapter if one is given, on `trials` scenes that depend on `seed` alone.
+
+    The first `videos` scenes are filmed.
+    """
     if (method == "zero_shot") != (adapter_id is None):
         raise InputError(f"{method} {'takes no' if adapter_id else 'needs an'} adapter; finetuning makes adapters.")
     if adapter_id is not None:
@@ -254,6 +257,7 @@ def rollout(
             method=method,
             variations=tuple(variations),
             record_dir=folder if videos else None,
+            record_scenes=videos,
             progress=progress,
         )
         return store.save("rollouts", rollouts, parents=parents, params=params, folder=folder)
@@ -277,7 +281,7 @@ def evaluate(
     seed: int = 0,
     variations: Sequence[str] = (),
     policy: str = "embedded",
-    videos: bool = True,
+    videos: int = 6,
     progress: Progress = Progress(),
 ) -> str:
     """Roll out several methods on the same scenes and compare them. `adapters`: method -> adapter id, None for none."""

@@ -128,7 +128,8 @@ class Activations:
 
     outputs: float32 [frame, stack, layer, head, dim]. episode, frame: int32 [frame], where each row came from.
     action: float32 [frame, dim], raw demonstrated action. chunk: float32 [frame, step, dim], the following
-    actions (last one repeated past the end). state: float32 [frame, dim]. time_in_episode: float32 [frame], 0..1.
+    actions (past the end: no motion, the last gripper value). state: float32 [frame, dim].
+    time_in_episode: float32 [frame], 0..1.
     tokens: (VLM token, expert token) by name. timestep: flow-matching time of the capture (1 = pure noise).
     """
 
@@ -225,7 +226,8 @@ class FinetuneResult:
 
     folder: PEFT adapter folder. parameters: group -> trainable parameters that are not masked, e.g. `q_proj`,
     `o_proj`, `mlp`. loss: float32 [step]. heldout_step, heldout_error: int32, float32 [evaluation], mean squared
-    error of predicted action chunks on episodes left out of training. train_s: wall seconds of the loop.
+    error of predicted action chunks on episodes left out of training, each dimension in its standard deviations.
+    train_s: wall seconds of the loop.
     """
 
     method: str

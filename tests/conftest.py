@@ -1,0 +1,22 @@
+"""Settings of every test: no network, no analytics, few threads; what a machine lacks is said, not passed over."""
+
+import os
+import shutil
+
+import pytest
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if any(map(shutil.which, BROWSERS)):
+        return
+    skip = pytest.mark.skip(reason="no Chromium here; `make test` installs it where it may, else install it by hand")
+    for item in items:
+        if "browser" in item.keywords:
+            item.add_marker(skip)
