@@ -48,11 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 NO_TORCH_AT_IMPORT = ("relevance", "selection", "comparison", "figures", "store", "jobs", "pipeline", "cli", "samples")
 FORBIDDEN_ROOMS = {"utils", "util", "common", "misc", "helpers"}
 MAX_LINES = 400
-# Written so that this file does not match itself.
-MACHINE_PATHS = re.compile(r"(?<![\w.~-])/(?:" + "|".join(("work", "root", "home", "Users", "opt")) + r")/\w")
-REGISTRIES = re.compile(
-    "|".join(("pypi" r"\.org/simple", "files" r"\.pythonhosted", "download" r"\.pytorch", "wheelhouse"))
-)
+# The brackets keep this file from matching itself.
+MACHINE_PATHS = re.compile(r"(?<![\w.~-])/(?:w[o]rk|r[o]ot|h[o]me|U[s]ers|o[p]t)/\w")
+REGISTRIES = re.compile(r"pypi[.]org/simple|files[.]pythonhosted|download[.]pytorch|wheel[h]ouse")
 
 
 def tracked() -> list[Path]:
