@@ -1,0 +1,71 @@
+"""The page's own components: a fixed shell of HTML, drawn and driven by the scripts in static/.
+
+Each is a `gr.HTML` whose value is data (a dict) or, for a panel, markup made by a view. Events go to the server by
+name with a small payload, which comes from the client and is checked by the handler. Updating the value never
+remounts. (Functions rather than subclasses: Gradio writes a stub file beside the source of every subclass.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("workbench", "panel", "head_map", "frame_player", "inspector", "rollout_player", "figure")
+STYLES = ("page", "steps")
+SHELL = "<div></div>"
+
+
+def scripts() -> str:
+    """Every script of static/, as one element for the page's head."""
+    return "<script>\n" + "\n".join((STATIC / f"{name}.js").read_text("utf-8") for name in SCRIPTS) + "\n</script>"
+
+
+def styles() -> str:
+    """Every style sheet of static/."""
+    return "\n".join((STATIC / f"{name}.css").read_text("utf-8") for name in STYLES)
+
+
+def panel(value: str = "", **options: Any) -> gr.HTML:
+    """Markup made by a view. A click on `data-action` triggers `action` with {action, value, form}."""
+    return _drawn("panel", ("action",), value, "${value ?? ''}", **options)
+
+
+def head_map() -> gr.HTML:
+    """The head map; `toggle` carries {selected: [flat head index, ...]}."""
+    return _drawn("headMap", ("toggle",))
+
+
+def frame_player() -> gr.HTML:
+    """Both cameras and curves of an episode; `episode` carries {index}, `attention` asks for attention weights."""
+    return _drawn("framePlayer", ("episode", "attention"))
+
+
+def inspector() -> gr.HTML:
+    """The chosen head; reads the head map's data from the page."""
+    return _drawn("inspector")
+
+
+def rollout_player() -> gr.HTML:
+    """Videos of every method on one scene."""
+    return _drawn("rolloutPlayer")
+
+
+def figure(plotly: str) -> gr.HTML:
+    """A Plotly figure as JSON, updated in place. plotly: address of plotly.js, fetched with the first figure."""
+    return _drawn("figure", plotly=plotly)
+
+
+def _drawn(script: str, events: tuple[str, ...] = (), value: Any = None, shell: str = SHELL, **options: Any) -> gr.HTML:
+    """A `gr.HTML` mounted by `script`. Gradio finds the events by their quoted names in `js_on_load`."""
+    named = "".join(f' "{event}";' for event in events)
+    return gr.HTML(
+        value,
+        html_template=shell,
+        js_on_load=f'{named} wb.mount("{script}", element, props, trigger, watch);',
+        apply_default_css=False,
+        elem_classes="wb-html",
+        **options,
+    )

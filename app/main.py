@@ -1,0 +1,184 @@
+"""Assemble the page and launch it. Costs about 4 s, nearly all of it `import gradio`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly
+
+from app import components, session
+from app.service import ASSETS, Workbench, default_store
+from app.tabs import compare, demonstrations, finetune, heads, watching
+from app.tabs.events import ACTION, QUICK, action, worded
+from app.theme import theme
+from app.views.header import header
+from steering.errors import SteeringError
+from steering.jobs.client import Jobs
+from steering.selection.rules import PAPER_STACKS
+from steering.types import PAPER_SET_SIZE
+
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+TITLE = "Robotic Steering workbench"
+
+
+def build(bench: Workbench) -> gr.Blocks:
+    """The whole page over `bench`."""
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, elem_id="page") as page:
+        states = session.states(finetune.DEFAULTS.rank)
+        watcher = watching.make()
+        head = components.panel(elem_id="header")
+        with gr.Tabs(selected="heads", elem_id="steps") as steps:
+            with gr.Tab("Demonstrations", id="demonstrations") as demonstrations_step:
+                sets_tab = demonstrations.layout()
+            with gr.Tab("Heads", id="heads"):
+                heads_tab = heads.layout()
+            with gr.Tab("Finetune", id="finetune") as finetune_step:
+                finetune_tab = finetune.layout(f"gradio_api/file={PLOTLY.as_posix()}")
+            with gr.Tab("Compare", id="compare") as compare_step:
+                compare_tab = compare.layout()
+
+        def render_header(opened: Any, digits: str) -> str:
+            return _header(bench, opened, digits)
+
+        heads.wire(bench, heads_tab, states, head, render_header)
+        demonstrations.wire(bench, sets_tab, states, watcher, heads_tab)
+        finetune.wire(bench, finetune_tab, states, watcher)
+        compare.wire(bench, compare_tab, states, watcher)
+        panels = {
+            "demonstrations": [sets_tab.jobs, heads_tab.jobs],
+            "finetune": [finetune_tab.jobs],
+            "compare": [compare_tab.jobs],
+        }
+        watch, watched = watching.wire(bench, watcher, states, panels, finetune_tab.plot)
+
+        # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
+        show_heads = (
+            worded(lambda opened, digits, rank: heads.show(bench, *session.as_opened(opened), digits, rank)),
+            [states.opened, states.heads, states.rank],
+            heads_tab.shown,
+        )
+        show_episode = (
+            worded(lambda opened: heads.show_episode(bench, *session.as_opened(opened))),
+            [states.opened],
+            [heads_tab.player],
+        )
+        show_sets = (worded(lambda opened: demonstrations.show_sets(bench, opened)), [states.opened], [sets_tab.sets])
+        show_episodes = (
+            worded(lambda opened: demonstrations.show_episodes(bench, opened)),
+            [states.opened],
+            [sets_tab.episodes],
+        )
+        show_finetune = (
+            worded(lambda digits, rank: finetune.show(bench, digits, rank)),
+            [states.heads, states.rank],
+            [finetune_tab.methods, finetune_tab.results],
+        )
+        show_compare = (
+            worded(lambda opened: compare.show(bench, opened)),
+            [states.opened],
+            [compare_tab.form, compare_tab.notice, compare_tab.player, compare_tab.outcome],
+        )
+        show_header = (worded(render_header), [states.opened, states.heads], [head])
+
+        @worded
+        def restore(owner: Any, opened: Any, digits: Any, request: gr.Request) -> list[Any]:
+            return _restore(bench, owner, opened, digits, request)
+
+        @worded
+        def open_set(opened: Any, digits: str, event: gr.EventData) -> list[Any]:
+            chosen = action(event)
+            demonstrations_id, _ = session.as_opened(opened)
+            if chosen.name == "episode":
+                return [[demonstrations_id, session.whole(chosen.value, 0, 100_000, 0)], gr.skip()]
+            if chosen.name != "open":
+                return [gr.skip(), gr.skip()]
+            return [[bench.open_set(session.as_id(chosen.value)), 0], gr.Tabs(selected="heads")]
+
+        loaded = page.load(
+            restore,
+            [states.owner, states.opened, states.heads],
+            [states.owner, states.opened, states.heads, steps, head],
+            **QUICK,
+        )
+        drawn = loaded.then(show_heads[0], show_heads[1], show_heads[2], **QUICK)
+        drawn.then(None, None, None, js="() => wb.ready()")
+        loaded.then(show_episode[0], show_episode[1], show_episode[2], **QUICK)
+        loaded.then(watch, [states.owner, watcher.finished], watched, **QUICK)
+        loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
+        for show in (show_sets, show_finetune, show_compare):
+            loaded.then(show[0], show[1], show[2], **QUICK)
+
+        for panel in (sets_tab.sets, sets_tab.episodes):
+            opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)
+            for show in (show_heads, show_episode, show_header, show_sets):
+                opening = opening.then(show[0], show[1], show[2], **QUICK)
+        for show in (show_heads, show_episode, show_sets, show_finetune, show_compare, show_header):
+            watcher.finished.change(show[0], show[1], show[2], **QUICK)
+        for step, shows in (
+            (demonstrations_step, (show_sets, show_episodes)),
+            (finetune_step, (show_finetune,)),
+            (compare_step, (show_compare,)),
+        ):
+            for show in shows:
+                step.select(show[0], show[1], show[2], **QUICK)
+    return page
+
+
+def _restore(bench: Workbench, owner: Any, opened: Any, digits: Any, request: gr.Request) -> list[Any]:
+    """Owner, opened set, head set, step and header, from the link first and from the browser's memory second."""
+    query = dict(request.query_params)
+    demonstrations_id, episode = session.as_opened(opened)
+    wanted = session.as_id(query.get("demonstrations")) or demonstrations_id
+    found = bench.open_set(wanted)
+    if "episode" in query and found == wanted:
+        episode = session.whole(query["episode"], 0, 100_000, 0)
+    elif found != demonstrations_id:
+        episode = 0
+    if query.get("heads"):
+        digits = bench.digits(bench.heads(query["heads"]))
+    elif digits is None and found and bench.relevance_id(found):  # a newcomer starts with the paper's rule
+        digits = bench.digits(bench.auto_select(found, PAPER_SET_SIZE, PAPER_STACKS))
+    else:
+        digits = bench.digits(bench.heads(session.as_id(digits)))
+    tab = query.get("tab", "heads")
+    opened = [found, episode]
+    steps = gr.Tabs(selected=tab if tab in session.STEPS else "heads")
+    return [session.as_owner(owner), opened, digits, steps, _header(bench, opened, digits)]
+
+
+def _header(bench: Workbench, opened: Any, digits: str) -> str:
+    demonstrations_id, episode = session.as_opened(opened)
+    card = bench.card(demonstrations_id) if demonstrations_id else None
+    title = f"{card.title.replace('_', ' ').capitalize()}, {len(card.frames)} episodes" if card else ""
+    try:
+        policy = bench.size.name
+    except SteeringError:
+        policy = "missing"
+    query = {"demonstrations": demonstrations_id, "episode": str(episode) if episode else "", "heads": digits}
+    return header(policy, title, len(bench.heads(digits)), bench.results.last_run(), query)
+
+
+def main() -> None:
+    """Launch the page on GRADIO_SERVER_PORT, or the first free port from 7860."""
+    store = default_store()
+    source = os.environ.get("STEERING_POLICY", "embedded")
+    folder = ASSETS / "policy" if source == "embedded" else Path(source)
+    jobs = Jobs(store)
+    bench = Workbench(store, jobs, source, folder)
+    try:
+        build(bench).launch(
+            theme=theme(),
+            css=components.styles(),
+            head=components.scripts(),
+            allowed_paths=[str(bench.previews.folder), str(PLOTLY)],
+            footer_links=[],
+            ssr_mode=False,
+            share=False,
+            show_error=False,
+            quiet=True,
+        )
+    finally:
+        jobs.close()

@@ -1,0 +1,82 @@
+"""Small files that the browser fetches: sprite sheets, thumbnails, attention and copies of rollout videos.
+
+They lie in one media folder under the store, the only folder the server gives out, named by what they were made from,
+so each is made once. A sprite sheet costs about 0.5 s, a thumbnail 0.1 s (decoding the episode's frames).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from app.views.frame_player import attention_file, encode, sprite_sheet
+from steering.store import Store
+from steering.types import Attention
+
+
+class Previews:
+    """The media folder of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.folder = store.root / "media"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._store = store
+        self._making = threading.Lock()
+
+    def sprites(self, demonstrations_id: str, index: int, cameras: Iterable[str]) -> dict[str, str]:
+        """Camera -> address of the sprite sheet of an episode."""
+        return {
+            camera: self._file(
+                f"{demonstrations_id}-{index}-{camera}.webp",
+                lambda camera=camera: sprite_sheet(self._frames(demonstrations_id, index, camera)),  # type: ignore[misc]
+            )
+            for camera in cameras
+        }
+
+    def thumbnail(self, demonstrations_id: str, index: int, camera: str) -> str:
+        """Address of the first frame of an episode."""
+        return self._file(
+            f"{demonstrations_id}-{index}-{camera}-first.webp",
+            lambda: encode(self._frames(demonstrations_id, index, camera)[0]),
+        )
+
+    def _frames(self, demonstrations_id: str, index: int, camera: str) -> np.ndarray:
+        frames: np.ndarray = self._store.load(demonstrations_id).episodes[index].cameras[camera]
+        return frames  # the loaded set is dropped at once: kept, it would hold every decoded frame
+
+    def attention(self, attention_id: str, value: Attention) -> str:
+        """Address of the attention file of an episode."""
+        return self._file(f"{attention_id}.bin", lambda: attention_file(value))
+
+    def video(self, artefact_id: str, path: Path) -> str:
+        """Address of a rollout video: a hard link in the media folder, or a copy where links are not possible."""
+        target = self.folder / f"{artefact_id}-{path.name}"
+        if not target.exists():
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                pass
+            except OSError:
+                shutil.copyfile(path, target)
+        return _address(target)
+
+    def _file(self, name: str, make: Callable[[], bytes]) -> str:
+        target = self.folder / name
+        if not target.exists():
+            with self._making:  # two visitors at once: the second finds the file
+                if not target.exists():
+                    draft = target.with_name(f"{uuid.uuid4().hex}.tmp")
+                    draft.write_bytes(make())
+                    draft.replace(target)
+        return _address(target)
+
+
+def _address(path: Path) -> str:
+    return f"gradio_api/file={quote(path.as_posix())}"

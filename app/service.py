@@ -1,0 +1,318 @@
+"""The gateway to `steering`: the only module of the page that reads the store, chooses heads and submits jobs.
+
+Everything heavy is a job in the worker process; what is called here directly (selection rules, counting, reading
+results) takes milliseconds and imports neither torch nor MuJoCo.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+from app.costs import PolicySize, policy_size
+from app.previews import Previews
+from app.results import Results
+from app.views.demonstrations import SetCard
+from app.views.jobs import JobLine
+from steering import pipeline
+from steering.errors import InputError, NotFound, SteeringError
+from steering.jobs.client import Jobs
+from steering.jobs.queue import JobStatus
+from steering.selection import exchange, rules
+from steering.store import Store
+from steering.types import (
+    CAMERAS,
+    METHOD_LABELS,
+    STACKS,
+    Attention,
+    Demonstrations,
+    Episode,
+    FinetuneSettings,
+    Head,
+    Relevance,
+)
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")
+UNSEEN_TASK = "pick_mug"
+VARIATIONS = ("lighting", "form", "distractors")
+_TITLES = {
+    "record": "Recording demonstrations",
+    "capture": "Capturing head outputs",
+    "score": "Scoring heads",
+    "attention": "Computing attention",
+    "evaluate": "Running the methods in the same scenes",
+}
+
+_KEEP_ENDED_S = 3600.0
+
+
+def default_store() -> Store:
+    """The user's store (STEERING_STORE, else `.workbench` in the current folder) over the sample store."""
+    samples = Path(os.environ.get("STEERING_SAMPLES", ASSETS / "samples"))
+    return Store(os.environ.get("STEERING_STORE", ".workbench"), readonly=[samples] if samples.is_dir() else [])
+
+
+class Workbench:
+    """What the page can ask for. `policy` is a source that `steering.models.loading` knows; `folder` its files."""
+
+    def __init__(self, store: Store, jobs: Jobs, policy: str = "embedded", folder: Path = ASSETS / "policy") -> None:
+        self.store, self.jobs, self.policy, self._folder = store, jobs, policy, folder
+        self.previews = Previews(store)
+        self.results = Results(store, self.previews)
+        self._load = lru_cache(maxsize=32)(store.load)
+
+    # -- the policy ----------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> PolicySize:
+        """Sizes of the policy; NotFound when there is none."""
+        name = "Embedded small π0" if self.policy == "embedded" else Path(self.policy).name
+        return policy_size(self._folder, name)
+
+    # -- demonstrations ------------------------------------------------------------------------------------------
+
+    def sets(self) -> list[SetCard]:
+        """Every demonstration set, own ones first, newest first."""
+        cards = []
+        for manifest in self.store.find("demonstrations"):
+            try:
+                cards.append(self.card(manifest.id))
+            except SteeringError:
+                continue  # a damaged artefact must not hide the others
+        return sorted(cards, key=lambda card: card.sample)
+
+    def card(self, demonstrations_id: str) -> SetCard:
+        """What a set's card says."""
+        value = self._summary(demonstrations_id)
+        return SetCard(
+            id=demonstrations_id,
+            name=value.name,
+            task=value.task,
+            instruction=value.episodes[0].instruction,
+            variations=value.variations,
+            frames=tuple(episode.frames for episode in value.episodes),
+            outcomes=tuple(episode.success for episode in value.episodes),
+            sample=not self.store.folder(demonstrations_id).is_relative_to(self.store.artefacts),
+            scored=self.relevance_id(demonstrations_id) is not None,
+        )
+
+    def card_images(self, demonstrations_id: str) -> tuple[str, ...]:
+        """Addresses of the first frames of the first episode."""
+        cameras = self._summary(demonstrations_id).episodes[0].cameras
+        return tuple(self.previews.thumbnail(demonstrations_id, 0, camera) for camera in cameras)
+
+    def thumbnails(self, demonstrations_id: str) -> list[str]:
+        """Address of the first exterior frame of every episode."""
+        episodes = self._summary(demonstrations_id).episodes
+        camera = CAMERAS[0] if CAMERAS[0] in episodes[0].cameras else next(iter(episodes[0].cameras))
+        return [self.previews.thumbnail(demonstrations_id, i, camera) for i in range(len(episodes))]
+
+    def open_set(self, wanted: str = "") -> str:
+        """`wanted` where it exists; else a scored set, samples before others; else any; else an empty string."""
+        known = {manifest.id for manifest in self.store.find("demonstrations")}
+        if wanted in known:
+            return wanted
+        cards = sorted(self.sets(), key=lambda card: (not card.scored, not card.sample))
+        return cards[0].id if cards else ""
+
+    def episode(self, demonstrations_id: str, index: int) -> Episode:
+        """One episode; its frames are decoded when touched, and not kept by this process."""
+        episodes: tuple[Episode, ...] = self.store.load(demonstrations_id).episodes
+        return episodes[min(max(index, 0), len(episodes) - 1)]
+
+    def _summary(self, demonstrations_id: str) -> Demonstrations:
+        value = self._load(demonstrations_id)  # frames stay undecoded: nothing here touches them
+        if not isinstance(value, Demonstrations) or not value.episodes:
+            raise InputError(f"{demonstrations_id} holds no demonstrations. Choose another set.")
+        return value
+
+    # -- relevance and selection ---------------------------------------------------------------------------------
+
+    def relevance_id(self, demonstrations_id: str) -> str | None:
+        """The newest score of the heads over a set, for this policy's number of heads."""
+        found = (m.id for m in self.store.find("relevance") if demonstrations_id in m.parents)
+        return next(found, None)
+
+    def relevance(self, demonstrations_id: str) -> Relevance | None:
+        """The newest score of the heads over a set."""
+        found = self.relevance_id(demonstrations_id)
+        return self._load(found) if found else None
+
+    def attention(self, demonstrations_id: str, index: int) -> tuple[str, Attention] | None:
+        """The attention weights over an episode, where they were computed."""
+        for manifest in self.store.find("attention"):
+            if demonstrations_id in manifest.parents and manifest.params.get("episode") == index:
+                return manifest.id, self._load(manifest.id)
+        return None
+
+    def auto_select(self, demonstrations_id: str, count: int, stacks: Sequence[str]) -> tuple[Head, ...]:
+        """The best heads by the rule of the paper."""
+        relevance = self.relevance(demonstrations_id)
+        if relevance is None:
+            raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
+        movable = int((~relevance.inert[[STACKS.index(stack) for stack in stacks]]).sum())
+        return rules.top_k(relevance, min(count, movable), tuple(stacks)).heads
+
+    def heads(self, digits: str) -> tuple[Head, ...]:
+        """The heads that hexadecimal digits name; none where they are empty or of another policy."""
+        try:
+            return exchange.from_hex(digits, self.size.head_shape) if digits else ()
+        except SteeringError:
+            return ()
+
+    def digits(self, heads: Sequence[Head]) -> str:
+        """The head set as hexadecimal digits; empty for no heads."""
+        return exchange.to_hex(heads, self.size.head_shape) if heads else ""
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def record(self, owner: str, task: str, count: int, seed: int, variations: Sequence[str]) -> str:
+        """Queue a recording."""
+        chosen = [name for name in VARIATIONS if name in variations]
+        return self.jobs.submit("record", owner=owner, task=task, count=count, seed=seed, variations=chosen)
+
+    def find_heads(self, owner: str, demonstrations_id: str) -> str:
+        """Queue the capture; `follow` queues the scores and attention after it."""
+        return self.jobs.submit("capture", owner=owner, demonstrations_id=demonstrations_id, policy=self.policy)
+
+    def compute_attention(self, owner: str, demonstrations_id: str, index: int) -> str:
+        """Queue the attention weights of an episode."""
+        return self.jobs.submit(
+            "attention", owner=owner, demonstrations_id=demonstrations_id, episode=index, policy=self.policy
+        )
+
+    def work(self, owner: str) -> list[JobLine]:
+        """The jobs of an owner, newest first; ended ones for an hour."""
+        since_s = time.time() - _KEEP_ENDED_S
+        return [
+            _line(status) for status in self.jobs.recent(owner) if not status.ended or (status.ended_s or 0) > since_s
+        ]
+
+    def follow(self, owner: str, work: Sequence[JobLine]) -> None:
+        """Queue what comes after each finished step of Find heads: scores after a capture, attention after scores.
+
+        Each only once, whatever came of it, so that a failure is not repeated for ever.
+        """
+        for job in work:
+            if job.state != "done" or job.result is None:
+                continue
+            if job.function == "capture" and not self._tried(work, "score", activations_id=job.result):
+                self.jobs.submit("score", owner=owner, activations_id=job.result)
+            if job.function == "score":
+                demonstrations_id = self.store.manifest(job.result).parents[-1]
+                tried = self._tried(work, "attention", demonstrations_id=demonstrations_id)
+                if not tried and self.attention(demonstrations_id, 0) is None:
+                    self.compute_attention(owner, demonstrations_id, 0)
+
+    @staticmethod
+    def _tried(work: Sequence[JobLine], function: str, **arguments: str) -> bool:
+        return any(job.function == function and arguments.items() <= dict(job.arguments).items() for job in work)
+
+    def finetune(
+        self,
+        owner: str,
+        demonstrations_id: str,
+        heads: Sequence[Head],
+        methods: Sequence[str],
+        settings: FinetuneSettings,
+    ) -> list[str]:
+        """Queue a finetune of each method."""
+        if not methods:
+            raise InputError("Tick at least one method to train.")
+        selection_id = None
+        if "steering" in methods:
+            relevance_id = self.relevance_id(demonstrations_id)
+            if not heads or relevance_id is None:
+                raise InputError(
+                    "Robotic Steering trains selected heads, and none is selected. Select heads on the map first."
+                )
+            rows = [(head.stack, head.layer, head.head) for head in heads]
+            selection_id = pipeline.select(self.store, relevance_id=relevance_id, rule="manual", heads=rows)
+        return [
+            self.jobs.submit(
+                "finetune",
+                owner=owner,
+                demonstrations_id=demonstrations_id,
+                method=method,
+                selection_id=selection_id if method == "steering" else None,
+                settings=asdict(settings),
+                policy=self.policy,
+            )
+            for method in methods
+        ]
+
+    def adapters(self, demonstrations_id: str) -> dict[str, str]:
+        """Method -> the newest adapter trained on a set."""
+        found: dict[str, str] = {}
+        for manifest in self.store.find("adapter"):
+            if demonstrations_id in manifest.parents:
+                found.setdefault(str(manifest.params.get("method")), manifest.id)
+        return found
+
+    def compare(
+        self,
+        owner: str,
+        demonstrations_id: str,
+        task: str,
+        methods: Sequence[str],
+        trials: int,
+        seed: int,
+        variations: Sequence[str],
+    ) -> str:
+        """Queue rollouts of every method on the same scenes, and their comparison."""
+        trained = self.adapters(demonstrations_id)
+        adapters = {m: trained.get(m) for m in METHOD_LABELS if m in methods and (m == "zero_shot" or m in trained)}
+        if not adapters:
+            raise InputError("Tick at least one method to compare. Methods appear here once they are trained.")
+        return self.jobs.submit(
+            "evaluate",
+            owner=owner,
+            task=task,
+            adapters=adapters,
+            trials=trials,
+            seed=seed,
+            variations=[name for name in VARIATIONS if name in variations],
+            policy=self.policy,
+        )
+
+    def histories(self, owner: str) -> dict[str, tuple[Mapping[str, float], ...]]:
+        """Method -> the numbers that its newest finetune of this owner reported."""
+        found: dict[str, tuple[Mapping[str, float], ...]] = {}
+        for status in self.jobs.recent(owner):
+            if status.function == "finetune" and status.metrics:
+                found.setdefault(str(status.arguments.get("method")), status.metrics)
+        return {method: found[method] for method in METHOD_LABELS if method in found}
+
+    def stop(self, owner: str, job_id: str) -> None:
+        """Stop a job of this owner."""
+        if self.jobs.status(job_id).owner == owner:
+            self.jobs.cancel(job_id)
+
+
+def _line(status: JobStatus) -> JobLine:
+    method = str(status.arguments.get("method", ""))
+    title = (
+        f"Finetuning: {METHOD_LABELS.get(method, method)}"
+        if status.function == "finetune"
+        else _TITLES.get(status.function, status.function)
+    )
+    return JobLine(
+        id=status.id,
+        title=title,
+        state=status.state,
+        fraction=status.fraction,
+        message=status.message,
+        left_s=status.left_s,
+        position=status.position,
+        error=status.error,
+        result=status.result,
+        method=method,
+        function=status.function,
+        arguments=status.arguments,
+        stopping=status.cancel_requested and not status.ended,
+    )

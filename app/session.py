@@ -1,0 +1,75 @@
+"""What a browser remembers: ids only, kept by the browser itself, so that a reload finds everything again.
+
+Each part is one `gr.BrowserState`, written by its own handlers, so that events in flight do not undo each other.
+What comes back from the browser is untrusted: the functions below keep what has the expected form.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import gradio as gr
+
+SECRET = "steering-workbench"  # the same after a restart, so that the browser's copy stays readable; guards nothing
+STEPS = ("demonstrations", "heads", "finetune", "compare")
+
+
+@dataclass(frozen=True)
+class States:
+    """The parts. owner: a random name by which the queue knows this browser's jobs; opened: [demonstrations id,
+    episode]; heads: hexadecimal digits of the head set, None before any choice; rank: of the adapters.
+    """
+
+    owner: gr.BrowserState
+    opened: gr.BrowserState
+    heads: gr.BrowserState
+    rank: gr.BrowserState
+
+
+def states(rank: int) -> States:
+    """The browser states of a page, inside its `gr.Blocks`."""
+    defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank}
+    return States(
+        **{
+            key: gr.BrowserState(default, storage_key=f"steering-{key}", secret=SECRET)
+            for key, default in defaults.items()
+        }
+    )
+
+
+def new_owner() -> str:
+    """A random name for a browser, by which its jobs are told from others'."""
+    return secrets.token_hex(8)
+
+
+def as_id(value: object) -> str:
+    """`value` where it may be an id, else an empty string."""
+    return value if isinstance(value, str) and len(value) <= 200 else ""
+
+
+def as_owner(value: object) -> str:
+    """`value` where it is a name that `new_owner` gives, else a new one."""
+    return value if isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) else new_owner()
+
+
+def as_opened(value: object) -> tuple[str, int]:
+    """(demonstrations id, episode) of the opened state."""
+    if isinstance(value, list) and len(value) == 2:
+        return as_id(value[0]), whole(value[1], 0, 100_000, 0)
+    return "", 0
+
+
+def whole(value: object, low: int, high: int, default: int) -> int:
+    """A whole number within bounds from a form field or link."""
+    try:
+        return min(max(int(str(value)), low), high)
+    except ValueError:
+        return default
+
+
+def names(value: object, known: tuple[str, ...]) -> list[str]:
+    """The known names in a group of tick boxes, in the order of `known`."""
+    ticked = value if isinstance(value, list) else []
+    return [name for name in known if name in ticked]

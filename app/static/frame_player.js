@@ -1,0 +1,230 @@
+/* Both cameras on one clock, from sprite sheets: scrubbing draws from memory, no request per frame. Over the images
+   lies the attention of the chosen head; below, phases and the action and state curves share the time axis. */
+wb.mounts.framePlayer = (element, props, trigger, watch) => {
+  const { make, state } = wb;
+  const LINES = ["#4c78d0", "#e07b39", "#3a9d6e", "#9b6bcf", "#c9558a", "#8a7a4a", "#3aa0b5", "#7d8795"];
+  let view = null;
+  let sprites = [];
+  let timer = null;
+  let overlay = true;
+  let curve = "action";
+
+  function build() {
+    const data = props.value;
+    stop();
+    if (!data || !data.cameras) { element.replaceChildren(); state.episode = null; return; }
+    if (state.seen.episode !== data.key) { state.frame = 0; state.attention = null; }
+    state.seen.episode = data.key;
+    state.episode = data;
+    const canvases = data.cameras.map((camera) => make("canvas", { width: data.tile * 2, height: data.tile * 2, role: "img",
+      "aria-label": `${camera.label} camera` }));
+    view = {
+      canvases,
+      scrubber: make("input", { type: "range", min: 0, max: data.frames - 1, value: state.frame, step: 1,
+        "data-testid": "scrubber", "aria-label": "Frame", oninput: (event) => show(Number(event.target.value)) }),
+      play: make("button", { type: "button", class: "wb-round", "aria-label": "Play", onclick: toggle }, icon("play")),
+      time: make("output", { class: "wb-time" }),
+      curves: make("div", { class: "wb-curves" }),
+      overlay: make("input", { type: "checkbox", checked: overlay, onchange: (event) => { overlay = event.target.checked; draw(); } }),
+      caption: make("p", { class: "wb-caption", "aria-live": "polite" }),
+    };
+    view.overlayLabel = make("label", { class: "wb-switch" }, view.overlay, make("i", {}), make("span", {}, "Attention"));
+    element.replaceChildren(make("div", { class: "wb-player", "data-testid": "frame-player", tabindex: "0",
+        "aria-label": "Demonstration. Space plays, arrow keys step." },
+      make("div", { class: "wb-player-head" }, make("p", { class: "wb-instruction" }, `“${data.instruction}”`), chooser(data)),
+      make("div", { class: "wb-cameras" }, ...data.cameras.map((camera, i) =>
+        make("figure", {}, canvases[i], make("figcaption", {}, camera.label)))),
+      make("div", { class: "wb-controls" }, view.play,
+        make("div", { class: "wb-track" }, phases(data), view.scrubber), view.time),
+      make("div", { class: "wb-under" }, view.caption, data.attention ? view.overlayLabel : attentionOffer()),
+      curveTabs(), view.curves));
+    view.curves.addEventListener("pointerdown", seek);
+    view.curves.addEventListener("pointermove", (event) => event.buttons && seek(event));
+    drawCurves();
+    loadSprites(data);
+    loadAttention(data);
+    show(Math.min(state.frame, data.frames - 1));
+  }
+
+  function chooser(data) {
+    const select = make("select", { "aria-label": "Episode", onchange: (event) =>
+      trigger("episode", { index: Number(event.target.value) }) });
+    for (const episode of data.episodes) {
+      select.append(make("option", { value: episode.index, selected: episode.index === data.episode },
+        `Episode ${episode.index + 1}${episode.success === false ? " (failed)" : ""}`));
+    }
+    return select;
+  }
+
+  const attentionOffer = () => make("button", { type: "button", class: "wb-button wb-quiet",
+    onclick: () => trigger("attention", {}) }, "Compute attention");
+
+  function phases(data) {
+    const strip = make("div", { class: "wb-phases" });
+    for (const part of data.phases) {
+      const share = (part.end - part.start) / data.frames;
+      strip.append(make("span", { "data-phase": part.name, style: `flex:${part.end - part.start}`,
+        title: `${part.name}: frames ${part.start}–${part.end - 1}` }, share > 0.13 ? part.name : ""));
+    }
+    return strip;
+  }
+
+  function curveTabs() {
+    const tabs = make("div", { class: "wb-curve-head" });
+    const legend = make("div", { class: "wb-curve-legend" });
+    const choose = (name) => {
+      curve = name;
+      for (const button of tabs.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.curve === name));
+      legend.replaceChildren(...state.episode[name].names.map((label, i) =>
+        make("span", {}, make("i", { style: `background:${LINES[i % LINES.length]}` }), label)));
+      if (view) { drawCurves(); draw(); }
+    };
+    const segments = make("div", { class: "wb-segments", role: "group", "aria-label": "Curve" });
+    for (const [name, label] of [["action", "Action"], ["state", "State"]]) {
+      segments.append(make("button", { type: "button", "data-curve": name, onclick: () => choose(name) }, label));
+    }
+    tabs.append(segments, legend);
+    choose(curve);
+    return tabs;
+  }
+
+  function drawCurves() {
+    const { low, high, values } = state.episode[curve];
+    const frames = state.episode.frames;
+    const y = (v) => (96 - 88 * (v - low) / (high - low || 1) - 4).toFixed(1);
+    const lines = values.map((series, i) => `<polyline points="${series.map((v, f) =>
+      `${(1000 * f / Math.max(frames - 1, 1)).toFixed(1)},${y(v)}`).join(" ")}" stroke="${LINES[i % LINES.length]}"/>`);
+    const zero = low < 0 && high > 0 ? `<line class="wb-zero" x1="0" x2="1000" y1="${y(0)}" y2="${y(0)}"/>` : "";
+    view.curves.innerHTML = `<svg viewBox="0 0 1000 96" preserveAspectRatio="none" aria-hidden="true">${zero}${lines.join("")}</svg><i class="wb-cursor"></i>`;
+  }
+
+  function seek(event) {
+    const box = view.curves.getBoundingClientRect();
+    const fraction = (event.clientX - box.left) / box.width;
+    show(Math.round(Math.min(Math.max(fraction, 0), 1) * (state.episode.frames - 1)));
+  }
+
+  async function loadSprites(data) {
+    sprites = [];
+    await Promise.all(data.cameras.map(async (camera, i) => {
+      const image = new Image();
+      image.src = camera.sprite;
+      try { await image.decode(); } catch { return; }
+      if (state.episode === data) { sprites[i] = image; draw(); }
+    }));
+  }
+
+  async function loadAttention(data) {
+    if (!data.attention || state.attention?.key === data.attention) { draw(); return; }
+    const answer = await fetch(data.attention);
+    if (!answer.ok) return;
+    const unzipped = answer.body.pipeThrough(new DecompressionStream("gzip"));
+    const bytes = new Uint8Array(await new Response(unzipped).arrayBuffer());
+    if (state.episode !== data) return;
+    const patches = data.grid * data.grid;
+    const stride = data.heads_total * data.cameras.length * patches;
+    state.attention = { key: data.attention, image: bytes.subarray(0, data.frames * stride),
+      mass: bytes.subarray(data.frames * stride), stride, patches, groups: data.groups };
+    wb.emit("attention", state.attention);
+    draw();
+  }
+
+  function show(frame) {
+    state.frame = frame;
+    view.scrubber.value = frame;
+    view.scrubber.style.setProperty("--at", `${100 * frame / Math.max(state.episode.frames - 1, 1)}%`);
+    view.time.textContent = `${frame + 1} / ${state.episode.frames}`;
+    view.time.title = `${(frame / state.episode.rate).toFixed(2)} s`;
+    draw();
+    wb.emit("frame", frame);
+  }
+
+  const grid = document.createElement("canvas");
+
+  function draw() {
+    const data = state.episode;
+    if (!data || !view) return;
+    const head = state.hover ?? state.pinned;
+    view.canvases.forEach((canvas, c) => {
+      const context = canvas.getContext("2d");
+      if (!sprites[c]) return;
+      const { tile, columns } = data;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(sprites[c], (state.frame % columns) * tile, Math.floor(state.frame / columns) * tile, tile, tile,
+        0, 0, canvas.width, canvas.height);
+      if (overlay && state.attention && head !== null) drawAttention(context, canvas, head, c, data);
+    });
+    const cursor = view.curves.querySelector(".wb-cursor");
+    if (cursor) cursor.style.left = `${100 * state.frame / Math.max(data.frames - 1, 1)}%`;
+    view.caption.textContent = state.attention && state.heads && head !== null && overlay
+      ? `Bright: where ${state.heads.names[head]} looks` : "";
+  }
+
+  /* Looked-at patches stay bright and warm, the rest darkens: reads on any scene and without colour vision. */
+  function drawAttention(context, canvas, head, camera, data) {
+    const { image, stride, patches } = state.attention;
+    const start = state.frame * stride + (head * data.cameras.length + camera) * patches;
+    grid.width = grid.height = data.grid;
+    const pixels = grid.getContext("2d").createImageData(data.grid, data.grid);
+    for (let p = 0; p < patches; p++) {
+      const w = image[start + p] / 255;
+      pixels.data.set([12 + 243 * w, 14 + 136 * w, 26 + 24 * w, 255 * (0.56 * (1 - w) + 0.26 * w)], 4 * p);
+    }
+    grid.getContext("2d").putImageData(pixels, 0, 0);
+    context.drawImage(grid, 0, 0, canvas.width, canvas.height);
+  }
+
+  function icon(name) {
+    const shape = name === "play" ? "M5 3.5v13l11-6.5z" : "M5 3.5h3.6v13H5zM11.4 3.5H15v13h-3.6z";
+    const holder = make("span", {});
+    holder.innerHTML = `<svg viewBox="0 0 20 20" aria-hidden="true"><path d="${shape}"/></svg>`;
+    return holder.firstChild;
+  }
+
+  function stop() {
+    if (timer) cancelAnimationFrame(timer);
+    timer = null;
+    view?.play.replaceChildren(icon("play"));
+    view?.play.setAttribute("aria-label", "Play");
+  }
+
+  function toggle() {
+    if (timer) { stop(); return; }
+    if (state.frame >= state.episode.frames - 1) show(0);
+    view.play.replaceChildren(icon("pause"));
+    view.play.setAttribute("aria-label", "Pause");
+    const began = performance.now() - 1000 * state.frame / state.episode.rate;
+    const step = (now) => {
+      if (!element.isConnected) { stop(); return; }
+      const frame = Math.floor((now - began) / 1000 * state.episode.rate);
+      if (frame >= state.episode.frames) { show(state.episode.frames - 1); stop(); return; }
+      if (frame !== state.frame && frame >= 0) show(frame);
+      timer = requestAnimationFrame(step);
+    };
+    timer = requestAnimationFrame(step);
+  }
+
+  function key(event) {
+    if (!state.episode || !element.isConnected || element.offsetParent === null) return;
+    if (event.key === " ") { event.preventDefault(); toggle(); }
+    else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      event.preventDefault();
+      stop();
+      const step = (event.key === "ArrowRight" ? 1 : -1) * (event.shiftKey ? 10 : 1);
+      show(Math.min(Math.max(state.frame + step, 0), state.episode.frames - 1));
+    }
+  }
+
+  element.addEventListener("keydown", (event) => {
+    if (event.target.matches("select, button, input[type=checkbox]")) return;
+    key(event);
+  });
+  const abort = new AbortController();
+  document.addEventListener("keydown", (event) => {
+    if (!element.isConnected) { abort.abort(); return; }
+    if (event.target === document.body) key(event);
+  }, { signal: abort.signal });
+  wb.on(element, "focus", draw);
+  watch("value", build);
+  build();
+};

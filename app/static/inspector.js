@@ -1,0 +1,45 @@
+/* The chosen head in words: value, rank, one plain sentence, and where its attention goes. */
+wb.mounts.inspector = (element, props, trigger, watch) => {
+  const { make, state } = wb;
+  const GROUPS = { exterior: "Exterior camera", wrist: "Wrist camera", instruction: "Instruction", state: "Joint state",
+                   actions: "Action tokens" };
+  let bars = null;
+
+  function build() {
+    const data = state.heads;
+    const i = state.hover ?? state.pinned;
+    if (!data || i === null) { element.replaceChildren(); return; }
+    const s = Math.floor(i / (data.layers * data.heads));
+    bars = make("div", { class: "wb-mass" });
+    element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
+      make("header", {}, make("h3", {}, data.names[i]),
+        make("span", { class: "wb-tag" }, data.inert[i] ? "inert" : state.selected.has(i) ? "selected" : "not selected")),
+      make("dl", {},
+        make("div", {}, make("dt", {}, data.metric), make("dd", {}, data.inert[i] ? "—" : wb.number(data.score[i]))),
+        make("div", {}, make("dt", {}, "Rank in its stack"),
+          make("dd", {}, data.inert[i] ? "—" : String(data.rank[i]), make("small", {}, data.inert[i] ? "" : ` of ${data.ranked[s]}`)))),
+      make("p", { class: "wb-sentence" }, data.sentence[i]),
+      make("h4", {}, "Where its attention goes"), bars));
+    drawBars();
+  }
+
+  function drawBars() {
+    const i = state.hover ?? state.pinned;
+    const { attention, heads } = state;
+    if (!bars || !heads || i === null) return;
+    const mean = heads.mass ? heads.mass[i] : null;
+    if (!mean) { bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode.")); return; }
+    bars.replaceChildren(...heads.groups.map((group, g) => {
+      const now = attention ? attention.mass[(state.frame * heads.score.length + i) * heads.groups.length + g] / 255 : mean[g];
+      return make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
+        make("div", { class: "wb-bar-track" }, make("i", { style: `width:${(100 * now).toFixed(1)}%` }),
+          make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
+        make("output", {}, `${Math.round(100 * now)} %`));
+    }), make("p", { class: "wb-muted" }, "Bar: this frame. Tick: mean of the episode."));
+  }
+
+  for (const name of ["heads", "focus", "selection"]) wb.on(element, name, build);
+  for (const name of ["frame", "attention"]) wb.on(element, name, drawBars);
+  watch("value", build);
+  build();
+};

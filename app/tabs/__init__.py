@@ -1,0 +1,1 @@
+"""One module per step of the page: layout first, then wiring to the service."""

@@ -1,0 +1,94 @@
+"""Watching the jobs of this browser: one timer for the page, active while something runs or waits.
+
+Jobs belong to an owner, a random name that the browser keeps, so a reload finds them again by asking the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import session
+from app.service import Workbench
+from app.tabs.events import ACTION, QUICK, action, worded
+from app.views.jobs import JobLine, job_lines
+from steering import figures
+
+WATCH_S = 0.8
+STEP_OF = {
+    "record": "demonstrations",
+    "capture": "demonstrations",
+    "score": "demonstrations",
+    "attention": "demonstrations",
+    "finetune": "finetune",
+    "evaluate": "compare",
+}
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """timer: ticks while jobs are unfinished. finished: ids of the jobs seen to end; its change means new results."""
+
+    timer: gr.Timer
+    finished: gr.State
+
+    def start(self) -> gr.Timer:
+        """Output for `timer` after a job was submitted."""
+        return gr.Timer(active=True)
+
+
+def make() -> Watcher:
+    """The watcher's components, inside the page."""
+    return Watcher(gr.Timer(WATCH_S, active=False), gr.State([]))
+
+
+def lines_of(work: Sequence[JobLine], step: str) -> str:
+    """Markup of the jobs of a step."""
+    return job_lines([job for job in work if STEP_OF.get(job.function) == step])
+
+
+def curves(bench: Workbench, owner: str) -> dict[str, Any] | None:
+    """The live plot of this owner's newest finetunes; None where there are none."""
+    histories = bench.histories(owner)
+    return figures.finetune_curves(histories).to_plotly_json() if histories else None
+
+
+def wire(
+    bench: Workbench, watcher: Watcher, states: session.States, panels: dict[str, list[gr.HTML]], plot: gr.HTML
+) -> Any:
+    """Watch on every tick and on load; stop a job on request. panels: step -> its job panels. Returns the load chain's
+    function and outputs.
+    """
+
+    @worded
+    def watch(owner: str, finished: list[str]) -> list[Any]:
+        work = bench.work(owner)
+        bench.follow(owner, work)
+        work = bench.work(owner)
+        ended = sorted(job.id for job in work if job.ended)
+        busy = any(not job.ended for job in work)
+        training = any(job.function == "finetune" for job in work if not job.ended or job.id not in finished)
+        markup = [lines_of(work, step) for step, found in panels.items() for _ in found]
+        return [
+            gr.Timer(active=busy),
+            ended if ended != finished else gr.skip(),
+            curves(bench, owner) if training else gr.skip(),
+            *markup,
+        ]
+
+    @worded
+    def stop(owner: str, event: gr.EventData) -> Any:
+        chosen = action(event)
+        if chosen.name == "stop":
+            bench.stop(owner, session.as_id(chosen.value))
+        return watcher.start()
+
+    flat = [panel for found in panels.values() for panel in found]
+    outputs = [watcher.timer, watcher.finished, plot, *flat]
+    watcher.timer.tick(watch, [states.owner, watcher.finished], outputs, **QUICK)
+    for panel in flat:
+        panel.action(stop, states.owner, watcher.timer, **ACTION)
+    return watch, outputs

@@ -1,0 +1,93 @@
+"""Data of the frame player: sprite sheets of both cameras, phases, curves, and the attention file it fetches once."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from steering.types import ACTION_NAMES, PHASES, STATE_NAMES, TOKEN_GROUPS, Attention, Episode
+
+COLUMNS = 10
+CAMERA_LABELS = {"exterior": "Exterior", "wrist": "Wrist"}
+LEVELS = 8  # attention is shown in steps of 8 of 255: invisible, and half the bytes
+
+
+def frame_player(
+    key: str,
+    episode: Episode,
+    index: int,
+    outcomes: Sequence[bool | None],
+    sprites: Mapping[str, str],
+    attention_url: str | None,
+    attention: Attention | None,
+) -> dict[str, Any]:
+    """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set."""
+    return {
+        "key": key,
+        "episode": index,
+        "episodes": [{"index": i, "success": won} for i, won in enumerate(outcomes)],
+        "instruction": episode.instruction,
+        "frames": episode.frames,
+        "rate": episode.rate_hz,
+        "tile": next(iter(episode.cameras.values())).shape[1],
+        "columns": COLUMNS,
+        "cameras": [{"label": CAMERA_LABELS.get(name, name), "sprite": url} for name, url in sprites.items()],
+        "phases": phase_parts(episode.phase),
+        "action": curves(episode.action, ACTION_NAMES),
+        "state": curves(episode.state, STATE_NAMES),
+        "attention": attention_url,
+        "grid": None if attention is None else attention.grid,
+        "heads_total": None if attention is None else int(np.prod(attention.mass.shape[1:4])),
+        "groups": list(TOKEN_GROUPS),
+    }
+
+
+def phase_parts(phase: np.ndarray | None) -> list[dict[str, Any]]:
+    """Runs of equal phase as {name, start, end}; empty where phases are unknown."""
+    if phase is None or len(phase) == 0:
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(phase)) + 1).tolist(), len(phase)]
+    return [
+        {"name": PHASES[int(phase[start])], "start": start, "end": end}
+        for start, end in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def curves(values: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """One series per dimension with a common range. values: float [frame, dim]."""
+    shown = [names[d] if d < len(names) else f"dim {d}" for d in range(values.shape[1])]
+    return {
+        "names": [name.replace("_", " ").replace("delta ", "Δ") for name in shown],
+        "low": round(float(values.min()), 3),
+        "high": round(float(values.max()), 3),
+        "values": np.round(values.T.astype(float), 3).tolist(),
+    }
+
+
+def sprite_sheet(frames: np.ndarray) -> bytes:
+    """All frames in one WebP image, COLUMNS a row. frames: uint8 [frame, height, width, 3]."""
+    count, height, width, _ = frames.shape
+    sheet = np.zeros((-(-count // COLUMNS) * height, COLUMNS * width, 3), np.uint8)
+    for i, frame in enumerate(frames):
+        row, column = divmod(i, COLUMNS)
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
+    return encode(sheet, quality=78)
+
+
+def encode(image: np.ndarray, quality: int = 80) -> bytes:
+    """uint8 [height, width, 3] as WebP."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "WEBP", quality=quality, method=2)
+    return file.getvalue()
+
+
+def attention_file(attention: Attention) -> bytes:
+    """Gzip of image weights uint8 [frame, head, camera, patch] and then masses uint8 [frame, head, group]."""
+    image = np.minimum((attention.image.astype(np.uint16) + LEVELS // 2) // LEVELS * LEVELS, 255).astype(np.uint8)
+    mass = np.round(attention.mass * 255).astype(np.uint8)
+    return gzip.compress(image.tobytes() + mass.tobytes(), 6, mtime=0)

@@ -1,0 +1,45 @@
+"""The header: what is open, as chips that open their step, the link, and the theme."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from app.views.markup import text
+
+LOGO = (
+    '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0b1f33"/>'
+    + "".join(
+        f'<rect x="{6 + 7.2 * column:.1f}" y="{6 + 7.2 * row:.1f}" width="5.6" height="5.6" rx="1.4" fill="{fill}"/>'
+        for row, fills in enumerate(
+            (("#46327e", "#31688e", "#35b779"), ("#31688e", "#fde725", "#1f9e89"), ("#46327e", "#277f8e", "#6ece58"))
+        )
+        for column, fill in enumerate(fills)
+    )
+    + "</svg>"
+)
+_SHARE = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M8.5 11.5a3.2 3.2 0 0 0 4.7 0l2.7-2.7a3.3 3.3 0 0 0-4.7-4.7l-1 1M11.5 8.5a3.2 3.2 0 0 0-4.7 0l-2.7 2.7a3.3 3.3 0 0 0 4.7 4.7l1-1"/></svg>'
+_SUN = '<svg class="wb-sun" viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="3.4"/><path d="M10 2v2M10 16v2M2 10h2M16 10h2M4.4 4.4l1.4 1.4M14.2 14.2l1.4 1.4M4.4 15.6l1.4-1.4M14.2 5.8l1.4-1.4"/></svg>'
+_MOON = '<svg class="wb-moon" viewBox="0 0 20 20" aria-hidden="true"><path d="M16.5 12A7 7 0 0 1 8 3.500a7 7 0 1 0 8.500 8.500z"/></svg>'
+
+
+def header(policy: str, demonstrations: str, heads: int, last_run: str, query: Mapping[str, str]) -> str:
+    """The header's markup. query: what the page's address should say, to restore this screen."""
+    chips = (
+        _chip("Policy", policy, "demonstrations"),
+        _chip("Demonstrations", demonstrations or "none", "demonstrations"),
+        _chip("Heads", f"{heads} selected" if heads else "none selected", "heads"),
+        _chip("Last run", last_run or "none yet", "compare" if "compar" in last_run.lower() else "finetune"),
+    )
+    return (
+        f'<div class="wb-header" data-query="{text(json.dumps(dict(query)))}">'
+        f'<div class="wb-brand">{LOGO}<h1>Robotic Steering workbench</h1></div>'
+        f'<nav class="wb-chips" aria-label="What is open">{"".join(chips)}</nav>'
+        f'<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link title="Copy a link to this screen">{_SHARE}'
+        '<span>Copy link</span></button><button type="button" class="wb-icon" data-theme-toggle '
+        f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div></div>'
+    )
+
+
+def _chip(label: str, value: str, tab: str) -> str:
+    return f'<button type="button" class="wb-chip" data-tab="{tab}"><small>{label}</small><b>{text(value)}</b></button>'

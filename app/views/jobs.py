@@ -1,0 +1,73 @@
+"""Running work: progress, time left, stop; and failures in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.views.markup import duration, text
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """A job as the page shows it. state: one of steering.jobs.queue.STATES. method: where the work has one."""
+
+    id: str
+    title: str
+    state: str
+    fraction: float
+    message: str
+    left_s: float | None
+    position: int = 0
+    error: str | None = None
+    result: str | None = None
+    method: str = ""
+    function: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    stopping: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state not in ("queued", "running")
+
+
+def job_lines(jobs: Sequence[JobLine]) -> str:
+    """A line for each job that runs or waits, and for the newest where it failed or was stopped. jobs: newest first.
+
+    Finished work shows as its result instead.
+    """
+    chosen = [job for i, job in enumerate(jobs) if not job.ended or (i == 0 and job.state != "done")]
+    shown = "".join(_line(job) for job in reversed(chosen))
+    return f'<div class="wb-jobs" aria-live="polite" data-testid="jobs">{shown}</div>' if shown else ""
+
+
+def _line(job: JobLine) -> str:
+    if job.state == "failed":
+        return (
+            f'<div class="wb-job wb-failed" role="alert"><header><b>{text(job.title)}</b><span>failed</span></header>'
+            f"<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
+        )
+    if job.state == "cancelled":
+        return f'<div class="wb-job"><header><b>{text(job.title)}</b><span>stopped; finished results are kept</span></header></div>'
+    stop = (
+        f'<button type="button" class="wb-button wb-quiet" data-action="stop" data-value="{text(job.id)}"'
+        f"{' disabled' if job.stopping else ''}>{'Stopping' if job.stopping else 'Stop'}</button>"
+    )
+    percent = f"{100 * job.fraction:.1f}"
+    return (
+        f'<div class="wb-job" data-method="{text(job.method)}" data-testid="job"><header><b>{text(job.title)}</b>'
+        f"<span>{text(_state(job))}</span></header>"
+        f'<div class="wb-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}" '
+        f'aria-label="{text(job.title)}"><i style="width:{percent}%"></i></div>{stop}</div>'
+    )
+
+
+def _state(job: JobLine) -> str:
+    if job.stopping:
+        return "stopping at the next step"
+    if job.state == "queued":
+        return "starts next" if job.position <= 1 else f"waits, place {job.position} in the queue"
+    left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
+    return f"{job.message or 'starting'}{left}"

@@ -1,0 +1,99 @@
+"""Pieces of markup that several views share. Everything that is not a literal passes through `text`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+METHOD_TEXTS = {
+    "steering": "Low-rank adapters on the query and output projections of the selected heads. All else is frozen.",
+    "lora": "Low-rank adapters on every attention head and feed-forward layer of both stacks, as openpi does it.",
+    "zero_shot": "The embedded policy as it is, never shown these demonstrations. The reference for both.",
+}
+
+
+def text(value: object) -> str:
+    """`value` as escaped text, safe in markup and in double-quoted attributes."""
+    return escape(str(value), quote=True)
+
+
+def words(name: str) -> str:
+    """A simulator's name in plain words: `pick_cube` → `Pick cube`."""
+    return text(name.replace("_", " ").strip().capitalize())
+
+
+def tag(label: object, tone: str = "") -> str:
+    """A small label; tone is '', 'good' or 'bad'."""
+    return f'<span class="wb-tag{f" wb-{tone}" if tone else ""}">{text(label)}</span>'
+
+
+def purpose(line: str) -> str:
+    """The one line that says what a step is for."""
+    return f'<div class="wb-purpose"><p>{text(line)}</p></div>'
+
+
+def empty(title: str, line: str, button: str = "") -> str:
+    """An empty state: what is missing and what to do."""
+    return f'<div class="wb-empty"><h3>{text(title)}</h3><p>{text(line)}</p>{button}</div>'
+
+
+def tab_button(label: str, tab: str, primary: bool = True) -> str:
+    """A button that opens a step."""
+    return f'<button type="button" class="wb-button{" wb-primary" if primary else ""}" data-tab="{text(tab)}">{text(label)}</button>'
+
+
+def segments(name: str, label: str, choices: Iterable[tuple[str, str]], chosen: str) -> str:
+    """One-of-few as a segmented control."""
+    options = "".join(
+        f'<label><input type="radio" name="{text(name)}" value="{text(value)}"{" checked" if value == chosen else ""}>'
+        f"{text(shown)}</label>"
+        for value, shown in choices
+    )
+    return (
+        f'<fieldset class="wb-field"><legend>{text(label)}</legend><div class="wb-segments">{options}</div></fieldset>'
+    )
+
+
+def checks(name: str, label: str, choices: Iterable[tuple[str, str, bool, bool]]) -> str:
+    """Any-of-few; choices are (value, label, checked, enabled)."""
+    options = "".join(
+        f'<label><input type="checkbox" name="{text(name)}" value="{text(value)}"{" checked" if on else ""}'
+        f"{'' if enabled else ' disabled'}>{text(shown)}</label>"
+        for value, shown, on, enabled in choices
+    )
+    return f'<fieldset class="wb-field"><legend>{text(label)}</legend><div class="wb-checks">{options}</div></fieldset>'
+
+
+def slider(name: str, label: str, low: int, high: int, value: int) -> str:
+    """A slider that shows its value."""
+    return (
+        f'<label class="wb-field"><span>{text(label)}</span><span class="wb-slide"><input type="range" name="{text(name)}" '
+        f'min="{low}" max="{high}" value="{value}" step="1"><output>{value}</output></span></label>'
+    )
+
+
+def number(name: str, label: str, low: float, high: float, value: float, step: str = "1") -> str:
+    """A number field."""
+    return (
+        f'<label class="wb-field"><span>{text(label)}</span><input type="number" name="{text(name)}" '
+        f'min="{low}" max="{high}" step="{step}" value="{value}"></label>'
+    )
+
+
+def choice(name: str, label: str, options: Iterable[tuple[str, str]], chosen: str) -> str:
+    """A drop-down list."""
+    rows = "".join(
+        f'<option value="{text(value)}"{" selected" if value == chosen else ""}>{text(shown)}</option>'
+        for value, shown in options
+    )
+    return f'<label class="wb-field"><span>{text(label)}</span><select name="{text(name)}">{rows}</select></label>'
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `8 s`, `2 min 05 s`, `1 h 10 min`."""
+    whole = max(round(seconds), 0)
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 6000:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
