@@ -17,19 +17,22 @@ from pathlib import Path
 
 import numpy as np
 
+from steering.models.policy import Policy
 from steering.simulation.experts import Disturbance, expert_action
 from steering.simulation.families import FAMILIES, STEP_LIMITS, family_scene, goals, instruct
 from steering.simulation.objects import COLOURS, KINDS
 from steering.simulation.scene import Goal
 from steering.simulation.tasks import succeeded
 from steering.simulation.world import ACTION_DIM, World
-from steering.types import CAMERAS
+from steering.types import CAMERAS, Observation
 
 IMAGE_PX = 96
 PATCH_PX = 16
 GRID = IMAGE_PX // PATCH_PX
 CHUNK = 10
 SHARD_EPISODES = 25
+DRIVEN_STEPS = 5
+"""Control steps between two questions to a driving policy."""
 PLACES = 14
 """Numbers of the grounding target: per named thing (object, then destination) image place in each camera (2 × 2,
 −1..1) and offset from the tool centre point (3, in units of 0.2 m)."""
@@ -66,20 +69,28 @@ def load_shard(path: Path) -> Shard:
         return Shard(**{f.name: arrays[f.name] for f in fields(Shard)})
 
 
-def collect_shard(path: Path, index: int, driver: Callable[[World, np.random.Generator], Driver] | None = None) -> None:
-    """Collect shard `index` into `path` unless it exists. `driver` moves the arm; default: expert with pushes."""
+def collect_shard(
+    path: Path,
+    index: int,
+    density: float = 0.4,
+    driver: Callable[[World, np.random.Generator], Driver] | None = None,
+) -> None:
+    """Collect shard `index` into `path` unless it exists. `driver` moves the arm; default: expert with pushes.
+
+    `density`: how many frames of an episode are kept; 1 keeps a third of them, twice that while grasping.
+    """
     if path.exists():
         return
     rows: dict[str, list] = {f.name: [] for f in fields(Shard)}
     for episode in range(index * SHARD_EPISODES, (index + 1) * SHARD_EPISODES):
-        _episode(rows, episode, driver)
+        _episode(rows, episode, density, driver)
     arrays = {name: np.stack(values) for name, values in rows.items()}
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)
     partial.rename(path)
 
 
-def _episode(rows: dict[str, list], seed: int, driver: Callable | None) -> None:
+def _episode(rows: dict[str, list], seed: int, density: float, driver: Callable | None) -> None:
     rng = np.random.default_rng([seed, 11])
     family = FAMILIES[seed % len(FAMILIES)]
     world = World(family_scene(family, 1_000_000 + seed))
@@ -89,7 +100,7 @@ def _episode(rows: dict[str, list], seed: int, driver: Callable | None) -> None:
         after = 0
         for _ in range(int(STEP_LIMITS[family] * 1.1)):
             action, phase = expert_action(world)
-            if rng.random() < (0.6 if phase == "grasp" else 0.3):
+            if rng.random() < density * (0.6 if phase == "grasp" else 0.3):
                 _record(rows, world, phase, rng)
             world.step(drive(world) if drive is not None else disturb(action))
             if world.thing_m(world.scene.goal.thing)[2] < -0.1:  # fell off the table
@@ -99,6 +110,35 @@ def _episode(rows: dict[str, list], seed: int, driver: Callable | None) -> None:
                 break
     finally:
         world.close()
+
+
+def policy_driver(policy: Policy) -> Callable[[World, np.random.Generator], Driver]:
+    """A driver for the correction stage: the policy drives, and the expert takes over for a while now and then."""
+
+    def for_world(world: World, rng: np.random.Generator) -> Driver:
+        actions: list[np.ndarray] = []
+        expert_left = 0
+
+        def drive(world: World) -> np.ndarray:
+            nonlocal actions, expert_left
+            if expert_left > 0:
+                expert_left -= 1
+                return expert_action(world)[0]
+            if not actions:
+                if rng.random() < 0.15:
+                    expert_left = int(rng.integers(5, 25))
+                observation = Observation(
+                    {camera: world.render(camera)[None] for camera in CAMERAS},
+                    world.state()[None],
+                    (world.scene.instruction,),
+                )
+                noise = rng.standard_normal((1, policy.chunk_size, policy.noise_dim)).astype(np.float32)
+                actions = list(policy.act(observation, noise)[0][:DRIVEN_STEPS])
+            return actions.pop(0)
+
+        return drive
+
+    return for_world
 
 
 def expert_chunk(world: World, goal: Goal) -> np.ndarray:
@@ -176,8 +216,6 @@ def _dense(world: World, camera: str, view: _Projection) -> tuple[np.ndarray, np
     centres = np.array([view(world.thing_m(t.name)) for t in things])
     grid = (np.arange(GRID) + 0.5) / GRID * 2 - 1
     patch_centres = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)  # columns, rows
-    offset = np.concatenate(
-        [(centres[best, :2] - patch_centres) * GRID / 2, np.log(centres[best, 2:])], axis=1
-    )
+    offset = np.concatenate([(centres[best, :2] - patch_centres) * GRID / 2, np.log(centres[best, 2:])], axis=1)
     offset[~has_thing] = np.nan
     return kind, colour, np.clip(offset, -4, 4).astype(np.float16)

@@ -16,9 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from steering.pretraining.collect import COLOUR_CLASSES, KIND_CLASSES, Shard
+from steering.pretraining.collect import COLOUR_CLASSES, GRID, KIND_CLASSES, Shard
 from steering.pretraining.corpus import pixels
 from steering.progress import Progress
+
+
+_MIRROR = np.arange(GRID * GRID).reshape(GRID, GRID)[:, ::-1].ravel()
+_MIRROR_SIGN = np.array([-1, 1, 1], np.float32)
 
 
 class DenseHead(nn.Module):
@@ -49,12 +53,15 @@ def _batches(rng: np.random.Generator, shard: Shard, size: int) -> Iterator[tupl
         frame, camera = rng.integers(frames, size=size), rng.integers(cameras, size=size)
         images = pixels(shard.images[frame, camera])
         images = images * (1 + 0.15 * torch.randn(size, 1, 1, 1)) + 0.1 * torch.randn(size, 3, 1, 1)
-        yield (
-            images.clamp(-1, 1),
-            torch.from_numpy(shard.patch_kind[frame, camera]).long(),
-            torch.from_numpy(shard.patch_colour[frame, camera]).long(),
-            torch.from_numpy(shard.patch_offset[frame, camera]).float(),
+        kind, colour = (
+            shard.patch_kind[frame, camera].astype(np.int64),
+            shard.patch_colour[frame, camera].astype(np.int64),
         )
+        offset = shard.patch_offset[frame, camera].astype(np.float32)
+        if rng.random() < 0.5:  # mirror the whole batch
+            images = images.flip(-1)
+            kind, colour, offset = kind[:, _MIRROR], colour[:, _MIRROR], offset[:, _MIRROR] * _MIRROR_SIGN
+        yield images.clamp(-1, 1), torch.from_numpy(kind), torch.from_numpy(colour), torch.from_numpy(offset)
 
 
 def train_vision(
@@ -98,7 +105,7 @@ def train_vision(
         if (step + 1) % 200 == 0 or step + 1 == steps:
             rate = (step + 1 - first) * batch_size / (time.monotonic() - began)
             progress.report((step + 1) / steps, f"vision, {rate:.0f} images/s", step=step + 1, loss=float(loss))
-        if (step + 1) % 1000 == 0 or step + 1 == steps:
+        if (step + 1) % 500 == 0 or step + 1 == steps:
             torch.save(
                 {
                     "tower": tower.state_dict(),
@@ -114,7 +121,12 @@ def train_vision(
 
 
 def _losses(
-    tower: nn.Module, head: DenseHead, images: torch.Tensor, kind: torch.Tensor, colour: torch.Tensor, offset: torch.Tensor
+    tower: nn.Module,
+    head: DenseHead,
+    images: torch.Tensor,
+    kind: torch.Tensor,
+    colour: torch.Tensor,
+    offset: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         features = tower(images).last_hidden_state

@@ -29,10 +29,29 @@ _WORDINGS = {
         "drop the {thing} into the {target}",
         "move the {thing} into the {target}",
     ),
-    "push": ("push the {thing} to the {target}", "slide the {thing} to the {target}", "push the {thing} next to the {target}"),
+    "push": (
+        "push the {thing} to the {target}",
+        "slide the {thing} to the {target}",
+        "push the {thing} next to the {target}",
+    ),
     "press": ("press the {thing}", "push down the {thing}", "hit the {thing}"),
 }
-_BENCH_WORDS = ("mug", "marker", "cup", "table", "left", "right", "and", "then", "with", "on", "of", "a", "open", "close")
+_BENCH_WORDS = (
+    "mug",
+    "marker",
+    "cup",
+    "table",
+    "left",
+    "right",
+    "and",
+    "then",
+    "with",
+    "on",
+    "of",
+    "a",
+    "open",
+    "close",
+)
 
 
 def instruction_corpus() -> Iterator[str]:
