@@ -62,7 +62,7 @@ def read_checkpoint(folder: Path, run: str) -> TrainingState | None:
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return None
-    values = torch.load(path, weights_only=True)
+    values = torch.load(path, map_location="cpu", weights_only=True)
     if values.pop("run") != run:
         raise InputError(
             f"Expected an empty folder or the same run to resume; {folder} holds a checkpoint of other settings, "

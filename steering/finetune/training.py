@@ -32,6 +32,7 @@ CLIP_NORM = 1.0
 FINAL_LEARNING_RATE = 0.1
 HELDOUT_FRAMES = 32
 EVALUATIONS = 10
+LEAST_EVALUATION_STEPS = 5
 CHECKPOINT_STEPS = 50
 EMBEDDING_SHARE = 0.1
 
@@ -157,7 +158,7 @@ def _train(
     if state.adapter:
         _assign(policy.model, state.adapter)
         optimizer.load_state_dict(state.optimizer)
-    every = max(settings.steps // EVALUATIONS, 1)
+    every = max(settings.steps // EVALUATIONS, LEAST_EVALUATION_STEPS)
     began_s = time.monotonic() - state.train_s
     if state.step == 0:
         _evaluate(policy, evaluation, settings, state, trained)

@@ -8,7 +8,6 @@ plain `PI0ForConditionalGeneration.from_pretrained`. Loading the embedded policy
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,7 +113,7 @@ def _locate(source: str | Path) -> str:
         return str(EMBEDDED_FOLDER)
     if Path(source).is_dir():
         return str(source)
-    if os.sep in str(source)[:2] or str(source).count("/") != 1:
+    if str(source).startswith(("/", ".", "~")) or str(source).count("/") != 1:
         raise NotFound(
             f"Expected '{EMBEDDED}', the folder of a π0 checkpoint, or a hub id such as 'lerobot/pi0_base'; there is "
             f"no folder {str(source)!r}. Check the path."
@@ -140,7 +139,12 @@ def _config(folder: str) -> Any:
 
 def _statistics(folder: str) -> Statistics:
     names = ("state_mean", "state_std", "actions_mean", "actions_std")
-    path = cached_file(folder, PROCESSOR_FILE, _raise_exceptions_for_missing_entries=False)
+    path = cached_file(
+        folder,
+        PROCESSOR_FILE,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
     values = json.loads(Path(path).read_text()) if path else {}
     missing = [name for name in names if not values.get(name)]
     if missing:
@@ -181,8 +185,14 @@ def _merged(model: Any, adapter: Path) -> Any:
             f"Expected a PEFT adapter folder with adapter_config.json; there is none in {adapter}. "
             "Give the folder that finetuning wrote."
         )
-    with without_peft_warning():
-        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    try:
+        with without_peft_warning():
+            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"Expected an adapter that was trained on this policy; the one in {adapter} does not fit it "
+            f"({str(error).splitlines()[0]}). Load the policy that it was trained on."
+        ) from error
 
 
 @contextmanager

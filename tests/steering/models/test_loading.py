@@ -11,8 +11,10 @@ import torch
 from transformers import PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound
+from steering.finetune.training import finetune
 from steering.models.loading import load_policy, save_policy
 from steering.models.preprocessing import Statistics, observe
+from steering.types import FinetuneSettings
 
 
 @pytest.fixture
@@ -49,6 +51,23 @@ def test_missing_folder(tmp_path):
         load_policy(tmp_path / "nothing")
 
 
+def test_a_hub_id_that_is_not_downloaded(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(NotFound, match="nobody/nothing"):
+        load_policy("nobody/nothing")
+
+
+def test_missing_tokenizer_and_another_tokenizer(copied_folder):
+    config = json.loads((copied_folder / "config.json").read_text())
+    config["vlm_config"]["image_token_index"] += 1
+    (copied_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="'<image>' to be token 5"):
+        load_policy(copied_folder)
+    (copied_folder / "tokenizer.json").unlink()
+    with pytest.raises(NotFound, match="tokenizer.json"):
+        load_policy(copied_folder)
+
+
 def test_missing_statistics(copied_folder, policy):
     path = copied_folder / "processor_config.json"
     settings = json.loads(path.read_text())
@@ -72,3 +91,13 @@ def test_another_model(copied_folder):
 def test_missing_adapter(policy_folder, tmp_path):
     with pytest.raises(NotFound, match="adapter_config.json"):
         load_policy(policy_folder, adapter=tmp_path)
+
+
+def test_an_adapter_of_another_policy(policy, policy_folder, demonstrations, tmp_path):
+    settings = FinetuneSettings(steps=1, batch_size=2, rank=2)
+    finetune(policy, demonstrations, "lora", settings, None, tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    for wrong in ({"r": 3}, {"target_modules": "model.other"}):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config | wrong))
+        with pytest.raises(InputError, match="does not fit"):
+            load_policy(policy_folder, adapter=tmp_path)
