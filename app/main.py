@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,10 @@ def build(bench: Workbench) -> gr.Blocks:
         loaded.then(show_episode[0], show_episode[1], show_episode[2], **QUICK)
         loaded.then(watch, [states.owner, watcher.finished], watched, **QUICK)
         loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
-        for show in (show_sets, show_finetune, show_compare):
-            loaded.then(show[0], show[1], show[2], **QUICK)
+        rest = drawn
+        for show in (show_sets, show_finetune, show_compare):  # what is not on the first screen waits for it
+            rest = rest.then(show[0], show[1], show[2], **QUICK)
+        rest.then(bench.jobs.warm, None, None, **QUICK)
 
         for panel in (sets_tab.sets, sets_tab.episodes):
             opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)
@@ -165,9 +168,10 @@ def main() -> None:
     """Launch the page on GRADIO_SERVER_PORT, or the first free port from 7860."""
     store = default_store()
     source = os.environ.get("STEERING_POLICY", "embedded")
-    folder = ASSETS / "policy" if source == "embedded" else Path(source)
+    folder = ASSETS / "policy" if source == "embedded" else Path(source)  # a policy of one's own, in the same layout
     jobs = Jobs(store)
     bench = Workbench(store, jobs, source, folder)
+    threading.Thread(target=bench.warm, daemon=True).start()
     try:
         build(bench).launch(
             theme=theme(),

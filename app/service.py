@@ -74,6 +74,13 @@ class Workbench:
         name = "Embedded small π0" if self.policy == "embedded" else Path(self.policy).name
         return policy_size(self._folder, name)
 
+    def warm(self) -> None:
+        """Make the first screen's files while the browser is still on its way."""
+        if found := self.open_set():
+            self.previews.sprites(found, 0, tuple(self.episode(found, 0).cameras))
+            if attention := self.attention(found, 0):
+                self.previews.attention(*attention)
+
     # -- demonstrations ------------------------------------------------------------------------------------------
 
     def sets(self) -> list[SetCard]:

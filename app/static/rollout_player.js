@@ -4,6 +4,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   let scene = 0;
   let videos = [];
   let shown = null;
+  let camera = "exterior";  // videos show both cameras side by side; the page shows one half at a time, larger
 
   function build() {
     const data = props.value;
@@ -15,7 +16,8 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     videos.forEach((video) => { video.muted = true; });
     const play = make("button", { type: "button", class: "wb-button wb-primary", "data-testid": "rollout-play" }, "Play");
     const bar = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": "Time" });
-    element.replaceChildren(make("div", { class: "wb-rollouts", "data-testid": "rollout-player" },
+    element.replaceChildren(make("div", { class: "wb-rollouts", "data-testid": "rollout-player", "data-camera": camera },
+      make("div", { class: "wb-rollouts-head" }, make("h2", {}, "The same scene, method by method"), cameras()),
       make("div", { class: "wb-scenes", role: "group", "aria-label": "Scene" }, ...data.scenes.map((entry, i) => sceneButton(data, entry, i))),
       make("div", { class: "wb-videos" }, ...data.methods.map((method, m) => make("figure", { "data-method": method.name },
         make("figcaption", {}, make("b", {}, method.label),
@@ -24,6 +26,20 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
         chosen.videos[m] ? videos[m] : make("div", { class: "wb-novideo" }, "No video kept")))),
       make("div", { class: "wb-controls" }, play, bar)));
     wire(play, bar);
+  }
+
+  function cameras() {
+    const choose = (name) => {
+      camera = name;
+      element.querySelector(".wb-rollouts").dataset.camera = name;
+      for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.name === name));
+    };
+    const group = make("div", { class: "wb-segments", role: "group", "aria-label": "Camera" });
+    for (const [name, label] of [["exterior", "Exterior"], ["wrist", "Wrist"]]) {
+      group.append(make("button", { type: "button", "data-name": name, "aria-pressed": String(name === camera),
+        onclick: () => choose(name) }, label));
+    }
+    return group;
   }
 
   function sceneButton(data, entry, i) {

@@ -11,9 +11,13 @@ from app import components, session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs.events import ACTION, action, worded
 from app.tabs.watching import Watcher
-from app.views.comparison import MAX_SCENES, NOTHING, UNTRAINED, compare_form
+from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, compare_form
 from app.views.markup import purpose
 from steering.types import METHODS
+
+PURPOSE = (
+    "Run the untouched policy, Robotic Steering and LoRA in the same scenes, and see whether a difference is shown."
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,7 @@ class CompareTab:
 
 def layout() -> CompareTab:
     """Lay out the step inside its tab."""
-    components.panel(
-        purpose(
-            "Run the untouched policy, Robotic Steering and LoRA in the same scenes, and see whether a difference is shown."
-        )
-    )
+    components.panel(purpose(PURPOSE))
     form = components.panel()
     jobs = components.panel()
     notice = components.panel()
@@ -75,7 +75,7 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
             next((task for task in tasks if task == form.get("task")), TASKS[0]),
             session.names(form.get("methods"), METHODS),
             session.whole(form.get("trials"), 1, MAX_SCENES, 10),
-            session.whole(form.get("seed"), 0, 999_999, 0),
+            session.whole(form.get("seed"), 0, MAX_SCENE_SET, 0),
             session.names(form.get("variations"), VARIATIONS),
         )
         return watcher.start()

@@ -15,6 +15,8 @@ from app.tabs.watching import Watcher
 from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
 from app.views.markup import purpose
 
+PURPOSE = "Open recordings of a task, or record new ones. The other steps follow what is open here."
+
 
 @dataclass(frozen=True)
 class DemonstrationsTab:
@@ -28,9 +30,7 @@ class DemonstrationsTab:
 
 def layout() -> DemonstrationsTab:
     """Lay out the step inside its tab."""
-    components.panel(
-        purpose("Open recordings of a task, or record new ones. The other steps follow what is open here.")
-    )
+    components.panel(purpose(PURPOSE))
     jobs = components.panel()
     sets = components.panel()
     form = components.panel(record_form((*TASKS, UNSEEN_TASK), VARIATIONS))
@@ -66,7 +66,7 @@ def wire(bench: Workbench, tab: DemonstrationsTab, states: session.States, watch
             owner,
             task if task in tasks else TASKS[0],
             session.whole(form.get("count"), 2, MAX_EPISODES, 20),
-            session.whole(form.get("seed"), 0, 999_999, 0),
+            session.whole(form.get("seed"), 0, 9_999, 0),
             session.names(form.get("variations"), VARIATIONS),
         )
         return watcher.start()

@@ -17,6 +17,8 @@ from steering.types import FinetuneSettings
 
 DEFAULTS = FinetuneSettings()
 
+PURPOSE = "Train only the selected heads, and all heads with LoRA beside them, on the demonstrations that are open."
+
 
 @dataclass(frozen=True)
 class FinetuneTab:
@@ -31,13 +33,9 @@ class FinetuneTab:
 
 def layout(plotly: str) -> FinetuneTab:
     """Lay out the step inside its tab. plotly: address of plotly.js."""
-    components.panel(
-        purpose(
-            "Train only the selected heads, and all heads with LoRA beside them, on the demonstrations that are open."
-        )
-    )
+    components.panel(purpose(PURPOSE))
     methods = components.panel()
-    settings = components.panel(f'<div class="wb-card" style="margin-bottom:16px">{settings_form(DEFAULTS)}</div>')
+    settings = components.panel(settings_form(DEFAULTS))
     jobs = components.panel()
     with gr.Column(elem_classes="wb-plot"):
         plot = components.figure(plotly=plotly)

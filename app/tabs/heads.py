@@ -12,7 +12,7 @@ from app import components, session
 from app.service import Workbench
 from app.tabs.events import ACTION, QUICK, action, worded
 from app.views import frame_player, head_map
-from app.views.markup import empty, purpose, segments, slider, tab_button
+from app.views.markup import button, empty, purpose, segments, slider, tab_button
 from steering.types import PAPER_SET_SIZE
 
 STACK_CHOICES = {"vlm": ("vlm",), "expert": ("expert",), "both": ("vlm", "expert")}
@@ -25,7 +25,12 @@ NOT_SCORED = empty(
     "These heads are not scored yet",
     "Find heads runs the policy over these demonstrations and scores every head by how well its output predicts the "
     "demonstrated action. It takes about a minute.",
-    '<button type="button" class="wb-button wb-primary" data-action="find">Find heads</button>',
+    button("Find heads", "find", primary=True),
+)
+
+PURPOSE = (
+    "See which attention heads carry the task, and choose those to train. Colour is relevance; click a cell "
+    "to select the head."
 )
 
 
@@ -50,11 +55,7 @@ class HeadsTab:
 
 def layout() -> HeadsTab:
     """Lay out the step inside its tab."""
-    components.panel(
-        purpose(
-            "See which attention heads carry the task, and choose those to train. Colour is relevance; click a cell to select the head."
-        )
-    )
+    components.panel(purpose(PURPOSE))
     notice = components.panel()
     jobs = components.panel()
     with gr.Row(elem_id="heads") as workspace:
@@ -75,7 +76,8 @@ def rule_form() -> str:
         '<div class="wb-form wb-rule">'
         + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
         + slider("count", "Best heads", 1, 40, PAPER_SET_SIZE)
-        + '<button type="button" class="wb-button" data-action="select" data-testid="auto-select">Auto-select</button></div>'
+        + button("Auto-select", "select", testid="auto-select")
+        + "</div>"
     )
 
 

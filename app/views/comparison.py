@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.views.markup import checks, choice, duration, empty, number, slider, tab_button, text
+from app.views.markup import button, checks, choice, duration, empty, number, slider, tab_button, text
 from steering.types import METHOD_LABELS, METHODS, Comparison, FinetuneResult, Rollouts, SuccessRate
 
 MAX_SCENES = 40
+MAX_SCENE_SET = 80  # seeds of rollouts end where those of demonstrations begin (steering.pipeline.scene_seeds)
 NOTHING = empty(
     "Nothing compared yet",
-    "Choose a task and the methods, then start: every method runs in the same scenes, and the videos play side by side here. "
-    "Zero-shot needs no finetune.",
+    "Choose a task and the methods, then start: every method runs in the same scenes, and the videos play side by side "
+    "here. Zero-shot needs no finetune.",
 )
 UNTRAINED = empty(
     "Nothing compared yet",
-    "Start with the untouched policy alone, or finetune first: then Robotic Steering and LoRA run in the same scenes beside it.",
+    "Start with the untouched policy alone, or finetune first: then Robotic Steering and LoRA run in the same scenes "
+    "beside it.",
     tab_button("Finetune first", "finetune", primary=False),
 )
 
@@ -29,13 +31,14 @@ def compare_form(tasks: Sequence[str], variations: Sequence[str], task: str, tra
         methods.append((m, METHOD_LABELS[m] if ready else f"{METHOD_LABELS[m]} (not trained yet)", ready, ready))
     chosen = task if task in tasks else tasks[0]
     return (
-        '<div class="wb-card" style="margin-bottom:16px"><div class="wb-form">'
+        '<div class="wb-card wb-settings"><div class="wb-form">'
         + choice("task", "Task", [(name, name.replace("_", " ").capitalize()) for name in tasks], chosen)
         + checks("variations", "Variations", [(name, name.capitalize(), False, True) for name in variations])
         + checks("methods", "Methods", methods)
         + slider("trials", "Scenes", 2, MAX_SCENES, 10)
-        + number("seed", "First scene", 0, 999999, 0)
-        + '<button type="button" class="wb-button wb-primary" data-action="start" data-testid="compare-start">Compare</button></div></div>'
+        + number("seed", "Scene set", 0, MAX_SCENE_SET, 0)
+        + button("Compare", "start", primary=True, testid="compare-start")
+        + "</div></div>"
     )
 
 
@@ -80,8 +83,8 @@ def outcome(
     verdict = "".join(f"<p>{text(line)}</p>" for line in sentences)
     count = f"{len(comparison.seeds)} scene{'s' if len(comparison.seeds) > 1 else ''}"
     return (
-        f'<div class="wb-outcome"><section class="wb-card" data-testid="success"><h2>Success: {text(where)}, {count}</h2>'
-        f'<div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: 95 % Wilson interval.</p>'
+        f'<div class="wb-outcome"><section class="wb-card" data-testid="success">'
+        f'<h2>Success: {text(where)}, {count}</h2><div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: 95 % Wilson interval.</p>'
         f'<div class="wb-verdict" data-testid="verdict">{verdict}</div></section>'
         f'<section class="wb-card"><h2>Cost</h2><div class="wb-scroll">{_costs(comparison, costs, seconds)}</div>'
         "</section></div>"
@@ -108,8 +111,8 @@ def _costs(comparison: Comparison, costs: Mapping[str, FinetuneResult | None], s
             f"<td>{trained[0]:,}</td><td>{trained[1]}</td><td>{duration(seconds.get(rate.method, 0.0))}</td></tr>"
         )
     return (
-        '<table class="wb-table wb-costs"><thead><tr><th>Method</th><th>Trainable</th><th>Training</th><th>Rollouts</th>'
-        f"</tr></thead><tbody>{rows}</tbody></table>"
+        '<table class="wb-table wb-costs"><thead><tr><th>Method</th><th>Trainable</th><th>Training</th>'
+        f"<th>Rollouts</th></tr></thead><tbody>{rows}</tbody></table>"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.views.markup import checks, choice, empty, number, slider, tag, text, words
+from app.views.markup import button, checks, choice, empty, number, slider, tag, text, words
 
 MAX_EPISODES = 50
 
@@ -36,7 +36,8 @@ def set_cards(cards: Sequence[SetCard], opened: str) -> str:
     if not cards:
         return empty(
             "No demonstrations yet",
-            "Record twenty in the simulator with the form below. A scripted expert performs the task; it takes about a minute.",
+            "Record twenty in the simulator with the form below. A scripted expert performs the task; "
+            "it takes about a minute.",
         )
     return f'<div class="wb-sets" data-testid="sets">{"".join(_card(card, card.id == opened) for card in cards)}</div>'
 
@@ -52,17 +53,13 @@ def _card(card: SetCard, is_open: bool) -> str:
         tags.append(tag(f"{sum(known)} of {len(known)} succeed", "good" if all(known) else "bad"))
     tags += [tag(name) for name in card.variations]
     images = "".join(f'<img src="{text(url)}" alt="" loading="lazy" width="192" height="192">' for url in card.images)
-    find = (
-        ""
-        if card.scored
-        else f'<button type="button" class="wb-button wb-quiet" data-action="find" data-value="{text(card.id)}">Find heads</button>'
-    )
-    label = "Show heads" if is_open else "Open"
+    find = "" if card.scored else button("Find heads", "find", card.id, quiet=True)
+    main = button("Show heads" if is_open else "Open", "open", card.id, primary=is_open, quiet=True)
     return (
-        f'<article class="wb-set" data-open="{str(is_open).lower()}" data-testid="set"><div class="wb-set-images">{images}</div>'
-        f'<div class="wb-set-text"><h3>{words(card.title)}</h3><p>“{text(card.instruction)}”</p><div class="wb-tags">{"".join(tags)}</div></div>'
-        f'<div class="wb-set-foot"><button type="button" class="wb-button wb-quiet{"" if is_open else " wb-primary"}" '
-        f'data-action="open" data-value="{text(card.id)}">{label}</button>{find}</div></article>'
+        f'<article class="wb-set" data-open="{str(is_open).lower()}" data-testid="set">'
+        f'<div class="wb-set-images">{images}</div><div class="wb-set-text"><h3>{words(card.title)}</h3>'
+        f'<p>“{text(card.instruction)}”</p><div class="wb-tags">{"".join(tags)}</div></div>'
+        f'<div class="wb-set-foot">{main}{find}</div></article>'
     )
 
 
@@ -72,11 +69,15 @@ def episode_grid(card: SetCard | None, thumbnails: Sequence[str], rate_hz: float
         return ""
     cells = "".join(
         f'<button type="button" class="wb-episode" data-action="episode" data-value="{i}" data-tab="heads" '
-        f'aria-current="{str(i == shown).lower()}"><img src="{text(url)}" alt="First frame of episode {i + 1}" loading="lazy" '
-        f'width="192" height="192"><span>Episode {i + 1}: {frames / rate_hz:.1f} s</span>{_outcome(won)}</button>'
+        f'aria-current="{str(i == shown).lower()}"><img src="{text(url)}" alt="First frame of episode {i + 1}" '
+        f'loading="lazy" width="192" height="192"><span>Episode {i + 1}: {frames / rate_hz:.1f} s</span>{_outcome(won)}'
+        "</button>"
         for i, (url, frames, won) in enumerate(zip(thumbnails, card.frames, card.outcomes, strict=True))
     )
-    return f'<div class="wb-section"><h2>Episodes of “{text(card.instruction)}”</h2><div class="wb-episodes" data-testid="episodes">{cells}</div></div>'
+    return (
+        f'<div class="wb-section"><h2>Episodes of “{text(card.instruction)}”</h2>'
+        f'<div class="wb-episodes" data-testid="episodes">{cells}</div></div>'
+    )
 
 
 def _outcome(won: bool | None) -> str:
@@ -88,10 +89,11 @@ def _outcome(won: bool | None) -> str:
 def record_form(tasks: Sequence[str], variations: Sequence[str]) -> str:
     """The form that records demonstrations in the simulator."""
     return (
-        '<div class="wb-card wb-section"><h2>Record new demonstrations in the simulator</h2><div class="wb-form" data-testid="record-form">'
+        '<div class="wb-card wb-section"><h2>Record new demonstrations in the simulator</h2><div class="wb-form">'
         + choice("task", "Task", [(name, name.replace("_", " ").capitalize()) for name in tasks], tasks[0])
         + checks("variations", "Variations", [(name, name.capitalize(), False, True) for name in variations])
         + slider("count", "Episodes", 2, MAX_EPISODES, 20)
-        + number("seed", "Seed", 0, 999999, 0)
-        + '<button type="button" class="wb-button wb-primary" data-action="record" data-testid="record-start">Record</button></div></div>'
+        + number("seed", "Seed", 0, 9999, 0)
+        + button("Record", "record", primary=True, testid="record-start")
+        + "</div></div>"
     )

@@ -76,13 +76,13 @@ def sprite_sheet(frames: np.ndarray) -> bytes:
     for i, frame in enumerate(frames):
         row, column = divmod(i, COLUMNS)
         sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
-    return encode(sheet, quality=78)
+    return encode(sheet, quality=74)
 
 
 def encode(image: np.ndarray, quality: int = 80) -> bytes:
     """uint8 [height, width, 3] as WebP."""
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "WEBP", quality=quality, method=2)
+    Image.fromarray(image).save(file, "WEBP", quality=quality, method=1)
     return file.getvalue()
 
 

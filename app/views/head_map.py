@@ -109,7 +109,8 @@ def _looks(mass: np.ndarray) -> str:
     place = PLACES[TOKEN_GROUPS[first]]
     if share >= 0.6:
         return f"Looks mostly at {place} ({_percent(share)})."
-    return f"Divides its attention: {place} {_percent(share)}, {PLACES[TOKEN_GROUPS[second]]} {_percent(float(mass[second]))}."
+    other = f"{PLACES[TOKEN_GROUPS[second]]} {_percent(float(mass[second]))}"
+    return f"Divides its attention: {place} {_percent(share)}, {other}."
 
 
 def _capital(words: str) -> str:

@@ -18,9 +18,22 @@ LOGO = (
     )
     + "</svg>"
 )
-_SHARE = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M8.5 11.5a3.2 3.2 0 0 0 4.7 0l2.7-2.7a3.3 3.3 0 0 0-4.7-4.7l-1 1M11.5 8.5a3.2 3.2 0 0 0-4.7 0l-2.7 2.7a3.3 3.3 0 0 0 4.7 4.7l1-1"/></svg>'
-_SUN = '<svg class="wb-sun" viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="3.4"/><path d="M10 2v2M10 16v2M2 10h2M16 10h2M4.4 4.4l1.4 1.4M14.2 14.2l1.4 1.4M4.4 15.6l1.4-1.4M14.2 5.8l1.4-1.4"/></svg>'
-_MOON = '<svg class="wb-moon" viewBox="0 0 20 20" aria-hidden="true"><path d="M16.5 12A7 7 0 0 1 8 3.500a7 7 0 1 0 8.500 8.500z"/></svg>'
+
+
+def _icon(path: str, name: str = "") -> str:
+    return f'<svg class="{name}" viewBox="0 0 20 20" aria-hidden="true"><path d="{path}"/></svg>'
+
+
+_SHARE = _icon(
+    "M8.5 11.5a3.2 3.2 0 0 0 4.7 0l2.7-2.7a3.3 3.3 0 0 0-4.7-4.7l-1 1"
+    "M11.5 8.5a3.2 3.2 0 0 0-4.7 0l-2.7 2.7a3.3 3.3 0 0 0 4.7 4.7l1-1"
+)
+_SUN = _icon(
+    "M6.6 10a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0M10 2v2M10 16v2M2 10h2M16 10h2"
+    "M4.4 4.4l1.4 1.4M14.2 14.2l1.4 1.4M4.4 15.6l1.4-1.4M14.2 5.8l1.4-1.4",
+    "wb-sun",
+)
+_MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 
 def header(policy: str, demonstrations: str, heads: int, last_run: str, query: Mapping[str, str]) -> str:
@@ -35,8 +48,8 @@ def header(policy: str, demonstrations: str, heads: int, last_run: str, query: M
         f'<div class="wb-header" data-query="{text(json.dumps(dict(query)))}">'
         f'<div class="wb-brand">{LOGO}<h1>Robotic Steering workbench</h1></div>'
         f'<nav class="wb-chips" aria-label="What is open">{"".join(chips)}</nav>'
-        f'<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link title="Copy a link to this screen">{_SHARE}'
-        '<span>Copy link</span></button><button type="button" class="wb-icon" data-theme-toggle '
+        '<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link title="Copy a link to this screen">'
+        f'{_SHARE}<span>Copy link</span></button><button type="button" class="wb-icon" data-theme-toggle '
         f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div></div>'
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.views.markup import duration, text
+from app.views.markup import button, duration, text
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,9 @@ def _line(job: JobLine) -> str:
             f"<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
         )
     if job.state == "cancelled":
-        return f'<div class="wb-job"><header><b>{text(job.title)}</b><span>stopped; finished results are kept</span></header></div>'
-    stop = (
-        f'<button type="button" class="wb-button wb-quiet" data-action="stop" data-value="{text(job.id)}"'
-        f"{' disabled' if job.stopping else ''}>{'Stopping' if job.stopping else 'Stop'}</button>"
-    )
+        stopped = "<span>stopped; finished results are kept</span>"
+        return f'<div class="wb-job"><header><b>{text(job.title)}</b>{stopped}</header></div>'
+    stop = button("Stopping" if job.stopping else "Stop", "stop", job.id, quiet=True, disabled=job.stopping)
     percent = f"{100 * job.fraction:.1f}"
     return (
         f'<div class="wb-job" data-method="{text(job.method)}" data-testid="job"><header><b>{text(job.title)}</b>'

@@ -39,7 +39,25 @@ def empty(title: str, line: str, button: str = "") -> str:
 
 def tab_button(label: str, tab: str, primary: bool = True) -> str:
     """A button that opens a step."""
-    return f'<button type="button" class="wb-button{" wb-primary" if primary else ""}" data-tab="{text(tab)}">{text(label)}</button>'
+    return button(label, tab=tab, primary=primary)
+
+
+def button(
+    label: str,
+    action: str = "",
+    value: str = "",
+    *,
+    tab: str = "",
+    testid: str = "",
+    primary: bool = False,
+    quiet: bool = False,
+    disabled: bool = False,
+) -> str:
+    """A button. action and value: what the panel sends to the server; tab: the step that it opens."""
+    look = f"wb-button{' wb-primary' if primary else ''}{' wb-quiet' if quiet else ''}"
+    named = {"data-action": action, "data-value": value, "data-tab": tab, "data-testid": testid}
+    attributes = "".join(f' {name}="{text(given)}"' for name, given in named.items() if given)
+    return f'<button type="button" class="{look}"{attributes}{" disabled" if disabled else ""}>{text(label)}</button>'
 
 
 def segments(name: str, label: str, choices: Iterable[tuple[str, str]], chosen: str) -> str:
@@ -67,8 +85,8 @@ def checks(name: str, label: str, choices: Iterable[tuple[str, str, bool, bool]]
 def slider(name: str, label: str, low: int, high: int, value: int) -> str:
     """A slider that shows its value."""
     return (
-        f'<label class="wb-field"><span>{text(label)}</span><span class="wb-slide"><input type="range" name="{text(name)}" '
-        f'min="{low}" max="{high}" value="{value}" step="1"><output>{value}</output></span></label>'
+        f'<label class="wb-field"><span>{text(label)}</span><span class="wb-slide"><input type="range" '
+        f'name="{text(name)}" min="{low}" max="{high}" value="{value}" step="1"><output>{value}</output></span></label>'
     )
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from steering.comparison.compare import compare
 from steering.store import Store
 from steering.types import (
-    CAMERAS,
     Activations,
     Attention,
     Demonstrations,
@@ -101,14 +100,18 @@ def attention(seed: int, count: int) -> Attention:
     """Attention that wanders over the patches, a different way for every head."""
     rng = np.random.default_rng(seed)
     t = np.linspace(0, 1, count)[:, None, None, None, None]
-    centre = 0.5 + 0.35 * np.sin(2 * np.pi * (t * rng.uniform(0.2, 1, (1, 2, LAYERS, HEADS, 4)) + rng.random((1, 2, LAYERS, HEADS, 4))))
+    centre = 0.5 + 0.35 * np.sin(
+        2 * np.pi * (t * rng.uniform(0.2, 1, (1, 2, LAYERS, HEADS, 4)) + rng.random((1, 2, LAYERS, HEADS, 4)))
+    )
     y, x = np.mgrid[0:GRID, 0:GRID].reshape(2, -1) / GRID + 0.5 / GRID
     weight = np.stack(
         [np.exp(-((x - centre[..., c : c + 1]) ** 2 + (y - centre[..., c + 1 : c + 2]) ** 2) / 0.04) for c in (0, 2)], 4
     )
     weight *= rng.uniform(0.2, 1, (1, 2, LAYERS, HEADS, 2, 1))
     image = 255 * weight / weight.max((4, 5), keepdims=True)
-    mass = rng.dirichlet([1.2, 1, 0.5, 0.4, 0.4], (1, 2, LAYERS, HEADS)) + 0.05 * rng.random((count, 2, LAYERS, HEADS, 5))
+    mass = rng.dirichlet([1.2, 1, 0.5, 0.4, 0.4], (1, 2, LAYERS, HEADS)) + 0.05 * rng.random(
+        (count, 2, LAYERS, HEADS, 5)
+    )
     mass[:, 0, :, :, 3:] = 0
     mass /= mass.sum(-1, keepdims=True)
     return Attention(image.astype(np.uint8), mass.astype(np.float32), GRID)
@@ -172,13 +175,17 @@ def _runs(store: Store, ids: dict[str, str], size: int) -> None:
                 (folder / "adapter").mkdir()
                 (folder / "adapter" / "adapter_config.json").write_text("{}")
                 steps = np.arange(300)
-                loss = (0.4 * np.exp(-steps / (90 if method == "lora" else 120)) + 0.08 + rng.normal(0, 0.01, 300)).astype(np.float32)
+                loss = (
+                    0.4 * np.exp(-steps / (90 if method == "lora" else 120)) + 0.08 + rng.normal(0, 0.01, 300)
+                ).astype(np.float32)
                 result = FinetuneResult(
                     method,
                     FinetuneSettings(),
                     Selection(heads, "manual") if method == "steering" else None,
                     folder / "adapter",
-                    {"q_proj": 10_000, "o_proj": 10_000} if method == "steering" else {"q_proj": 90_000, "mlp": 200_000},
+                    {"q_proj": 10_000, "o_proj": 10_000}
+                    if method == "steering"
+                    else {"q_proj": 90_000, "mlp": 200_000},
                     loss,
                     np.array([0, 100, 200, 300], np.int32),
                     np.array([0.4, 0.25, 0.2, 0.19], np.float32),
@@ -192,9 +199,12 @@ def _runs(store: Store, ids: dict[str, str], size: int) -> None:
             videos = []
             for i, seed in enumerate(seeds):
                 videos.append(folder / f"{seed}.mp4")
-                write_h264(videos[-1], frames(np.random.default_rng(seed), 40 + 5 * (i % 3), size, 1.0))
+                both = [frames(np.random.default_rng(seed), 40 + 5 * (i % 3), size, zoom) for zoom in (1.0, 1.9)]
+                write_h264(videos[-1], np.concatenate(both, axis=2))
             success = rng.permutation(np.arange(10) < wins[method])
-            value = Rollouts(method, "place_cube_in_bowl", (), seeds, success, np.full(10, 80, np.int32), tuple(videos), 20.0, 9.5)
+            value = Rollouts(
+                method, "place_cube_in_bowl", (), seeds, success, np.full(10, 80, np.int32), tuple(videos), 20.0, 9.5
+            )
             rollouts.append(store.save("rollouts", value, parents=parents, params={"method": method}, folder=folder))
     comparison = compare([store.load(one) for one in rollouts])
     ids["comparison"] = store.save("comparison", comparison, parents=rollouts)
