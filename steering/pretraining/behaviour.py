@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,10 @@ from steering.pretraining.collect import PLACES, Shard
 from steering.pretraining.corpus import vision_features
 from steering.pretraining.vision import cosine_rate
 from steering.progress import Progress
+
+
+FARTHEST_PLACE = 3.0
+"""In the units of the grounding target: things farther off (0.6 m) have fallen from the table."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class Examples:
 
 
 def examples(policy: PI0Policy, shard: Shard) -> Examples:
-    """Run the frozen tower over `shard` and tokenise its instructions."""
+    """Run the frozen tower over `shard` and tokenise its instructions. Frames with a lost thing are left out."""
+    found = np.abs(shard.place).max((1, 2)) < FARTHEST_PLACE
+    shard = Shard(*(getattr(shard, f.name)[found] for f in fields(Shard)))
     texts, which = np.unique(shard.instruction, return_inverse=True)
     tokens = policy.preprocessor.tokens([str(t) for t in texts], cameras=0)
     row = torch.from_numpy(which.reshape(shard.instruction.shape))
@@ -150,7 +156,8 @@ def train_behaviour(
     rng = np.random.default_rng([settings.seed, first])
     torch.manual_seed(settings.seed * 7919 + first)
     model.train()
-    began, smooth = time.monotonic(), {}
+    began = time.monotonic()
+    smooth: dict[str, float] = {}
     for step in range(first, settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, settings.steps, settings.peak)

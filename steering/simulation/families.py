@@ -138,7 +138,7 @@ def _things(rng: np.random.Generator, family: str) -> tuple[Thing, ...]:
         colour = free[int(rng.integers(len(free)))]
         colours.setdefault(kind, []).append(colour)
         radius, height = _size(rng, kind)
-        made.append(make_thing(rng, f"thing_{i}", kind, colour, radius, height, turn_rad=0.7, fixed=kind == "button"))
+        made.append(make_thing(rng, f"thing_{i}", kind, colour, radius, height, turn_rad=0.7, fixed=kind in ("button", "pad")))
     return place_apart(rng, made, gap_m=0.06 if family == "push" else 0.035)
 
 
