@@ -80,7 +80,7 @@ def build(bench: Workbench) -> gr.Blocks:
         show_compare = (
             worded(lambda opened: compare.show(bench, opened)),
             [states.opened],
-            [compare_tab.form, compare_tab.notice, compare_tab.player, compare_tab.outcome],
+            [compare_tab.form, compare_tab.notice, compare_tab.player, compare_tab.success, compare_tab.cost],
         )
         show_header = (worded(render_header), [states.opened, states.heads], [head])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.previews import Previews
-from app.views.comparison import outcome, rollout_player
+from app.views.comparison import cost, rollout_player, success
 from app.views.finetune import ResultRow
 from steering.comparison.compare import report
 from steering.errors import SteeringError
@@ -18,11 +18,12 @@ _RECENT = 12
 
 @dataclass(frozen=True)
 class Shown:
-    """A comparison as the page shows it: markup of the outcome, data of the rollout player."""
+    """A comparison as the page shows it: markup of success and cost, data of the rollout player."""
 
     id: str
     task: str
-    outcome: str
+    success: str
+    cost: str
     player: dict[str, Any]
 
 
@@ -95,7 +96,8 @@ class Results:
         return Shown(
             id=comparison_id,
             task=value.task,
-            outcome=outcome(value, sentences, costs, {one.method: one.wall_s for one in rollouts}),
+            success=success(value, sentences),
+            cost=cost(value, costs, {one.method: one.wall_s for one in rollouts}),
             player=rollout_player(comparison_id, rollouts, value.disagreement, videos),
         )
 

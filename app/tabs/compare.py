@@ -28,7 +28,8 @@ class CompareTab:
     jobs: gr.HTML
     notice: gr.HTML
     player: gr.HTML
-    outcome: gr.HTML
+    success: gr.HTML
+    cost: gr.HTML
 
 
 def layout() -> CompareTab:
@@ -38,15 +39,17 @@ def layout() -> CompareTab:
     jobs = components.panel()
     notice = components.panel()
     with gr.Row(elem_id="outcome"):
-        with gr.Column(elem_classes="wb-card"):
-            player = components.rollout_player()
+        with gr.Column(elem_classes="wb-outcome"):
+            with gr.Column(elem_classes="wb-card"):
+                player = components.rollout_player()
+            cost = components.panel()
         with gr.Column():
-            outcome = components.panel()
-    return CompareTab(form, jobs, notice, player, outcome)
+            success = components.panel()
+    return CompareTab(form, jobs, notice, player, success, cost)
 
 
 def show(bench: Workbench, opened: Any) -> list[Any]:
-    """Values of form, notice, player and outcome."""
+    """Values of form, notice, player, success and cost."""
     demonstrations_id, _ = session.as_opened(opened)
     card = bench.card(demonstrations_id) if demonstrations_id else None
     task = card.task if card else TASKS[0]
@@ -54,9 +57,9 @@ def show(bench: Workbench, opened: Any) -> list[Any]:
     form = compare_form((*TASKS, UNSEEN_TASK), VARIATIONS, task, trained)
     comparison_id = bench.results.newest_comparison(task)
     if comparison_id is None:
-        return [form, NOTHING if trained else UNTRAINED, None, ""]
+        return [form, NOTHING if trained else UNTRAINED, None, "", ""]
     shown = bench.results.comparison(comparison_id)
-    return [form, "", shown.player, shown.outcome]
+    return [form, "", shown.player, shown.success, shown.cost]
 
 
 def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Watcher) -> None:

@@ -67,28 +67,26 @@ def rollout_player(
     return {"key": key, "methods": methods, "scenes": scenes}
 
 
-def outcome(
-    comparison: Comparison,
-    sentences: Sequence[str],
-    costs: Mapping[str, FinetuneResult | None],
-    seconds: Mapping[str, float],
-) -> str:
-    """Success with intervals, the paired test in words, and cost.
-
-    sentences: from steering.comparison.compare.report. costs: method -> its finetune, None for methods without one.
-    seconds: method -> wall seconds of its rollouts.
-    """
+def success(comparison: Comparison, sentences: Sequence[str]) -> str:
+    """Success with intervals, and the paired tests in words (sentences: from steering.comparison.compare.report)."""
     bars = "".join(_rate(rate) for rate in comparison.rates)
     where = comparison.task.replace("_", " ") + "".join(f", {name}" for name in comparison.variations)
     verdict = "".join(f"<p>{text(line)}</p>" for line in sentences)
     count = f"{len(comparison.seeds)} scene{'s' if len(comparison.seeds) > 1 else ''}"
     return (
-        f'<div class="wb-outcome"><section class="wb-card" data-testid="success">'
-        f'<h2>Success: {text(where)}, {count}</h2><div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: 95 % Wilson interval.</p>'
+        f'<section class="wb-card" data-testid="success"><h2>Success: {text(where)}, {count}</h2>'
+        f'<div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: 95 % Wilson interval.</p>'
         f'<div class="wb-verdict" data-testid="verdict">{verdict}</div></section>'
-        f'<section class="wb-card"><h2>Cost</h2><div class="wb-scroll">{_costs(comparison, costs, seconds)}</div>'
-        "</section></div>"
     )
+
+
+def cost(comparison: Comparison, costs: Mapping[str, FinetuneResult | None], seconds: Mapping[str, float]) -> str:
+    """Cost of each method. costs: method -> its finetune, None for methods without one.
+
+    seconds: method -> wall seconds of its rollouts.
+    """
+    table = _costs(comparison, costs, seconds)
+    return f'<section class="wb-card" data-testid="cost"><h2>Cost</h2><div class="wb-scroll">{table}</div></section>'
 
 
 def _rate(rate: SuccessRate) -> str:

@@ -63,8 +63,8 @@ def _card(method: str, parameters: Mapping[str, int], heads: int, rank: int, tot
             if parameters["lora"] >= 1.5 * count:
                 extra += f"; {parameters['lora'] / count:.0f} times fewer than LoRA"
     return (
-        f'<article class="wb-card wb-method" data-method="{method}"><header><h3>{text(METHOD_LABELS[method])}</h3>{mark}'
-        f'</header><div class="wb-number">{body}</div><p>{text(METHOD_TEXTS[method])}</p>'
+        f'<article class="wb-card wb-method" data-method="{method}"><header><h3>{text(METHOD_LABELS[method])}</h3>'
+        f'{mark}</header><div class="wb-number">{body}</div><p>{text(METHOD_TEXTS[method])}</p>'
         f'<p class="wb-muted">{extra}</p></article>'
     )
 

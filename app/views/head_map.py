@@ -9,7 +9,7 @@ import numpy as np
 
 from steering.types import STACK_LABELS, STACKS, TOKEN_GROUPS, Attention, Head, HeadShape, Relevance
 
-STACK_READS = {"vlm": "sees images and instruction", "expert": "turns them into actions"}
+STACK_READS = {"vlm": "sees and reads", "expert": "makes the actions"}
 ZERO = {"paper": ("Explained variance", "the mean action"), "default": ("Gain over state and time", "state and time")}
 PLACES = {
     "exterior": "the exterior camera",

@@ -1,0 +1,129 @@
+"""The page in Chromium: the server as its own process on a free port, over a temporary store.
+
+`sample_page` runs over synthetic samples and a policy of random weights; `real_page` over the repository's own
+`assets/`, where they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+START_S = 90.0
+
+
+def _run(script: Path, target: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, str(script), str(target)], check=True, capture_output=True, env=environment)
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[str]:
+    """Serve the page with `settings` as environment variables; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, **settings, "STEERING_STORE": str(folder / "store"), "GRADIO_SERVER_PORT": str(port)}
+    environment.pop("GRADIO_ANALYTICS_ENABLED", None)  # app.py itself must set it
+    log = (folder / "server.log").open("wb")
+    server = subprocess.Popen([sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        until_s = time.monotonic() + START_S
+        while True:
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                assert server.poll() is None and time.monotonic() < until_s, (folder / "server.log").read_text()
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.send_signal(signal.SIGINT)  # so that the server ends its worker
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("needs Chromium; `make test` says how to install it")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def sample_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("page")
+    _run(ROOT / "tests" / "app" / "sample_store.py", folder / "samples")
+    _run(ROOT / "tests" / "browser" / "random_policy.py", folder / "policy")
+    with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(folder / "policy")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def real_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not (ROOT / "assets/policy/config.json").is_file() or not (ROOT / "assets/samples/artefacts").is_dir():
+        pytest.skip("needs assets/policy and assets/samples; `python -m steering precompute` makes the samples")
+    with serving(tmp_path_factory.mktemp("real")) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages that may not raise an error or ask another host for anything."""
+    errors: list[str] = []
+    foreign: list[str] = []
+    contexts = []
+
+    def open_(address: str, width: int = 1440, height: int = 900, dark: bool = False) -> Page:
+        scheme = "dark" if dark else "light"
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: foreign.append(request.url) if not _local(request.url) else None)
+        page.goto(address)
+        page.wait_for_selector("html[data-ready='1']")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert foreign == []
+
+
+def _local(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:", "about:"))

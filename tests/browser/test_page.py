@@ -1,0 +1,170 @@
+"""The page as a person uses it: first screen, head map by click and keyboard, player, finetune, compare, reload."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+
+
+def cell(page: Page, stack: str, layer: int, head: int) -> Locator:
+    place = f'[data-stack="{stack}"][data-layer="{layer}"][data-head="{head}"]'
+    return page.locator(f'[data-testid="head-cell"]{place}')
+
+
+def brightness(page: Page) -> float:
+    """Mean brightness of the first camera as it is drawn."""
+    script = """() => { const canvas = document.querySelector('[data-testid="frame-player"] canvas');
+      const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+      let sum = 0; for (let i = 0; i < data.length; i += 4) sum += data[i]; return sum / (data.length / 4); }"""
+    return float(page.evaluate(script))
+
+
+def test_first_screen_needs_no_click(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    expect(page.get_by_test_id("head-map")).to_be_visible()
+    expect(page.get_by_test_id("head-cell")).to_have_count(128)
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    expect(page.get_by_test_id("head-inspector")).to_contain_text("explains")
+    expect(page.get_by_test_id("frame-player")).to_be_visible()
+    page.wait_for_function("() => wb.state.attention !== null")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_head_map_by_click_and_keyboard(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    chosen = cell(page, "expert", 2, 3)
+    expect(chosen).to_have_attribute("aria-selected", "false")
+    chosen.click()
+    expect(chosen).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#header")).to_contain_text("21 selected")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    expect(cell(page, "expert", 3, 4)).to_have_attribute("aria-selected", "true")
+    expect(cell(page, "expert", 3, 4)).to_be_focused()
+    expect(page.get_by_test_id("head-inspector")).to_contain_text("Action expert 3.4")
+    expect(page.locator("#header")).to_contain_text("22 selected")
+    inert = cell(page, "vlm", 7, 0)
+    inert.click()
+    expect(inert).to_have_attribute("aria-selected", "false")
+    expect(page.get_by_test_id("head-inspector")).to_contain_text("Inert")
+    page.get_by_role("button", name="Undo").click()
+    expect(cell(page, "expert", 3, 4)).to_have_attribute("aria-selected", "false")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("0 heads selected")
+    page.get_by_role("button", name="All").click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("120 heads selected")
+    page.get_by_test_id("auto-select").click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+
+
+def test_fast_clicks_are_all_kept(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("button", name="Clear").click()
+    for head in range(8):
+        cell(page, "expert", 0, head).click()
+    expect(page.locator("#header")).to_contain_text("8 selected")
+    page.reload()
+    page.wait_for_selector("html[data-ready='1']")
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("8 heads selected")
+
+
+def test_player_scrubs_without_requests(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.wait_for_function("() => wb.state.attention !== null")
+    with_attention = brightness(page)
+    page.locator(".wb-switch").click()
+    assert brightness(page) > with_attention + 5
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    scrubber = page.get_by_test_id("scrubber")
+    scrubber.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("frame-player")).to_contain_text("6 / 72")
+    page.keyboard.press("Space")
+    page.wait_for_function("() => wb.state.frame > 12")
+    page.keyboard.press("Space")
+    assert requests == []
+
+
+def test_link_restores_the_screen(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("button", name="Clear").click()
+    cell(page, "vlm", 1, 1).click()
+    page.wait_for_url(re.compile(r"heads=0040"))
+    page.get_by_role("tab", name="Finetune").click()
+    other = open_page(page.url)
+    expect(other.get_by_test_id("finetune-start")).to_be_visible()
+    expect(other.locator("#header")).to_contain_text("1 selected")
+
+
+def test_episode_opens_from_the_list(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("tab", name="Demonstrations").click()
+    page.get_by_test_id("episodes").get_by_role("button").nth(2).click()
+    expect(page.get_by_test_id("frame-player").locator("select")).to_have_value("2")
+    expect(page.get_by_role("button", name="Compute attention")).to_be_visible()
+
+
+def test_finetune_survives_a_reload(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("tab", name="Finetune").click()
+    page.locator("[name=steps]").fill("30")
+    page.locator("[name=batch_size]").select_option("8")
+    page.get_by_label("LoRA, all heads").uncheck()
+    page.get_by_test_id("finetune-start").click()
+    expect(page.get_by_test_id("job")).to_contain_text("Robotic Steering")
+    page.reload()
+    page.wait_for_selector("html[data-ready='1']")
+    expect(page.get_by_test_id("job").first).to_contain_text("Robotic Steering")
+    expect(page.locator(".wb-figure .main-svg").first).to_be_visible(timeout=120_000)
+    rows = page.get_by_test_id("finetune-results").locator("tbody tr")
+    expect(rows).to_have_count(3, timeout=120_000)
+    expect(rows.first).to_contain_text("30")
+
+
+def test_comparison_plays_all_methods_together(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.get_by_test_id("success")).to_contain_text("of 10")
+    expect(page.get_by_test_id("verdict")).to_contain_text("no difference shown")
+    page.get_by_test_id("rollout-play").click()
+    times = "() => [...document.querySelectorAll('[data-testid=rollout-player] video')].map(v => v.currentTime)"
+    page.wait_for_function(f"() => ({times})().every(t => t > 0.3)")
+    seen = page.evaluate(times)
+    assert len(seen) == 3 and max(seen) - min(seen) < 0.15
+
+
+@pytest.mark.parametrize("tab", ["demonstrations", "heads", "finetune", "compare"])
+def test_every_step_fits_a_phone(open_page: OpenPage, sample_address: str, tab: str) -> None:
+    page = open_page(f"{sample_address}?tab={tab}", width=390, height=844, dark=True)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    for name in ("Demonstrations", "Heads", "Finetune", "Compare"):
+        expect(page.get_by_role("tab", name=name)).to_be_visible()
+
+
+@pytest.mark.slow
+def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address: str) -> None:
+    page = open_page(real_address)
+    cell(page, "vlm", 3, 3).click()
+    page.get_by_test_id("auto-select").click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    page.get_by_role("tab", name="Finetune").click()
+    page.locator("[name=steps]").fill("10")
+    page.locator("[name=batch_size]").select_option("8")
+    page.get_by_test_id("finetune-start").click()
+    rows = page.get_by_test_id("finetune-results").locator("tbody tr")
+    expect(rows).to_have_count(2, timeout=240_000)
+    page.get_by_role("tab", name="Compare").click()
+    for slider in page.locator("[name=trials]").all():
+        slider.fill("2")
+    page.get_by_test_id("compare-start").click()
+    expect(page.get_by_test_id("rollout-player").locator("video")).to_have_count(3, timeout=240_000)
+    expect(page.get_by_test_id("success")).to_contain_text("of 2")
