@@ -1,1 +1,1 @@
-"""How the embedded policy was made: data, vision tower, grounding, behaviour cloning, correction of its own mistakes."""
+"""How the embedded policy was made: data, vision tower, grounding, behaviour cloning, corrections."""

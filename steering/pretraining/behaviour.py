@@ -25,7 +25,6 @@ from steering.pretraining.corpus import vision_features
 from steering.pretraining.vision import cosine_rate
 from steering.progress import Progress
 
-
 FARTHEST_PLACE = 3.0
 """In the units of the grounding target: things farther off (0.6 m) have fallen from the table."""
 

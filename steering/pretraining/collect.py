@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def collect_shard(
     rows: dict[str, list] = {f.name: [] for f in fields(Shard)}
     for episode in range(index * SHARD_EPISODES, (index + 1) * SHARD_EPISODES):
         _episode(rows, episode, density, driver)
-    arrays = {name: np.stack(values) for name, values in rows.items()}
+    arrays: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)
     partial.rename(path)

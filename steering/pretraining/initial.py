@@ -23,7 +23,7 @@ def initial_policy(sizes: SmallPI0, statistics: Statistics, seed: int = 0) -> PI
     torch.manual_seed(seed)
     tokenizer = train_tokenizer(instruction_corpus())
     vocab_size = len(tokenizer) + TOKENS_ADDED_BY_PROCESSOR
-    config = small_pi0_config(sizes, vocab_size, tokenizer.convert_tokens_to_ids("<image>"))
+    config = small_pi0_config(sizes, vocab_size, tokenizer.get_vocab()["<image>"])
     model = PI0ForConditionalGeneration(config)
     _initialise(model, sizes.layers)
     model.set_attn_implementation(GROUPED_MATMUL)
@@ -33,7 +33,7 @@ def initial_policy(sizes: SmallPI0, statistics: Statistics, seed: int = 0) -> PI
     return PI0Policy(model, preprocessor, "untrained")
 
 
-def _initialise(model: nn.Module, layers: int) -> None:
+def _initialise(model: PI0ForConditionalGeneration, layers: int) -> None:
     """Weights of variance 1 / fan-in, the residual branches' outputs smaller by the depth: small widths need it."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
@@ -43,5 +43,7 @@ def _initialise(model: nn.Module, layers: int) -> None:
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    nn.init.normal_(model.get_input_embeddings().weight, std=1 / math.sqrt(model.get_input_embeddings().embedding_dim))
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
+    nn.init.normal_(embeddings.weight, std=1 / math.sqrt(embeddings.embedding_dim))
     nn.init.zeros_(model.action_out_proj.weight)

@@ -18,6 +18,7 @@ from steering.models.loading import load_policy
 from steering.models.pi0 import PI0Policy
 from steering.pretraining.evaluate import bench_success, both_black, exterior_black, family_success
 from steering.progress import Progress
+from steering.rollout.runner import ObservationFilter
 from steering.simulation.families import FAMILIES
 from steering.simulation.tasks import BENCH_TASKS, TASKS
 from steering.types import FinetuneSettings
@@ -39,13 +40,21 @@ def _adapted(task: str) -> Cell:
     return successes
 
 
+def _family(family: str, see: ObservationFilter | None = None, other_colour: bool = False) -> Cell:
+    return lambda policy, source, trials, out: family_success(policy, family, trials, see, other_colour)
+
+
+def _zero_shot(task: str) -> Cell:
+    return lambda policy, source, trials, out: bench_success(policy, task, trials)
+
+
 def _cells() -> dict[str, dict[str, Cell]]:
     return {
-        "families": {f: lambda p, s, n, o, f=f: family_success(p, f, n) for f in FAMILIES},
-        "exterior_black": {f: lambda p, s, n, o, f=f: family_success(p, f, n, see=exterior_black) for f in FAMILIES},
-        "both_black": {f: lambda p, s, n, o, f=f: family_success(p, f, n, see=both_black) for f in FAMILIES},
-        "other_colour": {f: lambda p, s, n, o, f=f: family_success(p, f, n, other_colour=True) for f in FAMILIES},
-        "bench_zero_shot": {t: lambda p, s, n, o, t=t: bench_success(p, t, n) for t in TASKS},
+        "families": {f: _family(f) for f in FAMILIES},
+        "exterior_black": {f: _family(f, see=exterior_black) for f in FAMILIES},
+        "both_black": {f: _family(f, see=both_black) for f in FAMILIES},
+        "other_colour": {f: _family(f, other_colour=True) for f in FAMILIES},
+        "bench_zero_shot": {t: _zero_shot(t) for t in TASKS},
         "bench_adapted": {t: _adapted(t) for t in BENCH_TASKS},
     }
 

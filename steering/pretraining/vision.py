@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedModel
 
 from steering.pretraining.collect import COLOUR_CLASSES, GRID, KIND_CLASSES, Shard
 from steering.pretraining.corpus import pixels
 from steering.progress import Progress
-
 
 _MIRROR = np.arange(GRID * GRID).reshape(GRID, GRID)[:, ::-1].ravel()
 _MIRROR_SIGN = np.array([-1, 1, 1], np.float32)
@@ -65,7 +65,7 @@ def _batches(rng: np.random.Generator, shard: Shard, size: int) -> Iterator[tupl
 
 
 def train_vision(
-    tower: nn.Module,
+    tower: PreTrainedModel,
     shard: Shard,
     folder: Path,
     *,
@@ -97,7 +97,7 @@ def train_vision(
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, steps, peak)
         images, *labels = next(batches)
-        loss = sum(_losses(tower, head, images, *labels))
+        loss = sum(_losses(tower, head, images, *labels), torch.zeros(()))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -121,7 +121,7 @@ def train_vision(
 
 
 def _losses(
-    tower: nn.Module,
+    tower: PreTrainedModel,
     head: DenseHead,
     images: torch.Tensor,
     kind: torch.Tensor,
@@ -140,7 +140,7 @@ def _losses(
 
 
 @torch.inference_mode()
-def evaluate_vision(tower: nn.Module, head: DenseHead, shard: Shard) -> dict[str, float]:
+def evaluate_vision(tower: PreTrainedModel, head: DenseHead, shard: Shard) -> dict[str, float]:
     """Patch accuracy where there is a thing (kind, colour), F1 of finding things, median offset error in pixels."""
     counts = np.zeros(5)
     errors = []

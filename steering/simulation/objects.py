@@ -58,7 +58,7 @@ class Thing:
 
     @property
     def rest_z_m(self) -> float:
-        """Height of the body's frame when it stands on the table (frames sit at the middle, containers' at the floor)."""
+        """Height of the body's frame on the table: frames sit at the middle, those of containers at the floor."""
         return 0.0 if self.kind in ("bowl", "mug", "pot", "tray", "cup", "pad", "button") else self.height_m / 2
 
     @property
@@ -161,7 +161,8 @@ def _vessel(thing: Thing) -> str:
             ((reach, h * 0.32), (r, h * 0.25)),
         ):
             parts.append(
-                f'<geom type="capsule" size="0.0045" fromto="{start[0]:.5f} 0 {start[1]:.5f} {end[0]:.5f} 0 {end[1]:.5f}" '
+                f'<geom type="capsule" size="0.0045" fromto="{start[0]:.5f} 0 {start[1]:.5f} '
+                f'{end[0]:.5f} 0 {end[1]:.5f}" '
                 f'mass="0.003" rgba="{_rgba(thing)}" {_CONTACT}/>'
             )
     return "".join(parts)
@@ -192,10 +193,14 @@ def _pad(thing: Thing) -> str:
 def _button(thing: Thing) -> str:
     """A sprung cap in a housing; the joint `<name>_cap` counts metres pressed."""
     r, h = thing.radius_m, thing.height_m
-    housing = f'<geom type="cylinder" size="{r * 1.7:.4f} {h * 0.3:.4f}" pos="0 0 {h * 0.3:.4f}" rgba="0.25 0.26 0.28 1" mass="0.5"/>'
+    housing = (
+        f'<geom type="cylinder" size="{r * 1.7:.4f} {h * 0.3:.4f}" pos="0 0 {h * 0.3:.4f}" rgba="0.25 0.26 0.28 1" '
+        'mass="0.5"/>'
+    )
     cap = (
         f'<body name="{thing.name}_cap" pos="0 0 {h * 0.6 + 0.008:.4f}" gravcomp="1">'
-        f'<joint name="{thing.name}_cap" type="slide" axis="0 0 -1" range="0 0.012" stiffness="120" damping="4" springref="0"/>'
+        f'<joint name="{thing.name}_cap" type="slide" axis="0 0 -1" range="0 0.012" stiffness="120" damping="4" '
+        'springref="0"/>'
         f'<geom type="cylinder" size="{r} 0.008" rgba="{_rgba(thing)}" mass="0.02"/></body>'
     )
     return housing + cap
