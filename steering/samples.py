@@ -16,6 +16,7 @@ from steering import pipeline
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.store import Store
+from steering.types import PAPER_SET_SIZE
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
 MAX_BYTES = 12_000_000
@@ -34,6 +35,7 @@ def precompute(
     count: int = 10,
     attention_episodes: int = 2,
     keyframes: bool = True,
+    heads: int = PAPER_SET_SIZE,
     policy: str = "embedded",
     seed: int = 0,
     max_bytes: int = MAX_BYTES,
@@ -56,7 +58,7 @@ def precompute(
             relevance = pipeline.score(
                 work, activations_id=activations, keyframes=keyframes, progress=part.part(0.6, 0.7)
             )
-            kept += [demonstrations, relevance, pipeline.select(work, relevance_id=relevance)]
+            kept += [demonstrations, relevance, pipeline.select(work, relevance_id=relevance, count=heads)]
             for episode in range(min(attention_episodes, count)):
                 of_episode = part.part(0.7 + 0.3 * episode / attention_episodes, 1)
                 kept.append(
