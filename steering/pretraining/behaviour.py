@@ -141,7 +141,7 @@ def train_behaviour(
     model.model.vlm.vision_tower.requires_grad_(False)
     trained = nn.ModuleDict({"model": model, "grounding": grounding})
     parameters = [p for p in trained.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.peak, betas=(0.9, 0.95), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(parameters, lr=settings.peak, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     average = copy.deepcopy(trained.state_dict())
     first = 0
     if checkpoint.exists():
@@ -149,6 +149,7 @@ def train_behaviour(
         trained.load_state_dict(saved["weights"])
         average, first = saved["average"], saved["step"]
         optimiser.load_state_dict(saved["optimiser"])
+        optimiser.param_groups[0]["fused"] = True
     elif start_from is not None:
         trained.load_state_dict(torch.load(start_from, weights_only=True)["average"])
         average = copy.deepcopy(trained.state_dict())
