@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,7 @@ def main() -> None:
     folder = ASSETS / "policy" if source == "embedded" else Path(source)  # a policy of one's own, in the same layout
     jobs = Jobs(store)
     bench = Workbench(store, jobs, source, folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stop ends the worker too, through `finally`
     threading.Thread(target=bench.warm, daemon=True).start()
     try:
         build(bench).launch(

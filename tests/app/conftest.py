@@ -34,6 +34,9 @@ class RecordingJobs:
         self.submitted.append((function_name, arguments))
         return f"job{len(self.submitted)}"
 
+    def warm(self) -> None:
+        """There is no worker to start."""
+
 
 @pytest.fixture(scope="session")
 def sample_store() -> ModuleType:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from app import session
-from app.main import build
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import compare, demonstrations, finetune, heads
 from steering.errors import SteeringError
@@ -54,7 +53,6 @@ def test_an_empty_store_says_what_to_do(make_bench: Callable[[bool], Workbench])
     assert "No demonstrations yet" in demonstrations.show_sets(bench, ["", 0])
     assert "Nothing compared yet" in compare.show(bench, ["", 0])[1]
     assert "Results" in finetune.show(bench, "", 16)[1]
-    build(bench)
 
 
 def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: Samples) -> None:

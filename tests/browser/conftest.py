@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -62,7 +61,7 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
                 time.sleep(0.2)
         yield address
     finally:
-        server.send_signal(signal.SIGINT)  # so that the server ends its worker
+        server.terminate()  # the server ends its worker
         try:
             server.wait(20)
         except subprocess.TimeoutExpired:
@@ -88,6 +87,15 @@ def sample_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _run(ROOT / "tests" / "app" / "sample_store.py", folder / "samples")
     _run(ROOT / "tests" / "browser" / "random_policy.py", folder / "policy")
     with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(folder / "policy")) as address:
+        yield address
+
+
+@pytest.fixture
+def empty_address(tmp_path: Path) -> Iterator[str]:
+    _run(ROOT / "tests" / "browser" / "random_policy.py", tmp_path / "policy")
+    with serving(
+        tmp_path, STEERING_SAMPLES=str(tmp_path / "none"), STEERING_POLICY=str(tmp_path / "policy")
+    ) as address:
         yield address
 
 

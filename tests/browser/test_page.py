@@ -124,9 +124,9 @@ def test_finetune_survives_a_reload(open_page: OpenPage, sample_address: str) ->
     page.reload()
     page.wait_for_selector("html[data-ready='1']")
     expect(page.get_by_test_id("job").first).to_contain_text("Robotic Steering")
-    expect(page.locator(".wb-figure .main-svg").first).to_be_visible(timeout=120_000)
+    expect(page.locator(".wb-figure .main-svg").first).to_be_visible(timeout=300_000)
     rows = page.get_by_test_id("finetune-results").locator("tbody tr")
-    expect(rows).to_have_count(3, timeout=120_000)
+    expect(rows).to_have_count(3, timeout=300_000)
     expect(rows.first).to_contain_text("30")
 
 
@@ -148,6 +148,15 @@ def test_every_step_fits_a_phone(open_page: OpenPage, sample_address: str, tab: 
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     for name in ("Demonstrations", "Heads", "Finetune", "Compare"):
         expect(page.get_by_role("tab", name=name)).to_be_visible()
+
+
+def test_an_empty_store_says_what_to_do(open_page: OpenPage, empty_address: str) -> None:
+    page = open_page(empty_address)
+    page.get_by_role("button", name="Record demonstrations").click()
+    expect(page.get_by_text("No demonstrations yet")).to_be_visible()
+    expect(page.get_by_test_id("record-start")).to_be_enabled()
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.get_by_text("Nothing compared yet")).to_be_visible()
 
 
 @pytest.mark.slow
