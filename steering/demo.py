@@ -20,11 +20,11 @@ from steering.types import Comparison, FinetuneSettings
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """How much work the demo does. keyframes: score at keyframes only, as the paper does."""
+    """How much work the demo does. keyframes: as in `pipeline.score`."""
 
     demonstrations: int = 20
     stride: int = 1
-    keyframes: bool = True
+    keyframes: bool | None = None
     heads: int = 20
     trials: int = 20
     videos: int = 6
@@ -34,7 +34,6 @@ class DemoSettings:
 QUICK = DemoSettings(
     demonstrations=4,
     stride=4,
-    keyframes=False,
     trials=4,
     videos=1,
     finetune=FinetuneSettings(steps=6, batch_size=4, warmup_steps=2, noise_samples=1),

@@ -20,7 +20,7 @@ from steering.types import PAPER_SET_SIZE
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
 MAX_BYTES = 12_000_000
-TASKS = ("place_cube_in_bowl", "press_button")
+TASKS = ("place_cube_in_bowl",)
 
 
 def open_store(root: Path | str) -> Store:
@@ -34,7 +34,7 @@ def precompute(
     tasks: Sequence[str] = TASKS,
     count: int = 10,
     attention_episodes: int = 2,
-    keyframes: bool = True,
+    keyframes: bool | None = None,
     heads: int = PAPER_SET_SIZE,
     policy: str = "embedded",
     seed: int = 0,

@@ -13,7 +13,6 @@ from steering.types import Demonstrations, FinetuneSettings
 
 TINY = DemoSettings(
     demonstrations=2,
-    keyframes=False,
     heads=3,
     trials=1,
     videos=1,
@@ -75,7 +74,6 @@ def test_samples_hold_the_first_screen_and_no_activations(tmp_path: Path, policy
         tasks=("press_button",),
         count=2,
         attention_episodes=1,
-        keyframes=False,
         heads=3,
         policy=str(policy_folder),
     )

@@ -127,6 +127,19 @@ def test_a_stopped_finetune_leaves_a_checkpoint_and_goes_on(store: Store, record
     np.testing.assert_array_equal(resumed.loss, straight.loss)
 
 
+def test_keyframes_count_only_where_they_are_enough(store: Store, recorded: str, source: str) -> None:
+    activations = pipeline.capture(store, demonstrations_id=recorded, policy=source)
+    few = pipeline.score(store, activations_id=activations, ks=(2,))
+    many = pipeline.score(store, activations_id=activations, ks=(20,))
+    default = pipeline.score(store, activations_id=activations, ks=(2,), preset="default")
+    used = [store.manifest(made).params["keyframes"] for made in (few, many, default)]
+    assert used == [True, False, False]
+    assert (
+        store.load(few).baselines
+        != store.load(pipeline.score(store, activations_id=activations, ks=(2,), keyframes=False)).baselines
+    )
+
+
 def test_controls_and_hand_made_sets(store: Store, scored: str) -> None:
     best = store.load(pipeline.select(store, relevance_id=scored, count=3)).heads
     drawn = store.load(pipeline.select(store, relevance_id=scored, rule="random", count=3, seed=5)).heads
