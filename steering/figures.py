@@ -35,7 +35,7 @@ NEUTRAL_TEXT, DARK_TEXT, LIGHT_TEXT = "#787f88", "#e5e7eb", "#1f2937"
 GRID = "rgba(128,128,128,0.25)"
 INERT_COLOUR = "rgba(128,128,128,0.35)"
 RING_COLOUR = "#D55E00"
-SCORE_SCALE = "Cividis"  # monotone in lightness, alike for colour-blind readers
+SCORE_SCALE = "Viridis"  # monotone in lightness; its middle is not grey, which means inert
 SMOOTHING = 15  # training steps of the running mean in the loss curve
 
 History = Sequence[Mapping[str, float]]

@@ -25,6 +25,7 @@ from steering.models.loading import save_policy
 from steering.models.pi0 import PI0Policy
 from steering.models.preprocessing import Statistics
 from steering.pretraining.behaviour import Training, examples, train_behaviour
+from steering.pretraining.card_text import insert_figures
 from steering.pretraining.collect import collect_shard, policy_driver
 from steering.pretraining.corpus import load_shards, shard_statistics
 from steering.pretraining.initial import initial_policy
@@ -171,6 +172,15 @@ def evaluate(
     """Measure the model card's figures and write them to OUT/figures.json, one cell at a time (resumable)."""
     groups = [only] if only else list(FIGURES)
     measure(policy, out, trials, groups, Progress(_show))
+
+
+@commands.command()
+def card(
+    card_file: Annotated[Path, typer.Argument(help="The model card whose figures are replaced.")],
+    figures: Path = Path("runs/model_card/figures.json"),
+) -> None:
+    """Put the measured figures into the model card."""
+    card_file.write_text(insert_figures(card_file.read_text(), json.loads(figures.read_text())))
 
 
 if __name__ == "__main__":
