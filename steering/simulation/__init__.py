@@ -1,5 +1,26 @@
-"""The bench: a Franka Panda at a table in MuJoCo, its tasks, variations, experts and gymnasium environment."""
+"""The bench: a Franka Panda at a table in MuJoCo, its tasks, variations, experts and gymnasium environment.
 
+MuJoCo reads MUJOCO_GL at its first import, so it is chosen here: EGL where its library loads, else OSMesa; with
+neither the physics still runs and rendering raises a SteeringError that names the packages.
+"""
+
+import ctypes
 import os
+import sys
 
-os.environ.setdefault("MUJOCO_GL", "egl")  # read at the first `import mujoco`; osmesa is the other offscreen way
+_OFFSCREEN = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+"""Ways to render without a screen, the preferred first, and the library that each needs."""
+
+
+def _offscreen_way() -> str:
+    for way, library in _OFFSCREEN.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return way
+    return "disable"
+
+
+if sys.platform == "linux":
+    os.environ.setdefault("MUJOCO_GL", _offscreen_way())

@@ -9,9 +9,12 @@ Cost: 0.6 ms a control step without rendering on one core, 1 to 2 ms a 192-px im
 
 from __future__ import annotations
 
+import os
+
 import mujoco
 import numpy as np
 
+from steering.errors import SteeringError
 from steering.simulation.robot import (
     DOWN,
     FINGER_OPEN_M,
@@ -31,6 +34,8 @@ LEASH_M = 0.015
 """How far the commanded position may run ahead of the measured one (it limits the force of a push)."""
 ACTION_DIM = 7
 STATE_DIM = 8
+GL_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri")
+"""Debian packages that rendering needs (of those in packages.txt)."""
 
 _REACH_LOW_M = np.array([0.25, -0.40, 0.004])
 _REACH_HIGH_M = np.array([0.75, 0.40, 0.50])
@@ -160,6 +165,20 @@ class World:
         mujoco.mj_forward(self.model, self.data)
 
 
+def _gl_context() -> mujoco.GLContext:
+    """An offscreen GL context. Raises SteeringError where the machine offers none."""
+    try:
+        context = mujoco.GLContext(640, 640)
+        context.make_current()
+    except (AttributeError, ImportError, RuntimeError) as error:  # the first: MUJOCO_GL=disable
+        raise SteeringError(
+            "Expected EGL or OSMesa to draw camera images without a screen, found neither working "
+            f"(MUJOCO_GL is {os.environ.get('MUJOCO_GL', 'not set')}). "
+            f"On Debian or Ubuntu install {' '.join(GL_PACKAGES)}, then start again."
+        ) from error
+    return context
+
+
 class _Renderer:
     """Offscreen rendering without shadows; all renderers of a process share one GL context."""
 
@@ -167,8 +186,10 @@ class _Renderer:
 
     def __init__(self, model: mujoco.MjModel, size_px: int) -> None:
         if _Renderer._gl is None:
-            _Renderer._gl = mujoco.GLContext(640, 640)
+            _Renderer._gl = _gl_context()
         _Renderer._gl.make_current()
+        buffer = model.vis.global_
+        buffer.offwidth, buffer.offheight = max(buffer.offwidth, size_px), max(buffer.offheight, size_px)
         self._model = model
         self._rect = mujoco.MjrRect(0, 0, size_px, size_px)
         self._scene = mujoco.MjvScene(model, maxgeom=200)
