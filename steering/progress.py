@@ -55,6 +55,4 @@ class Progress:
     def part(self, start: float, end: float) -> Progress:
         """A Progress for the part of the work between the fractions `start` and `end` of this one."""
         span = self._end - self._start
-        return Progress(
-            self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end
-        )
+        return Progress(self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end)

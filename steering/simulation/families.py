@@ -138,7 +138,9 @@ def _things(rng: np.random.Generator, family: str) -> tuple[Thing, ...]:
         colour = free[int(rng.integers(len(free)))]
         colours.setdefault(kind, []).append(colour)
         radius, height = _size(rng, kind)
-        made.append(make_thing(rng, f"thing_{i}", kind, colour, radius, height, turn_rad=0.7, fixed=kind in ("button", "pad")))
+        made.append(
+            make_thing(rng, f"thing_{i}", kind, colour, radius, height, turn_rad=0.7, fixed=kind in ("button", "pad"))
+        )
     return place_apart(rng, made, gap_m=0.06 if family == "push" else 0.035)
 
 
@@ -170,4 +172,4 @@ def family_scene(family: str, seed: int) -> Scene:
         light_xyz=_triple(np.append(rng.uniform(-0.8, 0.8, 2), -1.0)),
     )
     start, turn = random_start(rng)
-    return Scene(things, goal, instruct(rng, goal, things), view, look, start, turn)
+    return Scene(things, goal, instruct(rng, goal, things), view, look, start_m=start, start_turn_rad=turn)

@@ -30,8 +30,8 @@ def _capsule(size: float, start: str, end: str, colour: str) -> str:
     return f'<geom type="capsule" size="{size}" fromto="{start} {end}" rgba="{colour}" mass="0.5" {_BODY_GEOM}/>'
 
 
-def arm_xml() -> str:
-    """MJCF of the arm, base at the origin, table surface at z = 0."""
+def arm_xml(wrist_tilt_deg: float, wrist_fovy_deg: float) -> str:
+    """MJCF of the arm, base at the origin, table surface at z = 0. The wrist camera leans towards the fingertips."""
     finger = """
       <body name="finger_{side}" pos="0 0 0.0584" {quat} gravcomp="1">
         <joint name="finger_{side}" type="slide" axis="0 1 0" range="0 0.04" damping="10" armature="0.1"/>
@@ -42,6 +42,8 @@ def arm_xml() -> str:
     left = finger.format(side="left", quat="", dark=_DARK, body=_BODY_GEOM)
     right = finger.format(side="right", quat='quat="0 0 0 1"', dark=_DARK, body=_BODY_GEOM)
     low, high = JOINT_LOW_RAD, JOINT_HIGH_RAD
+    tilt = np.deg2rad(wrist_tilt_deg)
+    wrist_up = f"{np.cos(tilt):.3f} 0 {np.sin(tilt):.3f}"
     joint = [
         f'<joint name="joint_{i + 1}" axis="0 0 1" range="{low[i]} {high[i]}" damping="30" armature="0.3"/>'
         for i in range(JOINTS)
@@ -71,7 +73,7 @@ def arm_xml() -> str:
                       <geom name="hand" type="box" size="0.024 0.1 0.026" pos="0 0 0.03" rgba="{_WHITE}" mass="0.6"/>
                       <geom type="box" size="0.014 0.03 0.012" pos="0.05 0 0.02" rgba="{_DARK}" mass="0.05"
                         {_BODY_GEOM}/>
-                      <camera name="wrist" pos="0.065 0 0.035" xyaxes="0 1 0 0.966 0 0.259" fovy="92"/>
+                      <camera name="wrist" pos="0.065 0 0.035" xyaxes="0 1 0 {wrist_up}" fovy="{wrist_fovy_deg}"/>
                       <site name="{TCP_SITE}" pos="0 0 0.1034" size="0.002" rgba="0 0 0 0"/>{left}{right}
                     </body>
                   </body>

@@ -58,6 +58,14 @@ class Look:
 
 
 @dataclass(frozen=True)
+class WristMount:
+    """How the wrist camera is mounted: its lean towards the fingertips and its vertical field of view."""
+
+    tilt_deg: float = 15.0
+    fovy_deg: float = 92.0
+
+
+@dataclass(frozen=True)
 class Goal:
     """What the robot is to do. skill: pick, place, push or press. target: the container or place to reach."""
 
@@ -75,6 +83,7 @@ class Scene:
     instruction: str
     view: View = field(default_factory=View)
     look: Look = field(default_factory=Look)
+    wrist: WristMount = field(default_factory=WristMount)
     start_m: tuple[float, float, float] = (0.42, 0.0, 0.28)
     start_turn_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -116,7 +125,7 @@ class Scene:
       diffuse="{rgb(look.light_rgb)}" specular="0.1 0.1 0.1"/>
     <geom name="table" type="box" size="0.55 0.75 0.02" pos="0.35 0 -0.02" material="table" friction="0.8 0.02 0.001"/>
     {self.view.xml()}
-    {arm_xml()}
+    {arm_xml(self.wrist.tilt_deg, self.wrist.fovy_deg)}
     {"".join(thing.xml() for thing in self.things)}
   </worldbody>
   {actuator_xml()}

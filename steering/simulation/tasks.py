@@ -13,7 +13,7 @@ import numpy as np
 
 from steering.errors import unknown_name
 from steering.simulation.objects import COLOURS, Thing
-from steering.simulation.scene import WORKSPACE_HIGH_M, WORKSPACE_LOW_M, Goal, Look, Scene, View
+from steering.simulation.scene import WORKSPACE_HIGH_M, WORKSPACE_LOW_M, Goal, Look, Scene, View, WristMount
 from steering.simulation.world import World
 
 VARIATIONS = ("lighting", "form", "distractors")
@@ -125,6 +125,7 @@ TASKS: Mapping[str, Task] = {
 
 _BENCH_VIEW = View(azimuth_deg=-32.0, elevation_deg=42.0, distance_m=1.1, fovy_deg=40.0)
 _BENCH_LOOK = Look()
+_BENCH_WRIST = WristMount(tilt_deg=23.0)  # mounted otherwise than in pretraining: what a finetune has to learn
 _DISTRACTORS = (
     ("cylinder", "yellow", 0.020, 0.05),
     ("ball", "pink", 0.021, 0.042),
@@ -165,7 +166,7 @@ def bench_scene(name: str, seed: int, variations: Sequence[str] = ()) -> Scene:
             light_xyz=(float(extra.uniform(-1, 1)), float(extra.uniform(-1, 1)), -0.7),
         )
     start, turn = random_start(layout)
-    return Scene(things, task.goal, task.instruction, view, look, start, turn)
+    return Scene(things, task.goal, task.instruction, view, look, _BENCH_WRIST, start, turn)
 
 
 def random_start(rng: np.random.Generator) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
