@@ -23,7 +23,7 @@ from steering.simulation.families import FAMILIES
 from steering.simulation.tasks import BENCH_TASKS, TASKS
 from steering.types import FinetuneSettings
 
-ADAPTATION = FinetuneSettings(steps=600, rank=16)
+ADAPTATION = FinetuneSettings(steps=400, rank=16)
 """All-heads LoRA on 20 demonstrations, the measure of adaptability."""
 
 Cell = Callable[[PI0Policy, str, int, Path], int]
