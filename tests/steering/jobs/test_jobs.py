@@ -14,11 +14,12 @@ from steering import pipeline
 from steering.errors import InputError, NotFound
 from steering.jobs.client import Jobs
 from steering.jobs.lock import WorkerLock
-from steering.jobs.queue import MAX_PER_OWNER, MAX_POINTS, JobStatus, Queue
+from steering.jobs.queue import MAX_PER_OWNER, JobStatus, Queue
 from steering.progress import Report
 from steering.store import Store
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+MAX_POINTS = 60  # less than the queue's own, for speed
 SMALL_JOBS = Path(__file__).with_name("small_jobs.py")
 
 
@@ -171,7 +172,8 @@ def test_limits_duplicates_and_turns(tmp_path: Path) -> None:
     assert order == [ann[0], ben, *ann[1:]]
 
 
-def test_history_is_bounded_and_keeps_first_order_and_newest(tmp_path: Path) -> None:
+def test_history_is_bounded_and_keeps_first_order_and_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steering.jobs.queue.MAX_POINTS", MAX_POINTS)
     queue = Queue(tmp_path)
     job_id = queue.add("f", {}, owner="ann", resumable=False)
     queue.claim()
