@@ -104,7 +104,7 @@ def train_vision(
         optimiser.step()
         if (step + 1) % 200 == 0 or step + 1 == steps:
             rate = (step + 1 - first) * batch_size / (time.monotonic() - began)
-            progress.report((step + 1) / steps, f"vision, {rate:.0f} images/s", step=step + 1, loss=float(loss))
+            progress.report((step + 1) / steps, f"vision, {rate:.0f} images/s", step=step + 1, loss=loss.item())
         if (step + 1) % 500 == 0 or step + 1 == steps:
             torch.save(
                 {
