@@ -200,7 +200,7 @@ def demo(
 def precompute(
     out: Annotated[Path, typer.Option(help="Folder of the sample store; replaced.")] = SAMPLES,
     task: Annotated[list[str] | None, typer.Option(help="Tasks; the page opens the first. Repeatable.")] = None,
-    count: Annotated[int, typer.Option(help="Demonstrations a task.")] = 10,
+    count: Annotated[int, typer.Option(help="Demonstrations a task.")] = 20,
     attention_episodes: Annotated[int, typer.Option(help="Episodes a task with attention weights.")] = 2,
     max_mb: Annotated[float, typer.Option(help="Refuse to make more than this.")] = MAX_BYTES / 1e6,
     policy: PolicyOption = "embedded",

@@ -19,7 +19,7 @@ from steering.store import Store
 from steering.types import PAPER_SET_SIZE
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
-MAX_BYTES = 12_000_000
+MAX_BYTES = 30_000_000
 TASKS = ("place_cube_in_bowl",)
 
 
@@ -32,7 +32,7 @@ def precompute(
     out: Path = SAMPLES,
     *,
     tasks: Sequence[str] = TASKS,
-    count: int = 10,
+    count: int = 20,
     attention_episodes: int = 2,
     keyframes: bool | None = None,
     heads: int = PAPER_SET_SIZE,

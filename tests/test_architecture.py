@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": set(),
     "rollout": {"models", "simulation"},
     "figures": set(),
-    "pretraining": {"models", "simulation", "demonstrations", "rollout", "store"},
+    "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
     "pipeline": ALL - {"jobs", "cli", "demo", "samples"},
     "demo": {"pipeline", "store"},
     "samples": {"pipeline", "store"},
