@@ -145,8 +145,11 @@ def bench_scene(name: str, seed: int, variations: Sequence[str] = ()) -> Scene:
     task = TASKS[name]
     layout = np.random.default_rng([seed, 1])
     extra = np.random.default_rng([seed, 2])
-    things = task.things(np.random.default_rng([seed, 3]), "form" in variations)
-    things = place_apart(layout, things, gap_m=0.07 if task.goal.skill == "push" else 0.035)
+    plain = task.things(np.random.default_rng([seed, 3]), False)
+    things = place_apart(layout, plain, gap_m=0.07 if task.goal.skill == "push" else 0.035)
+    if "form" in variations:  # other things at the same places
+        formed = task.things(np.random.default_rng([seed, 3]), True)
+        things = tuple(replace(new, xy_m=old.xy_m) for new, old in zip(formed, things, strict=True))
     look, view = _BENCH_LOOK, _BENCH_VIEW
     view = replace(
         view,

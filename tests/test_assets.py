@@ -1,0 +1,71 @@
+"""What is shipped under assets/ is what the code makes: the embedded policy and the samples of the first screen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steering.models.loading import EMBEDDED_FOLDER, load_policy
+from steering.relevance.keyframes import keyframes, take
+from steering.relevance.scoring import score
+from steering.samples import MAX_BYTES, SAMPLES, open_store
+from steering.types import STACKS, Demonstrations, Relevance, Selection
+
+MOST_POLICY_BYTES = 25_000_000
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_the_embedded_policy_is_an_ordinary_transformers_folder():
+    from transformers import AutoTokenizer, PI0ForConditionalGeneration
+
+    model = PI0ForConditionalGeneration.from_pretrained(EMBEDDED_FOLDER, local_files_only=True)
+    assert "<image>" in AutoTokenizer.from_pretrained(EMBEDDED_FOLDER, local_files_only=True).get_vocab()
+    for config in (model.config.vlm_config.text_config, model.config.dit_config):
+        assert config.num_hidden_layers >= 8
+        assert config.num_attention_heads >= 8
+    assert _bytes(EMBEDDED_FOLDER) <= MOST_POLICY_BYTES
+
+
+def test_the_model_card_states_measured_figures():
+    card = (EMBEDDED_FOLDER / "README.md").read_text()
+    assert "Wilson interval" in card
+    assert "evaluate" in card
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path)
+
+
+def test_the_samples_are_small_and_complete(store):
+    assert _bytes(SAMPLES) <= MAX_BYTES
+    for kind in ("demonstrations", "relevance", "selection", "attention"):
+        assert store.find(kind), f"no {kind} among the samples; run `python -m steering precompute`"
+    for manifest in SAMPLES.rglob("manifest.json"):
+        assert json.loads(manifest.read_text())["versions"]["steering"]
+
+
+@pytest.mark.slow
+def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
+    """Capture and score anew, by the stages themselves: the stored scores and selection come out again."""
+    from steering.activations.capture import capture
+    from steering.models.sites import inert_mask
+
+    manifest = store.find("relevance")[0]
+    stored: Relevance = store.load(manifest.id)
+    demonstrations: Demonstrations = store.load(manifest.parents[1])
+    policy = load_policy()
+    activations = capture(policy, demonstrations)
+    chosen = take(activations, keyframes(activations, demonstrations.episodes[0].rate_hz))
+    made = score(chosen, preset=stored.preset, ks=stored.ks, inert=inert_mask(policy.head_shape))
+    np.testing.assert_array_equal(made.inert, stored.inert)
+    np.testing.assert_allclose(made.score, stored.score, atol=5e-3)
+    assert made.best_k == dict(stored.best_k)
+    selection: Selection = store.load(store.find("selection")[0].id)
+    worst = min(made.score[STACKS.index(h.stack), h.layer, h.head] for h in selection.heads)
+    vlm = np.where(made.inert[0], -np.inf, made.score[0])
+    assert (vlm > worst + 5e-3).sum() <= len(selection.heads)
