@@ -15,7 +15,7 @@ import plotly
 from app import components, session
 from app.service import ASSETS, Workbench, default_store
 from app.tabs import compare, demonstrations, finetune, heads, watching
-from app.tabs.events import ACTION, QUICK, action, worded
+from app.tabs.events import ACTION, QUICK, WATCH, action, worded
 from app.theme import theme
 from app.views.header import header
 from steering.errors import SteeringError
@@ -109,7 +109,7 @@ def build(bench: Workbench) -> gr.Blocks:
         drawn = loaded.then(show_heads[0], show_heads[1], show_heads[2], **QUICK)
         drawn.then(None, None, None, js="() => wb.ready()")
         loaded.then(show_episode[0], show_episode[1], show_episode[2], **QUICK)
-        loaded.then(watch, [states.owner, watcher.finished], watched, **QUICK)
+        loaded.then(watch, [states.owner, watcher.finished], watched, **WATCH)
         loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
         rest = drawn
         for show in (show_sets, show_finetune, show_compare):  # what is not on the first screen waits for it

@@ -15,6 +15,9 @@ from steering.errors import SteeringError
 QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 ACTION: dict[str, Any] = {**QUICK, "trigger_mode": "multiple"}  # a change and the click that caused it both count
 
+# The change of a gr.State is announced by queued events only; watchers of several pages run side by side.
+WATCH: dict[str, Any] = {**QUICK, "queue": True, "concurrency_limit": None}
+
 
 @dataclass(frozen=True)
 class Action:

@@ -13,7 +13,7 @@ import gradio as gr
 
 from app import session
 from app.service import Workbench
-from app.tabs.events import ACTION, QUICK, action, worded
+from app.tabs.events import ACTION, WATCH, action, worded
 from app.views.jobs import JobLine, job_lines
 from steering import figures
 
@@ -88,7 +88,7 @@ def wire(
 
     flat = [panel for found in panels.values() for panel in found]
     outputs = [watcher.timer, watcher.finished, plot, *flat]
-    watcher.timer.tick(watch, [states.owner, watcher.finished], outputs, **QUICK)
+    watcher.timer.tick(watch, [states.owner, watcher.finished], outputs, **WATCH)
     for panel in flat:
         panel.action(stop, states.owner, watcher.timer, **ACTION)
     return watch, outputs
