@@ -26,7 +26,7 @@ format: .venv/.test
 	$(RUN) -m ruff check --fix .
 
 bench: .venv/.test
-	$(RUN) -m pytest tests/benchmarks -o python_files='bench_*.py'
+	for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(RUN) $$script || exit 1; done
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
