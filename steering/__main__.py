@@ -1,6 +1,6 @@
 """`python -m steering`: the command line."""
 
-from steering.cli import main
+from steering.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,10 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = {"types", "errors", "progress"}
-STAGES = {"demonstrations", "activations", "relevance", "selection", "finetune", "rollout", "comparison"}
+STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *("lossless_video", "serialisation", "store", "jobs", "models", "simulation", "figures", "pretraining"),
-    *("policy_cache", "pipeline", "demo", "samples", "cli"),
+    *("policy_cache", "pipeline", "demo", "samples", "evidence", "cli"),
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"store"},
     "demonstrations": {"store", "simulation"},
     "activations": {"store", "models"},
+    "attribution": {"models"},
     "finetune": {"store", "models"},
     "relevance": set(),
     "selection": set(),
@@ -37,9 +38,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"models", "simulation"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
-    "pipeline": ALL - {"jobs", "cli", "demo", "samples"},
+    "pipeline": ALL - {"jobs", "cli", "demo", "samples", "evidence"},
     "demo": {"pipeline", "store"},
     "samples": {"pipeline", "store"},
+    "evidence": {"pipeline", "store", "figures", "samples", "__init__"},
     "cli": ALL,
     "__main__": {"cli"},
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steering import cli
+from steering.cli import main as cli
 from steering.demo import DemoSettings, run_demo
 from steering.samples import precompute
 from steering.store import Store
@@ -112,7 +112,7 @@ def test_errors_are_one_sentence_without_a_trace(
 
 def test_help_names_every_command_and_loads_no_torch() -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from steering.cli import app\n"
+        "import sys; from typer.testing import CliRunner; from steering.cli.main import app\n"
         "print(CliRunner().invoke(app, ['--help']).output)\n"
         "print('heavy:', {'torch', 'mujoco', 'transformers'} & set(sys.modules))"
     )

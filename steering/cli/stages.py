@@ -1,61 +1,32 @@
-"""The command line: every stage by itself, the whole way at once, and the samples.
-
-Progress goes to stderr. The last line on stdout is one line of JSON; that of a stage names the artefact it made, which
-the next stage takes. Errors are one sentence and exit code 1; an interrupted command exits with 130.
-"""
+"""One command a stage, the whole way at once, and the samples."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from steering import pipeline
-from steering.errors import SteeringError
-from steering.progress import Progress, Report
-from steering.samples import MAX_BYTES, SAMPLES, TASKS, open_store
-from steering.samples import precompute as make_samples
-from steering.store import Store
-from steering.types import PAPER_SET_SIZE, FinetuneSettings
-
-app = typer.Typer(
-    help=__doc__,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+from steering.cli.frame import (
+    DEFAULTS,
+    STORE,
+    Line,
+    PolicyOption,
+    SeedOption,
+    StoreOption,
+    TaskOption,
+    VariationsOption,
+    app,
+    open_folder,
+    print_json,
+    run,
+    summary,
 )
-
-StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="STEERING_STORE", help="Folder that keeps every artefact.")
-]
-PolicyOption = Annotated[
-    str, typer.Option("--policy", help="'embedded', the folder of a π0 in transformers format, or a hub id.")
-]
-SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-VariationsOption = Annotated[
-    list[str] | None, typer.Option("--variation", help="lighting, form or distractors; may be given several times.")
-]
-TaskOption = Annotated[str, typer.Option(help="A bench task, e.g. place_cube_in_bowl, press_button, pick_cube.")]
-STORE = Path(".workbench")
-DEFAULTS = FinetuneSettings()
-
-
-def main() -> None:
-    """Run the command line; print a SteeringError as one sentence."""
-    try:
-        app()
-    except SteeringError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("Stopped; finished results are kept.", file=sys.stderr)
-        sys.exit(130)
+from steering.progress import Progress
+from steering.samples import MAX_BYTES, SAMPLES, TASKS
+from steering.samples import precompute as make_samples
+from steering.types import PAPER_SET_SIZE
 
 
 @app.command()
@@ -67,7 +38,7 @@ def record(
     store: StoreOption = STORE,
 ) -> None:
     """Record demonstrations of a simulator task by its scripted expert."""
-    _run(store, pipeline.record, task=task, count=count, seed=seed, variations=tuple(variation or ()))
+    run(store, pipeline.record, task=task, count=count, seed=seed, variations=tuple(variation or ()))
 
 
 @app.command()
@@ -83,7 +54,7 @@ def capture(
 ) -> None:
     """Capture the output of every attention head over demonstrations."""
     options = {"vlm_token": vlm_token, "expert_token": expert_token, "timestep": timestep, "stride": stride}
-    _run(store, pipeline.capture, demonstrations_id=demonstrations, policy=policy, seed=seed, **options)
+    run(store, pipeline.capture, demonstrations_id=demonstrations, policy=policy, seed=seed, **options)
 
 
 @app.command()
@@ -99,7 +70,7 @@ def score(
 ) -> None:
     """Score how well each head's output predicts the demonstrated action, each episode from the others."""
     ks = tuple(k) if k else None
-    _run(store, pipeline.score, activations_id=activations, preset=preset, metric=metric, ks=ks, keyframes=keyframes)
+    run(store, pipeline.score, activations_id=activations, preset=preset, metric=metric, ks=ks, keyframes=keyframes)
 
 
 @app.command()
@@ -121,7 +92,7 @@ def select(
         raise typer.BadParameter(f"expected STACK.LAYER.HEAD such as vlm.3.5, got {wrong[0]}", param_hint="--head")
     rule = "manual" if heads else rule
     stacks = tuple(stack or ("vlm",))
-    _run(store, pipeline.select, relevance_id=relevance, rule=rule, count=count, stacks=stacks, heads=heads, seed=seed)
+    run(store, pipeline.select, relevance_id=relevance, rule=rule, count=count, stacks=stacks, heads=heads, seed=seed)
 
 
 @app.command()
@@ -141,7 +112,7 @@ def finetune(
     settings = {"steps": steps, "batch_size": batch_size, "rank": rank, "learning_rate": learning_rate, "seed": seed}
     settings["warmup_steps"] = min(DEFAULTS.warmup_steps, max(1, steps // 5))
     inputs = {"demonstrations_id": demonstrations, "selection_id": selection}
-    _run(store, pipeline.finetune, method=method, settings=settings, policy=policy, **inputs)
+    run(store, pipeline.finetune, method=method, settings=settings, policy=policy, **inputs)
 
 
 @app.command()
@@ -156,9 +127,9 @@ def rollout(
     store: StoreOption = STORE,
 ) -> None:
     """Run the policy in the simulator. The same seed gives every method the same scenes."""
-    method = _open(store).manifest(adapter).params["method"] if adapter else "zero_shot"
+    method = open_folder(store).manifest(adapter).params["method"] if adapter else "zero_shot"
     options: dict[str, Any] = {"trials": trials, "seed": seed, "variations": tuple(variation or ()), "videos": videos}
-    _run(store, pipeline.rollout, task=task, method=method, adapter_id=adapter, policy=policy, **options)
+    run(store, pipeline.rollout, task=task, method=method, adapter_id=adapter, policy=policy, **options)
 
 
 @app.command()
@@ -169,10 +140,10 @@ def compare(
     """Success rates with Wilson intervals, and exact paired tests with Holm's correction."""
     from steering.comparison.compare import report
 
-    opened = _open(store)
+    opened = open_folder(store)
     made = pipeline.compare(opened, rollouts_ids=rollouts)
     print(report(opened.load(made)))
-    _print_json(_summary(opened, made))
+    print_json(summary(opened, made))
 
 
 @app.command()
@@ -187,13 +158,13 @@ def demo(
     """Go the whole way on one task: 20 demonstrations to success rates of three methods. Ten minutes on two cores."""
     from steering.demo import QUICK, DemoSettings, run_demo
 
-    with _Line() as line:
+    with Line() as line:
         settings = QUICK if quick else DemoSettings()
         stacks = tuple(stack or ("vlm",))
         summary = run_demo(
             out, task=task, stacks=stacks, policy=policy, seed=seed, settings=settings, progress=Progress(line)
         )
-    _print_json({**summary, "quick": quick})
+    print_json({**summary, "quick": quick})
 
 
 @app.command()
@@ -207,7 +178,7 @@ def precompute(
     seed: SeedOption = 0,
 ) -> None:
     """Make the samples of the first screen: demonstrations, relevance, selection and attention."""
-    with _Line() as line:
+    with Line() as line:
         made = make_samples(
             out,
             tasks=tuple(task or TASKS),
@@ -218,58 +189,4 @@ def precompute(
             max_bytes=int(max_mb * 1e6),
             progress=Progress(line),
         )
-    _print_json({"artefacts": made})
-
-
-def _open(root: Path) -> Store:
-    return open_store(root)
-
-
-def _run(root: Path, function: Callable[..., str], **arguments: Any) -> None:
-    """Run a stage on the store `root` and print what it made."""
-    store = _open(root)
-    with _Line() as line:
-        made = function(store, progress=Progress(line), **arguments)
-    _print_json(_summary(store, made))
-
-
-def _summary(store: Store, artefact_id: str) -> dict[str, Any]:
-    manifest = store.manifest(artefact_id)
-    return {
-        "artefact": artefact_id,
-        "folder": str(store.folder(artefact_id)),
-        "parents": list(manifest.parents),
-        "params": dict(manifest.params),
-        "versions": dict(manifest.versions),
-    }
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
-
-
-class _Line:
-    """Progress on stderr: one line that is rewritten on a terminal, a new line every 5 s elsewhere."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._every_s = 0.1 if self._terminal else 5.0
-        self._last_s = -1e9
-
-    def __enter__(self) -> _Line:
-        return self
-
-    def __call__(self, report: Report) -> None:
-        now_s = time.monotonic()
-        if now_s - self._last_s < self._every_s:
-            return
-        self._last_s = now_s
-        left = f", {report.left_s:.0f} s left in this step" if report.left_s is not None else ""
-        numbers = "".join(f" {name}={value:.4g}" for name, value in report.metrics.items())
-        text = f"{report.fraction:4.0%} {report.message}{numbers}{left}"
-        print(f"\r\x1b[K{text}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr)
-        sys.stderr.flush()
-
-    def __exit__(self, *_: object) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr)
+    print_json({"artefacts": made})

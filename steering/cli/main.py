@@ -1,0 +1,21 @@
+"""The entry point: imports the commands, so that they register, and words errors."""
+
+from __future__ import annotations
+
+import sys
+
+from steering.cli import stages as stages
+from steering.cli.frame import app
+from steering.errors import SteeringError
+
+
+def main() -> None:
+    """Run the command line; print a SteeringError as one sentence."""
+    try:
+        app()
+    except SteeringError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Stopped; finished results are kept.", file=sys.stderr)
+        sys.exit(130)

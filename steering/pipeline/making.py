@@ -1,0 +1,28 @@
+"""How a stage's result is made once, loaded with its type checked, and keyed by the policy's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from steering import policy_cache
+from steering.errors import InputError
+from steering.store import Store
+
+
+def made(store: Store, kind: str, parents: Sequence[str], params: Mapping[str, Any], make: Callable[[], object]) -> str:
+    """The id of what was made of the same things before, or of what `make` makes now."""
+    return store.find_made(kind, parents, params) or store.save(kind, make(), parents=parents, params=params)
+
+
+def load(store: Store, artefact_id: str, expected: type) -> Any:
+    """The artefact's value. Raises InputError where it is not of the `expected` dataclass."""
+    value = store.load(artefact_id)
+    if not isinstance(value, expected):
+        raise InputError(f"Expected {expected.__name__}, but {artefact_id} holds {type(value).__name__}.")
+    return value
+
+
+def weights(policy: str) -> dict[str, str]:
+    """The policy's name and the fingerprint of its weights, as parameters of what it made."""
+    return {"policy": policy, "weights": policy_cache.fingerprint(policy)}
