@@ -24,6 +24,7 @@ from steering.pretraining.collect import PLACES, Shard
 from steering.pretraining.corpus import vision_features
 from steering.pretraining.vision import cosine_rate
 from steering.progress import Progress
+from steering.simulation.families import renamed
 
 FARTHEST_PLACE = 3.0
 """In the units of the grounding target: things farther off (0.6 m) have fallen from the table."""
@@ -42,11 +43,16 @@ class Examples:
     attention_mask: torch.Tensor
 
 
-def examples(policy: PI0Policy, shard: Shard) -> Examples:
-    """Run the frozen tower over `shard` and tokenise its instructions. Frames with a lost thing are left out."""
+def examples(policy: PI0Policy, shard: Shard, seed: int = 0) -> Examples:
+    """Run the frozen tower over `shard` and tokenise its instructions, some kinds called by their other names.
+
+    Frames with a lost thing are left out. The names depend on `seed`.
+    """
     found = np.abs(shard.place).max((1, 2)) < FARTHEST_PLACE
     shard = Shard(*(getattr(shard, f.name)[found] for f in fields(Shard)))
-    texts, which = np.unique(shard.instruction, return_inverse=True)
+    rng = np.random.default_rng([seed, 13])
+    named = np.array([[renamed(rng, str(text)) for text in row] for row in shard.instruction])
+    texts, which = np.unique(named, return_inverse=True)
     tokens = policy.preprocessor.tokens([str(t) for t in texts], cameras=0)
     row = torch.from_numpy(which.reshape(shard.instruction.shape))
     return Examples(

@@ -36,6 +36,8 @@ _WORDINGS = {
     ),
     "press": ("press the {thing}", "push down the {thing}", "hit the {thing}"),
 }
+OTHER_NAMES = {"pot": "mug", "can": "cup", "stick": "marker"}
+"""Kinds that pretraining also calls by a bench word, as a large VLM knows more words than its robot data has things."""
 _BENCH_WORDS = (
     "mug",
     "marker",
@@ -95,6 +97,12 @@ def instruct(rng: np.random.Generator, goal: Goal, things: tuple[Thing, ...]) ->
         named[role] = thing.kind if alone and rng.random() < 0.4 else thing.phrase
     wordings = _WORDINGS[goal.skill]
     return wordings[rng.integers(len(wordings))].format(**named)
+
+
+def renamed(rng: np.random.Generator, instruction: str, rate: float = 0.4) -> str:
+    """`instruction` with each kind that has another name called by it at `rate`."""
+    words = [OTHER_NAMES[w] if w in OTHER_NAMES and rng.random() < rate else w for w in instruction.split(" ")]
+    return " ".join(words)
 
 
 def _size(rng: np.random.Generator, kind: str) -> tuple[float, float]:

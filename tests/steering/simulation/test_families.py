@@ -1,9 +1,10 @@
 """Pretraining scenes: nothing of the bench in them, words that name what is there, experts that manage."""
 
+import numpy as np
 import pytest
 
 from steering.simulation.expert_table import steps_to_success
-from steering.simulation.families import FAMILIES, STEP_LIMITS, family_scene, goals, instruction_corpus
+from steering.simulation.families import FAMILIES, STEP_LIMITS, family_scene, goals, instruction_corpus, renamed
 from steering.simulation.objects import COLOURS, KINDS
 
 SEEDS = range(80)
@@ -50,3 +51,11 @@ def test_the_expert_succeeds(family: str) -> None:
     limit = STEP_LIMITS[family]
     won = [steps_to_success(family_scene(family, seed), limit, lambda action: action) for seed in range(5)]
     assert None not in won
+
+
+def test_some_kinds_go_by_another_name() -> None:
+    rng = np.random.default_rng(0)
+    texts = [renamed(rng, "put the red stick in the pot") for _ in range(200)]
+    assert set(texts) == {f"put the red {a} in the {b}" for a in ("stick", "marker") for b in ("pot", "mug")}
+    assert 50 < sum("marker" in text for text in texts) < 110
+    assert renamed(rng, "press the button", rate=1.0) == "press the button"
