@@ -2,6 +2,8 @@
 
     environment = gymnasium.make("steering/PlaceCubeInBowl-v0", variations=("lighting",), render_mode="rgb_array")
 
+Without the import: `gymnasium.make("steering.simulation.environment:steering/PlaceCubeInBowl-v0")`.
+
 The names are the tasks' in camel case. The action and the state are World's (see world.py for units). An episode ends
 when the task succeeds, with reward 1, or is truncated at the task's step limit. The scene of a seed is that of
 `bench_scene`; the same seed and actions give the same bytes. Cost of a step: that of World and of two images.
