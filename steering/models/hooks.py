@@ -1,4 +1,4 @@
-"""Hooks on the attention of both stacks: read head outputs, scale heads, read attention weights.
+"""Hooks on the attention of both stacks: read, rewrite and scale head outputs, read attention weights.
 
 Context managers: every hook attaches on entry and detaches on exit, all or none, also after an error. A head's
 output is the input of `o_proj`, before the output projection mixes the heads. Works under every attention
@@ -7,6 +7,7 @@ implementation and with adapters attached. Cost: reading is free of copies; noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,34 +15,60 @@ from typing import Any
 import torch
 from torch import nn
 
-from steering.models.sites import attention_name, head_shape, projection_name
-from steering.types import STACKS
+from steering.errors import InputError
+from steering.models.sites import attention_name, check_heads, head_shape, projection_name
+from steering.types import STACKS, Head
 
 Site = tuple[str, int]
+Rewrite = Callable[[torch.Tensor], torch.Tensor]
 
 
 @contextmanager
-def head_outputs(model: nn.Module) -> Iterator[dict[Site, torch.Tensor]]:
+def head_outputs(model: nn.Module, choose: Mapping[str, Rewrite] | None = None) -> Iterator[dict[Site, torch.Tensor]]:
     """Collect the head outputs of each later forward pass of a PI0ForConditionalGeneration.
 
     Yields a dictionary that fills as the model runs: (stack, layer) -> [batch, token, head, dim], of the latest
     pass through that layer. The tensors belong to the autograd graph; clone or detach what you keep.
+    `choose`: stack -> a function of those tensors whose result is kept in their place, so that memory stays small;
+    stacks that it does not name are not read.
     """
     shape = head_shape(model.config)
     outputs: dict[Site, torch.Tensor] = {}
+    choose = dict.fromkeys(STACKS, lambda outputs: outputs) if choose is None else choose
 
     def reader(site: Site) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
         def read(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            outputs[site] = args[0].unflatten(-1, (shape.heads, shape.head_dim))
+            outputs[site] = choose[site[0]](args[0].unflatten(-1, (shape.heads, shape.head_dim)))
 
         return read
 
     with ExitStack() as hooks:
-        for stack in STACKS:
+        for stack in choose:
             for layer in range(shape.layers):
                 projection = model.get_submodule(projection_name(stack, layer, "o_proj"))
                 hooks.callback(projection.register_forward_pre_hook(reader((stack, layer))).remove)
         yield outputs
+
+
+@contextmanager
+def rewritten_heads(model: nn.Module, rewrites: Mapping[Site, Rewrite]) -> Iterator[None]:
+    """Replace the head outputs of some layers by what `rewrites` make of them, in every pass of an open context.
+
+    `rewrites`: (stack, layer) -> a function of [batch, token, head, dim] that returns the same shape.
+    """
+    shape = head_shape(model.config)
+
+    def rewriter(rewrite: Rewrite) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[torch.Tensor]]:
+        def apply(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+            return (rewrite(args[0].unflatten(-1, (shape.heads, shape.head_dim))).flatten(-2),)
+
+        return apply
+
+    with ExitStack() as hooks:
+        for (stack, layer), rewrite in rewrites.items():
+            projection = model.get_submodule(projection_name(stack, layer, "o_proj"))
+            hooks.callback(projection.register_forward_pre_hook(rewriter(rewrite)).remove)
+        yield
 
 
 @contextmanager
@@ -50,20 +77,35 @@ def scaled_heads(model: nn.Module, gains: Mapping[str, torch.Tensor]) -> Iterato
 
     `gains`: stack -> [layer, head], any stacks; a tensor that requires a gradient receives one.
     """
+
+    def scaler(gain: torch.Tensor) -> Rewrite:
+        return lambda heads: heads * gain[:, None].to(heads)
+
+    sites = {(stack, layer): scaler(row) for stack, gain in gains.items() for layer, row in enumerate(gain)}
+    with rewritten_heads(model, sites):
+        yield
+
+
+@contextmanager
+def switched_heads(model: Any, gains: Mapping[Head, float]) -> Iterator[None]:
+    """Multiply the outputs of single heads, by name, while the context is open: 0 switches a head off, 1 does nothing.
+
+    Layers without a named head are not touched, so without heads (or with gains of 1) the policy acts as ever, to the
+    bit. Raises InputError for heads that the model does not have and gains that are not finite.
+    """
     shape = head_shape(model.config)
-
-    def scaler(gain: torch.Tensor) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[torch.Tensor]]:
-        def scale(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-            heads = args[0].unflatten(-1, (shape.heads, shape.head_dim))
-            return ((heads * gain[:, None].to(heads)).flatten(-2),)
-
-        return scale
-
-    with ExitStack() as hooks:
-        for stack, gain in gains.items():
-            for layer in range(shape.layers):
-                projection = model.get_submodule(projection_name(stack, layer, "o_proj"))
-                hooks.callback(projection.register_forward_pre_hook(scaler(gain[layer])).remove)
+    tables: dict[Site, torch.Tensor] = {}
+    if gains:
+        check_heads(tuple(gains), shape)
+    for head, gain in gains.items():
+        if not math.isfinite(gain):
+            raise InputError(f"Expected a finite gain for {head.label()}, 0 to switch it off; got {gain}.")
+        tables.setdefault((head.stack, head.layer), torch.ones(shape.heads))[head.head] = gain
+    rewrites: dict[Site, Rewrite] = {
+        site: lambda heads, table=table: heads * table[:, None].to(heads)  # type: ignore[misc]
+        for site, table in tables.items()
+    }
+    with rewritten_heads(model, rewrites):
         yield
 
 
