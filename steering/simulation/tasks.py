@@ -179,9 +179,9 @@ def random_start(rng: np.random.Generator) -> tuple[tuple[float, float, float], 
     return (float(x), float(y), float(z)), (float(roll), float(pitch), float(yaw))
 
 
-def succeeded(world: World) -> bool:
-    """Whether the goal of the world's scene is reached now."""
-    goal = world.scene.goal
+def succeeded(world: World, goal: Goal | None = None) -> bool:
+    """Whether `goal` is reached now; without one, that of the world's scene."""
+    goal = goal or world.scene.goal
     if goal.skill == "press":
         return world.pressed_m(goal.thing) > PRESSED_M
     thing = world.scene.thing(goal.thing)
