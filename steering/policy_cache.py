@@ -11,27 +11,55 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steering.progress import Progress
+
 if TYPE_CHECKING:
-    from steering.models.pi0 import PI0Policy
+    from steering.models.flow import FlowPolicy
+    from steering.types import Demonstrations
 
 MAX_BYTES = 2 << 30
 _HASHED_IN_FULL_BYTES = 512 << 20
 _WEIGHTS = ("*.json", "*.safetensors", "*.bin")
 
-_cache: OrderedDict[tuple[str, str], PI0Policy] = OrderedDict()
+_cache: OrderedDict[tuple[str, str], FlowPolicy] = OrderedDict()
 
 
-def get(source: str = "embedded", adapter: Path | None = None) -> PI0Policy:
-    """The policy of `source` (embedded, folder or hub id) with `adapter` (a PEFT folder) merged in, loaded once."""
-    from steering.models.loading import load_policy
+def get(
+    source: str = "embedded",
+    adapter: Path | None = None,
+    statistics_from: Demonstrations | None = None,
+    progress: Progress | None = None,
+) -> FlowPolicy:
+    """The policy of `source` (embedded, folder or hub id) with `adapter` (a PEFT folder) merged in, loaded once.
+
+    `statistics_from`: demonstrations that normalise where the checkpoint brings no statistics that fit them; give
+    them wherever there are some. Notices of the policy are reported to `progress`.
+    """
+    from steering.models.loading import fitting_statistics, load_policy
 
     key = (fingerprint(source), str(adapter or ""))
     if key not in _cache:
-        _cache[key] = load_policy(source, adapter)
+        _make_room(source)
+        _cache[key] = load_policy(source, adapter, statistics_from, progress)
         while len(_cache) > 1 and sum(map(_bytes, _cache.values())) > MAX_BYTES:
             _cache.popitem(last=False)
     _cache.move_to_end(key)
-    return _cache[key]
+    policy = _cache[key]
+    statistics, notice = fitting_statistics(policy.own_statistics, statistics_from, source)
+    if statistics is not policy.preprocessor.statistics:
+        policy = policy.with_statistics(statistics, notice)
+    if progress is not None:
+        for notice in policy.notices:
+            progress.report(0.0, notice)
+    return policy
+
+
+def _make_room(source: str) -> None:
+    """Drop the others before a policy is loaded that leaves no room for them."""
+    from steering.models.checkpoint import open_checkpoint
+
+    if _cache and 2 * open_checkpoint(source).elements > MAX_BYTES:
+        _cache.clear()
 
 
 def forget() -> None:
@@ -44,7 +72,7 @@ def fingerprint(source: str) -> str:
 
     Folders above 512 MB are told apart by their files' names, sizes and times instead of their bytes.
     """
-    from steering.models.loading import EMBEDDED, EMBEDDED_FOLDER
+    from steering.models.checkpoint import EMBEDDED, EMBEDDED_FOLDER
 
     folder = EMBEDDED_FOLDER if source == EMBEDDED else Path(source)
     if not folder.is_dir():
@@ -69,5 +97,5 @@ def _hub_commit(source: str) -> str:
     return f"{source}@{Path(found).parent.name}" if isinstance(found, str) else source
 
 
-def _bytes(policy: PI0Policy) -> int:
+def _bytes(policy: FlowPolicy) -> int:
     return int(policy.model.get_memory_footprint())

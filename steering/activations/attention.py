@@ -12,15 +12,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from steering.models.flow import Batch
 from steering.models.hooks import attention_rows
-from steering.models.pi0 import Batch, PI0Policy
+from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import observe
 from steering.progress import Progress
 from steering.types import STACKS, TOKEN_GROUPS, Attention, Demonstrations, Episode
 
 
 def attention(
-    policy: PI0Policy, episode: Episode, *, seed: int = 0, batch_size: int = 16, progress: Progress | None = None
+    policy: SteerablePolicy, episode: Episode, *, seed: int = 0, batch_size: int = 16, progress: Progress | None = None
 ) -> Attention:
     """Attention over image patches and TOKEN_GROUPS for every frame of `episode`."""
     progress = progress or Progress()
@@ -40,7 +41,7 @@ def attention(
 
 
 def _batch_weights(
-    policy: PI0Policy, whole: Demonstrations, frame: np.ndarray, noise: np.ndarray
+    policy: SteerablePolicy, whole: Demonstrations, frame: np.ndarray, noise: np.ndarray
 ) -> tuple[Batch, dict[str, np.ndarray]]:
     """The batch, and stack -> weights [frame, layer, head, key] of the query token."""
     with torch.inference_mode():
@@ -59,7 +60,7 @@ def _batch_weights(
 
 
 def _by_group(
-    weights: dict[str, np.ndarray], batch: Batch, policy: PI0Policy, cameras: int
+    weights: dict[str, np.ndarray], batch: Batch, policy: SteerablePolicy, cameras: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image weights as uint8 [frame, stack, layer, head, camera, patch] and mass [frame, stack, layer, head, group].
 

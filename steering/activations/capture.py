@@ -15,7 +15,7 @@ import torch
 
 from steering.errors import InputError, unknown_name
 from steering.models.hooks import head_outputs
-from steering.models.pi0 import PI0Policy
+from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import action_chunks, observe
 from steering.progress import Progress
 from steering.types import STACKS, Activations, Demonstrations
@@ -25,7 +25,7 @@ EXPERT_TOKENS = {"state": 0, "first_action": 1}
 
 
 def capture(
-    policy: PI0Policy,
+    policy: SteerablePolicy,
     demonstrations: Demonstrations,
     *,
     vlm_token: str = "last_prefix",
@@ -96,7 +96,7 @@ def chosen_frames(
 
 
 def _batch_outputs(
-    policy: PI0Policy,
+    policy: SteerablePolicy,
     demonstrations: Demonstrations,
     episode: np.ndarray,
     frame: np.ndarray,

@@ -15,7 +15,8 @@ import torch
 from scipy import stats
 
 from steering.errors import InputError
-from steering.models.pi0 import Batch, PI0Policy
+from steering.models.flow import Batch
+from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import action_chunks, observe
 from steering.types import Demonstrations
 
@@ -34,7 +35,7 @@ class Probe:
     which the policy acts.
     """
 
-    policy: PI0Policy
+    policy: SteerablePolicy
     batch: Batch
     episode: np.ndarray
     frame: np.ndarray
@@ -53,7 +54,12 @@ class Probe:
 
 
 def probe(
-    policy: PI0Policy, demonstrations: Demonstrations, *, frames: int = FRAMES, samples: int = SAMPLES, seed: int = 0
+    policy: SteerablePolicy,
+    demonstrations: Demonstrations,
+    *,
+    frames: int = FRAMES,
+    samples: int = SAMPLES,
+    seed: int = 0,
 ) -> Probe:
     """`frames` frames evenly spread over all episodes (fewer where there are fewer), with `samples` draws."""
     if frames < 2 or samples < 1:
@@ -88,7 +94,7 @@ def spread_frames(demonstrations: Demonstrations, count: int) -> tuple[np.ndarra
 
 
 def frame_losses(
-    policy: PI0Policy, batch: Batch, noise: torch.Tensor, timestep: torch.Tensor, cache: object = None
+    policy: SteerablePolicy, batch: Batch, noise: torch.Tensor, timestep: torch.Tensor, cache: object = None
 ) -> torch.Tensor:
     """The flow-matching loss of every frame, mean over samples, steps and dimensions: [frame].
 
@@ -118,7 +124,7 @@ def over_episodes(values: np.ndarray, episode: np.ndarray) -> tuple[np.ndarray, 
     return mean, np.sqrt(scale * (totals**2).sum(0)) / len(values)
 
 
-def _quantiles(policy: PI0Policy, samples: int) -> np.ndarray:
+def _quantiles(policy: SteerablePolicy, samples: int) -> np.ndarray:
     """Evenly spread quantiles of the times that the policy was trained on: float32 [sample] in (0, 1]."""
     config = policy.model.config
     share = (np.arange(samples) + 0.5) / samples

@@ -19,7 +19,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from steering.errors import InputError, unknown_name
 from steering.models.loading import without_peft_warning
-from steering.models.pi0 import PI0Policy
+from steering.models.policy import SteerablePolicy
 from steering.models.sites import LAYERS, check_heads, head_block, inert_heads, projection_name
 from steering.types import FinetuneSettings, Head, HeadShape, Selection
 
@@ -34,7 +34,7 @@ Masks = Mapping[str, torch.Tensor]
 
 @contextmanager
 def attached(
-    policy: PI0Policy, method: str, settings: FinetuneSettings, selection: Selection | None
+    policy: SteerablePolicy, method: str, settings: FinetuneSettings, selection: Selection | None
 ) -> Iterator[tuple[PeftModel, Masks]]:
     """Attach a new adapter to the policy's model while the context is open; the model leaves as it came.
 
@@ -58,7 +58,7 @@ def attached(
         policy.model.requires_grad_(False)
 
 
-def selected_heads(policy: PI0Policy, method: str, selection: Selection | None) -> tuple[Head, ...]:
+def selected_heads(policy: SteerablePolicy, method: str, selection: Selection | None) -> tuple[Head, ...]:
     """The heads that `method` trains one by one: those of the selection for `steering`, none for `lora`."""
     if method == "lora":
         return ()
@@ -88,7 +88,7 @@ def head_pattern(heads: tuple[Head, ...]) -> str:
     return "|".join(re.escape(name) for name in names)
 
 
-def head_masks(policy: PI0Policy, heads: tuple[Head, ...]) -> dict[str, torch.Tensor]:
+def head_masks(policy: SteerablePolicy, heads: tuple[Head, ...]) -> dict[str, torch.Tensor]:
     """Masks of the adapter's weights: rows of B for q_proj, columns of A for o_proj, all others trained in full."""
     width = policy.head_shape.heads * policy.head_shape.head_dim
     chosen: dict[tuple[str, int], torch.Tensor] = {}

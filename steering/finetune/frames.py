@@ -15,7 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from steering.models.pi0 import Batch, PI0Policy
+from steering.models.flow import Batch
+from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import action_chunks, observe
 from steering.progress import Progress
 from steering.types import Demonstrations
@@ -31,10 +32,10 @@ class FrameSet:
     """Frames of some episodes. episode, frame: int32 [frame]. chunk: float32 [frame, step, dim], raw.
 
     tokens: prefix length that all batches are padded to. frozen_layers: how many of the VLM's first layers are
-    part of the batches (`PI0Policy.freeze`). embedded: the batch of all frames, where it is kept.
+    part of the batches (`SteerablePolicy.freeze`). embedded: the batch of all frames, where it is kept.
     """
 
-    policy: PI0Policy
+    policy: SteerablePolicy
     demonstrations: Demonstrations
     episode: np.ndarray
     frame: np.ndarray
@@ -47,7 +48,7 @@ class FrameSet:
         return len(self.frame)
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """The tensors of chosen rows, as `PI0Policy.flow_loss` takes them."""
+        """The tensors of chosen rows, as `SteerablePolicy.flow_loss` takes them."""
         if self.embedded is not None:
             index = torch.from_numpy(rows).to(self.policy.device)
             return {name: tensor[index] for name, tensor in self.embedded.items()}
@@ -66,7 +67,7 @@ class FrameSet:
 
 
 def frame_set(
-    policy: PI0Policy,
+    policy: SteerablePolicy,
     demonstrations: Demonstrations,
     episodes: Sequence[int],
     progress: Progress,

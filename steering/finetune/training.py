@@ -23,7 +23,7 @@ from steering.finetune.adapters import attached, frozen_layers, selected_heads
 from steering.finetune.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint, write_checkpoint
 from steering.finetune.frames import FrameSet, frame_set
 from steering.finetune.parameters import trainable_parameters
-from steering.models.pi0 import PI0Policy
+from steering.models.policy import SteerablePolicy
 from steering.progress import Progress
 from steering.types import METHODS, Demonstrations, FinetuneResult, FinetuneSettings, Selection
 
@@ -38,7 +38,7 @@ EMBEDDING_SHARE = 0.1
 
 
 def finetune(
-    policy: PI0Policy,
+    policy: SteerablePolicy,
     demonstrations: Demonstrations,
     method: str,
     settings: FinetuneSettings,
@@ -115,7 +115,7 @@ def batch_rows(step: int, frames: int, settings: FinetuneSettings) -> np.ndarray
     return np.array([orders[position // frames][position % frames] for position in positions])
 
 
-def heldout_error(policy: PI0Policy, frames: FrameSet, seed: int) -> float:
+def heldout_error(policy: SteerablePolicy, frames: FrameSet, seed: int) -> float:
     """Mean squared error of the policy's action chunks, in standard deviations of each action dimension squared."""
     rng = np.random.default_rng((seed, 1))
     noise = rng.standard_normal((len(frames), policy.chunk_size, policy.noise_dim), np.float32)
@@ -127,7 +127,12 @@ def heldout_error(policy: PI0Policy, frames: FrameSet, seed: int) -> float:
 
 
 def _heldout_frames(
-    policy: PI0Policy, demonstrations: Demonstrations, heldout: Sequence[int], *, draws: int, frozen_layers: int = 0
+    policy: SteerablePolicy,
+    demonstrations: Demonstrations,
+    heldout: Sequence[int],
+    *,
+    draws: int,
+    frozen_layers: int = 0,
 ) -> FrameSet | None:
     if not heldout:
         return None
@@ -143,7 +148,7 @@ def _heldout_frames(
 
 
 def _train(
-    policy: PI0Policy,
+    policy: SteerablePolicy,
     frames: FrameSet,
     evaluation: FrameSet | None,
     settings: FinetuneSettings,
@@ -179,7 +184,7 @@ def _train(
 
 
 def _step(
-    policy: PI0Policy, frames: FrameSet, settings: FinetuneSettings, step: int, optimizer: torch.optim.Optimizer
+    policy: SteerablePolicy, frames: FrameSet, settings: FinetuneSettings, step: int, optimizer: torch.optim.Optimizer
 ) -> float:
     """One optimizer step; returns the loss. Raises SteeringError, weights untouched, when it is not finite."""
     config = policy.model.config
@@ -207,7 +212,7 @@ def _step(
 
 
 def _evaluate(
-    policy: PI0Policy,
+    policy: SteerablePolicy,
     evaluation: FrameSet | None,
     settings: FinetuneSettings,
     state: TrainingState,
@@ -243,7 +248,7 @@ def _save_adapter(peft_model: PeftModel, base: str, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def _fingerprint(policy: PI0Policy, demonstrations: Demonstrations, *rest: object) -> str:
+def _fingerprint(policy: SteerablePolicy, demonstrations: Demonstrations, *rest: object) -> str:
     """What decides a run's bytes, as SHA-256: a checkpoint is resumed by the same run only."""
     return hashlib.sha256(repr((policy.name, demonstrations.fingerprint(), *rest)).encode()).hexdigest()
 

@@ -1,8 +1,9 @@
-"""Load and save policies as ordinary Hugging Face folders.
+"""Load and save policies: the embedded one, a folder, or a hub id; the family is found by `config.json`.
 
-A policy folder holds `config.json`, `model.safetensors`, the tokenizer's files and a `processor_config.json` in the
-format of transformers' PI0Processor, with the normalisation statistics. It loads without network access, here and by
-plain `PI0ForConditionalGeneration.from_pretrained`. Loading the embedded policy takes about a second.
+A folder that `save_policy` writes holds `config.json`, `model.safetensors`, the tokenizer's files and a
+`processor_config.json` in the format of transformers' PI0Processor, with the normalisation statistics. It loads
+without network access, here and by plain `PI0ForConditionalGeneration.from_pretrained`. Before any weight is read the
+memory it takes is compared with what is free. Loading the embedded policy takes a second, π0 (7 GB) up to a minute.
 """
 
 from __future__ import annotations
@@ -14,53 +15,91 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoTokenizer, PI0Config, PI0ForConditionalGeneration
-from transformers.utils import logging
-from transformers.utils.hub import cached_file
+from transformers import PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound
-from steering.models.attention import GROUPED_MATMUL
-from steering.models.pi0 import PI0Policy
-from steering.models.preprocessing import Preprocessor, Statistics
+from steering.models.checkpoint import EMBEDDED as EMBEDDED
+from steering.models.checkpoint import EMBEDDED_FOLDER as EMBEDDED_FOLDER
+from steering.models.checkpoint import open_checkpoint
+from steering.models.families import family_of
+from steering.models.flow import FlowPolicy
+from steering.models.memory import place
+from steering.models.pi0_checkpoint import PROCESSOR_FILE
+from steering.models.preprocessing import Statistics, dataset_statistics
+from steering.progress import Progress
+from steering.types import Demonstrations
 
-EMBEDDED = "embedded"
-EMBEDDED_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "policy"
-PROCESSOR_FILE = "processor_config.json"
 PIL_BOX = 4
 
 
 def load_policy(
     source: str | Path = EMBEDDED,
     adapter: Path | None = None,
+    statistics_from: Demonstrations | None = None,
+    progress: Progress | None = None,
     *,
     statistics: Statistics | None = None,
     device: str | None = None,
-) -> PI0Policy:
-    """Load a π0: `embedded`, a folder, or a hub id (from the local hub cache when offline).
+    precision: str | None = None,
+    tokenizer: str | None = None,
+) -> FlowPolicy:
+    """Load a policy: `embedded`, a folder, or a hub id (from the local hub cache when offline).
 
-    `adapter`: a PEFT adapter folder, merged into the weights. `statistics` replace the folder's own, which
-    checkpoints such as `lerobot/pi0_base` lack. `device`: `cuda` where there is one, unless given.
+    `adapter`: a PEFT adapter folder, merged into the weights. `statistics_from`: demonstrations whose statistics are
+    used where the checkpoint has none or is of a robot with other dimensions; a notice says so. `statistics`: used
+    whatever the checkpoint has. `device`, `precision` (`float32`, `bfloat16`): chosen by what the machine has unless
+    given. `tokenizer`: folder or hub id, where it is not where the checkpoint says. Raises InputError before loading
+    when the memory is too small, or when there are no statistics at all.
     """
-    folder = _locate(source)
-    config = _config(folder)
-    statistics = _statistics(folder) if statistics is None else statistics
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    logging.disable_progress_bar()
-    model: Any = PI0ForConditionalGeneration.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        attn_implementation=GROUPED_MATMUL if device == "cpu" else "sdpa",
-    )
-    model = model.to(device)
-    name = EMBEDDED if str(source) == EMBEDDED else Path(source).name
+    progress = progress or Progress()
+    checkpoint = open_checkpoint(source)
+    family = family_of(checkpoint)
+    config = family.config(checkpoint)
+    own = family.statistics(checkpoint)
+    chosen, notice = statistics, ""
+    if chosen is None:
+        chosen, notice = fitting_statistics(own, statistics_from, checkpoint.source)
+    preprocessor = family.preprocessor(checkpoint, config, chosen, tokenizer)
+    placement = place(checkpoint, device, precision)
+    progress.report(0.0, f"Loading {checkpoint.name}: {placement.words()}")
+    model: Any = family.model(checkpoint, config, placement, progress)
+    name = checkpoint.name
     if adapter is not None:
         model, name = _merged(model, Path(adapter)), f"{name} + {Path(adapter).name}"
-    model.eval().requires_grad_(False)
-    return PI0Policy(model, _preprocessor(folder, config, statistics), name)
+        model.eval().requires_grad_(False)
+    policy = family.policy(model, preprocessor, name)
+    policy.own_statistics = own
+    policy.notices = (notice,) if notice else ()
+    return policy
+
+
+def fitting_statistics(
+    own: Statistics | None, demonstrations: Demonstrations | None, source: str
+) -> tuple[Statistics, str]:
+    """The statistics to use with `demonstrations`, and what to tell the user, empty when it is the checkpoint's own.
+
+    Raises InputError when there are neither.
+    """
+    if demonstrations is None:
+        if own is None:
+            raise InputError(
+                f"Expected normalisation statistics with the checkpoint {source!r}; it has none. Pass your "
+                "demonstrations: load_policy(..., statistics_from=demonstrations)."
+            )
+        return own, ""
+    first = demonstrations.episodes[0] if demonstrations.episodes else None
+    if own is not None and (first is None or own.fits(first)):
+        return own, ""
+    if first is None:
+        raise InputError("Expected at least one episode to take the statistics from; the demonstrations hold none.")
+    why = "the checkpoint has none"
+    if own is not None:
+        why = f"the checkpoint's are of {len(own.state_mean)} state and {len(own.actions_mean)} action dimensions"
+    count = len(demonstrations.episodes)
+    notice = f"Normalised by the statistics of {demonstrations.name!r} ({count} episodes): {why}."
+    return dataset_statistics(demonstrations), notice
 
 
 def save_policy(
@@ -100,83 +139,6 @@ def save_policy(
         },
     }
     (folder / PROCESSOR_FILE).write_text(json.dumps(processor, indent=2, sort_keys=True) + "\n")
-
-
-def _locate(source: str | Path) -> str:
-    """A folder's path as it is, or the hub id when it can be found."""
-    if str(source) == EMBEDDED:
-        if not (EMBEDDED_FOLDER / "config.json").is_file():
-            raise NotFound(
-                f"The embedded policy is not in {EMBEDDED_FOLDER}. Fetch the repository's assets, or make it with "
-                "`python -m steering.pretraining`."
-            )
-        return str(EMBEDDED_FOLDER)
-    if Path(source).is_dir():
-        return str(source)
-    if str(source).startswith(("/", ".", "~")) or str(source).count("/") != 1:
-        raise NotFound(
-            f"Expected '{EMBEDDED}', the folder of a π0 checkpoint, or a hub id such as 'lerobot/pi0_base'; there is "
-            f"no folder {str(source)!r}. Check the path."
-        )
-    return str(source)
-
-
-def _config(folder: str) -> Any:
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise NotFound(
-            f"Expected a π0 checkpoint in the transformers format at {folder!r}; its config.json cannot be read "
-            f"({str(error).splitlines()[0]}). Check the name; without network access only downloaded ones load."
-        ) from error
-    if not isinstance(config, PI0Config):
-        raise InputError(
-            f"Expected a π0 (model_type 'pi0') at {folder!r}; its config.json says {config.model_type!r}. "
-            "Choose a π0 checkpoint such as 'lerobot/pi0_base'."
-        )
-    return config
-
-
-def _statistics(folder: str) -> Statistics:
-    names = ("state_mean", "state_std", "actions_mean", "actions_std")
-    path = cached_file(
-        folder,
-        PROCESSOR_FILE,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    values = json.loads(Path(path).read_text()) if path else {}
-    missing = [name for name in names if not values.get(name)]
-    if missing:
-        raise InputError(
-            f"Expected normalisation statistics in {PROCESSOR_FILE} at {folder!r}; {', '.join(missing)} missing. "
-            "Pass those of your demonstrations: load_policy(..., statistics=dataset_statistics(demonstrations))."
-        )
-    return Statistics(*(np.asarray(values[name], np.float32) for name in names))
-
-
-def _preprocessor(folder: str, config: Any, statistics: Statistics) -> Preprocessor:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise NotFound(
-            f"Expected the tokenizer's files (tokenizer.json, tokenizer_config.json) at {folder!r}; they cannot be "
-            f"read ({str(error).splitlines()[0]}). Save the checkpoint's tokenizer beside it."
-        ) from error
-    if tokenizer.convert_tokens_to_ids("<image>") != config.vlm_config.image_token_id:
-        raise InputError(
-            f"Expected '<image>' to be token {config.vlm_config.image_token_id} as in config.json; the tokenizer at "
-            f"{folder!r} says {tokenizer.convert_tokens_to_ids('<image>')}. Use the checkpoint's own tokenizer."
-        )
-    vision = config.vlm_config.vision_config
-    return Preprocessor(
-        tokenizer=tokenizer,
-        statistics=statistics,
-        image_px=vision.image_size,
-        tokens_per_image=(vision.image_size // vision.patch_size) ** 2,
-        state_dim=config.max_state_dim,
-        action_dim=config.max_action_dim,
-    )
 
 
 def _merged(model: Any, adapter: Path) -> Any:

@@ -1,9 +1,8 @@
-"""π0 as a Policy: an adapter over transformers' PI0ForConditionalGeneration at any size.
+"""π0: an adapter over transformers' PI0ForConditionalGeneration at any size and precision.
 
 The prefix (images and instruction) passes through the VLM once per observation; its keys and values are then
-shared by every denoising step and, in training, by several noise samples. Conventions are the model's own:
-noisy = t · noise + (1 − t) · actions, velocity = noise − actions, sampling from t = 1 to 0.
-Cost of the embedded policy: see `tests/benchmarks`.
+shared by every denoising step and, in training, by several noise samples. Cost of the embedded policy: see
+`tests/benchmarks`; at the published size: `bench_full_size.py` there.
 """
 
 from __future__ import annotations
@@ -12,57 +11,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import DynamicCache
 
-from steering.models.policy import Policy
-from steering.models.preprocessing import Preprocessor, ordered_cameras
-from steering.models.sites import head_shape
-from steering.types import Observation
-
-Batch = dict[str, torch.Tensor]
-"""Tensors by the model's own argument names: input_ids, attention_mask, pixel_values, pixel_attention_mask, state,
-optionally actions; in place of the pixels, inputs_embeds (the embedded prefix) or what `freeze` gives."""
+from steering.models.flow import Batch as Batch
+from steering.models.flow import FlowPolicy
 
 
-class PI0Policy(Policy):
-    """See `steering.models.policy.Policy`. `model` is a PI0ForConditionalGeneration in evaluation mode."""
+class PI0Policy(FlowPolicy):
+    """See `steering.models.policy.SteerablePolicy`.
 
-    def __init__(self, model: Any, preprocessor: Preprocessor, name: str) -> None:
-        self.model = model
-        self.preprocessor = preprocessor
-        self.name = name
-        self.head_shape = head_shape(model.config)
-        self.chunk_size = int(model.config.chunk_size)
-        self.noise_dim = int(model.config.max_action_dim)
-        self.action_dim = len(preprocessor.statistics.actions_mean)
-        self.denoising_steps = int(model.config.num_inference_steps)
+    Batches hold the model's own argument names: input_ids, attention_mask, pixel_values, pixel_attention_mask, state,
+    optionally actions; in place of the pixels, inputs_embeds (the embedded prefix) or what `freeze` gives.
+    """
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model's parameters are."""
-        return next(self.model.parameters()).device
-
-    def prepare(self, observation: Observation, chunk: np.ndarray | None = None) -> Batch:
-        """The model's tensors for an observation, and `actions` for raw chunks [batch, step, dim]."""
-        cameras = ordered_cameras(observation.cameras)
-        batch: Batch = {
-            **self.preprocessor.tokens(observation.instruction, len(cameras)),
-            "pixel_values": self.preprocessor.pixels(cameras),
-            "pixel_attention_mask": torch.ones(len(observation.state), len(cameras), dtype=torch.bool),
-            "state": self.preprocessor.state(observation.state),
-        }
-        if chunk is not None:
-            batch["actions"] = self.preprocessor.actions(chunk)
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}
-
-    def act(self, observation: Observation, noise: np.ndarray) -> np.ndarray:
-        """See `Policy.act`."""
-        with torch.inference_mode():
-            batch = self.prepare(observation)
-            actions = self.denoise(batch, self.prefix(batch), torch.from_numpy(noise).to(self.device))
-        return self.preprocessor.raw_actions(actions).clip(-1, 1)
+    expert_tokens = {"state": 0, "first_action": 1}
 
     def embed(self, batch: Batch) -> torch.Tensor:
         """The embedded prefix [batch, token, width]: image features and instruction. Frozen by every finetuning."""
@@ -121,39 +84,11 @@ class PI0Policy(Policy):
         """One pass of the expert: velocity [batch, step, noise_dim] at `timestep` [batch]. The cache is unchanged."""
         length = cache.get_seq_length()
         output = self.model(
-            state=batch["state"],
-            noise=noisy,
+            state=batch["state"].to(self.dtype),
+            noise=noisy.to(self.dtype),
             timestep=timestep,
             attention_mask=batch["attention_mask"],
             past_key_values=cache,
         )
         cache.crop(length - cache.get_seq_length())
-        return output.logits
-
-    def denoise(self, batch: Batch, cache: Any, noise: torch.Tensor, end: float = 0.0) -> torch.Tensor:
-        """Integrate the velocity from t = 1 to `end`: normalised actions [batch, step, noise_dim] at that time."""
-        steps = round((1 - end) * self.denoising_steps)
-        actions = noise
-        for step in range(steps):
-            time = 1 - (1 - end) * step / steps
-            timestep = torch.full((len(noise),), time, device=noise.device)
-            actions = actions - (1 - end) / steps * self.velocity(batch, cache, actions, timestep)
-        return actions
-
-    def flow_loss(self, batch: Batch, noise: torch.Tensor, timestep: torch.Tensor, cache: Any = None) -> torch.Tensor:
-        """The flow-matching loss (scalar) with several noise samples per prefix.
-
-        `noise`: [batch, sample, step, noise_dim]; `timestep`: [batch, sample]. The prefix is computed once, unless
-        its `cache` is given (it is used up).
-        """
-        samples = noise.shape[1]
-        cache = self.prefix(batch) if cache is None else cache
-        cache.batch_repeat_interleave(samples)
-        return self.model(
-            state=batch["state"].repeat_interleave(samples, 0),
-            noise=noise.flatten(0, 1),
-            timestep=timestep.flatten(),
-            attention_mask=batch["attention_mask"].repeat_interleave(samples, 0),
-            past_key_values=cache,
-            actions=batch["actions"].repeat_interleave(samples, 0),
-        ).loss
+        return output.logits.float()

@@ -2,7 +2,9 @@
 
 The prompt is the one that transformers' PI0Processor builds ("<image>" per image token, "<bos>", instruction,
 newline), padded on the right; state and actions are normalised by the mean and standard deviation in the policy's
-`processor_config.json` and padded with zeros. Images are reduced by area averaging and scaled to [-1, 1].
+`processor_config.json` and padded with zeros. Images are reduced by area averaging (enlarged linearly) and scaled to
+[-1, 1]. A policy with named cameras sees them in its own order; those that are missing are left out, which is what
+π0's mask does: masked tokens are attended to by none and take no position.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import torch
 import torch.nn.functional as F
 
 from steering.errors import InputError
-from steering.types import CAMERAS, Demonstrations, Observation
+from steering.types import CAMERAS, Demonstrations, Episode, Observation
 
 PAD_MULTIPLE = 8
 SMALLEST_STD = 1e-2
+WRIST_WORDS = ("wrist", "hand", "gripper")
+EMPTY_CAMERA = "empty_camera"  # lerobot's name for a slot that is always masked
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Statistics:
     state_std: np.ndarray
     actions_mean: np.ndarray
     actions_std: np.ndarray
+
+    def fits(self, episode: Episode) -> bool:
+        """Whether they have the dimensions of an episode."""
+        return (len(self.state_mean), len(self.actions_mean)) == (episode.state.shape[1], episode.action.shape[1])
 
 
 def dataset_statistics(demonstrations: Demonstrations) -> Statistics:
@@ -62,10 +70,33 @@ def observe(demonstrations: Demonstrations, episode: np.ndarray, frame: np.ndarr
     )
 
 
-def ordered_cameras(cameras: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Camera images in the order a policy sees them: CAMERAS first, then others as they come."""
-    names = [name for name in CAMERAS if name in cameras]
-    return [cameras[name] for name in names + [name for name in cameras if name not in CAMERAS]]
+def camera_order(cameras: Sequence[str], slots: Sequence[str] = ()) -> list[str]:
+    """The names in `cameras` in the order a policy sees them.
+
+    Without `slots`: CAMERAS first, then others as they come. With the policy's own camera names as `slots`: a camera
+    of the same name first, then wrist cameras in wrist slots and others in others, then whatever is free. Slots
+    without a camera are left out. Raises InputError when there are more cameras than slots.
+    """
+    ordered = [name for name in CAMERAS if name in cameras] + [name for name in cameras if name not in CAMERAS]
+    if not slots:
+        return ordered
+    usable = [slot for slot in slots if not slot.startswith(EMPTY_CAMERA)]
+    if not ordered or len(ordered) > len(usable):
+        raise InputError(
+            f"Expected 1 to {len(usable)} cameras, for this policy's {', '.join(usable)}; got "
+            f"{', '.join(ordered) or 'none'}. Choose the cameras that the policy shall see."
+        )
+    shown = {slot: slot for slot in usable if slot in ordered}
+    for match in (lambda name, slot: _of_wrist(name) == _of_wrist(slot), lambda name, slot: True):
+        for name in ordered:
+            if name not in shown.values():
+                free = [slot for slot in usable if slot not in shown and match(name, slot)]
+                shown |= {free[0]: name} if free else {}
+    return [shown[slot] for slot in usable if slot in shown]
+
+
+def _of_wrist(camera: str) -> bool:
+    return any(word in camera.lower() for word in WRIST_WORDS)
 
 
 def area_weights(before: int, after: int) -> torch.Tensor:
@@ -81,8 +112,10 @@ def area_weights(before: int, after: int) -> torch.Tensor:
 class Preprocessor:
     """Turns observations into the tensors of one policy.
 
-    tokenizer: a transformers tokenizer with `<image>`. image_px: side of the model's square input.
-    tokens_per_image: image tokens of one camera. state_dim, action_dim: padded sizes of the model.
+    tokenizer: a transformers tokenizer. image_px: side of the model's square input. tokens_per_image: image tokens of
+    one camera. state_dim, action_dim: padded sizes of the model. cameras: the policy's own camera names in its order,
+    empty where it takes any. max_text_tokens: instructions are cut off there, None for no limit. image_token_id: of the
+    image tokens, None for the tokenizer's own `<image>`.
     """
 
     tokenizer: Any
@@ -91,20 +124,31 @@ class Preprocessor:
     tokens_per_image: int
     state_dim: int
     action_dim: int
+    cameras: tuple[str, ...] = ()
+    max_text_tokens: int | None = None
+    image_token_id: int | None = None
+
+    def cameras_in_order(self, cameras: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Camera images in the order the policy sees them; see `camera_order`."""
+        return [cameras[name] for name in camera_order(tuple(cameras), self.cameras)]
 
     def tokens(self, instructions: Sequence[str], cameras: int) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask`: int64 [batch, token], padded to a multiple of `PAD_MULTIPLE`."""
-        image = "<image>" * (self.tokens_per_image * cameras)
-        prompts = [f"{image}{self.tokenizer.bos_token}{text}\n" for text in instructions]
-        encoded = self.tokenizer(
-            prompts,
-            padding=True,
-            pad_to_multiple_of=PAD_MULTIPLE,
-            padding_side="right",
-            add_special_tokens=False,
-            return_tensors="pt",
-        )
-        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        image = self.image_token_id
+        image = self.tokenizer.convert_tokens_to_ids("<image>") if image is None else image
+        rows = [[image] * (self.tokens_per_image * cameras) + self.text_tokens(text) for text in instructions]
+        length = -(-max(map(len, rows)) // PAD_MULTIPLE) * PAD_MULTIPLE
+        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id or 0)
+        mask = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row)
+            mask[index, : len(row)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def text_tokens(self, instruction: str) -> list[int]:
+        """Token ids of the prompt after the images: "<bos>", instruction, newline, at most `max_text_tokens`."""
+        prompt = f"{self.tokenizer.bos_token}{instruction}\n"
+        return self.tokenizer(prompt, add_special_tokens=False)["input_ids"][: self.max_text_tokens]
 
     def pixels(self, cameras: Sequence[np.ndarray]) -> torch.Tensor:
         """`cameras`: uint8 [batch, height, width, 3] each -> float32 [batch, camera, 3, px, px] in [-1, 1].
@@ -125,8 +169,7 @@ class Preprocessor:
             tall, wide = max(width - height, 0), max(height - width, 0)
             pixels = F.pad(pixels, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
         if pixels.shape[-1] != self.image_px:
-            weights = area_weights(pixels.shape[-1], self.image_px)
-            pixels = weights @ pixels @ weights.T
+            pixels = _resized(pixels, self.image_px)
         return pixels / 127.5 - 1
 
     def state(self, state: np.ndarray) -> torch.Tensor:
@@ -143,11 +186,20 @@ class Preprocessor:
         return actions.float().cpu().numpy()[..., : len(mean)] * (std + 1e-8) + mean
 
 
+def _resized(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    if pixels.shape[-1] < side:
+        return F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
+    weights = area_weights(pixels.shape[-1], side)
+    return weights @ pixels @ weights.T
+
+
 def _normalise(values: np.ndarray, mean: np.ndarray, std: np.ndarray, size: int, what: str) -> torch.Tensor:
     if values.shape[-1] != len(mean):
         raise InputError(
             f"Expected {len(mean)} {what} dimensions, as in the policy's statistics; got {values.shape[-1]}. "
             "Use demonstrations of the same robot, or load the policy with the statistics of these."
         )
+    if len(mean) > size:
+        raise InputError(f"Expected at most {size} {what} dimensions, this policy's; got {len(mean)}. Choose fewer.")
     normal = (np.asarray(values, np.float32) - mean) / (std + 1e-8)
     return F.pad(torch.from_numpy(normal.astype(np.float32)), (0, size - normal.shape[-1]))

@@ -15,7 +15,7 @@ from steering.demonstrations.recording import record
 from steering.errors import unknown_name
 from steering.finetune.training import finetune
 from steering.models.loading import load_policy
-from steering.models.pi0 import PI0Policy
+from steering.models.policy import SteerablePolicy
 from steering.pretraining.evaluate import bench_success, both_black, exterior_black, family_success
 from steering.progress import Progress
 from steering.rollout.runner import ObservationFilter
@@ -26,12 +26,12 @@ from steering.types import FinetuneSettings
 ADAPTATION = FinetuneSettings(steps=400, rank=16)
 """All-heads LoRA on 20 demonstrations, the measure of adaptability."""
 
-Cell = Callable[[PI0Policy, str, int, Path], int]
+Cell = Callable[[SteerablePolicy, str, int, Path], int]
 """Successes of (policy, its source, trials, folder for adapters)."""
 
 
 def _adapted(task: str) -> Cell:
-    def successes(policy: PI0Policy, source: str, trials: int, out: Path) -> int:
+    def successes(policy: SteerablePolicy, source: str, trials: int, out: Path) -> int:
         folder = out / "adapters" / task
         finetune(policy, record(task, 20, 0), "lora", ADAPTATION, None, folder)
         adapted = load_policy(source, adapter=folder)

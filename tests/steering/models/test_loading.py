@@ -73,7 +73,7 @@ def test_missing_statistics(copied_folder, policy):
     settings = json.loads(path.read_text())
     settings["state_mean"] = None
     path.write_text(json.dumps(settings))
-    with pytest.raises(InputError, match="state_mean missing"):
+    with pytest.raises(InputError, match="has none"):
         load_policy(copied_folder)
     path.unlink()
     with pytest.raises(InputError, match="statistics"):

@@ -1,0 +1,102 @@
+"""Policies as lerobot publishes them: what its `config.json` and processor files say, in this project's terms.
+
+`lerobot/pi0_base` and its finetunes hold `config.json` (with `type` in place of `model_type`), `model.safetensors`,
+and from lerobot 0.4 on `policy_preprocessor.json` with the normaliser's numbers in a small safetensors file; older ones
+keep these numbers among the weights (`normalize_inputs.buffer_observation_state.mean`). Neither holds a tokenizer: they
+name one. Every normalisation of lerobot is affine, so it becomes a mean and a standard deviation here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from steering.errors import InputError
+from steering.models.checkpoint import WEIGHTS, Checkpoint
+from steering.models.preprocessing import SMALLEST_STD, Statistics
+
+PREPROCESSOR = "policy_preprocessor.json"
+STATE, ACTION = "observation.state", "action"
+IMAGES = "observation.images."
+UNSUPPORTED = {
+    "use_relative_actions": "actions relative to the state",
+    "adapt_to_pi_aloha": "joints converted from ALOHA's conventions",
+    "use_delta_joint_actions_aloha": "joint actions relative to the state",
+}
+BOUNDS = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
+
+
+def check_supported(checkpoint: Checkpoint) -> None:
+    """Raise InputError for settings of lerobot that change what an action means and are not computed here."""
+    for setting, words in UNSUPPORTED.items():
+        if checkpoint.config.get(setting):
+            raise InputError(
+                f"Expected a policy on the recorded actions themselves; {checkpoint.source!r} uses {words} "
+                f"({setting}). Choose a checkpoint without it."
+            )
+
+
+def cameras(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The policy's own camera names in its order, empty where the configuration names none."""
+    features = checkpoint.config.get("input_features") or {}
+    visual = [name for name, feature in features.items() if feature.get("type") == "VISUAL"]
+    return tuple(name.removeprefix(IMAGES) for name in visual)
+
+
+def tokenizer(checkpoint: Checkpoint, default: str) -> tuple[str, int | None]:
+    """Where the tokenizer is (the folder itself, or a hub id) and the most tokens of an instruction."""
+    step = _step(checkpoint, "tokenizer_processor")
+    limit = step.get("max_length") or checkpoint.config.get("tokenizer_max_length")
+    own = any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
+    return str(checkpoint.folder) if own else step.get("tokenizer_name") or default, limit
+
+
+def statistics(checkpoint: Checkpoint) -> Statistics | None:
+    """The normalisation that came with the checkpoint, None where none did."""
+    numbers = _numbers(checkpoint)
+    modes = _step(checkpoint, "normalizer_processor").get("norm_map") or checkpoint.config.get("normalization_mapping")
+    moments = [_moments(numbers, name, (modes or {}).get(kind, "MEAN_STD")) for kind, name in _KINDS]
+    if moments[0] is None or moments[1] is None:
+        return None
+    return Statistics(*moments[0], *moments[1])
+
+
+_KINDS = (("STATE", STATE), ("ACTION", ACTION))
+
+
+def _moments(numbers: dict[str, np.ndarray], name: str, mode: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Centre and scale, float32 [dim] each, of lerobot's normalisation `mode`."""
+    low, high = BOUNDS.get(mode, ("mean", "std"))
+    pair = [numbers.get(f"{name}.{key}") for key in (low, high)]
+    if pair[0] is None or pair[1] is None or not all(np.isfinite(value).all() for value in pair if value is not None):
+        return None
+    first, second = (np.asarray(value, np.float32).reshape(-1) for value in pair if value is not None)
+    if mode == "IDENTITY":
+        return np.zeros_like(first), np.ones_like(first)
+    if mode in BOUNDS:
+        return (first + second) / 2, ((second - first) / 2).clip(SMALLEST_STD)
+    return first, second
+
+
+def _numbers(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """`observation.state.mean` and its like -> values."""
+    for entry in checkpoint.read_json(PREPROCESSOR).get("steps", ()):
+        name = Path(str(entry.get("state_file") or "")).name  # never outside the folder
+        if entry.get("registry_name") == "normalizer_processor" and name and (checkpoint.folder / name).is_file():
+            return load_file(checkpoint.folder / name)
+    buffers = [name for name in checkpoint.tensors if ".buffer_" in name and name.startswith("normalize_")]
+    if not buffers or checkpoint.files != (WEIGHTS,) or not (checkpoint.folder / WEIGHTS).is_file():
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(checkpoint.folder / WEIGHTS, "numpy") as file:
+        values = {name.split(".buffer_")[1]: file.get_tensor(name) for name in buffers}
+    return {name.replace("observation_state", STATE): value for name, value in values.items()}
+
+
+def _step(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
+    steps = checkpoint.read_json(PREPROCESSOR).get("steps", ())
+    return next((entry.get("config") or {} for entry in steps if entry.get("registry_name") == name), {})

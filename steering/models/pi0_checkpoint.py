@@ -1,0 +1,182 @@
+"""From a π0 checkpoint to a policy: configuration, names of the weights, tokenizer, statistics.
+
+Three layouts load: transformers' own (`PI0ForConditionalGeneration.save_pretrained`), lerobot's from 0.4 on
+(`lerobot/pi0_base`) with openpi's PyTorch conversion, and lerobot's before that. `KEY_RULES` is the whole mapping; a
+test compares it with transformers' own conversion. lerobot's configuration names sizes only by variant, so they are
+read from the weights' shapes. PaliGemma's tokenizer is not in lerobot's folders: it is `google/paligemma-3b-pt-224`
+on the hub, behind a licence to accept there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from torch import nn
+from transformers import AutoTokenizer, PI0Config, PI0ForConditionalGeneration
+
+from steering.errors import InputError, NotFound
+from steering.models import lerobot_layout
+from steering.models.attention import GROUPED_MATMUL
+from steering.models.checkpoint import Checkpoint
+from steering.models.families import Family
+from steering.models.memory import Placement
+from steering.models.pi0 import PI0Policy
+from steering.models.preprocessing import Preprocessor, Statistics
+from steering.models.weights import load_model, translated
+from steering.progress import Progress
+
+PROCESSOR_FILE = "processor_config.json"
+TOKENIZER = "google/paligemma-3b-pt-224"
+MAX_TEXT_TOKENS = 48  # openpi, lerobot and PI0Processor
+SIGLIP_HEAD_DIM = 72  # SigLIP so400m: 1152 in 16 heads; not to be read from shapes
+GROUPED_UP_TO_TOKENS = 64
+"""Image tokens of a camera up to which a CPU uses grouped_matmul; longer sequences use PyTorch's own attention."""
+
+_VLM = r"(?:model\.)?paligemma_with_expert\.paligemma\.(?:model\.)?"
+_EXPERT = r"(?:model\.)?paligemma_with_expert\.gemma_expert\."
+KEY_RULES = (
+    (rf"{_VLM}(?:language_model\.)?lm_head\.", "model.vlm.language_model.embed_tokens."),  # tied; often the only copy
+    (rf"{_VLM}language_model\.(?:model\.)?", "model.vlm.language_model."),
+    (rf"{_VLM}vision_tower\.(?:vision_model\.)?", "model.vlm.vision_tower."),
+    (rf"{_VLM}multi_modal_projector\.", "model.vlm.multi_modal_projector."),
+    (rf"{_EXPERT}lm_head\.", "model.dit.embed_tokens."),
+    (rf"{_EXPERT}model\.", "model.dit."),
+    (r"model\.vlm\.vision_tower\.vision_model\.", "model.vlm.vision_tower."),
+    (r"model\.vlm\.language_model\.model\.", "model.vlm.language_model."),
+    (r"(?:model\.)?(state_proj|action_in_proj|action_time_mlp_in|action_time_mlp_out)\.", r"embed_action_time.\1."),
+    (r"model\.action_out_proj\.", "action_out_proj."),
+)
+"""Published name -> transformers' name, see `steering.models.weights.Rules`."""
+
+_SIZES = ("chunk_size", "max_state_dim", "max_action_dim", "num_inference_steps", "min_period", "max_period")
+_TIMES = ("time_sampling_beta_alpha", "time_sampling_beta_beta", "time_sampling_scale", "time_sampling_offset")
+_COPIED = (*_SIZES, *_TIMES)
+
+
+def config(checkpoint: Checkpoint) -> PI0Config:
+    """The configuration: as it stands in transformers' layout, with sizes read from the weights in lerobot's."""
+    if "vlm_config" in checkpoint.config:
+        return PI0Config.from_dict(dict(checkpoint.config))
+    lerobot_layout.check_supported(checkpoint)
+    given = {name: checkpoint.config[name] for name in _COPIED if checkpoint.config.get(name) is not None}
+    if "num_steps" in checkpoint.config:  # lerobot before 0.4
+        given["num_inference_steps"] = checkpoint.config["num_steps"]
+    shapes = {translated(name, KEY_RULES): header.shape for name, header in checkpoint.tensors.items()}
+    try:
+        vlm, expert = (_gemma(shapes, stack) for stack in ("model.vlm.language_model", "model.dit"))
+        vlm["vocab_size"] = shapes["model.vlm.language_model.embed_tokens.weight"][0]
+        vision = _siglip(shapes)
+        projection = shapes["model.vlm.multi_modal_projector.linear.weight"][0]
+    except KeyError as error:
+        raise InputError(
+            f"Expected the weights of a π0 at {checkpoint.source!r}; {error.args[0]} is missing. Fetch the whole "
+            "checkpoint, or choose one such as 'lerobot/pi0_base'."
+        ) from error
+    paligemma = {"text_config": vlm, "vision_config": vision, "projection_dim": projection}
+    paligemma |= {"model_type": "paligemma", "image_token_id": vlm["vocab_size"]}
+    return PI0Config(vlm_config=paligemma, dit_config=expert, **given)
+
+
+def _gemma(shapes: dict[str, tuple[int, ...]], stack: str) -> dict[str, Any]:
+    """Sizes of a Gemma stack; every published one has heads of 256 dimensions."""
+    first = f"{stack}.layers.0"
+    layers = {int(found[1]) for name in shapes if (found := re.match(rf"{re.escape(stack)}\.layers\.(\d+)\.", name))}
+    queries, width = shapes[f"{first}.self_attn.q_proj.weight"]
+    return {
+        "model_type": "gemma",
+        "hidden_size": width,
+        "num_hidden_layers": len(layers),
+        "intermediate_size": shapes[f"{first}.mlp.gate_proj.weight"][0],
+        "num_attention_heads": queries // 256,
+        "num_key_value_heads": shapes[f"{first}.self_attn.k_proj.weight"][0] // 256,
+        "head_dim": 256,
+    }
+
+
+def _siglip(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    tower = "model.vlm.vision_tower"
+    width, _, patch, _ = shapes[f"{tower}.embeddings.patch_embedding.weight"]
+    side = round(shapes[f"{tower}.embeddings.position_embedding.weight"][0] ** 0.5)
+    return {
+        "model_type": "siglip_vision_model",
+        "hidden_size": width,
+        "intermediate_size": shapes[f"{tower}.encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": len({n.split(".")[5] for n in shapes if n.startswith(f"{tower}.encoder.layers.")}),
+        "num_attention_heads": max(width // SIGLIP_HEAD_DIM, 1),
+        "image_size": side * patch,
+        "patch_size": patch,
+        "vision_use_head": False,
+    }
+
+
+def model(checkpoint: Checkpoint, config: PI0Config, placement: Placement, progress: Progress) -> nn.Module:
+    """PI0ForConditionalGeneration with the checkpoint's weights."""
+    loaded: Any = load_model(
+        lambda: PI0ForConditionalGeneration(config),
+        checkpoint,
+        placement,
+        KEY_RULES,
+        progress,
+        may_lack=("model.dit.embed_tokens.weight",),  # the expert is fed embeddings
+    )
+    short = _tokens_per_image(config) <= GROUPED_UP_TO_TOKENS
+    loaded.set_attn_implementation(GROUPED_MATMUL if placement.device == "cpu" and short else "sdpa")
+    return loaded
+
+
+def statistics(checkpoint: Checkpoint) -> Statistics | None:
+    """Those of `processor_config.json`, or lerobot's."""
+    values = checkpoint.read_json(PROCESSOR_FILE)
+    names = ("state_mean", "state_std", "actions_mean", "actions_std")
+    if all(values.get(name) for name in names):
+        return Statistics(*(np.asarray(values[name], np.float32) for name in names))
+    return lerobot_layout.statistics(checkpoint)
+
+
+def preprocessor(
+    checkpoint: Checkpoint, config: PI0Config, statistics: Statistics, tokenizer: str | None
+) -> Preprocessor:
+    """PaliGemma's tokenizer from the folder, the place that the checkpoint names, or `tokenizer`."""
+    place, limit = lerobot_layout.tokenizer(checkpoint, TOKENIZER)
+    lerobot = "vlm_config" not in checkpoint.config
+    vlm: Any = config.vlm_config
+    return Preprocessor(
+        tokenizer=load_tokenizer(tokenizer or place, vlm.image_token_id),
+        statistics=statistics,
+        image_px=vlm.vision_config.image_size,
+        tokens_per_image=_tokens_per_image(config),
+        state_dim=config.max_state_dim,
+        action_dim=config.max_action_dim,
+        cameras=lerobot_layout.cameras(checkpoint),
+        max_text_tokens=(limit or MAX_TEXT_TOKENS) if lerobot else None,
+        image_token_id=vlm.image_token_id,
+    )
+
+
+def load_tokenizer(place: str, image_token_id: int | None = None) -> Any:
+    """The tokenizer in a folder or at a hub id. Raises NotFound, with what to do, where there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise NotFound(
+            f"Expected the tokenizer's files (tokenizer.json, tokenizer_config.json) at {place!r}; they cannot be "
+            f"read ({str(error).splitlines()[0]}). Save the checkpoint's tokenizer beside it, or fetch it while online "
+            f"({TOKENIZER} needs its licence accepted on the hub and `hf auth login`)."
+        ) from error
+    known = tokenizer.get_vocab().get("<image>")
+    if image_token_id is not None and known not in (None, image_token_id):
+        raise InputError(
+            f"Expected '<image>' to be token {image_token_id} as in config.json; the tokenizer at {place!r} says "
+            f"{known}. Use the checkpoint's own tokenizer."
+        )
+    return tokenizer
+
+
+def _tokens_per_image(config: PI0Config) -> int:
+    vlm: Any = config.vlm_config
+    return int(vlm.vision_config.image_size // vlm.vision_config.patch_size) ** 2
+
+
+FAMILY = Family(PI0Policy, config, model, statistics, preprocessor)
