@@ -37,6 +37,12 @@ def iterate(episode: np.ndarray, frame: np.ndarray) -> Iterator[tuple[np.ndarray
             yield rows, rows
 
 
+def rows_by_episode(episode: np.ndarray, frame: np.ndarray) -> list[np.ndarray]:
+    """The rows of each episode in the order of their frames; episodes in increasing order."""
+    order = np.lexsort((frame, episode))
+    return np.split(order, np.flatnonzero(np.diff(episode[order])) + 1)
+
+
 def fewest_training_frames(episode: np.ndarray, frame: np.ndarray) -> int:
     """The smallest number of frames that any query frame is predicted from."""
     return len(episode) - max(len(left_out) for _, left_out in iterate(episode, frame))

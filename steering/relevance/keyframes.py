@@ -42,10 +42,6 @@ def keyframes(activations: Activations, rate_hz: float, still_rad_s: float = STI
 
 def take(activations: Activations, chosen: np.ndarray) -> Activations:
     """The activations of the frames that `chosen`, bool or int [frame], names, as a new object."""
-    return replace(
-        activations,
-        **{
-            name: getattr(activations, name)[chosen]
-            for name in ("outputs", "episode", "frame", "action", "chunk", "state", "time_in_episode")
-        },
-    )
+    names = ("outputs", "episode", "frame", "action", "chunk", "state", "time_in_episode", "image")
+    kept = {name: getattr(activations, name) for name in names}
+    return replace(activations, **{name: rows[chosen] for name, rows in kept.items() if rows is not None})

@@ -1,91 +1,117 @@
-"""Weighted k-NN regression of actions, for many heads and several k from one distance matrix each.
+"""The nearest frames of every frame, for many heads: the one distance computation that every k-NN score rests on.
 
 Distances come from one float32 matrix product per head on centred unit vectors, so that rounding is relative to the
 heads' spread and not to 1. Query frames whose nearest neighbour is so near that float32 could matter are done again
-in float64. One partition at the largest k serves all k; ties are broken by the lower frame index.
+in float64. One partition at the largest depth serves every smaller k; ties are broken by the lower frame index.
 
-Cost: 20 episodes of 60 frames at 128 heads of 32 dims take about 0.4 s on two cores; time grows with frames² × heads.
-Memory: at most about 6 × BLOCK_BYTES a thread, and 8 bytes for every pair of frames of one episode.
+Neighbours depend neither on the target, nor on k, the frames that count, or the permutation, and a bootstrap only
+changes how often each counts: see `steering.relevance.regression` and `resampling`. SPARE neighbours beyond the
+largest k are kept, so that k are left when an episode is taken out.
+
+Cost: 20 episodes of 60 frames at 128 heads of 32 dims take about 0.3 s on two cores; time grows with frames² × heads.
+Memory: 6 bytes for each head, frame and neighbour kept, at most about 6 × BLOCK_BYTES a thread while searching, and 8
+bytes for every pair of frames of one episode.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from scipy.spatial.distance import cdist
 
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import folds
+from steering.relevance.threads import for_each
+from steering.types import Activations, Neighbours
 
+SPARE = 24
+DEPTH = 40 + SPARE  # 40 is the largest k of the paper
 WEIGHT_OFFSET = 1e-8
 BLOCK_BYTES = 2 * 2**20  # a block of distances stays in a core's cache
 _NEAR = 1e-4  # of the mean distance: float32 keeps three digits there
 
 Block = tuple[slice, np.ndarray]
+Found = tuple[np.ndarray, np.ndarray]
 
 
-def frame_errors(
-    features: np.ndarray,
-    action: np.ndarray,
-    episode: np.ndarray,
-    frame: np.ndarray,
-    ks: Sequence[int],
-    *,
+def find(
+    activations: Activations,
+    baselines: dict[str, np.ndarray],
+    depth: int = DEPTH,
     progress: Progress | None = None,
-) -> np.ndarray:
-    """Squared error of every frame, float32 [k, head, frame], averaged over action dimensions.
+) -> Neighbours:
+    """The neighbours of every frame in every head's output, and in the features of every baseline.
 
-    features: float [frame, head, dim], any units; cosine distance, weights 1 / (d + 1e-8); where the nearest d is
-    below 1e-8, the nearest neighbour's action alone. action: float [frame, dim]. episode, frame: int [frame].
-    A zero vector has distance 1 to everything (scikit-learn's convention).
+    baselines: name -> float [frame, dim], compared by Euclidean distance. depth: how many neighbours, at least the
+    largest k that will be asked for; fewer are kept where fewer frames may predict a frame.
     """
     progress = progress or Progress()
-    check_ks(ks, episode, frame)
-    _check_finite(features)
-    count, heads, _ = features.shape
-    errors = np.empty((len(ks), heads, count), np.float32)
-    blocks = list(_blocks(episode, frame))
-    one_head = partial(_head_errors, action=action.astype(np.float64), ks=ks, blocks=blocks)
-    pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
-    try:
-        with threadpool_limits(1, user_api="blas"):  # one thread a head beats many threads a small product
-            for head, error in enumerate(pool.map(one_head, (features[:, h] for h in range(heads)))):
-                errors[:, head] = error
-                progress.report((head + 1) / heads, f"Scored {head + 1} of {heads} heads")
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return errors
+    outputs, episode, frame = activations.outputs, activations.episode, activations.frame
+    folds.check(episode, frame, 1, "k-NN")
+    depth = min(depth, folds.fewest_training_frames(episode, frame))
+    stacks, layers, heads = outputs.shape[1:4]
+    flat = outputs.reshape(len(outputs), stacks * layers * heads, outputs.shape[-1])
+    order, distance = nearest_by_cosine(flat, episode, frame, depth, progress=progress)
+    for feature in baselines.values():
+        more = nearest_by_euclid(feature, episode, frame, depth)
+        order, distance = np.concatenate([order, more[0][None]]), np.concatenate([distance, more[1][None]])
+    return Neighbours(order, distance, (stacks, layers, heads), tuple(baselines), episode, frame)
 
 
-def euclidean_errors(
-    features: np.ndarray, action: np.ndarray, episode: np.ndarray, frame: np.ndarray, ks: Sequence[int]
-) -> np.ndarray:
-    """Squared error of every frame, float32 [k, frame], for one feature set, float [frame, dim], of few dimensions.
+def nearest_by_cosine(
+    features: np.ndarray, episode: np.ndarray, frame: np.ndarray, depth: int, *, progress: Progress | None = None
+) -> Found:
+    """Rows of the nearest frames that may predict each frame, and their distances, each [head, frame, depth].
 
-    Euclidean distance in float64, weights 1 / (d + 1e-8). Exact matches are averaged, not cut to one: with few
-    dimensions (time in episode) they are common, and one of them alone would make a needlessly weak baseline.
+    features: float [frame, head, dim], any units. A zero vector has distance 1 to everything (scikit-learn's
+    convention).
     """
-    check_ks(ks, episode, frame)
+    check_finite(features)
+    count, heads, _ = features.shape
+    order = np.empty((heads, count, depth), row_type(count))
+    distance = np.empty((heads, count, depth), np.float32)
+    blocks = list(_blocks(episode, frame))
+
+    def one(head: int) -> None:
+        search(features[:, head], blocks, depth, order[head], distance[head])
+
+    for_each(heads, one, progress or Progress(), "Heads whose nearest frames are known")
+    return order, distance
+
+
+def search(features: np.ndarray, blocks: Iterable[Block], depth: int, order: np.ndarray, distance: np.ndarray) -> None:
+    """Write the neighbours of one feature set, float [frame, dim], into `order` and `distance`, [frame, depth]."""
+    unit = unit_vectors(features)
+    left, right, mean_distance = _factors(unit)
+    for rows, left_out in blocks:
+        block = left[rows] @ right  # [row, frame]
+        block.ravel()[left_out] = np.inf
+        chosen, found = nearest(block, depth)
+        near = np.flatnonzero(found[:, 0] < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
+        if len(near):
+            exact = 1 - unit[rows][near] @ unit.T
+            exact[np.isinf(block[near])] = np.inf
+            chosen[near], found[near] = nearest(exact, depth)
+        order[rows], distance[rows] = chosen, np.maximum(found, 0)
+
+
+def nearest_by_euclid(features: np.ndarray, episode: np.ndarray, frame: np.ndarray, depth: int) -> Found:
+    """Like `nearest_by_cosine` for one feature set, float [frame, dim], by Euclidean distance; [frame, depth]."""
     wide = features.astype(np.float64)
-    action = action.astype(np.float64)
-    errors = np.empty((len(ks), len(wide)), np.float32)
+    order = np.empty((len(wide), depth), row_type(len(wide)))
+    distance = np.empty((len(wide), depth), np.float32)
     for rows, left_out in _blocks(episode, frame):
-        squared = np.zeros((len(wide[rows]), len(wide)))
-        for column in wide.T:
-            squared += (column[rows, None] - column) ** 2
-        distance = np.sqrt(squared)
-        distance.ravel()[left_out] = np.inf
-        errors[:, rows] = _errors(distance, action, action[rows], ks, nearest_alone=False)
-    return errors
+        squared = cdist(wide[rows], wide, "sqeuclidean")
+        squared.ravel()[left_out] = np.inf
+        order[rows], found = nearest(squared, depth)
+        distance[rows] = np.sqrt(found)
+    return order, distance
 
 
-def nearest(distance: np.ndarray, k: int) -> np.ndarray:
-    """int [row, k]: columns of the `k` smallest of each row, by distance, ties by the lower column.
+def nearest(distance: np.ndarray, k: int) -> Found:
+    """Columns of the `k` smallest of each row, by distance, ties by the lower column, and those values; [row, k].
 
     Equal to the first k columns of a stable argsort, in a fraction of its time.
     """
@@ -97,15 +123,18 @@ def nearest(distance: np.ndarray, k: int) -> np.ndarray:
             tied = np.flatnonzero(distance[row] == limit[row])
             within[row, tied[k - np.count_nonzero(distance[row] < limit[row]) :]] = False
     chosen = np.flatnonzero(within).reshape(rows, k)
-    order = np.argsort(distance.ravel()[chosen], axis=1, kind="stable")
-    return np.take_along_axis(chosen, order, 1) - np.arange(rows)[:, None] * columns
+    values = distance.ravel()[chosen]
+    by_value = np.argsort(values, axis=1, kind="stable")
+    chosen -= np.arange(rows)[:, None] * columns
+    return np.take_along_axis(chosen, by_value, 1), np.take_along_axis(values, by_value, 1)
 
 
 def unit_vectors(features: np.ndarray) -> np.ndarray:
     """float64, `features` divided by their length along the last axis; zero vectors stay zero."""
     wide = features.astype(np.float64)
-    length = np.linalg.norm(wide, axis=-1, keepdims=True)
-    return wide / np.where(length == 0, 1, length)
+    length = np.sqrt(np.einsum("...d,...d->...", wide, wide))[..., None]
+    wide /= np.where(length == 0, 1, length)
+    return wide
 
 
 def check_ks(ks: Sequence[int], episode: np.ndarray, frame: np.ndarray) -> None:
@@ -115,13 +144,21 @@ def check_ks(ks: Sequence[int], episode: np.ndarray, frame: np.ndarray) -> None:
     folds.check(episode, frame, int(max(ks)), f"k = {int(max(ks))}")
 
 
-def _check_finite(features: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=(0, 2)))
+def check_finite(features: np.ndarray) -> None:
+    """Raise InputError where a head's output, float [frame, head, dim], holds NaN or infinity."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = features.sum(axis=(0, 2), dtype=np.float64)  # one pass; NaN and infinity both show in a sum
+    bad = np.flatnonzero(~np.isfinite(sums))
     if len(bad):
         raise InputError(
             f"Expected finite head outputs, got NaN or infinity in {len(bad)} of {features.shape[1]} heads. "
             "Capture the activations again, in float32."
         )
+
+
+def row_type(count: int) -> type[np.unsignedinteger] | type[np.signedinteger]:
+    """The smallest type that numbers `count` frames."""
+    return np.uint16 if count <= 65_535 else np.int32
 
 
 def _blocks(episode: np.ndarray, frame: np.ndarray) -> Iterator[Block]:
@@ -133,61 +170,18 @@ def _blocks(episode: np.ndarray, frame: np.ndarray) -> Iterator[Block]:
         yield rows, np.flatnonzero(folds.excluded(episode, frame, rows))
 
 
-def _head_errors(features: np.ndarray, *, action: np.ndarray, ks: Sequence[int], blocks: list[Block]) -> np.ndarray:
-    """float64 [k, frame] for one head, features float [frame, dim]."""
-    unit = unit_vectors(features)
-    left, right, mean_distance = _factors(unit)
-    errors = np.empty((len(ks), len(unit)))
-    for rows, left_out in blocks:
-        distance = left[rows] @ right  # [row, frame]
-        distance.ravel()[left_out] = np.inf
-        errors[:, rows], first = _errors_and_first(distance, action, action[rows], ks)
-        near = np.flatnonzero(first < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
-        if len(near):
-            exact = 1 - unit[rows][near] @ unit.T
-            exact[np.isinf(distance[near])] = np.inf
-            errors[:, rows.start + near] = _errors(exact, action, action[rows.start + near], ks, nearest_alone=True)
-    return errors
-
-
 def _factors(unit: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Float32 factors whose product is the cosine distance 1 − x·y, written around the mean c of the unit vectors.
 
     1 − x·y = u(x) + u(y) − (x−c)·(y−c) with u(x) = (1 + c·c) / 2 − c·x, computed in float64 before it is rounded.
     """
+    frames, dims = unit.shape
     centre = unit.mean(0)
-    offset = ((1 + centre @ centre) / 2 - unit @ centre).astype(np.float32)
-    centred = (unit - centre).astype(np.float32)
-    ones = np.ones_like(offset)
-    left = np.column_stack([centred, offset, ones])
-    right = np.ascontiguousarray(np.column_stack([-centred, ones, offset]).T)
+    offset = (1 + centre @ centre) / 2 - unit @ centre
+    left = np.empty((frames, dims + 2), np.float32)
+    np.subtract(unit, centre, out=left[:, :dims], casting="same_kind")
+    left[:, dims], left[:, dims + 1] = offset, 1
+    right = np.empty((dims + 2, frames), np.float32)
+    np.negative(left[:, :dims].T, out=right[:dims])
+    right[dims], right[dims + 1] = 1, offset
     return left, right, 2 * float(offset.mean())
-
-
-def _errors(
-    distance: np.ndarray, action: np.ndarray, target: np.ndarray, ks: Sequence[int], *, nearest_alone: bool
-) -> np.ndarray:
-    """float64 [k, row]: squared error of the weighted mean of the k nearest actions, averaged over dimensions."""
-    return _errors_and_first(distance, action, target, ks, nearest_alone)[0]
-
-
-def _errors_and_first(
-    distance: np.ndarray, action: np.ndarray, target: np.ndarray, ks: Sequence[int], nearest_alone: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    chosen = nearest(distance, int(max(ks)))
-    near = np.maximum(np.take_along_axis(distance, chosen, 1).astype(np.float64), 0)  # [row, k]
-    weight = 1 / (near + WEIGHT_OFFSET)
-    if nearest_alone:
-        alone = near[:, 0] < WEIGHT_OFFSET
-        weight[alone] = 0
-        weight[alone, 0] = 1
-    neighbours = action[chosen]  # [row, k, dim]
-    errors = np.empty((len(ks), len(distance)))
-    done, total, mass = 0, np.zeros_like(target), np.zeros((len(target), 1))
-    for index in np.argsort(ks, kind="stable"):
-        part = slice(done, int(ks[index]))
-        total = total + np.einsum("rk,rkd->rd", weight[:, part], neighbours[:, part])
-        mass = mass + weight[:, part].sum(1, keepdims=True)
-        errors[index] = ((total / mass - target) ** 2).mean(1)
-        done = int(ks[index])
-    return errors, near[:, 0]

@@ -11,6 +11,7 @@ import numpy as np
 
 from steering.progress import Progress
 from steering.relevance import folds
+from steering.relevance.threads import for_each
 
 PENALTY = 0.1
 
@@ -24,7 +25,7 @@ def ridge_frame_errors(
     penalty: float = PENALTY,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Squared error of every frame, float32 [head, frame], averaged over action dimensions.
+    """Squared error of every frame and action dimension, float32 [head, frame, dim].
 
     features: float [frame, head, dim]. action: float [frame, dim]. The intercept is free; the ridge term is `penalty`
     times the mean variance of the fold's features times its frames, so that the scale of a head does not matter.
@@ -33,10 +34,12 @@ def ridge_frame_errors(
     folds.check(episode, frame, 2, "A ridge probe")
     splits = list(folds.iterate(episode, frame))
     heads = features.shape[1]
-    errors = np.empty((heads, len(features)), np.float32)
-    for head in range(heads):
+    errors = np.empty((heads, len(features), action.shape[1]), np.float32)
+
+    def one(head: int) -> None:
         errors[head] = _head_errors(features[:, head], action, splits, penalty)
-        progress.report((head + 1) / heads, f"Probed {head + 1} of {heads} heads")
+
+    for_each(heads, one, progress, "Probed heads")
     return errors
 
 
@@ -50,7 +53,7 @@ def _head_errors(
     y = y - y_mean
     gram, cross = x.T @ x, x.T @ y
     x_sum, y_sum = x.sum(0), y.sum(0)
-    errors = np.empty(len(x))
+    errors = np.empty_like(y)
     for rows, out in splits:
         frames = len(x) - len(out)
         x_fold, y_fold = (x_sum - x[out].sum(0)) / frames, (y_sum - y[out].sum(0)) / frames
@@ -58,5 +61,5 @@ def _head_errors(
         fold_cross = cross - x[out].T @ y[out] - frames * np.outer(x_fold, y_fold)
         ridge = penalty * max(float(np.trace(fold_gram)) / len(fold_gram), np.finfo(np.float64).tiny)
         weights = np.linalg.solve(fold_gram + ridge * np.eye(len(fold_gram)), fold_cross)
-        errors[rows] = (((x[rows] - x_fold) @ weights + y_fold - y[rows]) ** 2).mean(1)
+        errors[rows] = ((x[rows] - x_fold) @ weights + y_fold - y[rows]) ** 2
     return errors

@@ -10,7 +10,10 @@ from sklearn.neighbors import KNeighborsRegressor
 from steering.errors import Cancelled, InputError
 from steering.progress import Progress
 from steering.relevance import neighbours
-from steering.relevance.neighbours import euclidean_errors, frame_errors, nearest
+from steering.relevance.knn import errors_of
+from steering.relevance.neighbours import nearest, nearest_by_euclid
+from steering.relevance.regression import frame_errors
+from steering.types import Neighbours
 
 KS = (1, 3, 10)
 
@@ -62,7 +65,7 @@ def flat(activations):
 
 def test_equals_scikit_learn_on_random_outputs(build):
     a = build()
-    ours = frame_errors(flat(a), a.action, a.episode, a.frame, KS)
+    ours = errors_of(flat(a), a.action, a.episode, a.frame, KS)
     np.testing.assert_allclose(ours, sklearn_errors(flat(a), a.action, a.episode, KS), atol=1e-5)
 
 
@@ -71,7 +74,7 @@ def test_equals_scikit_learn_where_outputs_are_almost_parallel(build, spread):
     """Real heads share a large mean: distances of 1e-8 to 1e-4, of which plain float32 keeps little or nothing."""
     a = build()
     features = (np.ones(6) * 3 + spread * flat(a).astype(np.float64)).astype(np.float32)
-    ours = frame_errors(features, a.action, a.episode, a.frame, KS)
+    ours = errors_of(features, a.action, a.episode, a.frame, KS)
     np.testing.assert_allclose(ours, sklearn_errors(features, a.action, a.episode, KS), atol=1e-5)
 
 
@@ -79,7 +82,7 @@ def test_exact_match_in_another_episode_gives_its_action_alone(build):
     a = build()
     features = flat(a).copy()
     features[20] = features[2] * 7  # the same direction: cosine distance 0
-    ours = frame_errors(features, a.action, a.episode, a.frame, KS)
+    ours = errors_of(features, a.action, a.episode, a.frame, KS)
     expected = ((a.action[20].astype(float) - a.action[2]) ** 2).mean()
     np.testing.assert_allclose(ours[:, :, 2], expected, atol=1e-6)
     one_of_them = a.episode < 2  # queries of the later episodes see both, a tie that only rounding breaks
@@ -94,7 +97,7 @@ def test_a_distance_just_below_and_just_above_the_threshold(build):
     for angle, alone in ((1.2e-4, True), (1.7e-4, False)):  # d = angle² / 2: 7e-9 and 1.4e-8
         features[2, 0], features[20, 0] = np.eye(6)[0], [np.cos(angle), np.sin(angle), 0, 0, 0, 0]
         features[30, 0] = [1, 0, 5e-4, 0, 0, 0]  # d = 1.25e-7, also near enough to weigh
-        ours = frame_errors(features, a.action, a.episode, a.frame, (3,))[0, 0, 2]
+        ours = errors_of(features, a.action, a.episode, a.frame, (3,))[0, 0, 2]
         expected = loop_errors(features[:, 0], a.action, a.episode, a.frame, 3)[2]
         assert ours == pytest.approx(expected, abs=1e-5)
         only_nearest = ((a.action[20].astype(float) - a.action[2]) ** 2).mean()
@@ -109,7 +112,7 @@ def test_ties_go_to_the_earlier_frame(build):
     features[:, 1] = 1.0  # a dead head: everything ties
     features[:, 2] = 0.0  # a zero head: no direction at all
     for k in (1, 2, 7, 20):
-        ours = frame_errors(features[:, :3], a.action, a.episode, a.frame, (k,))[0]
+        ours = errors_of(features[:, :3], a.action, a.episode, a.frame, (k,))[0]
         for head in range(3):
             expected = loop_errors(features[:, head], a.action, a.episode, a.frame, k)
             np.testing.assert_allclose(ours[head], expected, atol=1e-5)
@@ -117,7 +120,7 @@ def test_ties_go_to_the_earlier_frame(build):
 
 def test_single_episode_leaves_thirty_frames_out_on_each_side(build):
     a = build((100,))
-    ours = frame_errors(flat(a), a.action, a.episode, a.frame, (3, 8))
+    ours = errors_of(flat(a), a.action, a.episode, a.frame, (3, 8))
     for i, k in enumerate((3, 8)):
         for head in range(3):
             expected = loop_errors(flat(a)[:, head], a.action, a.episode, a.frame, k)
@@ -127,41 +130,41 @@ def test_single_episode_leaves_thirty_frames_out_on_each_side(build):
 def test_single_episode_counts_recorded_frames_not_rows(build):
     a = build((100,))
     every_third = np.arange(100) * 3
-    ours = frame_errors(flat(a), a.action, a.episode, every_third, (3,))[0, 0]
+    ours = errors_of(flat(a), a.action, a.episode, every_third, (3,))[0, 0]
     np.testing.assert_allclose(ours, loop_errors(flat(a)[:, 0], a.action, a.episode, every_third, 3), atol=1e-5)
 
 
 def test_episodes_may_lie_interleaved(build):
     a = build()
     order = np.random.default_rng(1).permutation(len(a.episode))
-    ours = frame_errors(flat(a)[order], a.action[order], a.episode[order], a.frame[order], KS)
-    expected = frame_errors(flat(a), a.action, a.episode, a.frame, KS)
+    ours = errors_of(flat(a)[order], a.action[order], a.episode[order], a.frame[order], KS)
+    expected = errors_of(flat(a), a.action, a.episode, a.frame, KS)
     np.testing.assert_allclose(ours, expected[:, :, order], atol=1e-6)
 
 
 def test_blocks_and_the_order_of_ks_do_not_change_the_result(build, monkeypatch):
     a = build()
-    whole = frame_errors(flat(a), a.action, a.episode, a.frame, KS)
+    whole = errors_of(flat(a), a.action, a.episode, a.frame, KS)
     monkeypatch.setattr(neighbours, "BLOCK_BYTES", 4 * len(a.episode) * 5)  # blocks of five queries
-    blocked = frame_errors(flat(a), a.action, a.episode, a.frame, KS[::-1])
+    blocked = errors_of(flat(a), a.action, a.episode, a.frame, KS[::-1])
     np.testing.assert_allclose(blocked[::-1], whole, atol=1e-6)
 
 
 def test_k_beyond_the_training_frames_is_an_error_that_says_how_many_there_are(build):
     a = build((12, 15, 14, 13))  # leaving the 15 out leaves 39
-    frame_errors(flat(a), a.action, a.episode, a.frame, (39,))
+    errors_of(flat(a), a.action, a.episode, a.frame, (39,))
     with pytest.raises(InputError, match="k = 40 needs 40 training frames .* leaves only 39 of 54"):
-        frame_errors(flat(a), a.action, a.episode, a.frame, (10, 40))
+        errors_of(flat(a), a.action, a.episode, a.frame, (10, 40))
     short = build((50,))
     with pytest.raises(InputError, match="one episode, leaving out 30 frames on each side leaves only 0 of 50"):
-        frame_errors(flat(short), short.action, short.episode, short.frame, (1,))
+        errors_of(flat(short), short.action, short.episode, short.frame, (1,))
 
 
 @pytest.mark.parametrize("ks", [(), (0,), (2, -1), (1.5,)])
 def test_unusable_ks_are_errors(build, ks):
     a = build()
     with pytest.raises(InputError, match="at least one k"):
-        frame_errors(flat(a), a.action, a.episode, a.frame, ks)
+        errors_of(flat(a), a.action, a.episode, a.frame, ks)
 
 
 def test_non_finite_outputs_are_an_error(build):
@@ -169,27 +172,31 @@ def test_non_finite_outputs_are_an_error(build):
     features = flat(a).copy()
     features[3, 5, 1] = np.nan
     with pytest.raises(InputError, match="NaN or infinity in 1 of 24 heads"):
-        frame_errors(features, a.action, a.episode, a.frame, KS)
+        errors_of(features, a.action, a.episode, a.frame, KS)
 
 
 def test_stops_when_cancelled(build):
     a = build()
     with pytest.raises(Cancelled):
         progress = Progress(should_cancel=lambda: True)
-        frame_errors(flat(a), a.action, a.episode, a.frame, KS, progress=progress)
+        errors_of(flat(a), a.action, a.episode, a.frame, KS, progress=progress)
 
 
 @pytest.mark.parametrize("levels", [4, 1000])
 def test_nearest_is_the_head_of_a_stable_argsort(levels):
     distance = np.random.default_rng(0).integers(0, levels, (40, 60)).astype(np.float32)
     for k in (1, 7, 59, 60):
-        np.testing.assert_array_equal(nearest(distance, k), np.argsort(distance, axis=1, kind="stable")[:, :k])
+        columns, values = nearest(distance, k)
+        np.testing.assert_array_equal(columns, np.argsort(distance, axis=1, kind="stable")[:, :k])
+        np.testing.assert_array_equal(values, np.sort(distance, axis=1)[:, :k])
 
 
 def test_euclidean_equals_scikit_learn_and_averages_exact_matches(build):
     a = build()
     for state in (a.state, np.round(a.time_in_episode[:, None] * 4)):  # the second with many exact matches
-        ours = euclidean_errors(state, a.action, a.episode, a.frame, (5, 39))
+        order, distance = nearest_by_euclid(state, a.episode, a.frame, 39)
+        found = Neighbours(order[None], distance[None], (0, 0, 0), ("state",), a.episode, a.frame)
+        ours = frame_errors(found, a.action, (5, 39))[:, 0]
         for i, k in enumerate((5, 39)):
             for one in np.unique(a.episode):
                 query, memory = a.episode == one, a.episode != one
