@@ -36,6 +36,7 @@ class Metric:
 
 
 _LOSS = "flow-matching loss"
+_ERROR = {"standard_error": "standard error of the score, whole episodes as the unit"}
 _AS_GOOD = "the loss would be the same without what the head says about the frame"
 
 METRICS: tuple[Metric, ...] = (
@@ -75,7 +76,7 @@ METRICS: tuple[Metric, ...] = (
         _LOSS,
         "Wang et al., Interpretability in the Wild, arXiv 2211.00593, section 2",
         {
-            "standard_error": "standard error of the score over episodes",
+            **_ERROR,
             "action_change": "root mean square change of the predicted action chunk, in standard deviations",
         },
     ),
@@ -89,7 +90,7 @@ METRICS: tuple[Metric, ...] = (
         _AS_GOOD,
         _LOSS,
         "Nanda, Attribution Patching, 2023; Syed et al., arXiv 2310.10348",
-        {"standard_error": "standard error of the score over episodes"},
+        _ERROR,
     ),
     Metric(
         "integrated_gradients",
@@ -102,7 +103,7 @@ METRICS: tuple[Metric, ...] = (
         _AS_GOOD,
         _LOSS,
         "Sundararajan et al., Axiomatic Attribution for Deep Networks, arXiv 1703.01365; through captum",
-        {"standard_error": "standard error of the score over episodes"},
+        _ERROR,
     ),
     Metric(
         "gradient_activation",
@@ -114,7 +115,7 @@ METRICS: tuple[Metric, ...] = (
         "the loss does not react to the head",
         _LOSS,
         "Michel et al., Are Sixteen Heads Really Better than One?, arXiv 1905.10650, section 4.1; through captum",
-        {},
+        _ERROR,
     ),
     Metric(
         "attention_mass",
@@ -128,6 +129,7 @@ METRICS: tuple[Metric, ...] = (
         "share of attention",
         "after Voita et al., arXiv 1905.09418 (heads by what they look at); segmentation from the simulator",
         {
+            **_ERROR,
             "mass": "attention on the named things",
             "even_mass": "what even attention over the patches would put there",
         },

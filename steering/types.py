@@ -169,6 +169,10 @@ class Relevance:
     of the target beyond its mean; dimension_names: their names. fold_k: stack -> the k chosen without each episode, in
     their order; empty where k was chosen in sample. fold_share: float32 [stack, layer, head], share of those folds
     whose set of best heads holds the head; then `cv_mse` is the error of episodes that took no part in the choice.
+
+    Metrics that run the policy (`steering.metrics`) predict no target: `preset` is `policy`, `error` has no row,
+    `baselines` hold what the score is measured against (`loss`: the whole policy's flow-matching loss). effects: name
+    -> float32 [stack, layer, head], what else they measured, by the names in the metric's registry entry.
     """
 
     metric: str
@@ -189,6 +193,7 @@ class Relevance:
     dimension_names: tuple[str, ...] = ()
     fold_k: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     fold_share: np.ndarray | None = None
+    effects: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

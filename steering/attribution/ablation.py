@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from steering.attribution.probe import Probe, frame_losses
+from steering.models.flow import Batch
 from steering.models.hooks import Rewrite, Site, rewritten_heads
-from steering.models.pi0 import Batch
 from steering.progress import Progress
 from steering.types import STACKS
 
@@ -82,8 +82,7 @@ def mean_outputs(probe: Probe, batch_size: int = BATCH) -> tuple[Means, tuple[to
     losses, chunks = [], []
     for _, batch in probe.batches(batch_size):
         seen: dict[Site, list[torch.Tensor]] = defaultdict(list)
-        valid = batch["attention_mask"][..., None, None]
-        sites = {site: _adder(seen[site], valid, len(batch["state"])) for site in _names(probe)}
+        sites = {site: _adder(seen[site], site[0], batch) for site in sites_of(probe)}
         with rewritten_heads(probe.policy.model, sites):
             loss, chunk = respond(probe, batch)
         losses.append(loss)
@@ -97,12 +96,14 @@ def mean_outputs(probe: Probe, batch_size: int = BATCH) -> tuple[Means, tuple[to
     return means, (torch.cat(losses), torch.cat(chunks))
 
 
-def _adder(passes: list[torch.Tensor], valid: torch.Tensor, frames: int) -> Rewrite:
-    """Appends the sum over frames of each pass, [sample, token, head, dim]; `valid` marks the prompt's own tokens."""
+def _adder(passes: list[torch.Tensor], stack: str, batch: Batch) -> Rewrite:
+    """Appends the sum over frames of each pass, float32 [sample, token, head, dim], padding left out."""
+    valid = batch["attention_mask"].bool()[..., None, None]
 
     def add(outputs: torch.Tensor) -> torch.Tensor:
-        prefix = outputs.shape[:2] == valid.shape[:2]
-        passes.append((outputs * valid if prefix else outputs).unflatten(0, (frames, -1)).sum(0))
+        counted = outputs.float()
+        counted = counted.where(valid, 0) if stack == "vlm" else counted
+        passes.append(counted.unflatten(0, (len(valid), -1)).sum(0))
         return outputs
 
     return add
@@ -115,13 +116,14 @@ def _to_mean(means: list[torch.Tensor], head: int) -> Rewrite:
     def replace(outputs: torch.Tensor) -> torch.Tensor:
         mean = next(passes)[:, :, head]
         outputs = outputs.clone()
-        outputs[:, :, head] = mean.repeat(len(outputs) // len(mean), 1, 1)
+        outputs[:, :, head] = mean.repeat(len(outputs) // len(mean), 1, 1).to(outputs)
         return outputs
 
     return replace
 
 
-def _names(probe: Probe) -> list[Site]:
+def sites_of(probe: Probe) -> list[Site]:
+    """Every (stack, layer) of the policy."""
     return [(stack, layer) for stack in STACKS for layer in range(probe.policy.head_shape.layers)]
 
 

@@ -14,23 +14,22 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients, LayerGradientXActivation
 
-from steering.attribution.ablation import Means, mean_outputs
+from steering.attribution.ablation import Means, mean_outputs, sites_of
 from steering.attribution.probe import KEPT, Probe, frame_losses
+from steering.models.flow import Batch
 from steering.models.hooks import Rewrite, Site, head_outputs, rewritten_heads
-from steering.models.pi0 import Batch
 from steering.models.sites import projection_name
 from steering.progress import Progress
 from steering.types import STACKS
 
 BATCH = 32
 STEPS = 5
-UNUSED = {"allow_unused": True, "materialize_grads": True}  # the VLM's last layer does not reach the loss
 
 
 def gradient_activation(probe: Probe, *, batch_size: int = BATCH, progress: Progress | None = None) -> np.ndarray:
     """|gradient · output| of every head, float32 [frame, stack, layer, head] (Michel et al. 2019, section 4.1)."""
     progress = progress or Progress()
-    policy, sites = probe.policy, _names(probe)
+    policy, sites = probe.policy, sites_of(probe)
     modules: list[Any] = [policy.model.get_submodule(projection_name(*site, "o_proj")) for site in sites]
 
     def losses(embeds: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
@@ -44,7 +43,7 @@ def gradient_activation(probe: Probe, *, batch_size: int = BATCH, progress: Prog
             batch["inputs_embeds"],
             additional_forward_args=tuple(batch[name] for name in KEPT),
             attribute_to_layer_input=True,
-            grad_kwargs=UNUSED,
+            grad_kwargs={"allow_unused": True, "materialize_grads": True},  # the VLM's last layer moves no loss
         )
         scores.append(_per_head(probe, dict(zip(sites, found, strict=True)), len(batch["state"])))
     progress.report(1.0, f"Gradients of {len(probe)} frames")
@@ -86,7 +85,7 @@ def integrated_gradients(
             with head_outputs(policy.model) as outputs:
                 _losses(probe, batch)
         found: dict[Site, torch.Tensor] = {}
-        for done, (stack, layer) in enumerate(_names(probe)):
+        for done, (stack, layer) in enumerate(sites_of(probe)):
             share = (rows.start + frames * done / (len(STACKS) * shape.layers)) / len(probe)
             progress.report(share, f"Integrating {stack} layer {layer}, frame {rows.start} of {len(probe)}")
             with torch.no_grad():
@@ -117,9 +116,9 @@ def head_gradients(probe: Probe, batch: Batch) -> dict[Site, tuple[torch.Tensor,
     def keep(site: Site) -> Rewrite:
         return lambda heads: outputs.setdefault(site, heads)  # returned, so that the loss depends on what is kept
 
-    with torch.enable_grad(), rewritten_heads(probe.policy.model, {site: keep(site) for site in _names(probe)}):
+    with torch.enable_grad(), rewritten_heads(probe.policy.model, {site: keep(site) for site in sites_of(probe)}):
         losses = _losses(probe, {**batch, "inputs_embeds": batch["inputs_embeds"].clone().requires_grad_()})
-        gradients = torch.autograd.grad(losses.sum(), list(outputs.values()), **UNUSED)
+        gradients = torch.autograd.grad(losses.sum(), list(outputs.values()), allow_unused=True, materialize_grads=True)
     return {site: (outputs[site].detach(), g) for site, g in zip(outputs, gradients, strict=True)}
 
 
@@ -131,18 +130,18 @@ def _integrate(
     frames, samples = len(batch["state"]), len(mean)
 
     def losses(moved: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        with rewritten_heads(probe.policy.model, {site: lambda _: moved.flatten(0, 1)}):
+        with rewritten_heads(probe.policy.model, {site: lambda _: moved.flatten(0, 1).to(outputs)}):
             found = _losses(probe, dict(zip(names, rest, strict=True)))
         return found + 0 * moved.flatten(1).sum(1)  # captum wants a graph also where nothing reaches the loss
 
     attributed = IntegratedGradients(losses).attribute(
-        outputs.unflatten(0, (frames, samples)),
+        outputs.float().unflatten(0, (frames, samples)),
         baselines=mean.expand(frames, *mean.shape),
         additional_forward_args=tuple(batch[name] for name in names),
         n_steps=steps,
         internal_batch_size=frames,
     )
-    return attributed.flatten(0, 1).flatten(-2).to(batch["state"].dtype)
+    return attributed.flatten(0, 1).flatten(-2).float()
 
 
 def _losses(probe: Probe, batch: Batch) -> torch.Tensor:
@@ -154,10 +153,6 @@ def _loss_means(probe: Probe) -> dict[Site, torch.Tensor]:
     with torch.no_grad():
         means: Means = mean_outputs(probe)[0]
     return {site: passes[-1] for site, passes in means.items()}
-
-
-def _names(probe: Probe) -> list[Site]:
-    return [(stack, layer) for stack in STACKS for layer in range(probe.policy.head_shape.layers)]
 
 
 def _per_head(probe: Probe, products: dict[Site, torch.Tensor], frames: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def spread_frames(demonstrations: Demonstrations, count: int) -> tuple[np.ndarra
 
 
 def frame_losses(
-    policy: SteerablePolicy, batch: Batch, noise: torch.Tensor, timestep: torch.Tensor, cache: object = None
+    policy: SteerablePolicy, batch: Batch, noise: torch.Tensor, timestep: torch.Tensor, cache: Any = None
 ) -> torch.Tensor:
     """The flow-matching loss of every frame, mean over samples, steps and dimensions: [frame].
 
@@ -103,7 +104,7 @@ def frame_losses(
     """
     frames, samples = len(batch["state"]), len(noise)
     repeated = policy.prefix(batch) if cache is None else cache
-    repeated.batch_repeat_interleave(samples)  # type: ignore[attr-defined]
+    repeated.batch_repeat_interleave(samples)
     expert = {name: batch[name].repeat_interleave(samples, 0) for name in KEPT}
     rows_noise, rows_time = noise.repeat(frames, 1, 1), timestep.repeat(frames)
     time = rows_time[:, None, None]

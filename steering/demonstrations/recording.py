@@ -6,7 +6,7 @@ action is the expert's command, so demonstrations show how to recover (DART, Las
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -54,24 +54,21 @@ def record(
     return Demonstrations(name, task, tuple(variations), tuple(episodes))
 
 
-def _record_episode(task: str, seed: int, variations: Sequence[str], index: int) -> Episode:
-    scene = bench_scene(task, seed, variations)
-    world = World(scene)
+def run_expert(
+    task: str, seed: int, variations: Sequence[str], watch: Callable[[World, np.ndarray, str], None]
+) -> bool:
+    """Run the disturbed expert on the scene of `seed` until some frames after success; returns whether it succeeded.
+
+    `watch` is called with the world, the action (float32 [dim]) and its phase before each step: the same calls with
+    the same numbers for the same seed.
+    """
+    world = World(bench_scene(task, seed, variations))
     disturb = Disturbance(np.random.default_rng([seed, 5]), DISTURBANCE)
-    frames: dict[str, list[np.ndarray]] = {camera: [] for camera in CAMERAS}
-    places: dict[str, list[np.ndarray]] = {thing.name: [] for thing in scene.things}
-    states, actions, phases = [], [], []
     success, after = False, 0
     try:
         for _ in range(TASKS[task].step_limit):
             action, phase = expert_action(world)
-            for camera in CAMERAS:
-                frames[camera].append(world.render(camera, IMAGE_PX))
-            for name, place in places.items():
-                place.append(world.thing_m(name))
-            states.append(world.state())
-            actions.append(action)
-            phases.append(PHASES.index(phase))
+            watch(world, action, phase)
             world.step(disturb(action) if not success else action)
             success = success or succeeded(world)
             after += success
@@ -79,6 +76,25 @@ def _record_episode(task: str, seed: int, variations: Sequence[str], index: int)
                 break
     finally:
         world.close()
+    return success
+
+
+def _record_episode(task: str, seed: int, variations: Sequence[str], index: int) -> Episode:
+    scene = bench_scene(task, seed, variations)
+    frames: dict[str, list[np.ndarray]] = {camera: [] for camera in CAMERAS}
+    places: dict[str, list[np.ndarray]] = {thing.name: [] for thing in scene.things}
+    states, actions, phases = [], [], []
+
+    def watch(world: World, action: np.ndarray, phase: str) -> None:
+        for camera in CAMERAS:
+            frames[camera].append(world.render(camera, IMAGE_PX))
+        for name, place in places.items():
+            place.append(world.thing_m(name))
+        states.append(world.state())
+        actions.append(action)
+        phases.append(PHASES.index(phase))
+
+    success = run_expert(task, seed, variations, watch)
     return Episode(
         name=f"episode_{index:03d}",
         instruction=scene.instruction,

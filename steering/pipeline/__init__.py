@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from steering.pipeline.activations import attention, capture
+from steering.pipeline.attribution import attribute
 from steering.pipeline.demonstrations import record
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, rollout, scene_seeds
 from steering.pipeline.finetuning import finetune
@@ -26,6 +27,7 @@ __all__ = [
     "RULES",
     "RUNNABLE",
     "attention",
+    "attribute",
     "capture",
     "compare",
     "evaluate",
@@ -39,7 +41,7 @@ __all__ = [
 
 RUNNABLE: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (record, capture, score, select, attention, finetune, rollout, compare, evaluate)
+    for function in (record, capture, score, select, attention, attribute, finetune, rollout, compare, evaluate)
 }
 """The functions that a job may run, by name."""
 
