@@ -58,22 +58,6 @@ def capture(
 
 
 @app.command()
-def score(
-    activations: Annotated[str, typer.Argument(help="Id of the activations.")],
-    preset: Annotated[str, typer.Option(help="paper: as published. default: gain over state and time.")] = "paper",
-    metric: Annotated[str, typer.Option(help="knn or ridge.")] = "knn",
-    k: Annotated[list[int] | None, typer.Option(help="Numbers of neighbours; may be given several times.")] = None,
-    keyframes: Annotated[
-        bool | None, typer.Option("--keyframes/--all-frames", help="Frames that count; unset: as the preset does.")
-    ] = None,
-    store: StoreOption = STORE,
-) -> None:
-    """Score how well each head's output predicts the demonstrated action, each episode from the others."""
-    ks = tuple(k) if k else None
-    run(store, pipeline.score, activations_id=activations, preset=preset, metric=metric, ks=ks, keyframes=keyframes)
-
-
-@app.command()
 def select(
     relevance: Annotated[str, typer.Argument(help="Id of the relevance.")],
     rule: Annotated[str, typer.Option(help="top_k; controls: bottom, random (same layers).")] = "top_k",

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from steering.pipeline.activations import attention, capture
+from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute
 from steering.pipeline.demonstrations import record
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, rollout, scene_seeds
 from steering.pipeline.finetuning import finetune
-from steering.pipeline.relevance import score
+from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, select
 
 __all__ = [
@@ -26,22 +26,42 @@ __all__ = [
     "RESUMABLE",
     "RULES",
     "RUNNABLE",
+    "agreement",
     "attention",
+    "attention_at",
     "attribute",
     "capture",
     "compare",
     "evaluate",
     "finetune",
+    "import_activations",
+    "neighbours",
     "record",
+    "rescore",
     "rollout",
     "scene_seeds",
     "score",
     "select",
+    "trust",
 ]
 
 RUNNABLE: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (record, capture, score, select, attention, attribute, finetune, rollout, compare, evaluate)
+    for function in (
+        record,
+        capture,
+        neighbours,
+        score,
+        trust,
+        select,
+        attention,
+        attention_at,
+        attribute,
+        finetune,
+        rollout,
+        compare,
+        evaluate,
+    )
 }
 """The functions that a job may run, by name."""
 

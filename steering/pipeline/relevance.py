@@ -1,13 +1,28 @@
-"""Scores of heads, from cached activations alone."""
+"""Scores of heads, from cached activations alone, and how far they can be trusted.
+
+`rescore` answers while a slider is dragged: it keeps the last activations and neighbours in this process (LOADED of
+each, about 0.1 GB on the embedded policy) and stores nothing.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from steering.errors import InputError
 from steering.pipeline.making import load, made
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import Activations, Demonstrations, Relevance
+from steering.types import Activations, Demonstrations, Neighbours, RankAgreement, Relevance, Trust
+
+if TYPE_CHECKING:
+    from steering.relevance.targets import Target
+
+LOADED = 2
 
 
 def score(
@@ -18,32 +33,175 @@ def score(
     metric: str = "knn",
     ks: Sequence[int] | None = None,
     keyframes: bool | None = None,
+    target: str = "action",
+    phase: str = "whole",
     progress: Progress = Progress(),
 ) -> str:
     """Score every head. The relevance has the demonstrations as second parent, so that it is found from them alone.
 
     keyframes: whether only keyframes count. By default those of the paper preset, where they are enough for every k;
-    else all frames. The manifest says which.
+    else all frames. The manifest says which. target: one of `relevance.targets.TARGETS`. phase: `whole` or one of
+    PHASES, the frames whose errors count.
     """
     from steering.relevance import knn
     from steering.relevance.folds import fewest_training_frames
-    from steering.relevance.keyframes import keyframes as find_keyframes
-    from steering.relevance.keyframes import take
     from steering.relevance.scoring import score as score_heads
 
-    demonstrations_id = store.manifest(activations_id).parents[0]
     ks = tuple(ks or knn.KS)
-    activations = load(store, activations_id, Activations)
-    if keyframes or (keyframes is None and preset == "paper"):
-        rate_hz = load(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
-        at_keyframes = take(activations, find_keyframes(activations, rate_hz))
-        keyframes = keyframes or fewest_training_frames(at_keyframes.episode, at_keyframes.frame) >= max(ks)
-        activations = at_keyframes if keyframes else activations
+    demonstrations_id = _demonstrations_id(store, activations_id)
+    if keyframes is None and preset == "paper" and demonstrations_id is not None:
+        chosen = _frames(store, activations_id, True)
+        keyframes = fewest_training_frames(chosen.episode, chosen.frame) >= max(ks)
 
     def make() -> Relevance:
-        from steering.models.sites import inert_mask
-
-        return score_heads(activations, preset, ks, metric, inert_mask(activations.shape), progress)
+        activations = _frames(store, activations_id, bool(keyframes))
+        question, counted = _question(store, activations_id, activations, preset, target, phase)
+        inert = inert_heads(activations)
+        return score_heads(
+            activations, preset, ks, metric, inert, progress, target=question, counted=counted, phase=phase
+        )
 
     params = {"preset": preset, "metric": metric, "ks": ks, "keyframes": bool(keyframes)}
-    return made(store, "relevance", (activations_id, demonstrations_id), params, make)
+    params |= ({"target": target} if target != "action" else {}) | ({"phase": phase} if phase != "whole" else {})
+    parents = (activations_id,) if demonstrations_id is None else (activations_id, demonstrations_id)
+    return made(store, "relevance", parents, params, make)
+
+
+def trust(
+    store: Store,
+    *,
+    relevance_id: str,
+    replicates: int | None = None,
+    permutations: int | None = None,
+    seed: int = 0,
+    progress: Progress = Progress(),
+) -> str:
+    """Bootstrap intervals, set stability and the permutation null of a k-NN relevance: a Trust, its parent that."""
+    from steering.relevance import trust as stage
+    from steering.relevance.scoring import prepare
+
+    replicates = stage.REPLICATES if replicates is None else replicates
+    permutations = stage.PERMUTATIONS if permutations is None else permutations
+
+    def make() -> Trust:
+        relevance = load(store, relevance_id, Relevance)
+        manifest = store.manifest(relevance_id)
+        activations_id = manifest.parents[0]
+        activations = _frames(store, activations_id, bool(manifest.params.get("keyframes")))
+        name, phase = manifest.params.get("target", "action"), manifest.params.get("phase", "whole")
+        target, counted = _question(store, activations_id, activations, relevance.preset, name, phase)
+        neighbours = prepare(activations, progress=progress.part(0, 0.1))
+        return stage.trust(
+            relevance,
+            neighbours,
+            target,
+            counted,
+            replicates=replicates,
+            permutations=permutations,
+            seed=seed,
+            progress=progress.part(0.1, 1),
+        )
+
+    params = {"replicates": replicates, "permutations": permutations, "seed": seed}
+    return made(store, "trust", (relevance_id,), params, make)
+
+
+def neighbours(store: Store, *, activations_id: str, keyframes: bool = False, progress: Progress = Progress()) -> str:
+    """Find and keep the neighbours of all frames, or of keyframes, beside the activations, for `rescore`."""
+    from steering.relevance.scoring import prepare
+
+    def make() -> Neighbours:
+        return prepare(_frames(store, activations_id, keyframes), progress=progress)
+
+    return made(store, "neighbours", (activations_id,), {"keyframes": keyframes}, make)
+
+
+def rescore(
+    store: Store,
+    *,
+    neighbours_id: str,
+    k: int,
+    preset: str = "default",
+    target: str = "action",
+    phase: str = "whole",
+) -> Relevance:
+    """k-NN scores at one k for another target or phase, in a fraction of a second; nothing is stored."""
+    from steering.relevance.scoring import rescore as rescore_heads
+
+    manifest = store.manifest(neighbours_id)
+    activations_id = manifest.parents[0]
+    activations = _frames(store, activations_id, bool(manifest.params["keyframes"]))
+    found = _loaded(store, neighbours_id, Neighbours)
+    question, counted = _question(store, activations_id, activations, preset, target, phase)
+    inert = inert_heads(activations)
+    return rescore_heads(
+        activations, found, k=k, preset=preset, inert=inert, target=question, counted=counted, phase=phase
+    )
+
+
+def agreement(store: Store, relevance_ids: Sequence[str]) -> tuple[RankAgreement, ...]:
+    """Rank agreement of every two relevances of the same heads, over the heads that neither holds inert."""
+    from steering.relevance.stability import rank_agreement
+
+    relevances = [load(store, one, Relevance) for one in relevance_ids]
+    names = [f"{r.metric} ({r.preset})" for r in relevances]
+    shown = [n if names.count(n) == 1 else f"{n}, {one}" for n, one in zip(names, relevance_ids, strict=True)]
+    return tuple(
+        rank_agreement(a.score, b.score, (shown[i], shown[j]), a.inert | b.inert)
+        for j, b in enumerate(relevances)
+        for i, a in enumerate(relevances[:j])
+    )
+
+
+def import_activations(store: Store, path: Path, task: str | None = None) -> str:
+    """Store the activations of one task of the authors' HDF5 file, so that they are scored like our own."""
+    from steering.relevance import authors_file
+
+    activations = authors_file.read(path, task)
+    return store.save("activations", activations, params={"file": path.name, "task": task})
+
+
+def inert_heads(activations: Activations) -> np.ndarray:
+    """bool [stack, layer, head]: heads that cannot move an action, and those of a stack that was not captured."""
+    from steering.models.sites import inert_mask
+    from steering.relevance.authors_file import ABSENT
+
+    absent = np.array([token == ABSENT for token in activations.tokens])
+    return inert_mask(activations.shape) | absent[:, None, None]
+
+
+def _question(
+    store: Store, activations_id: str, activations: Activations, preset: str, target: str, phase: str
+) -> tuple[Target, np.ndarray]:
+    """The target, and the frames that count, bool [frame]."""
+    from steering.relevance import phases, targets
+
+    demonstrations_id = _demonstrations_id(store, activations_id)
+    demonstrations = None if demonstrations_id is None else load(store, demonstrations_id, Demonstrations)
+    question = targets.named(target, activations, preset=preset, demonstrations=demonstrations)
+    return question, phases.frames_of(phase, phases.phases_of(activations, demonstrations))
+
+
+def _frames(store: Store, activations_id: str, keyframes: bool) -> Activations:
+    """The activations, of keyframes only where asked."""
+    from steering.relevance.keyframes import keyframes as find_keyframes
+    from steering.relevance.keyframes import take
+
+    activations: Activations = _loaded(store, activations_id, Activations)
+    if not keyframes:
+        return activations
+    demonstrations_id = _demonstrations_id(store, activations_id)
+    if demonstrations_id is None:
+        raise InputError("Keyframes need the recording rate, which this file does not say. Score all of its frames.")
+    rate_hz = load(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
+    return take(activations, find_keyframes(activations, rate_hz))
+
+
+def _demonstrations_id(store: Store, activations_id: str) -> str | None:
+    """Where the activations came from; None for an imported file."""
+    return next(iter(store.manifest(activations_id).parents), None)
+
+
+@functools.lru_cache(maxsize=2 * LOADED)
+def _loaded(store: Store, artefact_id: str, expected: type) -> Any:
+    return load(store, artefact_id, expected)

@@ -74,10 +74,18 @@ def nearest_by_cosine(
     distance = np.empty((heads, count, depth), np.float32)
     blocks = list(_blocks(episode, frame))
 
-    def one(head: int) -> None:
+    alive = np.flatnonzero(features.any((0, 2)))
+    dead = np.setdiff1d(np.arange(heads), alive)[:1]  # all zero, so all alike: one stands for all
+    searched = np.concatenate([dead, alive])
+
+    def one(number: int) -> None:
+        head = searched[number]
         search(features[:, head], blocks, depth, order[head], distance[head])
 
-    for_each(heads, one, progress or Progress(), "Heads whose nearest frames are known")
+    for_each(len(searched), one, progress or Progress(), "Heads whose nearest frames are known")
+    if len(dead):
+        rest = np.setdiff1d(np.arange(heads), searched)
+        order[rest], distance[rest] = order[dead], distance[dead]
     return order, distance
 
 

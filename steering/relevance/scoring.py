@@ -117,9 +117,7 @@ class _Scoring:
             raise InputError("Every head is marked inert; at least one must not be.")
         self.target = targets.named("action", activations, preset=preset) if target is None else target
         self.counted = np.ones(len(activations.episode), bool) if counted is None else np.asarray(counted, bool)
-        self.zero = PRESETS[preset]
-        if self.zero != MEAN and self.target.own_baseline:
-            self.zero = self.target.own_baseline
+        self.zero = zero_of(preset, self.target)
 
     def relevance(self, neighbours: Neighbours | None, progress: Progress, *, with_sets: bool) -> Relevance:
         a, scored = self.activations, list(self.target.scored)
@@ -227,6 +225,12 @@ class _Scoring:
             return None
         empty = np.zeros(self.grid[1:], np.float32)
         return np.stack([choices[stack].share if stack in choices else empty for stack in STACKS])
+
+
+def zero_of(preset: str, target: targets.Target) -> str:
+    """The baseline that a score of 0 equals; not one that holds the target itself."""
+    zero = PRESETS[preset]
+    return target.own_baseline if target.own_baseline and zero != MEAN else zero
 
 
 def _explained(error: np.ndarray, zero: float) -> np.ndarray:
