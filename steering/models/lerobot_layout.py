@@ -26,6 +26,7 @@ UNSUPPORTED = {
     "adapt_to_pi_aloha": "joints converted from ALOHA's conventions",
     "use_delta_joint_actions_aloha": "joint actions relative to the state",
 }
+BUFFERS = ("normalize_inputs.buffer_observation_state.", "normalize_targets.buffer_action.")
 BOUNDS = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
 
 
@@ -87,7 +88,7 @@ def _numbers(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         name = Path(str(entry.get("state_file") or "")).name  # never outside the folder
         if entry.get("registry_name") == "normalizer_processor" and name and (checkpoint.folder / name).is_file():
             return load_file(checkpoint.folder / name)
-    buffers = [name for name in checkpoint.tensors if ".buffer_" in name and name.startswith("normalize_")]
+    buffers = [name for name in checkpoint.tensors if name.startswith(BUFFERS)]
     if not buffers or checkpoint.files != (WEIGHTS,) or not (checkpoint.folder / WEIGHTS).is_file():
         return {}
     from safetensors import safe_open

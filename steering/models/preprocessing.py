@@ -134,9 +134,7 @@ class Preprocessor:
 
     def tokens(self, instructions: Sequence[str], cameras: int) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask`: int64 [batch, token], padded to a multiple of `PAD_MULTIPLE`."""
-        image = self.image_token_id
-        image = self.tokenizer.convert_tokens_to_ids("<image>") if image is None else image
-        rows = [[image] * (self.tokens_per_image * cameras) + self.text_tokens(text) for text in instructions]
+        rows = [self.row(text, cameras) for text in instructions]
         length = -(-max(map(len, rows)) // PAD_MULTIPLE) * PAD_MULTIPLE
         ids = torch.full((len(rows), length), self.tokenizer.pad_token_id or 0)
         mask = torch.zeros_like(ids)
@@ -144,6 +142,12 @@ class Preprocessor:
             ids[index, : len(row)] = torch.tensor(row)
             mask[index, : len(row)] = 1
         return {"input_ids": ids, "attention_mask": mask}
+
+    def row(self, instruction: str, cameras: int) -> list[int]:
+        """Token ids of one prompt: the images' places, then the text."""
+        image = self.image_token_id
+        image = self.tokenizer.convert_tokens_to_ids("<image>") if image is None else image
+        return [image] * (self.tokens_per_image * cameras) + self.text_tokens(instruction)
 
     def text_tokens(self, instruction: str) -> list[int]:
         """Token ids of the prompt after the images: "<bos>", instruction, newline, at most `max_text_tokens`."""
@@ -164,13 +168,15 @@ class Preprocessor:
                 f"{list(images.shape)}. Convert the frames first."
             )
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+        return self.square_pixels(pixels) / 127.5 - 1
+
+    def square_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Float [batch, 3, height, width] -> [batch, 3, px, px], the picture centred on black."""
         height, width = pixels.shape[-2:]
         if height != width:
             tall, wide = max(width - height, 0), max(height - width, 0)
             pixels = F.pad(pixels, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
-        if pixels.shape[-1] != self.image_px:
-            pixels = _resized(pixels, self.image_px)
-        return pixels / 127.5 - 1
+        return pixels if pixels.shape[-1] == self.image_px else _resized(pixels, self.image_px)
 
     def state(self, state: np.ndarray) -> torch.Tensor:
         """Raw state [batch, dim] -> normalised and padded float32 [batch, state_dim]."""
