@@ -81,7 +81,7 @@ class CrossAttention(LlamaAttention):
         self.k_proj = nn.Linear(key_width, self.k_proj.out_features, bias=config.attention_bias)
         self.v_proj = nn.Linear(key_width, self.v_proj.out_features, bias=config.attention_bias)
 
-    def forward(self, hidden_states: torch.Tensor, position_embeddings: Any = None, **given: Any) -> Any:
+    def forward(self, hidden_states: torch.Tensor, **given: Any) -> Any:  # type: ignore[override]
         """As LlamaAttention's; positions of the queries start at 0. Weights cover the VLM's keys, then zeros."""
         steps = hidden_states.shape[1]
         queries = self._heads(self.q_proj(hidden_states))
@@ -161,7 +161,7 @@ class SmolVLAPolicy(FlowPolicy):
         """See `SteerablePolicy.freeze`: what enters the next layer; keys, values [batch, layer, head, token, dim]."""
         cache = DynamicCache()
         embeds = self._run_vlm(batch, cache, slice(layers))
-        kept = cache.layers[:layers]
+        kept: list[Any] = cache.layers[:layers]
         return {
             "inputs_embeds": embeds,
             "prefix_keys": torch.stack([layer.keys for layer in kept], dim=1),
