@@ -132,6 +132,8 @@ class Activations:
     time_in_episode: float32 [frame], 0..1.
     tokens: (VLM token, expert token) by name. timestep: flow-matching time of the capture (1 = pure noise).
     image: float32 [frame, dim], an embedding of the cameras' images (mean over patches), None where not captured.
+    timesteps, samples: of an average over several times (`timestep` is the first) and draws of noise (those of `seed`,
+    `seed` + 1, …).
     """
 
     outputs: np.ndarray
@@ -145,6 +147,8 @@ class Activations:
     timestep: float
     seed: int
     image: np.ndarray | None = None
+    timesteps: tuple[float, ...] = ()
+    samples: int = 1
 
     @property
     def shape(self) -> HeadShape:
@@ -267,6 +271,26 @@ class Attention:
     grid: int
 
 
+@dataclass(frozen=True)
+class FrameAttention:
+    """Attention weights of every head at one frame, from the query tokens `tokens` (VLM, expert) to every token.
+
+    image: float32 [stack, layer, head, camera, patch]. word: float32 [stack, layer, head, word], over `words` of the
+    instruction in order. other: float32 [stack, layer, head], the rest of the prompt. state: float32 [stack, layer,
+    head]. actions: float32 [stack, layer, head, step]. All of a head sum to 1; the VLM sees neither state nor actions.
+    grid: patches per side.
+    """
+
+    tokens: tuple[str, str]
+    words: tuple[str, ...]
+    grid: int
+    image: np.ndarray
+    word: np.ndarray
+    other: np.ndarray
+    state: np.ndarray
+    actions: np.ndarray
+
+
 TOKEN_GROUPS = ("exterior", "wrist", "instruction", "state", "actions")
 
 
@@ -280,13 +304,32 @@ class Selection:
     cv_mse: float | None = None
 
 
-METHODS = ("zero_shot", "steering", "lora")
-METHOD_LABELS = {"zero_shot": "Zero-shot", "steering": "Robotic Steering", "lora": "LoRA, all heads"}
+METHODS = ("zero_shot", "steering", "lora", "lora_rank_matched", "dense_heads", "full")
+METHOD_LABELS = {
+    "zero_shot": "Zero-shot",
+    "steering": "Robotic Steering",
+    "lora": "LoRA, all heads",
+    "lora_rank_matched": "LoRA, rank-matched",
+    "dense_heads": "Selected heads, dense",
+    "full": "Full finetune",
+}
+METHODS_OF_HEADS = ("steering", "lora_rank_matched", "dense_heads")  # these need a selection
+FFN_CHOICES = ("none", "selected", "all")
+PRECISIONS = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """Settings shared by every finetuning method (openpi names). Learning rate is the peak after warm-up."""
+    """Settings shared by every finetuning method (openpi names). Learning rate is the peak after warm-up.
+
+    alpha: scales ΔW by alpha / rank. What trains besides the selected heads' q and o: shared_kv, keys and values of
+    their layers, which all heads of a layer share; ffn: of no layer, of the `selected` layers, or of `all` layers of
+    the stacks that hold selected heads (FFN_CHOICES); projections: state and action projections, whole, under every
+    adapter. LoRA on all heads always has keys, values and FFN. noise_samples: of each prefix. accumulation: parts that
+    a batch is computed in, to the same gradient with less memory. precision: of autocast (PRECISIONS). evaluations: of
+    the held-out error in a run. keep_best: save the weights of the lowest held-out error instead of the last.
+    patience: stop after as many evaluations without a lower held-out error.
+    """
 
     steps: int = 300
     batch_size: int = 24
@@ -296,16 +339,29 @@ class FinetuneSettings:
     warmup_steps: int = 20
     noise_samples: int = 4
     seed: int = 0
+    shared_kv: bool = False
+    ffn: str = "none"
+    projections: bool = False
+    accumulation: int = 1
+    precision: str = "bfloat16"
+    evaluations: int = 10
+    keep_best: bool = False
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
     """A trained adapter and how it was made.
 
-    folder: PEFT adapter folder. parameters: group -> trainable parameters that are not masked, e.g. `q_proj`,
-    `o_proj`, `mlp`. loss: float32 [step]. heldout_step, heldout_error: int32, float32 [evaluation], mean squared
-    error of predicted action chunks on episodes left out of training, each dimension in its standard deviations.
-    train_s: wall seconds of the loop.
+    folder: PEFT adapter folder; of `full` a checkpoint's folder. parameters: group -> trainable parameters that are
+    not masked, e.g. `q_proj`, `o_proj`, `mlp`. loss: float32 [step]. heldout_step, heldout_error: int32, float32
+    [evaluation], mean squared error of predicted action chunks on episodes left out of training, each dimension in
+    its standard deviations. train_s: wall seconds of the loop.
+
+    selection: also what a rank-matched LoRA was matched to. rank: of the adapters, None where there are none.
+    best_step: the step whose weights are kept, None where that is the last. frozen_layers: the VLM's layers that were
+    computed once a frame; cache_mb: memory that what was computed once took. peak_memory_mb: of the process (CPU) or
+    of the device. notices: what the user should know of the run, as sentences.
     """
 
     method: str
@@ -317,6 +373,12 @@ class FinetuneResult:
     heldout_step: np.ndarray
     heldout_error: np.ndarray
     train_s: float
+    rank: int | None = None
+    best_step: int | None = None
+    frozen_layers: int = 0
+    cache_mb: float = 0.0
+    peak_memory_mb: float = 0.0
+    notices: tuple[str, ...] = ()
 
     @property
     def trainable_parameters(self) -> int:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import steering
 from steering import policy_cache
-from steering.errors import InputError
+from steering.errors import InputError, NotFound
 from steering.pipeline.making import load, made, weights
 from steering.progress import Progress
-from steering.store import Store
-from steering.types import Activations, Demonstrations
+from steering.serialisation import content_digest
+from steering.store import Store, plain_params
+from steering.types import Activations, Demonstrations, Episode
+
+UNSEEN = ("name", "task", "variations", "rate_hz", "phase", "success", "seed", "ground_truth")
+"""Fields of demonstrations that a policy does not see, so that captures do not depend on them."""
 
 
 def capture(
@@ -19,22 +25,45 @@ def capture(
     policy: str = "embedded",
     vlm_token: str = "last_prefix",
     expert_token: str = "first_action",
-    timestep: float = 1.0,
+    timestep: float | Sequence[float] = 1.0,
     seed: int = 0,
+    samples: int = 1,
     stride: int = 1,
     progress: Progress = Progress(),
 ) -> str:
-    """Capture the output of every head at one token per stack, over the frames of the demonstrations."""
-    tokens: dict[str, Any] = {"vlm_token": vlm_token, "expert_token": expert_token}
-    tokens |= {"timestep": timestep, "seed": seed, "stride": stride}
+    """Capture the output of every head at one token per stack, over the frames of the demonstrations.
+
+    The policy runs only where nothing was captured from the same images, states, actions and instructions with the
+    same weights and settings; demonstrations that hold the same under another name or id share the work.
+    """
+    settings: dict[str, Any] = {"vlm_token": vlm_token, "expert_token": expert_token, "timestep": timestep}
+    settings |= {"seed": seed, "samples": samples, "stride": stride}
+    params = {**weights(policy), **settings}
 
     def make() -> Activations:
+        if twin := _captured_from_same(store, demonstrations_id, params):
+            found: Activations = load(store, twin, Activations)
+            return found
         from steering.activations import capture as stage
 
         demonstrations = load(store, demonstrations_id, Demonstrations)
-        return stage.capture(policy_cache.get(policy), demonstrations, **tokens, progress=progress)
+        return stage.capture(policy_cache.get(policy), demonstrations, **settings, progress=progress)
 
-    return made(store, "activations", (demonstrations_id,), {**weights(policy), **tokens}, make)
+    return made(store, "activations", (demonstrations_id,), params, make)
+
+
+def _captured_from_same(store: Store, demonstrations_id: str, params: dict[str, Any]) -> str | None:
+    """Activations made with the same parameters from other demonstrations of the same content."""
+    plain, content = plain_params(params), content_digest(store.folder(demonstrations_id), UNSEEN)
+    for manifest in store.find("activations"):
+        if manifest.params == plain and manifest.versions.get("steering") == steering.__version__:
+            try:
+                parent = store.folder(manifest.parents[0])
+            except NotFound:
+                continue
+            if content_digest(parent, UNSEEN) == content:
+                return manifest.id
+    return None
 
 
 def attention(
@@ -52,9 +81,38 @@ def attention(
     def make() -> object:
         from steering.activations import attention as stage
 
-        episodes = load(store, demonstrations_id, Demonstrations).episodes
-        if not 0 <= episode < len(episodes):
-            raise InputError(f"There is no episode {episode}; the demonstrations have 0 to {len(episodes) - 1}.")
-        return stage.attention(policy_cache.get(policy), episodes[episode], seed=seed, progress=progress)
+        chosen = _episode(store, demonstrations_id, episode)
+        return stage.attention(policy_cache.get(policy), chosen, seed=seed, progress=progress)
 
     return made(store, "attention", (demonstrations_id,), params, make)
+
+
+def attention_at(
+    store: Store,
+    *,
+    demonstrations_id: str,
+    episode: int,
+    frame: int,
+    tokens: Sequence[str] = ("last_prefix", "first_action"),
+    policy: str = "embedded",
+    seed: int = 0,
+    progress: Progress = Progress(),
+) -> str:
+    """Attention weights of every head at one frame, from the named tokens to every patch, word, state and action."""
+    params = {**weights(policy), "episode": episode, "frame": frame, "tokens": list(tokens), "seed": seed}
+
+    def make() -> object:
+        from steering.activations import attention as stage
+
+        chosen = _episode(store, demonstrations_id, episode)
+        progress.report(0.0, "Attention of one frame")
+        return stage.attention_at(policy_cache.get(policy), chosen, frame, tokens=tokens, seed=seed)
+
+    return made(store, "frame_attention", (demonstrations_id,), params, make)
+
+
+def _episode(store: Store, demonstrations_id: str, index: int) -> Episode:
+    episodes: tuple[Episode, ...] = load(store, demonstrations_id, Demonstrations).episodes
+    if not 0 <= index < len(episodes):
+        raise InputError(f"There is no episode {index}; the demonstrations have 0 to {len(episodes) - 1}.")
+    return episodes[index]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb
 
-from steering.activations.attention import attention
+from steering.activations.attention import attention, attention_at
+from steering.errors import InputError, NotFound
 from steering.models.preprocessing import observe
 from steering.models.sites import attention_name
 
@@ -49,3 +51,43 @@ def test_mass_sums_to_one_and_the_vlm_sees_no_suffix(policy, demonstrations):
 def test_the_policy_leaves_as_it_came(policy, demonstrations):
     attention(policy, demonstrations.episodes[0])
     assert policy.model.model.dit.config._attn_implementation == "grouped_matmul"
+
+
+def test_one_frame_word_by_word(policy, demonstrations):
+    episode = demonstrations.episodes[1]
+    shown = attention_at(policy, episode, 4)
+    weights = _first_layer_weights(policy, policy.prepare(observe(demonstrations, np.array([1]), np.array([4]))))
+    assert shown.words == tuple(episode.instruction.split()) and shown.image.shape == (2, 3, 4, 2, 4)
+    decode = policy.preprocessor.tokenizer
+    ids = policy.preprocessor.text_tokens(episode.instruction)
+    word_of, current = [], -1
+    for token in ids[1:-1]:  # without <bos> and the newline; a space begins a word
+        current += decode.convert_ids_to_tokens(token).startswith("Ġ")
+        word_of.append(current)
+    for word in range(6):
+        at = [9 + i for i, one in enumerate(word_of) if one == word]
+        np.testing.assert_allclose(shown.word[0, 0, :, word], weights[:, at].sum(-1), atol=1e-5)
+    np.testing.assert_allclose(shown.other[0, 0], weights[:, 8] + weights[:, -1], atol=1e-5)
+    np.testing.assert_allclose(shown.image[0, 0].reshape(4, 8), weights[:, :8], atol=1e-5)
+
+
+def test_one_frame_agrees_with_the_episode(policy, demonstrations):
+    episode = demonstrations.episodes[0]
+    shown, whole = attention_at(policy, episode, 3), attention(policy, episode)
+    groups = [shown.image[..., 0, :].sum(-1), shown.image[..., 1, :].sum(-1), shown.word.sum(-1) + shown.other]
+    groups += [shown.state, shown.actions.sum(-1)]
+    np.testing.assert_allclose(np.stack(groups, -1), whole.mass[3], atol=1e-5)
+    np.testing.assert_allclose(sum(groups), 1, atol=1e-5)
+    assert (shown.actions[0] == 0).all() and (shown.actions[1] > 0).all() and shown.actions.shape[-1] == 4
+
+
+def test_other_query_tokens_see_other_things(policy, demonstrations):
+    episode = demonstrations.episodes[0]
+    state = attention_at(policy, episode, 0, tokens=("word:button", "state"))
+    assert (state.actions == 0).all() and (state.state[1] > 0).all()
+    mean = attention_at(policy, episode, 0, tokens=("last_prefix", "mean_action"))
+    assert np.abs(mean.image[1] - attention_at(policy, episode, 0).image[1]).max() > 1e-4
+    with pytest.raises(InputError, match="frame of 0 to 5"):
+        attention_at(policy, episode, 6)
+    with pytest.raises(NotFound, match="VLM token"):
+        attention_at(policy, episode, 0, tokens=("first", "state"))

@@ -13,6 +13,7 @@ from steering.activations.capture import capture, chosen_frames
 from steering.errors import InputError, NotFound
 from steering.models.preprocessing import action_chunks, observe
 from steering.models.sites import projection_name
+from steering.models.tokens import instruction_words
 from steering.progress import Progress
 
 
@@ -96,8 +97,80 @@ def test_progress_and_cancel(policy, demonstrations):
     assert [round(r.fraction, 2) for r in reports] == [0, 0.33, 0.67, 1]
 
 
+def _all_tokens(policy, demonstrations, episode, frame, seed=0, timestep=1.0):
+    """Inputs of every o_proj at all tokens, from one plain forward pass."""
+    batch = policy.prepare(observe(demonstrations, np.array([episode]), np.array([frame])))
+    noise = np.random.default_rng(seed).standard_normal((1, 4, 8), np.float32)
+    return _o_proj_inputs(policy, batch, torch.from_numpy(noise), timestep)
+
+
+def test_tokens_by_name(policy, demonstrations):
+    captured = {
+        names: capture(policy, demonstrations, vlm_token=names[0], expert_token=names[1], stride=4).outputs[4]
+        for names in (("word:the", "mean_action"), ("mean_image", "last_action"), ("last_word", "state"))
+    }
+    rows = capture(policy, demonstrations, stride=4)
+    episode, frame = int(rows.episode[4]), int(rows.frame[4])
+    inputs = _all_tokens(policy, demonstrations, episode, frame)
+    names = instruction_words(policy, demonstrations.episodes[episode].instruction, 2)
+    last_the = [at[0] for word, at in names if word == "the"][-1]
+    vlm, expert = inputs["vlm", 1][0], inputs["expert", 2][0]
+    expected = {
+        ("word:the", "mean_action"): (vlm[last_the], expert[1:].mean(0)),
+        ("mean_image", "last_action"): (vlm[:8].mean(0), expert[4]),
+        ("last_word", "state"): (vlm[names[-1][1][-1]], expert[0]),
+    }
+    for key, (of_vlm, of_expert) in expected.items():
+        np.testing.assert_allclose(captured[key][0, 1].ravel(), of_vlm, atol=1e-5)
+        np.testing.assert_allclose(captured[key][1, 2].ravel(), of_expert, atol=1e-5)
+
+
+def test_an_average_is_the_mean_of_its_captures(policy, demonstrations):
+    averaged = capture(policy, demonstrations, timestep=(1.0, 1 / 3), samples=2, seed=3, stride=3)
+    single = [
+        capture(policy, demonstrations, timestep=time, seed=seed, stride=3) for time in (1.0, 1 / 3) for seed in (3, 4)
+    ]
+    np.testing.assert_allclose(averaged.outputs, np.mean([one.outputs for one in single], axis=0), atol=1e-6)
+    np.testing.assert_array_equal(averaged.outputs[:, 0], single[3].outputs[:, 0])
+    assert (averaged.timesteps, averaged.samples, averaged.seed) == ((1.0, 1 / 3), 2, 3)
+
+
+def test_an_average_runs_the_vlm_once(policy, demonstrations):
+    passes = []
+    policy.model.model.vlm.register_forward_hook(lambda *_: passes.append("vlm"))
+    policy.model.model.dit.register_forward_hook(lambda *_: passes.append("expert"))
+    capture(policy, demonstrations, timestep=(1.0, 2 / 3), samples=2, batch_size=30)
+    assert passes == ["vlm"] + ["expert"] * (2 + 2 * 2)  # two at t = 1; at 2/3 one denoising step before each
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "grouped_matmul"])
+def test_the_attention_backend_does_not_matter(policy_folder, demonstrations, implementation):
+    from steering.models.loading import load_policy
+
+    reference, policy = load_policy(policy_folder), load_policy(policy_folder)
+    reference.model.set_attn_implementation("eager")
+    policy.model.set_attn_implementation(implementation)
+    options = {"vlm_token": "mean_instruction", "expert_token": "mean_action", "timestep": (1.0, 1 / 3)}
+    expected = capture(reference, demonstrations, batch_size=1, **options)
+    captured = capture(policy, demonstrations, batch_size=11, **options)
+    np.testing.assert_allclose(captured.outputs, expected.outputs, atol=2e-5)
+
+
+def test_the_image_embedding_is_the_mean_over_patches(policy, demonstrations):
+    captured = capture(policy, demonstrations, stride=4)
+    batch = policy.prepare(observe(demonstrations, np.array([0]), np.array([4])))
+    embeds = policy.embed(batch)[0].detach().numpy()
+    expected = np.concatenate([embeds[:4].mean(0), embeds[4:8].mean(0)])
+    np.testing.assert_allclose(captured.image[1], expected, atol=1e-5)
+
+
 def test_wrong_names_and_times(policy, demonstrations):
     with pytest.raises(NotFound, match="first_action"):
         capture(policy, demonstrations, expert_token="first_actoin")
-    with pytest.raises(InputError, match="timestep"):
-        capture(policy, demonstrations, timestep=0)
+    for timestep in (0, (1.0, 1.5), ()):
+        with pytest.raises(InputError, match="timestep"):
+            capture(policy, demonstrations, timestep=timestep)
+    with pytest.raises(InputError, match="draw"):
+        capture(policy, demonstrations, samples=0)
+    with pytest.raises(InputError, match="bowl"):
+        capture(policy, demonstrations, vlm_token="word:bowl")
