@@ -17,12 +17,14 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_model
 from transformers import PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound
 from steering.models.checkpoint import EMBEDDED as EMBEDDED
 from steering.models.checkpoint import EMBEDDED_FOLDER as EMBEDDED_FOLDER
-from steering.models.checkpoint import open_checkpoint
+from steering.models.checkpoint import WEIGHTS, open_checkpoint
 from steering.models.families import family_of
 from steering.models.flow import FlowPolicy
 from steering.models.memory import place
@@ -47,7 +49,8 @@ def load_policy(
 ) -> FlowPolicy:
     """Load a policy: `embedded`, a folder, or a hub id (from the local hub cache when offline).
 
-    `adapter`: a PEFT adapter folder, merged into the weights. `statistics_from`: demonstrations whose statistics are
+    `adapter`: the folder that finetuning wrote: a PEFT adapter, merged into the weights, or the weights of a full
+    finetune in their place. `statistics_from`: demonstrations whose statistics are
     used where the checkpoint has none or is of a robot with other dimensions; a notice says so. `statistics`: used
     whatever the checkpoint has. `device`, `precision` (`float32`, `bfloat16`): chosen by what the machine has unless
     given. `tokenizer`: folder or hub id, where it is not where the checkpoint says. Raises InputError before loading
@@ -142,6 +145,8 @@ def save_policy(
 
 
 def _merged(model: Any, adapter: Path) -> Any:
+    if (adapter / WEIGHTS).is_file():
+        return _replaced(model, adapter)
     if not (adapter / "adapter_config.json").is_file():
         raise NotFound(
             f"Expected a PEFT adapter folder with adapter_config.json; there is none in {adapter}. "
@@ -155,6 +160,18 @@ def _merged(model: Any, adapter: Path) -> Any:
             f"Expected an adapter that was trained on this policy; the one in {adapter} does not fit it "
             f"({str(error).splitlines()[0]}). Load the policy that it was trained on."
         ) from error
+
+
+def _replaced(model: Any, adapter: Path) -> Any:
+    """The model with the weights of a full finetune, in the precision that it has."""
+    try:
+        load_model(model, adapter / WEIGHTS)
+    except (RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"Expected a full finetune of this policy; the one in {adapter} does not fit it "
+            f"({str(error).splitlines()[0]}). Load the policy that it was trained on."
+        ) from error
+    return model
 
 
 @contextmanager
