@@ -1,15 +1,22 @@
-"""Vectorised rollouts: many scenes step together and the policy runs in batches.
+"""Vectorised rollouts: many scenes step together, the policy runs in batches, processes share the simulation.
 
-Every scene draws its denoising noise from its own seed, so methods are paired by scene, and a scene's outcome does
-not depend on which others run beside it. The policy is asked every `replan_steps` control steps; cameras are
-rendered only then, and for the scenes that are filmed. About 25 ms a control step of 20 scenes on two cores.
+Every scene draws its denoising noise from its own seed, one draw a chunk, so methods are paired by scene. The policy is
+asked every `replan_steps` control steps, always for `batch_size` rows (a short batch is filled up and the rest thrown
+away), because matrix products round differently at other sizes: so a scene's outcome does not depend on which others
+run beside it, nor on the number of processes. Cameras are drawn only then, and for the scenes that are filmed.
+
+While the policy works on one batch, the processes step the scenes of others. Embedded policy, two cores: see
+`tests/benchmarks/bench_rollout.py`.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +24,21 @@ import numpy as np
 from steering.errors import InputError
 from steering.models.policy import Policy
 from steering.progress import Progress
-from steering.rollout.video import write_video
+from steering.rollout.episode import SceneOutcome, Seen, Start
+from steering.rollout.instructions import change_instruction
+from steering.rollout.simulators import HereSimulator, ProcessSimulator, Request, Simulator
 from steering.simulation.scene import CONTROL_HZ, Scene
-from steering.simulation.tasks import TASKS, bench_scene, succeeded
-from steering.simulation.world import World
+from steering.simulation.tasks import TASKS, bench_scene
 from steering.types import CAMERAS, Observation, Rollouts
 
 REPLAN_STEPS = 5
-IMAGE_PX = 192
-VIDEO_PX = 288
-_FRAMES_AFTER_SUCCESS = 10
+BATCH_SIZE = 8
+LIVE_SCENES = 48
+"""Scenes that run at a time: enough to fill batches, few enough for memory (2 MB each)."""
+_SCENES_A_PROCESS = 4
+"""Fewer scenes than this are not worth starting a process for."""
 
 ObservationFilter = Callable[[Observation], Observation]
-
-
-@dataclass(frozen=True)
-class SceneOutcome:
-    """How one scene ended. steps: control steps until success, or the limit."""
-
-    success: bool
-    steps: int
 
 
 def run_rollouts(
@@ -46,23 +48,34 @@ def run_rollouts(
     *,
     method: str,
     variations: Sequence[str] = (),
+    instruction: str = "original",
     record_dir: Path | None = None,
     record_scenes: int = 6,
+    batch_size: int = BATCH_SIZE,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Rollouts:
-    """Run `policy` on the bench scenes of `seeds`. The first `record_scenes` are filmed into `record_dir`.
+    """Run `policy` on the bench scenes of `seeds`. The first `record_scenes` are filmed and traced into `record_dir`.
 
-    Raises NotFound for an unknown task or variation, InputError for no seeds.
+    instruction: one of types.INSTRUCTIONS; success is counted for the task's own goal whatever the words. processes:
+    of the simulation, 1 for this one alone; by default as many as cores and scenes allow.
+    Raises NotFound for an unknown task, variation or instruction, InputError for no seeds.
     """
     if not seeds:
         raise InputError("Expected at least one scene, got none. Choose the number of scenes.")
-    began = time.monotonic()
-    scenes = [bench_scene(task, seed, variations) for seed in seeds]
-    films = {}
+    began_s = time.monotonic()
+    starts = []
+    for i, seed in enumerate(seeds):
+        scene, named = change_instruction(bench_scene(task, seed, variations), instruction, seed)
+        starts.append(Start(i, scene, TASKS[task].step_limit, named))
+    recorded = range(min(record_scenes, len(seeds))) if record_dir is not None else range(0)
     if record_dir is not None:
         record_dir.mkdir(parents=True, exist_ok=True)
-        films = {i: record_dir / f"{method}_{seeds[i]}.mp4" for i in range(min(record_scenes, len(seeds)))}
-    outcomes = run_scenes(policy, scenes, seeds, TASKS[task].step_limit, films=films, progress=progress)
+        for i in recorded:
+            name = f"{method}_{seeds[i]}".replace("/", "_")
+            starts[i] = replace(starts[i], film=record_dir / f"{name}.mp4", trace=record_dir / f"{name}.json")
+    outcomes = run_starts(policy, starts, seeds, batch_size=batch_size, processes=processes, progress=progress)
+    named_success = [-1 if o.named_success is None else int(o.named_success) for o in outcomes]
     return Rollouts(
         method=method,
         task=task,
@@ -70,27 +83,17 @@ def run_rollouts(
         seeds=tuple(seeds),
         success=np.array([o.success for o in outcomes]),
         steps=np.array([o.steps for o in outcomes], dtype=np.int32),
-        videos=tuple(films[i] for i in sorted(films)),
+        videos=tuple(film for i in recorded if (film := starts[i].film)),
         rate_hz=CONTROL_HZ,
-        wall_s=time.monotonic() - began,
+        wall_s=time.monotonic() - began_s,
+        traces=tuple(trace for i in recorded if (trace := starts[i].trace)),
+        instruction=instruction,
+        instructions=tuple(start.scene.instruction for start in starts),
+        failure=tuple(o.failure for o in outcomes),
+        distance_m=np.array([o.distance_m for o in outcomes], dtype=np.float32),
+        wrong_object=np.array([o.wrong_object for o in outcomes]),
+        named=np.array(named_success, dtype=np.int8) if instruction == "renamed" else None,
     )
-
-
-@dataclass
-class _Live:
-    """A scene that is running."""
-
-    index: int
-    world: World
-    noise: np.random.Generator
-    film: Path | None
-    frames: list[np.ndarray] = field(default_factory=list)
-    step: int = 0
-    success_step: int | None = None
-
-    def film_frame(self) -> None:
-        if self.film is not None:
-            self.frames.append(np.concatenate([self.world.render(c, VIDEO_PX) for c in CAMERAS], axis=1))
 
 
 def run_scenes(
@@ -99,72 +102,143 @@ def run_scenes(
     seeds: Sequence[int],
     step_limit: int,
     *,
-    films: dict[int, Path] | None = None,
-    batch_size: int = 25,
+    batch_size: int = BATCH_SIZE,
     replan_steps: int = REPLAN_STEPS,
     see: ObservationFilter | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> list[SceneOutcome]:
-    """Outcomes of `scenes`, in order; at most `batch_size` run at a time. `see` changes what the policy sees."""
-    progress, films = progress or Progress(), films or {}
-    outcomes: dict[int, SceneOutcome] = {}
-    waiting = list(range(len(scenes)))[::-1]
-    live: list[_Live] = []
+    """Outcomes of any `scenes`, in order. `see` changes what the policy sees."""
+    starts = [Start(i, scene, step_limit) for i, scene in enumerate(scenes)]
+    options = {"batch_size": batch_size, "replan_steps": replan_steps, "processes": processes}
+    return run_starts(policy, starts, seeds, see=see, progress=progress, **options)
+
+
+def run_starts(
+    policy: Policy,
+    starts: Sequence[Start],
+    seeds: Sequence[int],
+    *,
+    batch_size: int = BATCH_SIZE,
+    replan_steps: int = REPLAN_STEPS,
+    see: ObservationFilter | None = None,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> list[SceneOutcome]:
+    """Outcomes of `starts`, in order; `seeds` are those of their noise."""
+    processes = default_processes(len(starts)) if processes is None else min(processes, len(starts))
+    with _simulator(processes) as simulator, _policy_threads(processes):
+        run = _Run(policy, simulator, starts, seeds, batch_size, replan_steps, see)
+        return run.outcomes(progress or Progress())
+
+
+def default_processes(scenes: int) -> int:
+    """Processes for the simulation of so many scenes: half of the cores, at least two where there are two."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = 1 if cores == 1 else max(2, cores // 2)
+    return max(1, min(wanted, scenes // _SCENES_A_PROCESS))
+
+
+class _Run:
+    """One set of scenes on its way: starting, waiting for the policy (`_seen`), simulated (`_away`), ended."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        simulator: Simulator,
+        starts: Sequence[Start],
+        seeds: Sequence[int],
+        batch_size: int,
+        replan_steps: int,
+        see: ObservationFilter | None,
+    ) -> None:
+        self._policy, self._simulator, self._see = policy, simulator, see
+        self._batch_size, self._replan_steps = batch_size, replan_steps
+        self._waiting = list(starts)[::-1]
+        self._noise = [np.random.default_rng([seed, 13]) for seed in seeds]
+        self._seen: dict[int, Seen] = {}
+        self._away: set[int] = set()
+        self._running: dict[int, float] = {}
+        self._ended: dict[int, SceneOutcome] = {}
+        self._total = len(starts)
+
+    def outcomes(self, progress: Progress) -> list[SceneOutcome]:
+        while len(self._ended) < self._total:
+            self._start()
+            batch = self._batch()
+            while len(batch) < self._batch_size and self._away:
+                self._collect()
+                self._start()
+                batch = self._batch()
+            if batch:
+                self._ask(batch)
+            progress.report(*self._said())
+        return [self._ended[i] for i in range(self._total)]
+
+    def _start(self) -> None:
+        free = LIVE_SCENES - len(self._seen) - len(self._away)
+        starts = [self._waiting.pop() for _ in range(min(free, len(self._waiting)))]
+        if starts:
+            self._away |= {start.index for start in starts}
+            self._simulator.ask(Request(start=starts))
+
+    def _batch(self) -> list[int]:
+        """Scenes for the next call of the policy: of one instruction, whose padding they then share."""
+        by_words: dict[str, list[int]] = {}
+        for index, seen in self._seen.items():
+            by_words.setdefault(seen.instruction, []).append(index)
+        return max(by_words.values(), key=len, default=[])[: self._batch_size]
+
+    def _collect(self) -> None:
+        reply = self._simulator.collect()
+        self._away -= {*reply.seen, *reply.ended}
+        self._seen |= reply.seen
+        self._ended |= reply.ended
+        self._running |= reply.running
+
+    def _ask(self, batch: Sequence[int]) -> None:
+        seen = [self._seen.pop(index) for index in batch]
+        shape = (self._policy.chunk_size, self._policy.noise_dim)
+        noise = [self._noise[index].standard_normal(shape) for index in batch]
+        filling = self._batch_size - len(batch)
+        seen, noise = seen + seen[:1] * filling, noise + noise[:1] * filling
+        observation = Observation(
+            cameras={camera: np.stack([one.cameras[camera] for one in seen]) for camera in CAMERAS},
+            state=np.stack([one.state for one in seen]),
+            instruction=tuple(one.instruction for one in seen),
+        )
+        observation = self._see(observation) if self._see else observation
+        chunks = self._policy.act(observation, np.stack(noise).astype(np.float32))
+        self._away |= set(batch)
+        rows: Mapping[int, np.ndarray] = dict(zip(batch, chunks, strict=False))
+        self._simulator.ask(Request(chunks=rows, steps=self._replan_steps))
+
+    def _said(self) -> tuple[float, str]:
+        under_way = sum(done for index, done in self._running.items() if index not in self._ended)
+        won = sum(outcome.success for outcome in self._ended.values())
+        fraction = min((len(self._ended) + under_way) / self._total, 1.0)
+        return fraction, f"{len(self._ended)} of {self._total} scenes, {won} successes"
+
+
+@contextmanager
+def _simulator(processes: int) -> Iterator[Simulator]:
+    simulator: Simulator = HereSimulator() if processes == 1 else ProcessSimulator(processes)
     try:
-        while waiting or live:
-            while waiting and len(live) < batch_size:
-                i = waiting.pop()
-                rng = np.random.default_rng([seeds[i], 13])
-                live.append(_Live(i, World(scenes[i]), rng, films.get(i)))
-            for scene in live:
-                if scene.step == 0:
-                    scene.film_frame()
-            chunks = _ask(policy, live, see)
-            for scene, chunk in zip(live, chunks, strict=True):
-                _advance(scene, chunk[:replan_steps], step_limit)
-            for scene in [s for s in live if _ended(s, step_limit)]:
-                outcomes[scene.index] = _finish(scene, step_limit)
-                live.remove(scene)
-            won = sum(o.success for o in outcomes.values())
-            under_way = sum(scene.step for scene in live) / step_limit
-            fraction = (len(outcomes) + under_way) / len(scenes)
-            progress.report(min(fraction, 1.0), f"{len(outcomes)} of {len(scenes)} scenes, {won} successes")
+        yield simulator
     finally:
-        for scene in live:
-            scene.world.close()
-    return [outcomes[i] for i in range(len(scenes))]
+        simulator.close()
 
 
-def _ask(policy: Policy, live: Sequence[_Live], see: ObservationFilter | None) -> np.ndarray:
-    observation = Observation(
-        cameras={c: np.stack([s.world.render(c, IMAGE_PX) for s in live]) for c in CAMERAS},
-        state=np.stack([s.world.state() for s in live]),
-        instruction=tuple(s.world.scene.instruction for s in live),
-    )
-    shape = (policy.chunk_size, policy.noise_dim)
-    noise = np.stack([s.noise.standard_normal(shape) for s in live]).astype(np.float32)
-    return policy.act(see(observation) if see else observation, noise)
-
-
-def _advance(scene: _Live, actions: np.ndarray, step_limit: int) -> None:
-    for action in actions:
-        if _ended(scene, step_limit):
-            return
-        scene.world.step(action)
-        scene.step += 1
-        if scene.success_step is None and succeeded(scene.world):
-            scene.success_step = scene.step
-        scene.film_frame()
-
-
-def _ended(scene: _Live, step_limit: int) -> bool:
-    if scene.success_step is None:
-        return scene.step >= step_limit
-    return scene.film is None or scene.step >= min(scene.success_step + _FRAMES_AFTER_SUCCESS, step_limit)
-
-
-def _finish(scene: _Live, step_limit: int) -> SceneOutcome:
-    scene.world.close()
-    if scene.film is not None:
-        write_video(scene.film, scene.frames, CONTROL_HZ)
-    return SceneOutcome(scene.success_step is not None, scene.success_step or step_limit)
+@contextmanager
+def _policy_threads(processes: int) -> Iterator[None]:
+    """Leave cores to the simulation: threads that spin beside it slow the policy tenfold (NOTES.md)."""
+    torch = sys.modules.get("torch")
+    if processes == 1 or torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - processes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
