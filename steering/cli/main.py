@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from steering.cli import attribution as attribution
+from steering.cli import evaluation as evaluation
+from steering.cli import finetuning as finetuning
 from steering.cli import score as score
 from steering.cli import stages as stages
 from steering.cli.frame import app

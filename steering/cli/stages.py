@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from steering import pipeline
 from steering.cli.frame import (
-    DEFAULTS,
     STORE,
     Line,
     PolicyOption,
@@ -18,10 +17,8 @@ from steering.cli.frame import (
     TaskOption,
     VariationsOption,
     app,
-    open_folder,
     print_json,
     run,
-    summary,
 )
 from steering.progress import Progress
 from steering.samples import MAX_BYTES, SAMPLES, TASKS
@@ -77,57 +74,6 @@ def select(
     rule = "manual" if heads else rule
     stacks = tuple(stack or ("vlm",))
     run(store, pipeline.select, relevance_id=relevance, rule=rule, count=count, stacks=stacks, heads=heads, seed=seed)
-
-
-@app.command()
-def finetune(
-    demonstrations: Annotated[str, typer.Argument(help="Id of the demonstrations.")],
-    method: Annotated[str, typer.Option(help="steering: selected heads only. lora: all heads.")] = "steering",
-    selection: Annotated[str | None, typer.Option(help="Id of the selection, for steering.")] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = DEFAULTS.steps,
-    batch_size: Annotated[int, typer.Option(help="Frames a step.")] = DEFAULTS.batch_size,
-    rank: Annotated[int, typer.Option(help="Rank of the adapter.")] = DEFAULTS.rank,
-    learning_rate: Annotated[float, typer.Option(help="Peak, after warm-up.")] = DEFAULTS.learning_rate,
-    seed: SeedOption = 0,
-    policy: PolicyOption = "embedded",
-    store: StoreOption = STORE,
-) -> None:
-    """Train a low-rank adapter. The same command goes on where an interrupted one stopped."""
-    settings = {"steps": steps, "batch_size": batch_size, "rank": rank, "learning_rate": learning_rate, "seed": seed}
-    settings["warmup_steps"] = min(DEFAULTS.warmup_steps, max(1, steps // 5))
-    inputs = {"demonstrations_id": demonstrations, "selection_id": selection}
-    run(store, pipeline.finetune, method=method, settings=settings, policy=policy, **inputs)
-
-
-@app.command()
-def rollout(
-    task: TaskOption = "place_cube_in_bowl",
-    adapter: Annotated[str | None, typer.Option(help="Id of an adapter; without one the policy as it is.")] = None,
-    trials: Annotated[int, typer.Option(help="Number of scenes.")] = 20,
-    variation: VariationsOption = None,
-    videos: Annotated[int, typer.Option(help="How many of the first scenes to film.")] = 6,
-    seed: SeedOption = 0,
-    policy: PolicyOption = "embedded",
-    store: StoreOption = STORE,
-) -> None:
-    """Run the policy in the simulator. The same seed gives every method the same scenes."""
-    method = open_folder(store).manifest(adapter).params["method"] if adapter else "zero_shot"
-    options: dict[str, Any] = {"trials": trials, "seed": seed, "variations": tuple(variation or ()), "videos": videos}
-    run(store, pipeline.rollout, task=task, method=method, adapter_id=adapter, policy=policy, **options)
-
-
-@app.command()
-def compare(
-    rollouts: Annotated[list[str], typer.Argument(help="Ids of rollouts on the same scenes.")],
-    store: StoreOption = STORE,
-) -> None:
-    """Success rates with Wilson intervals, and exact paired tests with Holm's correction."""
-    from steering.comparison.compare import report
-
-    opened = open_folder(store)
-    made = pipeline.compare(opened, rollouts_ids=rollouts)
-    print(report(opened.load(made)))
-    print_json(summary(opened, made))
 
 
 @app.command()

@@ -11,9 +11,11 @@ from itertools import combinations
 import numpy as np
 
 from steering.comparison.intervals import success_rate
+from steering.comparison.names import method_label, method_name
+from steering.comparison.outcomes import outcomes
 from steering.comparison.paired import holm, mcnemar
 from steering.errors import InputError
-from steering.types import METHOD_LABELS, Comparison, PairedTest, Rollouts
+from steering.types import FAILURES, Comparison, Outcomes, PairedTest, Rollouts
 
 LEVEL = 0.05
 
@@ -22,7 +24,7 @@ def compare(rollouts: Sequence[Rollouts]) -> Comparison:
     """Success rates in the order given, an exact paired test of every pair, and the seeds where outcomes differ."""
     _check(rollouts)
     first = rollouts[0]
-    success = {one.method: _in_order(one, first.seeds) for one in rollouts}
+    success = {method_name(one): _in_order(one, first.seeds) for one in rollouts}
     wins = np.sum(list(success.values()), axis=0)  # [episode], methods that succeeded
     return Comparison(
         task=first.task,
@@ -31,6 +33,7 @@ def compare(rollouts: Sequence[Rollouts]) -> Comparison:
         rates=tuple(success_rate(method, won) for method, won in success.items()),
         tests=holm([mcnemar(a, success[a], b, success[b]) for a, b in combinations(success, 2)]),
         disagreement=tuple(seed for seed, won in zip(first.seeds, wins, strict=True) if 0 < won < len(rollouts)),
+        outcomes=tuple(one for one in map(outcomes, rollouts) if one is not None),
     )
 
 
@@ -40,10 +43,11 @@ def report(comparison: Comparison) -> str:
     scenes = len(comparison.seeds)
     lines = [f"{comparison.task}{varied}: {scenes} scene{'s' if scenes > 1 else ''}, the same for every method."]
     lines += [
-        f"{_label(rate.method)}: {rate.successes} of {rate.trials} ({100 * rate.rate:.0f} %; "
+        f"{method_label(rate.method)}: {rate.successes} of {rate.trials} ({100 * rate.rate:.0f} %; "
         f"95 % interval {100 * rate.low:.0f} to {100 * rate.high:.0f} %)."
         for rate in comparison.rates
     ]
+    lines += [line for one in comparison.outcomes if (line := _manner(one))]
     lines += [_verdict(test, len(comparison.tests)) for test in comparison.tests]
     if comparison.tests and not any(test.p_holm < LEVEL for test in comparison.tests):
         lines.append(
@@ -54,7 +58,7 @@ def report(comparison: Comparison) -> str:
 
 
 def _verdict(test: PairedTest, pairs: int) -> str:
-    first, second = _label(test.first), _label(test.second)
+    first, second = method_label(test.first), method_label(test.second)
     counts = f"{first} alone succeeded in {test.only_first} scenes, {second} alone in {test.only_second}"
     p = f"exact McNemar p = {test.p:.3g}" + (f", {test.p_holm:.3g} after Holm over {pairs} pairs" if pairs > 1 else "")
     if test.p_holm >= LEVEL:
@@ -63,8 +67,19 @@ def _verdict(test: PairedTest, pairs: int) -> str:
     return f"{better} is better ({counts}; {p})."
 
 
-def _label(method: str) -> str:
-    return METHOD_LABELS.get(method, method)
+def _manner(one: Outcomes) -> str:
+    """How the successes and failures of a method came about; empty where there is nothing to say."""
+    said = []
+    if one.steps:
+        said.append(f"successes took {one.steps[0]:.0f} steps in the median")
+    if one.failures and one.distance_left_m is not None:
+        kinds = ", ".join(f"{FAILURES[kind]} {count}" for kind, count in one.failures.items())
+        said.append(f"failures were {kinds}, with {100 * one.distance_left_m:.1f} cm left on average")
+    if one.wrong_object:
+        said.append(f"another thing was touched in {one.wrong_object}")
+    if one.named:
+        said.append(f"the goal that the changed words name was reached in {one.named[0]} of {one.named[1]}")
+    return f"{method_label(one.method)}: {'; '.join(said)}." if said else ""
 
 
 def _in_order(rollouts: Rollouts, seeds: tuple[int, ...]) -> np.ndarray:
@@ -76,7 +91,7 @@ def _in_order(rollouts: Rollouts, seeds: tuple[int, ...]) -> np.ndarray:
 def _check(rollouts: Sequence[Rollouts]) -> None:
     if not rollouts:
         raise InputError("Expected the rollouts of at least one method to compare, got none.")
-    methods = [one.method for one in rollouts]
+    methods = [method_name(one) for one in rollouts]
     if len(set(methods)) != len(methods):
         raise InputError(f"Expected each method once, got {', '.join(methods)}. Leave out the repeated rollouts.")
     first = rollouts[0]
@@ -84,7 +99,7 @@ def _check(rollouts: Sequence[Rollouts]) -> None:
         if len(set(one.seeds)) != len(one.seeds) or len(one.success) != len(one.seeds) or not one.seeds:
             raise InputError(
                 f"Expected one outcome for each of one or more different seeds, got {len(one.success)} outcomes for "
-                f"{len(one.seeds)} seeds of {_label(one.method)}. Roll it out again."
+                f"{len(one.seeds)} seeds of {method_label(one.method)}. Roll it out again."
             )
         for what, ours, theirs in (
             ("task", first.task, one.task),
@@ -93,8 +108,9 @@ def _check(rollouts: Sequence[Rollouts]) -> None:
         ):
             if ours != theirs:
                 raise InputError(
-                    f"Only rollouts on the same scenes can be compared, but the {what} of {_label(first.method)} and "
-                    f"{_label(one.method)} differ: {_short(ours)} and {_short(theirs)}. Roll out one of them again."
+                    f"Only rollouts on the same scenes can be compared, but the {what} of "
+                    f"{method_label(first.method)} and {method_label(one.method)} differ: {_short(ours)} and "
+                    f"{_short(theirs)}. Roll out one of them again."
                 )
 
 

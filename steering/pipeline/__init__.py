@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute
 from steering.pipeline.demonstrations import record
-from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, rollout, scene_seeds
-from steering.pipeline.finetuning import finetune
+from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, open_loop, rollout, scene_seeds
+from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, select
 
@@ -34,14 +34,17 @@ __all__ = [
     "compare",
     "evaluate",
     "finetune",
+    "finetune_settings",
     "import_activations",
     "neighbours",
+    "open_loop",
     "record",
     "rescore",
     "rollout",
     "scene_seeds",
     "score",
     "select",
+    "trainable_parameters",
     "trust",
 ]
 
@@ -61,6 +64,7 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         rollout,
         compare,
         evaluate,
+        open_loop,
     )
 }
 """The functions that a job may run, by name."""

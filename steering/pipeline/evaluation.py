@@ -1,15 +1,17 @@
-"""Rollouts on the same scenes for every method, and their comparison."""
+"""Rollouts on the same scenes for every method, open-loop predictions where there is no simulator, and comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from steering import policy_cache
 from steering.errors import InputError
-from steering.pipeline.making import made, weights
+from steering.pipeline.making import load, made, weights
 from steering.progress import Progress
 from steering.store import Store
+from steering.types import Demonstrations, OpenLoop
 
 MAX_TRIALS = 1000
 _FIRST_SCENE, _END_SCENE = 100_000, 1_000_000  # demonstrations begin at the end
@@ -24,13 +26,16 @@ def rollout(
     trials: int = 20,
     seed: int = 0,
     variations: Sequence[str] = (),
+    instruction: str = "original",
     policy: str = "embedded",
     videos: int = 6,
+    processes: int | None = None,
     progress: Progress = Progress(),
 ) -> str:
     """Run the policy, with the adapter if one is given, on `trials` scenes that depend on `seed` alone.
 
-    The first `videos` scenes are filmed.
+    instruction: one of types.INSTRUCTIONS, what the policy is told. The first `videos` scenes are filmed and traced.
+    processes: of the simulation, by default as many as cores and scenes allow; the results do not depend on it.
     """
     if (method == "zero_shot") != (adapter_id is None):
         raise InputError(f"{method} {'takes no' if adapter_id else 'needs an'} adapter; finetuning makes adapters.")
@@ -38,21 +43,26 @@ def rollout(
         policy = store.manifest(adapter_id).params.get("policy", policy)
     parents = (adapter_id,) if adapter_id else ()
     params = {**weights(policy), "task": task, "method": method, "trials": trials, "seed": seed}
-    params |= {"variations": list(variations), "videos": videos}
+    params |= {"variations": list(variations), "videos": videos, "instruction": instruction}
     if done := store.find_made("rollouts", parents, params):
         return done
     from steering.rollout import runner
 
-    adapter = store.load(adapter_id).folder if adapter_id else None
+    adapter, demonstrations = None, None
+    if adapter_id is not None:
+        adapter = store.load(adapter_id).folder
+        demonstrations = load(store, store.manifest(adapter_id).parents[0], Demonstrations)
     with store.new_folder("rollouts") as folder:
         rollouts = runner.run_rollouts(
-            policy_cache.get(policy, adapter),
+            policy_cache.get(policy, adapter, demonstrations, progress),
             task,
             scene_seeds(seed, trials),
             method=method,
             variations=tuple(variations),
+            instruction=instruction,
             record_dir=folder if videos else None,
             record_scenes=videos,
+            processes=processes,
             progress=progress,
         )
         return store.save("rollouts", rollouts, parents=parents, params=params, folder=folder)
@@ -75,6 +85,7 @@ def evaluate(
     trials: int = 20,
     seed: int = 0,
     variations: Sequence[str] = (),
+    instruction: str = "original",
     policy: str = "embedded",
     videos: int = 6,
     progress: Progress = Progress(),
@@ -84,10 +95,86 @@ def evaluate(
     for i, (method, adapter_id) in enumerate(adapters.items()):
         part = progress.part(i / len(adapters), (i + 1) / len(adapters))
         common: dict[str, Any] = {"trials": trials, "seed": seed, "variations": variations, "videos": videos}
+        common["instruction"] = instruction
         rollouts_ids.append(
             rollout(store, task=task, method=method, adapter_id=adapter_id, policy=policy, progress=part, **common)
         )
     return compare(store, rollouts_ids=rollouts_ids, progress=progress)
+
+
+def open_loop(
+    store: Store,
+    *,
+    demonstrations_id: str,
+    adapters: Mapping[str, str | None],
+    episodes: Sequence[int] | None = None,
+    stride: int = 5,
+    samples: int = 2,
+    seed: int = 0,
+    policy: str = "embedded",
+    progress: Progress = Progress(),
+) -> str:
+    """Predicted beside demonstrated action chunks on held-out episodes: without a simulator, for any recordings.
+
+    `adapters`: method -> adapter id, None for the untouched policy. episodes: indices into the demonstrations; by
+    default those that finetuning leaves out. Adapters that were trained on one of them are refused.
+    """
+    from steering.comparison.open_loop import compare_open_loop
+
+    if not adapters:
+        raise InputError("Expected at least one method to compare, got none.")
+    demonstrations = load(store, demonstrations_id, Demonstrations)
+    from steering.finetune.evaluation import split_episodes
+
+    left_out = split_episodes(demonstrations, None)[1]
+    episodes = left_out if episodes is None else sorted(set(episodes))
+    if not episodes:
+        raise InputError("There is no held-out episode: three or more demonstrations leave one out. Record more.")
+    made_ids = []
+    for i, (method, adapter_id) in enumerate(adapters.items()):
+        part = progress.part(i / len(adapters), (i + 1) / len(adapters))
+        if adapter_id is not None:
+            _check_unseen(store, adapter_id, demonstrations_id, episodes, left_out)
+        source = store.manifest(adapter_id).params.get("policy", policy) if adapter_id else policy
+        params = {**weights(source), "method": method, "episodes": list(episodes), "stride": stride}
+        params |= {"samples": samples, "seed": seed}
+        parents = (demonstrations_id, adapter_id) if adapter_id else (demonstrations_id,)
+        predict = partial(_predict, store, demonstrations, adapter_id, source, part, params)
+        made_ids.append(made(store, "open_loop", parents, params, predict))
+    comparison = compare_open_loop([load(store, made_id, OpenLoop) for made_id in made_ids], seed=seed)
+    return made(store, "open_loop_comparison", tuple(made_ids), {"seed": seed}, lambda: comparison)
+
+
+def _predict(
+    store: Store,
+    demonstrations: Demonstrations,
+    adapter_id: str | None,
+    source: str,
+    progress: Progress,
+    params: Mapping[str, Any],
+) -> OpenLoop:
+    from steering.rollout.open_loop import predict_chunks
+
+    adapter = store.load(adapter_id).folder if adapter_id else None
+    names = ("method", "stride", "samples", "seed")
+    policy = policy_cache.get(source, adapter, demonstrations, progress)
+    options = {name: params[name] for name in names}
+    return predict_chunks(policy, demonstrations, params["episodes"], progress=progress, **options)
+
+
+def _check_unseen(
+    store: Store, adapter_id: str, demonstrations_id: str, episodes: Sequence[int], left_out: Sequence[int]
+) -> None:
+    manifest = store.manifest(adapter_id)
+    if demonstrations_id not in manifest.parents:
+        return  # trained on others
+    heldout = manifest.params.get("heldout_episodes") or left_out
+    seen = sorted(set(episodes) - set(heldout))
+    if seen:
+        raise InputError(
+            f"Episodes {seen} took part in the training of {adapter_id}, so they cannot show how it does on new ones. "
+            f"Choose among {sorted(heldout)}, or other demonstrations."
+        )
 
 
 def scene_seeds(seed: int, trials: int) -> tuple[int, ...]:

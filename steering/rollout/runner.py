@@ -110,8 +110,16 @@ def run_scenes(
 ) -> list[SceneOutcome]:
     """Outcomes of any `scenes`, in order. `see` changes what the policy sees."""
     starts = [Start(i, scene, step_limit) for i, scene in enumerate(scenes)]
-    options = {"batch_size": batch_size, "replan_steps": replan_steps, "processes": processes}
-    return run_starts(policy, starts, seeds, see=see, progress=progress, **options)
+    return run_starts(
+        policy,
+        starts,
+        seeds,
+        batch_size=batch_size,
+        replan_steps=replan_steps,
+        see=see,
+        processes=processes,
+        progress=progress,
+    )
 
 
 def run_starts(

@@ -1,5 +1,6 @@
 """Rollouts of scripted policies: outcomes, pairing by scene, films, and stopping."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from steering.errors import Cancelled, InputError, NotFound
 from steering.progress import Progress, Report
-from steering.rollout import runner
-from steering.rollout.runner import REPLAN_STEPS, VIDEO_PX, run_rollouts, run_scenes
+from steering.rollout import episode
+from steering.rollout.episode import VIDEO_PX
+from steering.rollout.runner import BATCH_SIZE, REPLAN_STEPS, default_processes, run_rollouts, run_scenes
 from steering.simulation.experts import expert_action
 from steering.simulation.tasks import TASKS, bench_scene, succeeded
 from steering.simulation.world import World
@@ -61,7 +63,7 @@ class Replay:
 @pytest.fixture(autouse=True)
 def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scripted policy does not look, so small images save time."""
-    monkeypatch.setattr(runner, "IMAGE_PX", 24)
+    monkeypatch.setattr(episode, "IMAGE_PX", 24)
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +80,23 @@ def test_outcomes_are_those_of_the_actions(expert: Replay) -> None:
     assert rollouts.wall_s > 0
 
 
-@pytest.mark.parametrize("batch_size", (1, 3))
-def test_outcomes_and_noise_do_not_depend_on_the_batch(expert: Replay, batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "processes"), [(1, 1), (3, 1), (BATCH_SIZE, 2)])
+def test_outcomes_and_noise_do_not_depend_on_batch_and_processes(
+    expert: Replay, batch_size: int, processes: int
+) -> None:
     scenes = [bench_scene(TASK, seed) for seed in SEEDS]
     together, apart = Replay([]), Replay([])
     together.chunks = apart.chunks = expert.chunks
-    expected = run_scenes(together, scenes, SEEDS, LIMIT)
-    assert run_scenes(apart, scenes, SEEDS, LIMIT, batch_size=batch_size) == expected
-    assert max(together.batches) == len(SEEDS) and max(apart.batches) == batch_size
+    expected = run_scenes(together, scenes, SEEDS, LIMIT, processes=1)
+    assert run_scenes(apart, scenes, SEEDS, LIMIT, batch_size=batch_size, processes=processes) == expected
+    assert set(together.batches) == {BATCH_SIZE} and set(apart.batches) == {batch_size}, "short batches are filled up"
     assert together.noise.keys() == apart.noise.keys()
     assert all(np.array_equal(together.noise[moment], apart.noise[moment]) for moment in together.noise)
 
 
 def test_noise_differs_between_scenes_and_moments() -> None:
     still = Replay([])
-    run_scenes(still, [bench_scene(TASK, seed) for seed in (0, 1)], (0, 1), 4 * REPLAN_STEPS)
+    run_scenes(still, [bench_scene(TASK, seed) for seed in (0, 1)], (0, 1), 4 * REPLAN_STEPS, processes=1)
     assert len({noise.tobytes() for noise in still.noise.values()}) == len(still.noise) >= 4
 
 
@@ -121,6 +125,7 @@ def test_films_play_and_change_no_outcome(expert: Replay, tmp_path: Path) -> Non
     assert rollouts.success.tolist() == [True, True, True]
     assert rollouts.steps.tolist() == [expert.steps[seed] for seed in seeds]
     assert [path.name for path in rollouts.videos] == ["lora_0.mp4", "lora_1.mp4"]
+    assert [path.name for path in rollouts.traces] == ["lora_0.json", "lora_1.json"]
     for path, frames in zip(rollouts.videos, (expert.steps[seed] + 10 + 1 for seed in seeds[:2]), strict=True):
         with av.open(str(path)) as film:
             stream = film.streams.video[0]
@@ -147,23 +152,31 @@ def test_progress_goes_up_and_stopping_closes_every_world(expert: Replay, monkey
             super().close()
             open_worlds.discard(self)
 
-    monkeypatch.setattr(runner, "World", Counted)
+    monkeypatch.setattr(episode, "World", Counted)
     reports: list[Report] = []
-    run_rollouts(expert, TASK, SEEDS[:2], method="lora", progress=Progress(reports.append))
+    run_rollouts(expert, TASK, SEEDS[:2], method="lora", processes=1, progress=Progress(reports.append))
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert reports[-1].message == "2 of 2 scenes, 2 successes"
     assert not open_worlds
 
-    reports.clear()
-    stop = Progress(reports.append, should_cancel=lambda: len(reports) == 3)
-    with pytest.raises(Cancelled):
-        run_rollouts(expert, TASK, SEEDS, method="lora", progress=stop)
-    assert len(reports) == 3 and not open_worlds
+    for processes in (1, 2):
+        reports.clear()
+        stop = Progress(reports.append, should_cancel=lambda: len(reports) == 3)
+        with pytest.raises(Cancelled):
+            run_rollouts(expert, TASK, SEEDS, method="lora", processes=processes, progress=stop)
+        assert len(reports) == 3 and not open_worlds
+
+
+def test_few_scenes_start_no_process_and_many_no_more_than_half_the_cores() -> None:
+    assert default_processes(1) == default_processes(7) == 1
+    assert default_processes(1000) == max(2, (os.cpu_count() or 1) // 2) or os.cpu_count() == 1
 
 
 def test_wrong_wishes_are_refused_in_words(expert: Replay) -> None:
     with pytest.raises(InputError, match="at least one scene"):
         run_rollouts(expert, TASK, (), method="lora")
+    with pytest.raises(NotFound, match="Did you mean 'empty'"):
+        run_rollouts(expert, TASK, SEEDS, method="lora", instruction="empt")
     with pytest.raises(NotFound, match="Did you mean 'press_button'"):
         run_rollouts(expert, "press_buttom", SEEDS, method="lora")
