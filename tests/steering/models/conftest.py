@@ -11,12 +11,14 @@ import pytest
 import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
-from transformers import PI0Config, PI0ForConditionalGeneration
+from transformers import LlamaConfig, PI0Config, PI0ForConditionalGeneration, SmolVLMConfig
 
 from steering.models.architecture import train_tokenizer
+from steering.models.smolvla import SmolVLAConfig, SmolVLAModel
 from steering.types import Demonstrations, Episode
 
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+SMALL_INSTRUCTIONS = ("press the button", "place the marker in the mug")
 INSTRUCTIONS = ("pick up the cube", "place the marker in the mug and then push the button")
 TO_PUBLISHED = (
     (r"^model\.vlm\.language_model\.embed_tokens", "paligemma_with_expert.paligemma.lm_head"),
@@ -81,6 +83,38 @@ def published_folder(narrow_pi0, robot_demonstrations, tmp_path_factory) -> Path
     state = renamed(dict(narrow_pi0.state_dict()), TO_PUBLISHED)
     save_file({f"model.{name}": tensor for name, tensor in state.items()}, folder / "model.safetensors")
     write_normaliser(folder, robot_demonstrations, "MEAN_STD")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smolvla_folder(tmp_path_factory) -> Path:
+    """Named as `lerobot/smolvla_base`, with its heads' width, four layers, 12 actions a chunk."""
+    folder = tmp_path_factory.mktemp("smolvla") / "smolvla_base"
+    folder.mkdir()
+    torch.manual_seed(0)
+    heads = {"num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 64, "num_hidden_layers": 4}
+    text = {"model_type": "llama", "hidden_size": 96, "intermediate_size": 120, "vocab_size": 320, **heads}
+    vision = {"hidden_size": 64, "intermediate_size": 80, "num_hidden_layers": 1, "num_attention_heads": 1}
+    vision |= {"image_size": 32, "patch_size": 4}
+    vlm = SmolVLMConfig(text_config=text | {"rms_norm_eps": 1e-5}, vision_config=vision, scale_factor=4)
+    expert = LlamaConfig(hidden_size=72, intermediate_size=100, rms_norm_eps=1e-5, **heads)
+    model = SmolVLAModel(SmolVLAConfig(vlm, expert))
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim == 2 and "embed" not in name:
+            tensor = torch.randn(tensor.shape) / tensor.shape[1] ** 0.5
+        name = name.replace("model.vlm.language_model.", "vlm_with_expert.vlm.model.text_model.")
+        name = name.replace("model.vlm.", "vlm_with_expert.vlm.model.").replace(
+            "model.dit.", "vlm_with_expert.lm_expert."
+        )
+        state[f"model.{name}"] = tensor.contiguous()
+    state["model.vlm_with_expert.vlm.lm_head.weight"] = torch.zeros(320, 96)
+    save_file(state, folder / "model.safetensors")
+    config = {"type": "smolvla", "chunk_size": 12, "max_state_dim": 32, "max_action_dim": 32, "num_steps": 4}
+    config |= {"attention_mode": "cross_attn", "self_attn_every_n_layers": 2, "tokenizer_max_length": 48}
+    config |= {"vlm_model_name": "HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "num_vlm_layers": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    train_tokenizer(SMALL_INSTRUCTIONS * 5, vocab_size=300).save_pretrained(folder)
     return folder
 
 
