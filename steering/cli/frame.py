@@ -15,7 +15,6 @@ import steering.cli
 from steering.progress import Progress, Report
 from steering.samples import open_store
 from steering.store import Store
-from steering.types import FinetuneSettings
 
 app = typer.Typer(
     help=steering.cli.__doc__,
@@ -37,7 +36,6 @@ VariationsOption = Annotated[
 ]
 TaskOption = Annotated[str, typer.Option(help="A bench task, e.g. place_cube_in_bowl, press_button, pick_cube.")]
 STORE = Path(".workbench")
-DEFAULTS = FinetuneSettings()
 
 
 def open_folder(root: Path) -> Store:

@@ -1,10 +1,11 @@
-"""Low-rank adapters on chosen attention heads, and the usual LoRA on all of them, as ordinary PEFT adapters.
+"""Attach what a method trains to a policy's model, as ordinary PEFT adapters.
 
 A head owns a block of rows of q_proj and a block of columns of o_proj (Robotic Steering, arXiv 2511.22697). In
 ΔW = B·A the rows of B (q) and the columns of A (o) outside the selected heads' blocks start at zero and receive no
-gradient, so ΔW of every other head is exactly zero, and PEFT saves, loads and merges the result like any LoRA. Keys
-and values, which all heads of a layer share, the MLPs and the vision tower stay frozen. The baseline follows openpi's
-`gemma_2b_lora` and `gemma_300m_lora`: q, k, v, o and MLP of every layer of both stacks, vision tower frozen.
+gradient, so ΔW of every other head is exactly zero, and PEFT saves, loads and merges the result like any LoRA. At full
+rank (`dense_heads`) the other factor is fixed to ones that pick the heads' rows or columns: a LoRA again, whose free
+factor is the block's change itself. Modules that train whole are PEFT's `modules_to_save`. `steering.finetune.plan`
+says which modules; `full` attaches nothing and frees every parameter.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from steering.errors import InputError, unknown_name
+from steering.errors import InputError
+from steering.finetune.plan import Part, Plan, plan, sizes_of_model
 from steering.models.loading import without_peft_warning
+from steering.models.memory import free_bytes
 from steering.models.policy import SteerablePolicy
-from steering.models.sites import LAYERS, check_heads, head_block, inert_heads, projection_name
-from steering.types import FinetuneSettings, Head, HeadShape, Selection
+from steering.models.sites import head_block
+from steering.types import FinetuneSettings, Selection
 
-LORA_PATTERN = (
-    "(" + "|".join(re.escape(name) for name in LAYERS.values()) + r")\.\d+\."
-    r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
-)
+FULL_BYTES = 4 + 4 + 8 + 4
+"""A parameter of a full finetune in single precision: itself, its gradient, Adam's two moments, its old value."""
 
 Masks = Mapping[str, torch.Tensor]
 """Full parameter name -> bool mask that broadcasts to the parameter: True where it trains."""
@@ -35,71 +36,88 @@ Masks = Mapping[str, torch.Tensor]
 @contextmanager
 def attached(
     policy: SteerablePolicy, method: str, settings: FinetuneSettings, selection: Selection | None
-) -> Iterator[tuple[PeftModel, Masks]]:
-    """Attach a new adapter to the policy's model while the context is open; the model leaves as it came.
+) -> Iterator[tuple[PeftModel | None, Masks]]:
+    """Attach what `method` trains to the policy's model while the context is open; the model leaves as it came.
 
-    The adapter starts as an exact no-op and its random part depends on `settings.seed` alone. Only the adapter
-    requires gradients.
+    An adapter starts as an exact no-op and its random part depends on `settings.seed` alone. Only what trains requires
+    gradients. The PeftModel is None for `full`. Raises InputError, in words, where a full finetune does not fit.
     """
-    heads = selected_heads(policy, method, selection)
-    pattern = head_pattern(heads) if heads else LORA_PATTERN
-    alpha: Any = settings.alpha  # PEFT says int and only divides by the rank
-    config = LoraConfig(r=settings.rank, lora_alpha=alpha, target_modules=pattern, lora_dropout=0.0)
+    chosen = plan(method, settings, selection, sizes_of_model(policy.model))
+    if not chosen.parts:
+        with _everything(policy, settings):
+            yield None, {}
+        return
+    whole = {part.name: policy.model.get_submodule(part.name) for part in chosen.parts if _trains_whole(part)}
     with torch.random.fork_rng(devices=[]), without_peft_warning():
         torch.manual_seed(settings.seed)
-        peft_model = get_peft_model(policy.model, config)
+        peft_model = get_peft_model(policy.model, _config(chosen, policy.head_shape.head_dim))
     try:
         peft_model.eval()
-        masks = head_masks(policy, heads)
+        for part in chosen.parts:
+            if part.rank is None and part.heads is not None:
+                _pick_heads(policy, part)
+        masks = head_masks(policy, chosen)
         _apply(policy.model, masks)
         yield peft_model, masks
     finally:
         peft_model.unload()
+        for name, module in whole.items():  # PEFT leaves its copies
+            parent, _, last = name.rpartition(".")
+            setattr(policy.model.get_submodule(parent), last, module)
         policy.model.requires_grad_(False)
 
 
-def selected_heads(policy: SteerablePolicy, method: str, selection: Selection | None) -> tuple[Head, ...]:
-    """The heads that `method` trains one by one: those of the selection for `steering`, none for `lora`."""
-    if method == "lora":
-        return ()
-    if method != "steering":
-        raise unknown_name("trainable method", method, ("steering", "lora"))
-    heads = tuple(sorted(set(selection.heads))) if selection is not None else ()
-    check_heads(heads, policy.head_shape)
-    if set(heads) <= set(inert_heads(policy.head_shape)):
-        raise InputError(
-            "Expected at least one head that can move an action; all selected heads are in the VLM's last layer, "
-            "whose output never reaches the action expert. Add heads of another layer."
-        )
-    return heads
-
-
-def frozen_layers(method: str, heads: tuple[Head, ...], shape: HeadShape) -> int:
-    """How many of the VLM's first layers lie below every adapter of `method`."""
-    return 0 if method == "lora" else min((h.layer for h in heads if h.stack == "vlm"), default=shape.layers)
-
-
-def head_pattern(heads: tuple[Head, ...]) -> str:
-    """Regular expression over full module names: q_proj and o_proj of the layers that hold selected heads."""
-    layers = sorted({(head.stack, head.layer) for head in heads})
-    names = [
-        projection_name(stack, layer, projection) for stack, layer in layers for projection in ("q_proj", "o_proj")
-    ]
-    return "|".join(re.escape(name) for name in names)
-
-
-def head_masks(policy: SteerablePolicy, heads: tuple[Head, ...]) -> dict[str, torch.Tensor]:
-    """Masks of the adapter's weights: rows of B for q_proj, columns of A for o_proj, all others trained in full."""
-    width = policy.head_shape.heads * policy.head_shape.head_dim
-    chosen: dict[tuple[str, int], torch.Tensor] = {}
-    for head in heads:
-        units = chosen.setdefault((head.stack, head.layer), torch.zeros(width, dtype=torch.bool, device=policy.device))
-        units[head_block(head.head, policy.head_shape.head_dim)] = True
+def head_masks(policy: SteerablePolicy, chosen: Plan) -> dict[str, torch.Tensor]:
+    """Masks of the low-rank adapters of heads: rows of B for q_proj, columns of A for o_proj; nothing else has one."""
     masks = {}
-    for (stack, layer), units in chosen.items():
-        masks[f"{projection_name(stack, layer, 'q_proj')}.lora_B.default.weight"] = units[:, None]
-        masks[f"{projection_name(stack, layer, 'o_proj')}.lora_A.default.weight"] = units[None, :]
+    for part in chosen.parts:
+        if part.heads is not None and part.rank is not None:
+            units = torch.zeros(_width(policy), dtype=torch.bool, device=policy.device)
+            units[_units(policy, part)] = True
+            factor, mask = ("lora_B", units[:, None]) if part.projection == "q_proj" else ("lora_A", units[None, :])
+            masks[f"{part.name}.{factor}.default.weight"] = mask
     return masks
+
+
+def _config(chosen: Plan, head_dim: int) -> LoraConfig:
+    adapted = [part for part in chosen.parts if not _trains_whole(part)]
+    ranks = {part.name: len(part.heads) * head_dim for part in adapted if part.rank is None and part.heads}
+    rank = chosen.rank or max(ranks.values())
+    return LoraConfig(
+        r=rank,
+        lora_alpha=chosen.scale * rank,  # type: ignore[arg-type]  # PEFT says int and only divides by the rank
+        target_modules="|".join(re.escape(part.name) for part in adapted),
+        modules_to_save=[part.name for part in chosen.parts if _trains_whole(part)] or None,
+        rank_pattern={re.escape(name): own for name, own in ranks.items()},
+        alpha_pattern={re.escape(name): own for name, own in ranks.items()},
+        lora_dropout=0.0,
+    )
+
+
+def _trains_whole(part: Part) -> bool:
+    return part.rank is None and part.heads is None
+
+
+def _pick_heads(policy: SteerablePolicy, part: Part) -> None:
+    """Fix one factor to pick the heads' rows (q_proj) or columns (o_proj); the other starts at zero and trains."""
+    layer: Any = policy.model.get_submodule(part.name)
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    picks = torch.eye(_width(policy), dtype=up.dtype, device=up.device)[:, _units(policy, part)]
+    fixed, free, values = (up, down, picks) if part.projection == "q_proj" else (down, up, picks.T)
+    with torch.no_grad():
+        fixed.copy_(values)
+        free.zero_()
+    fixed.requires_grad_(False)
+
+
+def _units(policy: SteerablePolicy, part: Part) -> list[int]:
+    """Rows of q_proj, or columns of o_proj, of the part's heads."""
+    dim = policy.head_shape.head_dim
+    return [unit for head in part.heads or () for unit in range(*head_block(head, dim).indices(_width(policy)))]
+
+
+def _width(policy: SteerablePolicy) -> int:
+    return policy.head_shape.heads * policy.head_shape.head_dim
 
 
 def _apply(model: torch.nn.Module, masks: Masks) -> None:
@@ -109,3 +127,27 @@ def _apply(model: torch.nn.Module, masks: Masks) -> None:
         with torch.no_grad():
             parameter.mul_(mask)
         parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
+
+
+@contextmanager
+def _everything(policy: SteerablePolicy, settings: FinetuneSettings) -> Iterator[None]:
+    """Every parameter trains, in single precision, where memory allows; afterwards all are what they were."""
+    model = policy.model
+    elements = sum(parameter.numel() for parameter in model.parameters())
+    need, free = elements * (FULL_BYTES + 4 * settings.keep_best), free_bytes(policy.device.type)
+    if need > free:
+        raise InputError(
+            f"Expected {need / 1e9:.1f} GB of free memory on {policy.device.type} to train all {elements / 1e6:.0f} "
+            f"million parameters (weights, gradients, Adam's moments, the old weights); there are {free / 1e9:.1f} GB. "
+            "Train selected heads or LoRA instead, or use a machine with more memory."
+        )
+    before = {name: parameter.data for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.float32, copy=True)
+    model.requires_grad_(True)
+    try:
+        yield
+    finally:
+        model.requires_grad_(False)
+        for name, value in before.items():
+            model.get_parameter(name).data = value

@@ -1,9 +1,10 @@
 """The frames that finetuning draws from, with what does not change computed once per frame.
 
-The vision tower is frozen under every method, and so are the VLM's layers below the lowest adapter: each frame's
-embedded prefix, or the state and the keys and values of those layers, is kept in memory where the run draws frames
-often enough to gain and `CACHE_LIMIT_BYTES` allow. Same numbers both ways. On the embedded policy: 2 ms and 45 kB a
-frame for the vision tower, up to 2 ms and 180 kB more for the VLM.
+The vision tower is frozen under every adapter, and so are the VLM's layers below the lowest one: each frame's embedded
+prefix, or the state and the keys and values of those layers, is kept in memory where the run draws frames often enough
+to gain. With heads of the expert alone that is the whole VLM. Frames are kept while they fit into CACHE_LIMIT_BYTES and
+half of the free memory; the others are computed at each draw. Computed under the loop's autocast: same numbers both
+ways. On the embedded policy: 2 ms and 45 kB a frame for the vision tower, up to 2 ms and 180 kB more for the VLM.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from steering.models.flow import Batch
+from steering.models.memory import free_bytes
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import action_chunks, observe
 from steering.progress import Progress
@@ -24,7 +26,7 @@ from steering.types import Demonstrations
 CACHE_LIMIT_BYTES = 4 * 2**30
 EMBED_BATCH = 32
 FREEZING_PASSES = 2
-"""Passes over the frames from which on it pays to run the VLM's frozen layers once, in single precision."""
+"""Passes over the frames from which on it pays to run the VLM's frozen layers once."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class FrameSet:
     """Frames of some episodes. episode, frame: int32 [frame]. chunk: float32 [frame, step, dim], raw.
 
     tokens: prefix length that all batches are padded to. frozen_layers: how many of the VLM's first layers are
-    part of the batches (`SteerablePolicy.freeze`). embedded: the batch of all frames, where it is kept.
+    part of the batches (`freeze`); None where nothing is frozen, not even the vision tower. precision: of autocast.
+    kept: the batch of the first frames, as many as fit.
     """
 
     policy: SteerablePolicy
@@ -41,20 +44,43 @@ class FrameSet:
     frame: np.ndarray
     chunk: np.ndarray
     tokens: int = 0
-    frozen_layers: int = 0
-    embedded: Batch | None = None
+    frozen_layers: int | None = 0
+    precision: torch.dtype = torch.float32
+    kept: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def kept_frames(self) -> int:
+        """How many frames are kept."""
+        return len(self.kept["state"]) if self.kept else 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory that they take."""
+        return sum(tensor.nbytes for tensor in self.kept.values()) if self.kept else 0
+
     def batch(self, rows: np.ndarray) -> Batch:
-        """The tensors of chosen rows, as `SteerablePolicy.flow_loss` takes them."""
-        if self.embedded is not None:
-            index = torch.from_numpy(rows).to(self.policy.device)
-            return {name: tensor[index] for name, tensor in self.embedded.items()}
+        """The tensors of chosen rows, as `flow_loss` takes them."""
+        old = rows < self.kept_frames
+        if not old.any():
+            return self._computed(rows)
+        assert self.kept is not None
+        index = torch.from_numpy(rows[old]).to(self.policy.device)
+        batch = {name: tensor[index] for name, tensor in self.kept.items()}
+        if old.all():
+            return batch
+        fresh = self._computed(rows[~old])
+        order = torch.from_numpy(np.argsort(np.argsort(~old, kind="stable"), kind="stable")).to(self.policy.device)
+        return {name: torch.cat([tensor, fresh[name].to(tensor.dtype)])[order] for name, tensor in batch.items()}
+
+    def _computed(self, rows: np.ndarray) -> Batch:
         observation = observe(self.demonstrations, self.episode[rows], self.frame[rows])
-        with torch.no_grad():
+        with torch.no_grad(), autocast(self.policy, self.precision):
             batch = self.policy.prepare(observation, self.chunk[rows])
+            if self.frozen_layers is None:
+                return batch
             embeds = self.policy.embed(batch)
             missing = self.tokens - embeds.shape[1]
             batch = {
@@ -66,6 +92,11 @@ class FrameSet:
             return batch | self.policy.freeze(batch, self.frozen_layers) if self.frozen_layers else batch
 
 
+def autocast(policy: SteerablePolicy, precision: torch.dtype) -> torch.autocast:
+    """Autocast to `precision` on the policy's device; without effect in single precision."""
+    return torch.autocast(policy.device.type, precision, enabled=precision != torch.float32)
+
+
 def frame_set(
     policy: SteerablePolicy,
     demonstrations: Demonstrations,
@@ -74,12 +105,13 @@ def frame_set(
     *,
     draws: int,
     limit: int | None = None,
-    frozen_layers: int = 0,
+    frozen_layers: int | None = 0,
+    precision: torch.dtype = torch.float32,
 ) -> FrameSet:
     """All frames of `episodes`, or `limit` of them evenly spread.
 
     `draws`: how many frames the run will draw, which decides what is worth keeping. `frozen_layers`: the VLM's
-    layers below every adapter.
+    layers below everything that trains, None where the embedded prefix trains too.
     """
     lengths = [demonstrations.episodes[e].frames for e in episodes]
     episode = np.repeat(np.asarray(episodes, np.int32), lengths)
@@ -91,25 +123,27 @@ def frame_set(
     instructions = [demonstrations.episodes[e].instruction for e in episodes]
     cameras = len(demonstrations.episodes[episodes[0]].cameras)
     tokens = policy.preprocessor.tokens(instructions, cameras)["input_ids"].shape[1]
-    frames = FrameSet(policy, demonstrations, episode, frame, chunk, tokens)
+    frames = FrameSet(policy, demonstrations, episode, frame, chunk, tokens, precision=precision)
+    if frozen_layers is None:
+        return replace(frames, frozen_layers=None)
     if draws <= len(frames):
         return frames
     if draws >= FREEZING_PASSES * len(frames):
-        deeper = replace(frames, frozen_layers=frozen_layers)
-        if _bytes(deeper) <= CACHE_LIMIT_BYTES:
-            return _embedded(deeper, progress)
-    return _embedded(frames, progress) if _bytes(frames) <= CACHE_LIMIT_BYTES else frames
+        frames = replace(frames, frozen_layers=frozen_layers)
+    return _with_kept(frames, progress)
 
 
-def _bytes(frames: FrameSet) -> int:
-    """Memory that the batch of all frames would take."""
-    return len(frames) * sum(tensor.nbytes for tensor in frames.batch(np.arange(1)).values())
-
-
-def _embedded(frames: FrameSet, progress: Progress) -> FrameSet:
-    """`frames` with the batch of all of them kept."""
-    parts = []
-    for start in range(0, len(frames), EMBED_BATCH):
-        progress.report(start / len(frames), f"Frozen features: frame {start} of {len(frames)}")
-        parts.append(frames.batch(np.arange(start, min(start + EMBED_BATCH, len(frames)))))
-    return replace(frames, embedded={name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+def _with_kept(frames: FrameSet, progress: Progress) -> FrameSet:
+    """`frames` with the batch of as many of them kept as fit."""
+    of_frame = sum(tensor.nbytes for tensor in frames.batch(np.arange(1)).values())
+    room = min(CACHE_LIMIT_BYTES, free_bytes(frames.policy.device.type) // 2)
+    count = min(len(frames), room // of_frame)
+    kept: Batch = {}
+    for start in range(0, count, EMBED_BATCH):
+        progress.report(start / count, f"Frozen features: frame {start} of {count}")
+        rows = np.arange(start, min(start + EMBED_BATCH, count))
+        for name, tensor in frames.batch(rows).items():
+            if start == 0:
+                kept[name] = tensor.new_empty((count, *tensor.shape[1:]))
+            kept[name][start : start + len(rows)] = tensor
+    return replace(frames, kept=kept or None)

@@ -1,21 +1,30 @@
-"""Count what an adapter trains, by group, without the entries that its masks hold at zero."""
+"""Count what trains on a model, by group, without the entries that masks hold at zero.
+
+`steering.finetune.plan.parameter_counts` says the same beforehand, from the configuration alone.
+"""
 
 from __future__ import annotations
+
+import re
 
 from torch import nn
 
 from steering.finetune.adapters import Masks
-
-GROUPS = {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
+from steering.finetune.plan import GROUPS
 
 
 def trainable_parameters(model: nn.Module, masks: Masks) -> dict[str, int]:
-    """Group (`q_proj`, `k_proj`, `v_proj`, `o_proj`, `mlp`) -> number of trained entries, adapter attached."""
+    """Group -> trained entries of the model as it stands, without those that masks hold at zero.
+
+    The same as `Plan.parameters` says beforehand; of a full finetune, everything is in the group `all`.
+    """
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            projection = name.split(".lora_")[0].rsplit(".", 1)[-1]
-            group = GROUPS.get(projection, projection)
+            module = re.split(r"\.(?:lora_|modules_to_save\.)", name)[0]
+            adapted = module != name
+            projection = module.rsplit(".", 1)[-1]
+            group = GROUPS.get(projection, projection) if adapted else "all"
             trained = masks[name].expand_as(parameter).sum() if name in masks else parameter.numel()
             counts[group] = counts.get(group, 0) + int(trained)
     return counts

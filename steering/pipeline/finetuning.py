@@ -1,10 +1,10 @@
-"""Adapters, trained and kept; a stopped training goes on from its checkpoint."""
+"""Adapters, trained and kept; a stopped or killed training goes on from its checkpoint."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steering import policy_cache
@@ -12,7 +12,7 @@ from steering.errors import InputError, unknown_name
 from steering.pipeline.making import load, weights
 from steering.progress import Progress
 from steering.store import Store, work_key
-from steering.types import METHODS, Demonstrations, FinetuneSettings, Selection
+from steering.types import METHOD_LABELS, METHODS, METHODS_OF_HEADS, Demonstrations, FinetuneSettings, Head, Selection
 
 
 def finetune(
@@ -22,41 +22,96 @@ def finetune(
     method: str,
     selection_id: str | None = None,
     settings: FinetuneSettings | Mapping[str, Any] | None = None,
+    heldout_episodes: Sequence[int] | None = None,
     policy: str = "embedded",
     progress: Progress = Progress(),
 ) -> str:
-    """Train an adapter by a method of METHODS; `steering` needs a selection. Resumes after a stop or a crash."""
+    """Train by a method of METHODS; those of METHODS_OF_HEADS need a selection. Resumes after a stop or a crash.
+
+    Controls (random, bottom, other-task heads) are `steering` with another selection. `heldout_episodes`: indices,
+    the last tenth unless given.
+    """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if method == "steering" and selection_id is None:
-        raise InputError("Robotic Steering trains selected heads: choose heads first, then start again.")
-    settings = _settings(settings)
-    parents = (demonstrations_id, selection_id) if method == "steering" and selection_id else (demonstrations_id,)
-    params = {**weights(policy), "method": method, "settings": settings, "seed": settings.seed}
+    if method in METHODS_OF_HEADS and selection_id is None:
+        raise InputError(f"{METHOD_LABELS[method]} goes by selected heads: choose heads first, then start again.")
+    chosen = finetune_settings(settings)
+    parents = (demonstrations_id, selection_id) if method in METHODS_OF_HEADS and selection_id else (demonstrations_id,)
+    params = {**weights(policy), "method": method, "settings": chosen, "seed": chosen.seed}
+    if heldout_episodes is not None:
+        params["heldout_episodes"] = list(heldout_episodes)
     if done := store.find_made("adapter", parents, params):
         return done
     from steering.finetune import training
     from steering.finetune.checkpoint import CHECKPOINT_FILE
+    from steering.finetune.processes import Processes
 
     selection = load(store, selection_id, Selection) if len(parents) == 2 and selection_id else None
     demonstrations = load(store, demonstrations_id, Demonstrations)
     work = store.checkpoints(work_key("adapter", parents, params))
+    trained = policy_cache.get(policy, statistics_from=demonstrations, progress=progress)
+    processes = Processes(trained)
     result = training.finetune(
-        policy_cache.get(policy), demonstrations, method, settings, selection, work, progress=progress
+        trained,
+        demonstrations,
+        method,
+        chosen,
+        selection,
+        work,
+        heldout_episodes=heldout_episodes,
+        progress=progress if processes.first else None,
     )
-    with store.new_folder("adapter") as folder:
-        shutil.copytree(work, folder / "adapter", ignore=shutil.ignore_patterns(CHECKPOINT_FILE, "*.tmp"))
-        stored = dataclasses.replace(result, folder=folder / "adapter")
-        adapter_id = store.save("adapter", stored, parents=parents, params=params, folder=folder)
-    shutil.rmtree(work, ignore_errors=True)
+    if processes.first:
+        with store.new_folder("adapter") as folder:
+            shutil.copytree(work, folder / "adapter", ignore=shutil.ignore_patterns(f"{CHECKPOINT_FILE}*"))
+            stored = dataclasses.replace(result, folder=folder / "adapter")
+            store.save("adapter", stored, parents=parents, params=params, folder=folder)
+        shutil.rmtree(work, ignore_errors=True)
+    processes.wait()
+    adapter_id = store.find_made("adapter", parents, params)
+    assert adapter_id is not None
     return adapter_id
 
 
-def _settings(settings: FinetuneSettings | Mapping[str, Any] | None) -> FinetuneSettings:
-    if settings is None or isinstance(settings, FinetuneSettings):
-        return settings or FinetuneSettings()
+def trainable_parameters(
+    method: str,
+    *,
+    heads: Sequence[Head] = (),
+    settings: FinetuneSettings | Mapping[str, Any] | None = None,
+    policy: str = "embedded",
+) -> dict[str, int]:
+    """Group (`q_proj`, `k_proj`, `v_proj`, `o_proj`, `mlp`, `projections`; `all`) -> parameters that will train.
+
+    Of the policy's configuration alone, without its weights and, for π0 in transformers' format, without torch.
+    """
+    from steering.finetune.plan import parameter_counts, sizes_of_config
+    from steering.models.checkpoint import open_checkpoint
+
+    checkpoint = open_checkpoint(policy)
+    if method == "full":
+        return {"all": checkpoint.elements}
+    config: Any = checkpoint.config
+    if "vlm_config" not in checkpoint.config:
+        from steering.models.families import family_of
+
+        config = family_of(checkpoint).config(checkpoint)
+    selection = Selection(tuple(heads), "manual")
+    return parameter_counts(method, finetune_settings(settings), selection, sizes_of_config(config))
+
+
+def finetune_settings(settings: FinetuneSettings | Mapping[str, Any] | None) -> FinetuneSettings:
+    """Settings from what a job or a form gives: a `preset` by name (finetune.presets), and fields that differ from it.
+
+    Raises NotFound, with the choices, for unknown names.
+    """
+    if isinstance(settings, FinetuneSettings):
+        return settings
+    from steering.finetune.presets import preset
+
+    given = dict(settings or {})
+    base = preset(given.pop("preset", "default"))
     names = [field.name for field in dataclasses.fields(FinetuneSettings)]
-    for name in settings:
+    for name in given:
         if name not in names:
             raise unknown_name("finetuning setting", name, names)
-    return FinetuneSettings(**settings)
+    return dataclasses.replace(base, **given)

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound
-from steering.finetune.adapters import attached, frozen_layers
+from steering.finetune.adapters import attached
 from steering.finetune.parameters import trainable_parameters
 from steering.finetune.training import finetune
 from steering.models.loading import load_policy
@@ -99,13 +99,6 @@ def test_masked_entries_do_not_count(policy):
         counts = trainable_parameters(policy.model, masks)
     assert set(counts) == {"q_proj", "k_proj", "v_proj", "o_proj", "mlp"}
     assert counts["mlp"] == 3 * rank * 3 * (width + 48 + expert_width + 40)
-
-
-def test_layers_below_every_adapter_are_frozen(policy):
-    shape = policy.head_shape
-    assert frozen_layers("lora", (), shape) == 0
-    assert frozen_layers("steering", (Head("vlm", 1, 0), Head("vlm", 2, 0), Head("expert", 0, 0)), shape) == 1
-    assert frozen_layers("steering", (Head("expert", 0, 0),), shape) == 3
 
 
 def test_selections_that_cannot_train(policy):

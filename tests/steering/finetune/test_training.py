@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from steering.errors import Cancelled, InputError, NotFound, SteeringError
-from steering.finetune import frames as frames_module
+from steering.finetune.evaluation import heldout_error, split_episodes
 from steering.finetune.frames import frame_set
-from steering.finetune.training import batch_rows, finetune, heldout_error, learning_rate, split_episodes
+from steering.finetune.schedule import batch_rows, learning_rate
+from steering.finetune.training import finetune
 from steering.models.preprocessing import action_chunks, observe
 from steering.progress import Progress
 from steering.types import FinetuneSettings, Head, Selection
@@ -66,36 +67,19 @@ def test_same_seed_same_bytes(policy, demonstrations, tmp_path):
 
 @pytest.mark.parametrize("keep_best", [False, True])
 def test_stopped_run_resumes_to_the_same_bytes(policy, demonstrations, tmp_path, keep_best):
-    whole = finetune(policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path / "whole", keep_best=keep_best)
-    run = tmp_path / "stopped"
+    settings, run = dataclasses.replace(SETTINGS, keep_best=keep_best), tmp_path / "stopped"
+    whole = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path / "whole")
     with pytest.raises(Cancelled):
-        finetune(
-            policy,
-            demonstrations,
-            "steering",
-            SETTINGS,
-            SELECTION,
-            run,
-            keep_best=keep_best,
-            progress=StopAt(3).progress(),
-        )
+        finetune(policy, demonstrations, "steering", settings, SELECTION, run, progress=StopAt(3).progress())
     assert [p.name for p in run.iterdir()] == ["checkpoint.pt"]
     reports = []
-    resumed = finetune(
-        policy,
-        demonstrations,
-        "steering",
-        SETTINGS,
-        SELECTION,
-        run,
-        keep_best=keep_best,
-        progress=Progress(reports.append),
-    )
+    progress = Progress(reports.append)
+    resumed = finetune(policy, demonstrations, "steering", settings, SELECTION, run, progress=progress)
     assert [r.metrics["step"] for r in reports if "loss" in r.metrics] == [5, 6]
     assert _bytes(run) == _bytes(tmp_path / "whole")
     np.testing.assert_array_equal(resumed.loss, whole.loss)
     np.testing.assert_array_equal(resumed.heldout_error, whole.heldout_error)
-    assert not (run / "checkpoint.pt").exists()
+    assert resumed.best_step == whole.best_step and not (run / "checkpoint.pt").exists()
 
 
 def test_a_checkpoint_of_another_run_is_refused(policy, demonstrations, tmp_path):
@@ -114,8 +98,9 @@ def test_keep_best_saves_the_adapter_of_the_lowest_heldout_error(policy, demonst
         return next(errors)
 
     monkeypatch.setattr("steering.finetune.training.heldout_error", scripted)
-    settings = dataclasses.replace(SETTINGS, steps=10)
-    result = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path, keep_best=True)
+    settings = dataclasses.replace(SETTINGS, steps=10, keep_best=True)
+    result = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path)
+    assert result.best_step == 5
     assert result.heldout_step.tolist() == [0, 5, 10]
     saved = load_file(tmp_path / "adapter_model.safetensors")
     equal = [all(torch.equal(saved[f"base_model.model.{n}"], p) for n, p in a.items()) for a in adapters]
@@ -137,35 +122,6 @@ def test_heldout_error_is_that_of_act(policy, demonstrations):
     statistics = policy.preprocessor.statistics
     chunk = (action_chunks(demonstrations.episodes[3].action, 4) - statistics.actions_mean) / statistics.actions_std
     assert heldout_error(policy, frames, 7) == pytest.approx(np.square(actions - chunk).mean(), rel=1e-4)
-
-
-@pytest.mark.parametrize("layers", [0, 1, 3])
-def test_frames_come_out_the_same_with_and_without_cache(policy, demonstrations, monkeypatch, layers):
-    cached = frame_set(policy, demonstrations, [0, 1, 2], Progress(), draws=100, frozen_layers=layers)
-    monkeypatch.setattr(frames_module, "CACHE_LIMIT_BYTES", 0)
-    fresh = frame_set(policy, demonstrations, [0, 1, 2], Progress(), draws=100, frozen_layers=layers)
-    assert cached.embedded is not None and cached.frozen_layers == layers
-    assert fresh.embedded is None and fresh.frozen_layers == 0 and len(cached) == 6 + 7 + 8
-    rows = np.array([7, 0, 20])
-    noise, timestep = torch.randn(3, 2, 4, 8), torch.rand(3, 2)
-    losses = [policy.flow_loss(frames.batch(rows), noise, timestep) for frames in (cached, fresh)]
-    torch.testing.assert_close(*losses)
-
-
-def test_few_draws_keep_nothing(policy, demonstrations):
-    assert frame_set(policy, demonstrations, [0], Progress(), draws=6, frozen_layers=1).embedded is None
-    assert frame_set(policy, demonstrations, [0], Progress(), draws=7, frozen_layers=1).frozen_layers == 0
-
-
-def test_frozen_layers_train_the_same_adapter(policy, demonstrations, monkeypatch, tmp_path):
-    heads = Selection((Head("vlm", 1, 0), Head("expert", 2, 1)), "hand")
-    settings = dataclasses.replace(SETTINGS, steps=12)
-    frozen = finetune(policy, demonstrations, "steering", settings, heads, tmp_path / "frozen")
-    monkeypatch.setattr(frames_module, "FREEZING_PASSES", 10**9)
-    whole = finetune(policy, demonstrations, "steering", settings, heads, tmp_path / "whole")
-    np.testing.assert_allclose(frozen.loss, whole.loss, rtol=0.02)
-    np.testing.assert_allclose(frozen.heldout_error, whole.heldout_error, rtol=0.02)
-    assert len(policy.model.model.vlm.language_model.layers) == 3
 
 
 def test_every_frame_once_a_pass():

@@ -1,0 +1,113 @@
+"""Train by a method, and count beforehand what it would train."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+import typer
+
+from steering import pipeline
+from steering.cli.frame import STORE, PolicyOption, SeedOption, StoreOption, app, open_folder, print_json, run
+from steering.types import METHODS, Selection
+
+Method = Annotated[str, typer.Option(help=", ".join(METHODS))]
+SelectionOption = Annotated[
+    str | None, typer.Option("--selection", help="Id of the selection, for steering, dense_heads, lora_rank_matched.")
+]
+Preset = Annotated[str, typer.Option(help="default, paper (the authors' recipe) or paper_ffn (with every FFN).")]
+Rank = Annotated[int | None, typer.Option(help="Rank of the adapters; alpha follows it unless given.")]
+SharedKV = Annotated[bool, typer.Option("--shared-kv", help="Also keys and values of the selected layers.")]
+FFN = Annotated[str | None, typer.Option(help="Also the FFN of none, selected or all layers.")]
+Projections = Annotated[bool, typer.Option("--projections", help="Also the state and action projections, whole.")]
+
+
+@app.command()
+def finetune(
+    demonstrations: Annotated[str, typer.Argument(help="Id of the demonstrations.")],
+    method: Method = "steering",
+    selection: SelectionOption = None,
+    preset: Preset = "default",
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Frames a step.")] = None,
+    rank: Rank = None,
+    alpha: Annotated[float | None, typer.Option(help="Scales the change by alpha / rank.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak, after warm-up.")] = None,
+    noise_samples: Annotated[int | None, typer.Option(help="Noise samples of each prefix.")] = None,
+    shared_kv: SharedKV = False,
+    ffn: FFN = None,
+    projections: Projections = False,
+    accumulation: Annotated[int | None, typer.Option(help="Parts that a batch is computed in.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of autocast: bfloat16 or float32.")] = None,
+    keep_best: Annotated[
+        bool, typer.Option("--keep-best", help="Keep the weights of the lowest held-out error.")
+    ] = False,
+    patience: Annotated[int | None, typer.Option(help="Stop after as many evaluations without a better one.")] = None,
+    heldout: Annotated[list[int] | None, typer.Option(help="Episode to hold out; repeatable. Unset: a tenth.")] = None,
+    seed: SeedOption = 0,
+    policy: PolicyOption = "embedded",
+    store: StoreOption = STORE,
+) -> None:
+    """Train heads, LoRA or everything. The same command goes on where an interrupted one stopped.
+
+    On several GPUs: accelerate launch --module steering finetune ...
+    """
+    settings = _settings(
+        preset,
+        steps=steps,
+        batch_size=batch_size,
+        rank=rank,
+        alpha=alpha,
+        learning_rate=learning_rate,
+        noise_samples=noise_samples,
+        shared_kv=shared_kv or None,
+        ffn=ffn,
+        projections=projections or None,
+        accumulation=accumulation,
+        precision=precision,
+        keep_best=keep_best or None,
+        patience=patience,
+        seed=seed,
+    )
+    run(
+        store,
+        pipeline.finetune,
+        demonstrations_id=demonstrations,
+        method=method,
+        selection_id=selection,
+        settings=settings,
+        heldout_episodes=heldout or None,
+        policy=policy,
+    )
+
+
+@app.command()
+def parameters(
+    method: Method = "steering",
+    selection: SelectionOption = None,
+    preset: Preset = "default",
+    rank: Rank = None,
+    shared_kv: SharedKV = False,
+    ffn: FFN = None,
+    projections: Projections = False,
+    policy: PolicyOption = "embedded",
+    store: StoreOption = STORE,
+) -> None:
+    """Count what a method would train, by group, from the policy's configuration alone."""
+    flags = {"shared_kv": shared_kv or None, "ffn": ffn, "projections": projections or None}
+    settings = _settings(preset, rank=rank, **flags)
+    chosen = open_folder(store).load(selection) if selection else None
+    heads = chosen.heads if isinstance(chosen, Selection) else ()
+    groups = pipeline.trainable_parameters(method, heads=heads, settings=settings, policy=policy)
+    print_json({"method": method, "parameters": groups, "total": sum(groups.values())})
+
+
+def _settings(preset: str, **given: Any) -> dict[str, Any]:
+    """What was given, on top of the preset; alpha follows the rank, and the warm-up a short run."""
+    base = pipeline.finetune_settings({"preset": preset})
+    fields = {name: value for name, value in given.items() if value is not None}
+    if "rank" in fields:
+        fields.setdefault("alpha", base.alpha / base.rank * fields["rank"])
+    steps = fields.get("steps", base.steps)
+    fields["warmup_steps"] = min(base.warmup_steps, max(1, steps // 5))
+    return dataclasses.asdict(pipeline.finetune_settings({"preset": preset, **fields}))
