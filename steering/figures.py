@@ -28,8 +28,15 @@ from steering.types import (
 )
 
 # One colour per method everywhere; METHOD_COLOURS and OTHER_COLOURS are all that the figures tell methods apart by.
-METHOD_COLOURS = {"zero_shot": "#808080", "steering": "#0072B2", "lora": "#D55E00"}
-OTHER_COLOURS = ("#009E73", "#B8659A", "#A6761D", "#5B6FD6", "#6B8E23")
+METHOD_COLOURS = {
+    "zero_shot": "#808080",
+    "steering": "#0072B2",
+    "lora": "#D55E00",
+    "lora_rank_matched": "#009E73",
+    "dense_heads": "#B8659A",
+    "full": "#A6761D",
+}
+OTHER_COLOURS = ("#5B6FD6", "#6B8E23", "#3D93C6", "#C2559D", "#8C7B5A")
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B8659A", "#A6761D", "#3D93C6", "#5B6FD6", "#808080")
 NEUTRAL_TEXT, DARK_TEXT, LIGHT_TEXT = "#787f88", "#e5e7eb", "#1f2937"
 GRID = "rgba(128,128,128,0.25)"

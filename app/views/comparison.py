@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.views.finetune import TRAINED
 from app.views.markup import button, checks, choice, duration, empty, number, slider, tab_button, text
 from steering.types import METHOD_LABELS, METHODS, Comparison, FinetuneResult, Rollouts, SuccessRate
 
@@ -28,6 +29,8 @@ def compare_form(tasks: Sequence[str], variations: Sequence[str], task: str, tra
     methods = []
     for m in METHODS:
         ready = m == "zero_shot" or m in trained
+        if not ready and m not in TRAINED:
+            continue  # baselines show once they are trained
         methods.append((m, METHOD_LABELS[m] if ready else f"{METHOD_LABELS[m]} (not trained yet)", ready, ready))
     chosen = task if task in tasks else tasks[0]
     return (
