@@ -17,6 +17,8 @@ REACHED_M = 0.04
 LIFTED_CLEAR_M = 0.015
 """A thing held so far above its rest has been picked up."""
 MOVED_M = 0.015
+BESIDE_M = 0.05
+"""A thing let go nearer than this to the container was meant for it."""
 NEAR_M = 0.03
 """What was left at a failure `near_success`."""
 
@@ -102,8 +104,7 @@ class Judge:
             return "dropped" if not held else "near_success" if near else "timed_out"
         if held:
             return "near_success" if near else "timed_out"
-        assert self._target is not None
-        return "missed_target" if self._gap_m() < 2.5 * self._target.radius_m else "dropped"
+        return "missed_target" if self.distance_m() < BESIDE_M else "dropped"
 
     def _touched_by(self) -> tuple[np.ndarray, np.ndarray]:
         """Bodies of the things that the (left, right) finger touches."""

@@ -46,12 +46,13 @@ def test_actions_and_outcomes_are_the_same_in_any_number_of_processes(policy: PI
         assert all(np.array_equal(chunks[noise], other_chunks[noise]) for noise in chunks)
 
 
-def test_other_batch_sizes_give_the_same_actions_to_float_tolerance(policy: PI0Policy) -> None:
+def test_other_batch_sizes_give_the_same_first_actions_to_float_tolerance(policy: PI0Policy) -> None:
+    """Only the first: physics then blows rounding up, which is why batches have a fixed size."""
     scenes = [bench_scene("pick_cube", seed) for seed in SEEDS[:3]]
     recordings = []
     for batch_size in (1, 2, 8):
         recordings.append(Recording(policy))
-        run_scenes(recordings[-1], scenes, SEEDS[:3], 5, batch_size=batch_size, processes=1)
+        run_scenes(recordings[-1], scenes, SEEDS[:3], policy.chunk_size, batch_size=batch_size, processes=1)
     for other in recordings[1:]:
         assert other.chunks.keys() == recordings[0].chunks.keys()
         for noise, chunk in other.chunks.items():
