@@ -151,7 +151,7 @@ class Preprocessor:
 
     def text_tokens(self, instruction: str) -> list[int]:
         """Token ids of the prompt after the images: "<bos>", instruction, newline, at most `max_text_tokens`."""
-        prompt = f"{self.tokenizer.bos_token}{instruction}\n"
+        prompt = (self.tokenizer.bos_token or "") + f"{instruction}\n"
         return self.tokenizer(prompt, add_special_tokens=False)["input_ids"][: self.max_text_tokens]
 
     def pixels(self, cameras: Sequence[np.ndarray]) -> torch.Tensor:

@@ -192,3 +192,19 @@ def test_what_changes_the_meaning_of_actions_is_refused(published_folder, tokeni
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="relative to the state"):
         load_policy(folder, tokenizer=tokenizer_folder)
+
+
+def test_selected_heads_train_over_half_precision_weights(
+    published_folder, tokenizer_folder, robot_demonstrations, tmp_path
+):
+    half = load_policy(published_folder, tokenizer=tokenizer_folder, precision="bfloat16")
+    before = {name: tensor.clone() for name, tensor in half.model.state_dict().items()}
+    settings = FinetuneSettings(steps=2, batch_size=2, rank=2, noise_samples=1)
+    selection = Selection((Head("vlm", 3, 5), Head("expert", 17, 1)), "manual")
+    result = finetune(half, robot_demonstrations, "steering", settings, selection, tmp_path, heldout_episodes=())
+    assert np.isfinite(result.loss).all()
+    for name, tensor in half.model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    again = load_policy(published_folder, tmp_path, tokenizer=tokenizer_folder, precision="bfloat16")
+    changed = {n for n, p in again.model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed and all(".layers.3." in name or "dit.layers.17." in name for name in changed)

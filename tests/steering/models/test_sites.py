@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from transformers import PI0Config, PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound
-from steering.finetune.adapters import LORA_PATTERN
+from steering.finetune.plan import plan, sizes_of_model
 from steering.models.sites import check_heads, head_block, head_shape, inert_heads, projection_name
-from steering.types import STACKS, Head, HeadShape
+from steering.types import STACKS, FinetuneSettings, Head, HeadShape
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +29,9 @@ def test_the_published_policy_has_two_times_144_heads(published):
 
 
 def test_lora_targets_of_the_published_policy(published):
-    targets = [name for name, _ in published.named_modules() if re.fullmatch(LORA_PATTERN, name)]
-    assert len(targets) == 2 * 18 * 7
+    parts = plan("lora", FinetuneSettings(), None, sizes_of_model(published)).parts
+    assert len(parts) == 2 * 18 * 7
+    assert all(part.name in dict(published.named_modules()) for part in parts)
 
 
 def test_a_query_block_moves_its_own_head_only(policy, demonstrations):
