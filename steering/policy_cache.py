@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steering.errors import SteeringError
 from steering.progress import Progress
 
 if TYPE_CHECKING:
@@ -90,11 +91,14 @@ def _hub_commit(source: str) -> str:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
+    from steering.models.checkpoint import open_checkpoint
+
     try:
         found = try_to_load_from_cache(source, "config.json")
-    except HFValidationError:
-        found = None  # not a hub id; loading says so with words
-    return f"{source}@{Path(found).parent.name}" if isinstance(found, str) else source
+        commit = Path(found).parent.name if isinstance(found, str) else open_checkpoint(source).folder.name
+    except (HFValidationError, SteeringError):
+        return source  # not a hub id, or out of reach; loading says so with words
+    return f"{source}@{commit}"
 
 
 def _bytes(policy: FlowPolicy) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from huggingface_hub import get_safetensors_metadata, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, NotASafetensorsRepoError
 
 from steering.errors import InputError, NotFound
+from steering.progress import Progress
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "policy"
@@ -89,10 +91,19 @@ class Checkpoint:
             raise InputError(f"Expected a JSON object in {path}; got {type(value).__name__}. Fetch it again.")
         return value
 
-    def download(self) -> None:
-        """Fetch the weight files of a hub id that are not here yet."""
-        if not all((self.folder / name).is_file() for name in self.files):
-            _snapshot(self.source, self.files)
+    def download(self, progress: Progress) -> None:
+        """Fetch the weight files of a hub id that are not here yet. Raises InputError when the disk is too small."""
+        missing = [name for name in self.files if not (self.folder / name).is_file()]
+        total = sum(tensor.bytes for tensor in self.tensors.values())
+        free = shutil.disk_usage(self.folder).free
+        if missing and total > free:
+            raise InputError(
+                f"Expected {total / 1e9:.1f} GB of free disk for the weights of {self.source!r}; there are "
+                f"{free / 1e9:.1f} GB at {self.folder}. Free some, or set HF_HOME to a larger disk."
+            )
+        for index, name in enumerate(missing):
+            progress.report(index / len(missing), f"Downloading {name} of {self.source}, {total / 1e9:.1f} GB in all")
+            _snapshot(self.source, (name,))
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:

@@ -20,6 +20,7 @@ from steering.models.checkpoint import Checkpoint
 from steering.models.memory import Placement
 from steering.progress import Progress
 
+DOWNLOAD_SHARE = 0.9  # of the progress, where the weights are fetched first
 Rules = Sequence[tuple[str, str]]
 """(pattern at the start of a name, what replaces it); the first that fits is applied."""
 
@@ -52,9 +53,10 @@ def load_model(
     wanted = dict(model.named_parameters())
     names = _sources(checkpoint, wanted, rules)
     _check(checkpoint, wanted, names, may_lack)
-    checkpoint.download()
+    local = all((checkpoint.folder / file).is_file() for file in checkpoint.files)
+    checkpoint.download(progress.part(0.0, DOWNLOAD_SHARE))
     total = sum(checkpoint.tensors[name].bytes for name in names.values()) or 1
-    done, reported = 0, 0.0
+    done, reported, reading = 0, 0.0, progress if local else progress.part(DOWNLOAD_SHARE, 1.0)
     where = {name: target for target, name in names.items()}
     for file in checkpoint.files:
         with safe_open(checkpoint.folder / file, "pt") as tensors:
@@ -64,7 +66,7 @@ def load_model(
                 done += checkpoint.tensors[name].bytes
                 if done / total >= reported + 0.01 or done == total:
                     reported = done / total
-                    progress.report(reported, f"Loading {checkpoint.name}: {done / 1e9:.1f} of {total / 1e9:.1f} GB")
+                    reading.report(reported, f"Loading {checkpoint.name}: {done / 1e9:.1f} of {total / 1e9:.1f} GB")
     for target in wanted.keys() - names.keys():
         _place(model, target, torch.zeros(wanted[target].shape, dtype=placement.dtype, device=placement.device))
     for module in model.modules():

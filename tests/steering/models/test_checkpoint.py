@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+from types import SimpleNamespace
 
 import pytest
 from safetensors import safe_open
@@ -111,3 +112,41 @@ def test_loading_reports_its_progress(policy_folder):
     fractions = [report.fraction for report in reports]
     assert fractions[0] == 0 and fractions[-1] == 1 and fractions == sorted(fractions) and 10 < len(fractions) < 110
     assert "parameters in float32 on cpu" in reports[0].message and "Loading tiny" in reports[-1].message
+
+
+def test_weights_that_are_not_here_are_fetched_after_the_memory_is_checked(policy_folder, monkeypatch, tmp_path):
+    """A hub whose small files come first: headers from afar, then memory and disk, then the weights."""
+    here = tmp_path / "snapshot"
+    here.mkdir()
+    order = []
+
+    def snapshot(source, allow_patterns):
+        for path in policy_folder.iterdir():
+            if any(path.match(pattern) for pattern in allow_patterns):
+                shutil.copy(path, here)
+        order.append("weights" if allow_patterns == ["model.safetensors"] else "small files")
+        return str(here)
+
+    def metadata(source):
+        order.append("headers")
+        headers = read_header(policy_folder / "model.safetensors")
+        return SimpleNamespace(files_metadata={"model.safetensors": SimpleNamespace(tensors=headers)})
+
+    monkeypatch.setattr("steering.models.checkpoint.snapshot_download", snapshot)
+    monkeypatch.setattr("steering.models.checkpoint.get_safetensors_metadata", metadata)
+    monkeypatch.setattr("steering.models.memory.free_bytes", lambda device: 1000)
+    with pytest.raises(InputError, match="free memory"):
+        load_policy("someone/small")
+    assert order == ["small files", "headers"]
+    monkeypatch.undo()
+    monkeypatch.setattr("steering.models.checkpoint.snapshot_download", snapshot)
+    monkeypatch.setattr("steering.models.checkpoint.get_safetensors_metadata", metadata)
+    with monkeypatch.context() as full:
+        full.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+        with pytest.raises(InputError, match="free disk.*HF_HOME"):
+            load_policy("someone/small")
+    reports = []
+    load_policy("someone/small", None, None, Progress(reports.append))
+    assert order[-1] == "weights" and any("Downloading model.safetensors" in report.message for report in reports)
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
