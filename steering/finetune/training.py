@@ -100,7 +100,7 @@ def finetune(
             policy, demonstrations, heldout, evaluations=settings.evaluations, frozen_layers=frozen
         )
         counts = trainable_parameters(policy.model, masks)
-        run = _Run(policy, frames, evaluation, settings, processes, memory, folder, name)
+        run = TrainingRun(policy, frames, evaluation, settings, processes, memory, folder, name)
         notices = chosen.notices + run.train(state, progress.part(EMBEDDING_SHARE, 1.0))
         best = _best_step(state) if settings.keep_best and state.best else None
         if best is not None:
@@ -149,7 +149,7 @@ def _frozen(policy: SteerablePolicy, chosen: Plan) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Run:
+class TrainingRun:
     """What does not change during the loop. name: the run's fingerprint."""
 
     policy: SteerablePolicy
@@ -184,7 +184,7 @@ class _Run:
                     f"Stopped after step {state.step}: the held-out error did not fall in {settings.patience} "
                     f"evaluations after step {_best_step(state)}.",
                 )
-            state.loss.append(self._step(state.step, optimizer))
+            state.loss.append(self.step(state.step, optimizer))
             state.step += 1
             if state.step % every == 0 or state.step == settings.steps:
                 self._evaluate(state, trained)
@@ -197,7 +197,7 @@ class _Run:
             self._report(progress, state, trained, optimizer)
         return ()
 
-    def _step(self, step: int, optimizer: torch.optim.Optimizer) -> float:
+    def step(self, step: int, optimizer: torch.optim.Optimizer) -> float:
         """One optimizer step; returns the loss. Raises SteeringError, weights untouched, when it is not finite."""
         settings, policy = self.settings, self.policy
         for group in optimizer.param_groups:
