@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": ALL - {"jobs", "cli", "demo", "samples", "evidence"},
     "demo": {"pipeline", "store"},
     "samples": {"pipeline", "store"},
-    "evidence": {"pipeline", "store", "figures", "samples", "__init__"},
+    "evidence": {"pipeline", "policy_cache", "comparison", "store", "figures", "samples", "__init__"},
     "cli": ALL,
     "__main__": {"cli"},
 }

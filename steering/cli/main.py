@@ -6,6 +6,7 @@ import sys
 
 from steering.cli import attribution as attribution
 from steering.cli import evaluation as evaluation
+from steering.cli import evidence as evidence
 from steering.cli import finetuning as finetuning
 from steering.cli import score as score
 from steering.cli import stages as stages

@@ -33,6 +33,8 @@ from steering.types import CAMERAS, Observation, Rollouts
 
 REPLAN_STEPS = 5
 BATCH_SIZE = 8
+SMALL_BATCH_SIZE = 4
+"""Rows of a call of the policy: of most runs, and of those with no more scenes than the small one has rows."""
 LIVE_SCENES = 48
 """Scenes that run at a time: enough to fill batches, few enough for memory (2 MB each)."""
 _SCENES_A_PROCESS = 4
@@ -51,7 +53,7 @@ def run_rollouts(
     instruction: str = "original",
     record_dir: Path | None = None,
     record_scenes: int = 6,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Rollouts:
@@ -102,7 +104,7 @@ def run_scenes(
     seeds: Sequence[int],
     step_limit: int,
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     replan_steps: int = REPLAN_STEPS,
     see: ObservationFilter | None = None,
     processes: int | None = None,
@@ -127,7 +129,7 @@ def run_starts(
     starts: Sequence[Start],
     seeds: Sequence[int],
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     replan_steps: int = REPLAN_STEPS,
     see: ObservationFilter | None = None,
     processes: int | None = None,
@@ -135,6 +137,7 @@ def run_starts(
 ) -> list[SceneOutcome]:
     """Outcomes of `starts`, in order; `seeds` are those of their noise."""
     processes = default_processes(len(starts)) if processes is None else min(processes, len(starts))
+    batch_size = batch_size or (BATCH_SIZE if len(starts) > SMALL_BATCH_SIZE else SMALL_BATCH_SIZE)
     with _simulator(processes) as simulator, _policy_threads(processes):
         run = _Run(policy, simulator, starts, seeds, batch_size, replan_steps, see)
         return run.outcomes(progress or Progress())

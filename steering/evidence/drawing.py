@@ -1,0 +1,92 @@
+"""Plotly figures of the grid: success by task and method, cost, and the two curves. Also as JSON for the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from steering.evidence.grid import METHODS, TASKS
+from steering.evidence.tables import Results, curve
+from steering.types import SuccessRate
+
+
+def success_figure(results: Results) -> go.Figure:
+    """Success of every method on every task, with Wilson intervals."""
+    figure = go.Figure()
+    names = [task.replace("_", " ") for task in TASKS]
+    for method, how in METHODS.items():
+        rates = [results.rate(method, (task, task, ())) for task in TASKS]
+        if any(rates):
+            figure.add_bar(
+                x=names,
+                y=[100 * one.rate if one else None for one in rates],
+                error_y=_error(rates),
+                name=how.label,
+            )
+    figure.update_layout(
+        barmode="group", yaxis={"title": "success (%)", "range": [0, 105]}, legend={"orientation": "h"}
+    )
+    return figure
+
+
+def cost_figure(results: Results) -> go.Figure:
+    """Mean success over the five tasks against the seconds that the method took, extraction and selection included."""
+    figure = go.Figure()
+    for method, how in METHODS.items():
+        cost = results.cost(method)
+        rates = [results.rate(method, (task, task, ())) for task in TASKS]
+        known = [one.rate for one in rates if one]
+        if cost and known:
+            seconds = cost["extraction_s"] + cost["selection_s"] + cost["train_s"]
+            figure.add_scatter(
+                x=[seconds],
+                y=[100 * sum(known) / len(known)],
+                mode="markers",
+                marker={"size": 14},
+                name=how.label,
+                hovertext=[f"{cost['trainable_parameters']:,.0f} trainable parameters"],
+            )
+    figure.update_layout(
+        xaxis={"title": "seconds (extraction, selection, training)", "rangemode": "tozero"},
+        yaxis={"title": "mean success (%)", "range": [0, 105]},
+    )
+    return figure
+
+
+def curve_figure(results: Results, axis: str) -> go.Figure:
+    """Success against the number of `heads` or `demonstrations`."""
+    figure = go.Figure()
+    for method, points in curve(results, axis).items():
+        rates = [rate for _, rate in points]
+        figure.add_scatter(
+            x=[number for number, _ in points],
+            y=[100 * rate.rate for rate in rates],
+            error_y=_error(rates),
+            mode="lines+markers",
+            name=METHODS[method].label,
+        )
+    figure.update_layout(xaxis={"title": axis}, yaxis={"title": "success (%)", "range": [0, 105]})
+    return figure
+
+
+def write_figures(results: Results, folder: Path) -> list[Path]:
+    """Every figure that has something to show, as Plotly JSON."""
+    figures = {"success": success_figure(results), "cost": cost_figure(results)}
+    figures |= {f"success_by_{axis}": curve_figure(results, axis) for axis in ("heads", "demonstrations")}
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, figure in figures.items():
+        if figure.data:
+            written.append(folder / f"{name}.json")
+            written[-1].write_text(figure.to_json() + "\n", encoding="utf-8")
+    return written
+
+
+def _error(rates: list[SuccessRate | None] | list[SuccessRate]) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [100 * (one.high - one.rate) if one else None for one in rates],
+        "arrayminus": [100 * (one.rate - one.low) if one else None for one in rates],
+    }

@@ -1,0 +1,194 @@
+"""Cells one after another, spread over processes here, or over a Ray cluster; results kept as they come.
+
+A result is one JSON file. A cell whose file holds the same settings and the same policy's weights is not made again, so
+a stopped or killed grid goes on where it was, and a training inside goes on from its checkpoint. A cell that fails
+leaves the others running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from steering import policy_cache
+from steering.errors import Cancelled, SteeringError, unknown_name
+from steering.evidence.grid import Cell, GridSettings, make_cell
+from steering.progress import Progress
+from steering.store import Store
+
+ENGINES = ("local", "processes", "ray")
+RESULTS = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "grid"
+_PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
+
+
+@dataclass(frozen=True)
+class Done:
+    """A cell that ended: its result, or why there is none."""
+
+    cell: Cell
+    result: dict[str, Any] | None
+    error: str = ""
+
+
+def run_grid(
+    cells: Sequence[Cell],
+    settings: GridSettings,
+    *,
+    store: Path,
+    out: Path = RESULTS,
+    engine: str = "local",
+    workers: int = 2,
+    address: str | None = None,
+    progress: Progress = Progress(),
+    say: Callable[[str], None] = print,
+) -> list[Done]:
+    """Make every cell of `cells` that `out` does not hold; what was made now, in the order in which it ended.
+
+    store: folder of the artefacts. workers: processes here, or cells at a time under Ray. address: of a Ray cluster,
+    None for a local one.
+    """
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    weights = policy_cache.fingerprint(settings.policy)
+    left = [cell for cell in cells if not finished(out, cell, settings, weights)]
+    say(f"{len(cells) - len(left)} of {len(cells)} cells are there already; {len(left)} to make.")
+    ended = []
+    run = {"local": _local, "processes": _processes, "ray": _ray}[engine]
+    for done in run(left, settings, store, workers, address, progress):
+        ended.append(done)
+        if done.result is None:
+            say(f"[{len(ended)}/{len(left)}] {done.cell.id} failed: {done.error}")
+            continue
+        _write(result_file(out, done.cell), done.result)
+        say(f"[{len(ended)}/{len(left)}] {done.cell.id}: {said(done.result)}")
+    return ended
+
+
+def left_to_make(cells: Sequence[Cell], settings: GridSettings, out: Path) -> dict[str, Any]:
+    """What is there, what is left, and about how many seconds that takes one by one, from those that are there."""
+    weights = policy_cache.fingerprint(settings.policy)
+    there = {cell for cell in cells if finished(out, cell, settings, weights)}
+    took = [json.loads(result_file(out, cell).read_text(encoding="utf-8"))["wall_s"] for cell in there]
+    left = [cell.id for cell in cells if cell not in there]
+    seconds = round(sum(took) / len(took) * len(left)) if took else None
+    return {"cells": len(cells), "there": len(there), "left": left, "about_s": seconds}
+
+
+def said(result: dict[str, Any]) -> str:
+    """A result in a line."""
+    rates = [
+        f"{'+'.join([one['task'], *one['variations']])} {one['success'].count('1')} of {len(one['success'])}"
+        for one in result["conditions"]
+    ]
+    return f"{', '.join(rates)}; {result['wall_s']:.0f} s"
+
+
+def result_file(out: Path, cell: Cell) -> Path:
+    """Where a cell's result lies."""
+    return out / cell.task / cell.variant / f"{cell.seed}.json"
+
+
+def finished(out: Path, cell: Cell, settings: GridSettings, weights: str) -> bool:
+    """Whether `out` holds the cell, made with these settings of the policy with these weights."""
+    try:
+        result = json.loads(result_file(out, cell).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    expected = replace(
+        settings,
+        heads=cell.heads or settings.heads,
+        demonstrations=cell.demonstrations or settings.demonstrations,
+    )
+    return result["settings"] == json.loads(json.dumps(asdict(expected))) and result["weights"] == weights
+
+
+def _local(
+    cells: Sequence[Cell], settings: GridSettings, store: Path, workers: int, address: str | None, progress: Progress
+) -> Iterator[Done]:
+    for i, cell in enumerate(cells):
+        part = progress.part(i / len(cells), (i + 1) / len(cells))
+        yield _attempt(cell, settings, store, None, part)
+
+
+def _processes(
+    cells: Sequence[Cell], settings: GridSettings, store: Path, workers: int, address: str | None, progress: Progress
+) -> Iterator[Done]:
+    """A fresh process for every cell, so that peak memory is the cell's own."""
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = threads  # inherited; set before the processes import torch
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+            futures = {pool.submit(_attempt, cell, settings, store, 1): cell for cell in cells}
+            try:
+                for i, future in enumerate(as_completed(futures)):
+                    yield future.result()
+                    progress.report((i + 1) / len(cells), f"{i + 1} of {len(cells)} cells")
+            except (Cancelled, KeyboardInterrupt):
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        os.environ.pop("OMP_NUM_THREADS")
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _ray(
+    cells: Sequence[Cell], settings: GridSettings, store: Path, workers: int, address: str | None, progress: Progress
+) -> Iterator[Done]:
+    """Every node needs this package and its dependencies; results come back as data, so no folder is shared."""
+    try:
+        import ray
+    except ImportError as error:
+        raise SteeringError(
+            "The engine 'ray' needs Ray, which is not installed. Install it with: pip install 'ray>=2.40'."
+        ) from error
+    environment = {"env_vars": {"PYTHONPATH": _PACKAGE_FOLDER}} if address is None else {}
+    started = not ray.is_initialized()
+    if started:
+        ray.init(
+            address=address,
+            num_cpus=workers if address is None else None,
+            include_dashboard=False,
+            runtime_env=environment,
+            log_to_driver=False,
+        )
+    remote = ray.remote(num_cpus=1, max_calls=1)(_attempt)
+    pending = {remote.remote(cell, settings, store, 1): cell for cell in cells}
+    try:
+        while pending:
+            (ready, *_), _ = ray.wait(list(pending), num_returns=1)
+            cell = pending.pop(ready)
+            try:
+                yield ray.get(ready)
+            except ray.exceptions.RayError as error:
+                yield Done(cell, None, f"Ray lost it: {str(error).splitlines()[0]}")
+            progress.report(1 - len(pending) / len(cells), f"{len(cells) - len(pending)} of {len(cells)} cells")
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _attempt(
+    cell: Cell, settings: GridSettings, store: Path, processes: int | None, progress: Progress | None = None
+) -> Done:
+    try:
+        result = make_cell(cell, settings, Store(store), processes=processes, progress=progress or Progress())
+    except Cancelled:
+        raise
+    except (SteeringError, RuntimeError, OSError, MemoryError) as error:
+        return Done(cell, None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    return Done(cell, result)
+
+
+def _write(file: Path, result: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
+    partial.replace(file)
