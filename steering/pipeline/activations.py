@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import steering
 from steering import policy_cache
-from steering.errors import InputError, NotFound
+from steering.errors import InputError
 from steering.pipeline.making import load, made, weights
 from steering.progress import Progress
 from steering.serialisation import content_digest
-from steering.store import Store, plain_params
+from steering.store import Store
 from steering.types import Activations, Demonstrations, Episode
 
 UNSEEN = ("name", "task", "variations", "rate_hz", "phase", "success", "seed", "ground_truth")
@@ -54,15 +53,11 @@ def capture(
 
 def _captured_from_same(store: Store, demonstrations_id: str, params: dict[str, Any]) -> str | None:
     """Activations made with the same parameters from other demonstrations of the same content."""
-    plain, content = plain_params(params), content_digest(store.folder(demonstrations_id), UNSEEN)
-    for manifest in store.find("activations"):
-        if manifest.params == plain and manifest.versions.get("steering") == steering.__version__:
-            try:
-                parent = store.folder(manifest.parents[0])
-            except NotFound:
-                continue
-            if content_digest(parent, UNSEEN) == content:
-                return manifest.id
+    content = content_digest(store.folder(demonstrations_id), UNSEEN)
+    for other in store.find("demonstrations"):
+        found = other.id != demonstrations_id and store.find_made("activations", (other.id,), params)
+        if found and content_digest(store.folder(other.id), UNSEEN) == content:
+            return found
     return None
 
 
