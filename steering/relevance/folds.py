@@ -48,6 +48,11 @@ def fewest_training_frames(episode: np.ndarray, frame: np.ndarray) -> int:
     return len(episode) - max(len(left_out) for _, left_out in iterate(episode, frame))
 
 
+def most_training_frames(episode: np.ndarray, frame: np.ndarray) -> int:
+    """The largest number of frames that any query frame is predicted from."""
+    return len(episode) - min(len(left_out) for _, left_out in iterate(episode, frame))
+
+
 def check(episode: np.ndarray, frame: np.ndarray, needed: int, what: str) -> None:
     """Raise InputError when some query frame has fewer than `needed` training frames; `what` needs them."""
     if len(episode) == 0:

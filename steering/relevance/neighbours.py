@@ -31,6 +31,7 @@ DEPTH = 40 + SPARE  # 40 is the largest k of the paper
 WEIGHT_OFFSET = 1e-8
 BLOCK_BYTES = 2 * 2**20  # a block of distances stays in a core's cache
 _NEAR = 1e-4  # of the mean distance: float32 keeps three digits there
+_ROUNDING = 1e-14  # of a cosine in float64
 
 Block = tuple[slice, np.ndarray]
 Found = tuple[np.ndarray, np.ndarray]
@@ -45,12 +46,12 @@ def find(
     """The neighbours of every frame in every head's output, and in the features of every baseline.
 
     baselines: name -> float [frame, dim], compared by Euclidean distance. depth: how many neighbours, at least the
-    largest k that will be asked for; fewer are kept where fewer frames may predict a frame.
+    largest k that will be asked for. Where fewer frames may predict a frame, the rest have infinite distance.
     """
     progress = progress or Progress()
     outputs, episode, frame = activations.outputs, activations.episode, activations.frame
     folds.check(episode, frame, 1, "k-NN")
-    depth = min(depth, folds.fewest_training_frames(episode, frame))
+    depth = min(depth, folds.most_training_frames(episode, frame))
     stacks, layers, heads = outputs.shape[1:4]
     flat = outputs.reshape(len(outputs), stacks * layers * heads, outputs.shape[-1])
     order, distance = nearest_by_cosine(flat, episode, frame, depth, progress=progress)
@@ -100,6 +101,7 @@ def search(features: np.ndarray, blocks: Iterable[Block], depth: int, order: np.
         near = np.flatnonzero(found[:, 0] < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
         if len(near):
             exact = 1 - unit[rows][near] @ unit.T
+            exact[exact < _ROUNDING] = 0  # equal directions tie, whatever their rounding
             exact[np.isinf(block[near])] = np.inf
             chosen[near], found[near] = nearest(exact, depth)
         order[rows], distance[rows] = chosen, np.maximum(found, 0)

@@ -22,7 +22,7 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import folds
-from steering.relevance.baselines import MEAN, mean_errors
+from steering.relevance.baselines import MEAN, contenders, mean_errors
 from steering.relevance.regression import predictions
 from steering.relevance.threads import for_each
 from steering.types import Neighbours
@@ -71,10 +71,8 @@ def permutation_null(
     if zero == MEAN:
         worth = [mean_errors(target[rows], neighbours.episode, neighbours.frame, counted).sum() for rows in sources]
         at_zero = np.array(worth) / counted.sum() / target.shape[1]
-    elif zero in neighbours.baselines:
-        at_zero = errors[:, heads + neighbours.baselines.index(zero)].min(0)
     else:
-        raise InputError(f"These neighbours hold no baseline {zero!r}; find them again.")
+        at_zero = errors[:, heads + np.array(contenders(zero, neighbours.baselines))].min((0, 1))
     statistic = 1 - errors[:, :heads].min(0) / at_zero  # [head, permutation]
     family = ~inert.ravel()
     if not family.any():

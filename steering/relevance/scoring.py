@@ -25,7 +25,7 @@ from steering.errors import InputError, unknown_name
 from steering.metrics import FROM_ACTIVATIONS
 from steering.progress import Progress
 from steering.relevance import choice, knn, ridge, targets
-from steering.relevance.baselines import MEAN, baseline_features, mean_errors
+from steering.relevance.baselines import MEAN, baseline_features, contenders, mean_errors
 from steering.relevance.neighbours import DEPTH, SPARE, check_ks, find
 from steering.relevance.phases import WHOLE
 from steering.relevance.regression import episode_errors
@@ -125,10 +125,11 @@ class _Scoring:
         errors = episode_errors(neighbours, self.target.values, self.ks, self.counted, progress.part(0.3, 0.4))
         heads = int(np.prod(neighbours.grid))
         baselines = {MEAN: mean_errors(self.target.values, a.episode, a.frame, self.counted)}
-        for unit, name in enumerate(neighbours.baselines, start=heads):
-            each = errors[:, unit][..., scored].sum((1, 2))
-            baselines[name] = errors[int(np.argmin(each)), unit]
-        mean = {name: float(e[:, scored].sum()) / self.counted.sum() / len(scored) for name, e in baselines.items()}
+        for name in neighbours.baselines:
+            units = heads + np.array(contenders(name, neighbours.baselines))
+            each = errors[:, units].reshape(-1, *errors.shape[2:])  # [k * contender, episode, dim]
+            baselines[name] = each[int(np.argmin(each[..., scored].sum((1, 2))))]
+        mean = {name: float(e[:, scored].sum() / self.counted.sum() / len(scored)) for name, e in baselines.items()}
         self._check_zero(mean)
         of_heads = errors[:, :heads] if self.metric == "knn" else self._ridge_errors(progress.part(0.4, 0.6))
         of_heads = of_heads.reshape(
@@ -175,11 +176,8 @@ class _Scoring:
         return neighbours
 
     def _check_zero(self, mean: Mapping[str, float]) -> None:
-        if self.zero not in mean:
-            raise InputError(
-                f"The preset {self.preset!r} needs the baseline {self.zero!r}, but these activations hold no robot "
-                "state. Use the preset 'paper'."
-            )
+        if self.zero != MEAN:
+            contenders(self.zero, tuple(mean))
         if mean[self.zero] < 1e-12:
             raise InputError(
                 f"The baseline {self.zero!r} already predicts these actions without error, so no head can be told "

@@ -18,7 +18,7 @@ import numpy as np
 
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.relevance.baselines import MEAN, mean_errors
+from steering.relevance.baselines import MEAN, contenders, mean_errors
 from steering.relevance.choice import best_heads
 from steering.relevance.resampling import resampled_errors
 from steering.types import STACKS, Neighbours, RankAgreement
@@ -200,7 +200,8 @@ def _zero(
 ) -> np.ndarray:
     """float64 [replicate]: error of the baseline, equally resampled."""
     if zero != MEAN:
-        return error[:, :, int(np.prod(neighbours.grid)) + neighbours.baselines.index(zero)].min(1)
+        heads = int(np.prod(neighbours.grid))
+        return error[:, :, heads + np.array(contenders(zero, neighbours.baselines))].min((1, 2))
     place = np.unique(neighbours.episode, return_inverse=True)[1]
     result = np.empty(len(counts))
     for replicate, times in enumerate(counts):

@@ -1,0 +1,126 @@
+"""Bootstrap, Nogueira's S and rank agreement against their definitions."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from steering.errors import InputError
+from steering.relevance.scoring import prepare, rescore
+from steering.relevance.stability import bootstrap, nogueira, rank_agreement, ranks, subsets
+from steering.relevance.targets import Target
+
+K = {"vlm": 4, "expert": 6}
+
+
+def arguments(a, zero="state_time"):
+    return {"zero": zero, "counted": np.ones(len(a.episode), bool), "inert": np.zeros((2, 3, 4), bool)}
+
+
+def test_nogueira_is_one_for_equal_sets_and_near_zero_for_random_ones():
+    one = np.zeros(144, bool)
+    one[:20] = True
+    low, stability, high = nogueira(np.tile(one, (10, 1)))
+    assert low == stability == high == 1
+    generator = np.random.default_rng(0)
+    drawn = np.stack([generator.permutation(one) for _ in range(200)])
+    low, stability, high = nogueira(drawn)
+    assert low < 0 < high and abs(stability) < 0.01
+
+
+def test_nogueira_equals_kuncheva_for_sets_of_one_size():
+    """For sets of equal size S is the mean over pairs of (overlap − s²/d) / (s − s²/d) (their section 3.2)."""
+    generator = np.random.default_rng(1)
+    drawn = np.stack([generator.permutation(np.arange(30) < 7) for _ in range(12)])
+    expected = 49 / 30
+    pairs = [(np.sum(a & b) - expected) / (7 - expected) for a, b in itertools.combinations(drawn, 2)]
+    assert nogueira(drawn)[1] == pytest.approx(np.mean(pairs))
+
+
+def test_nogueiras_interval_covers_the_true_stability():
+    generator = np.random.default_rng(2)
+    share = np.repeat([0.9, 0.1], [10, 40])
+    truth = 1 - (share * (1 - share)).mean() / (share.mean() * (1 - share.mean()))
+    intervals = [nogueira(generator.random((40, 50)) < share) for _ in range(200)]
+    covered = np.mean([low <= truth <= high for low, _, high in intervals])
+    assert 0.88 < covered < 0.99
+
+
+def test_stability_of_empty_sets_is_unknown_and_of_one_set_an_error():
+    assert np.isnan(nogueira(np.zeros((3, 9), bool))).all()
+    with pytest.raises(InputError, match="two sets"):
+        nogueira(np.ones((1, 9), bool))
+
+
+def test_ranks_count_from_one_within_each_stack():
+    score = np.array([[[0.1, 0.9, 0.5]], [[0.3, 0.2, 0.9]]])
+    inert = np.zeros((2, 1, 3), bool)
+    inert[1, 0, 2] = True
+    np.testing.assert_array_equal(ranks(score, inert), [[[3, 1, 2]], [[1, 2, 3]]])
+
+
+def test_a_subset_of_episodes_scores_as_if_only_they_were_there(build):
+    """All episodes but one, drawn as a subset, against a score of activations that hold no other."""
+    from steering.relevance.keyframes import take
+
+    a = build((10, 10, 10, 10))
+    found = subsets(prepare(a, 40), a.action, K, 3, replicates=6, seed=3, **arguments(a, "mean_action"))
+    generator = np.random.default_rng(3)
+    for replicate in range(6):
+        kept = take(a, np.isin(a.episode, generator.permutation(4)[:3]))
+        target = Target("raw", kept.action.astype(float), ("x",) * 7, tuple(range(7)))
+        for s, k in enumerate((4, 6)):
+            r = rescore(kept, prepare(kept), k=k, preset="paper", target=target)
+            np.testing.assert_allclose(found.score[replicate, s], r.score[s], atol=1e-4)
+
+
+def test_bootstrap_repeats_with_the_seed_and_brackets_the_score(build):
+    a = build((12, 12, 12, 12, 12))
+    neighbours = prepare(a)
+    first = bootstrap(neighbours, a.action, K, replicates=40, seed=1, **arguments(a))
+    again = bootstrap(neighbours, a.action, K, replicates=40, seed=1, **arguments(a))
+    other = bootstrap(neighbours, a.action, K, replicates=40, seed=2, **arguments(a))
+    np.testing.assert_array_equal(first.score, again.score)
+    assert not np.allclose(first.score, other.score)
+    low, high = first.rank_intervals()
+    assert (low >= 1).all() and (high <= 12).all() and (low <= high).all()
+    chosen = first.chosen(5)
+    assert (chosen.sum((2, 3)) == 5).all()
+
+
+def test_inert_heads_have_no_interval_and_are_never_chosen(build):
+    a = build()
+    given = arguments(a)
+    given["inert"][0, 2] = True
+    found = bootstrap(prepare(a), a.action, K, replicates=5, **given)
+    for values in (*found.intervals(), *found.rank_intervals()):
+        assert np.isnan(values[0, 2]).all() and np.isfinite(values[1]).all()
+    assert not found.chosen(20)[:, 0, 2].any()
+
+
+def test_rank_agreement_is_spearmans_with_an_interval():
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((2, 8, 8))
+    y = x + generator.standard_normal(x.shape)
+    inert = np.zeros(x.shape, bool)
+    inert[0, 7] = True
+    found = rank_agreement(x, y, ("knn", "ablation"), inert)
+    assert found.rho == pytest.approx(stats.spearmanr(x[~inert], y[~inert]).statistic)
+    assert found.low < found.rho < found.high and found.heads == 120
+    assert rank_agreement(x, x, ("a", "a")).rho == pytest.approx(1)
+    with pytest.raises(InputError, match="same heads"):
+        rank_agreement(x, y[:1], ("a", "b"))
+    with pytest.raises(InputError, match="different scores"):
+        rank_agreement(x, np.ones_like(x), ("a", "b"))
+
+
+def test_too_few_episodes_or_replicates_are_errors(build):
+    two = build((20, 20))
+    with pytest.raises(InputError, match="at least 3 episodes"):
+        bootstrap(prepare(two), two.action, K, **arguments(two))
+    a = build()
+    with pytest.raises(InputError, match="2 to 4 episodes"):
+        subsets(prepare(a), a.action, K, 9, **arguments(a))

@@ -1,0 +1,141 @@
+"""What is predicted, and the frames that count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from steering.errors import InputError, NotFound
+from steering.relevance import phases, targets
+from steering.relevance.scoring import prepare, rescore, score
+from steering.types import PHASES, Demonstrations, Episode
+
+
+def demonstrations_of(a, instructions, places=(), recorded=None):
+    episodes = []
+    for e in range(len(instructions)):
+        rows = a.episode == e
+        frames = int(rows.sum())
+        truth = {name: np.full((frames, 3), value + e, np.float32) for name, value in places}
+        phase = None if recorded is None or recorded[e] is None else np.full(frames, recorded[e], np.int8)
+        state, action = a.state[rows], a.action[rows]
+        episodes.append(Episode(f"e{e}", instructions[e], 20.0, {}, state, action, phase=phase, ground_truth=truth))
+    return Demonstrations("made up", "", (), tuple(episodes))
+
+
+def test_the_action_is_raw_under_the_paper_preset_and_normalised_else(build):
+    a = build()
+    paper, default = targets.named("action", a, preset="paper"), targets.named("action", a)
+    np.testing.assert_array_equal(paper.values, a.action)
+    assert paper.scored == tuple(range(7)) and paper.gripper is None
+    np.testing.assert_allclose(default.values.std(0), 1)
+    assert default.scored == tuple(range(6)) and default.gripper == 6 and default.names[6] == "gripper"
+
+
+def test_the_chunk_leaves_every_gripper_out(build):
+    a = build()
+    chunk = np.stack([a.action, a.action * 2, a.action * 3], axis=1)
+    target = targets.named("chunk", replace(a, chunk=chunk))
+    assert target.values.shape == (54, 21) and len(target.scored) == 18
+    assert not {6, 13, 20} & set(target.scored) and target.names[20] == "gripper@2"
+
+
+def test_the_gripper_is_scored_apart_over_its_own_baseline(build):
+    a = build()
+    outputs = a.outputs.copy()
+    outputs[:, 1, 2, 3] = np.column_stack([np.sign(a.action[:, 6])] * 3 + [np.ones(len(outputs))] * 3)
+    a = replace(a, outputs=outputs)
+    r = score(a, "default", (5,))
+    assert np.unravel_index(r.gripper.argmax(), r.gripper.shape) == (1, 2, 3) and r.gripper.max() > 0.4
+    assert r.score[1, 2, 3] < 0.2
+    assert r.dimension_r2.shape == (7, 2, 3, 4) and r.dimension_names[-1] == "gripper"
+    assert np.unravel_index(r.dimension_r2[6].argmax(), r.gripper.shape) == (1, 2, 3)
+
+
+def test_per_dimension_r2_is_explained_variance_over_the_mean(build):
+    a = build()
+    r = score(a, "paper", (6,))
+    errors = np.zeros(7)
+    for row in range(54):
+        memory = np.flatnonzero(a.episode != a.episode[row])
+        errors += (a.action[memory].astype(float).mean(0) - a.action[row]) ** 2
+    np.testing.assert_allclose(r.baselines["mean_action"], errors.mean() / 54, rtol=1e-6)
+    total = ((1 - r.dimension_r2.astype(float)) * errors[:, None, None, None] / 54).mean(0)
+    np.testing.assert_allclose(total, r.error[0], rtol=1e-5)
+
+
+def test_state_is_judged_beside_the_clock_not_beside_itself(build):
+    a = build()
+    outputs = a.outputs.copy()
+    outputs[:, 0, 1, 1] = a.state[:, :6]
+    a = replace(a, outputs=outputs)
+    r = rescore(a, prepare(a), k=5, target=targets.named("state", a))
+    assert np.unravel_index(r.score.argmax(), r.score.shape) == (0, 1, 1) and r.score.max() > 0.1
+    assert r.score[0, 1, 1] == pytest.approx(1 - r.error[0, 0, 1, 1] / r.baselines["time"], abs=1e-6)
+
+
+def test_the_object_is_the_first_thing_that_the_instruction_names(build):
+    a = build()
+    told = ["Put the red cube in the bowl", "put the bowl on the red cube"] * 2
+    target = targets.named("object", a, demonstrations=demonstrations_of(a, told, (("bowl", 10.0), ("red_cube", 0.0))))
+    raw = np.array([0, 11, 2, 13])[a.episode]
+    np.testing.assert_allclose(target.values[:, 0], (raw - raw.mean()) / raw.std(), atol=1e-6)
+    with pytest.raises(InputError, match="do not say where"):
+        targets.named("object", a, demonstrations=demonstrations_of(a, told))
+    with pytest.raises(InputError, match="not at hand"):
+        targets.named("object", a)
+
+
+def test_the_instruction_is_told_by_the_votes_of_neighbours(build):
+    a = build((12, 12, 12, 12))
+    outputs = a.outputs.copy()
+    outputs[:, 0, 2, 0] += 8 * np.where(a.episode % 2, 1, -1)[:, None]
+    a = replace(a, outputs=outputs)
+    target = targets.named("instruction", a, demonstrations=demonstrations_of(a, ["lift", "push"] * 2))
+    r = rescore(a, prepare(a), k=5, preset="paper", target=target)
+    assert np.unravel_index(r.score.argmax(), r.score.shape) == (0, 2, 0) and r.score.max() > 0.95
+    with pytest.raises(InputError, match="one instruction"):
+        targets.named("instruction", a, demonstrations=demonstrations_of(a, ["lift"] * 4))
+
+
+def test_unknown_targets_and_phases_list_the_choices(build):
+    a = build()
+    with pytest.raises(NotFound, match="Did you mean 'action'"):
+        targets.named("actoin", a)
+    with pytest.raises(NotFound, match="whole"):
+        phases.frames_of("wholly", np.zeros(3))
+    with pytest.raises(InputError, match="No frame"):
+        phases.frames_of("release", np.zeros(3))
+
+
+def test_phases_are_read_off_gripper_and_speed(build):
+    a = build((20, 6))
+    speed = np.array([9, 9, 9, 9, 1, 1, 1, 1, 9, 9, 9, 9, 9, 1, 1, 1, 9, 9, 9, 9] + [9] * 6, float)
+    state = np.zeros((26, 8), np.float32)
+    state[:, 2] = np.concatenate([np.cumsum(speed[:20]), np.cumsum(speed[20:])])
+    action = np.full((26, 7), -1, np.float32)
+    action[6:15, 6] = 1  # closes at 6, opens at 15
+    found = phases.infer(replace(a, state=state, action=action))
+    expected = ["approach"] * 4 + ["grasp"] * 4 + ["transport"] * 5 + ["release"] * 7 + ["approach"] * 6
+    assert [PHASES[p] for p in found] == expected
+
+
+def test_recorded_phases_come_first(build):
+    a = build()
+    found = phases.phases_of(a, demonstrations_of(a, ["x"] * 4, recorded=[2, None, 3, None]))
+    inferred = phases.infer(a)
+    assert (found[a.episode == 0] == 2).all() and (found[a.episode == 2] == 3).all()
+    np.testing.assert_array_equal(found[a.episode == 1], inferred[a.episode == 1])
+
+
+def test_errors_of_the_phases_add_up_to_that_of_the_whole(build):
+    a = build()
+    neighbours, whole = prepare(a), score(a, "paper", (5,))
+    labels = np.arange(54) % 4
+    parts = [
+        rescore(a, neighbours, k=5, preset="paper", counted=labels == p, phase=PHASES[p]).error * np.sum(labels == p)
+        for p in range(4)
+    ]
+    np.testing.assert_allclose(np.sum(parts, axis=0) / 54, whole.error, rtol=1e-5)
