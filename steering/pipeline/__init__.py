@@ -17,9 +17,10 @@ from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute
 from steering.pipeline.demonstrations import record
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, open_loop, rollout, scene_seeds
+from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
-from steering.pipeline.selection import RULES, select
+from steering.pipeline.selection import RULES, combine, held_out_error, import_selection, overlap, select
 
 __all__ = [
     "MAX_TRIALS",
@@ -27,18 +28,26 @@ __all__ = [
     "RULES",
     "RUNNABLE",
     "agreement",
+    "agreement_of_stack",
     "attention",
     "attention_at",
     "attribute",
     "capture",
+    "combine",
     "compare",
     "evaluate",
     "finetune",
     "finetune_settings",
+    "held_out_error",
     "import_activations",
+    "import_selection",
     "neighbours",
     "open_loop",
+    "over_time",
+    "overlap",
+    "projection",
     "record",
+    "replicate",
     "rescore",
     "rollout",
     "scene_seeds",
@@ -46,6 +55,7 @@ __all__ = [
     "select",
     "trainable_parameters",
     "trust",
+    "why",
 ]
 
 RUNNABLE: Mapping[str, Callable[..., str]] = {
@@ -57,6 +67,7 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         score,
         trust,
         select,
+        replicate,
         attention,
         attention_at,
         attribute,

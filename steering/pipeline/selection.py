@@ -1,18 +1,43 @@
-"""Sets of heads, by rule or by hand."""
+"""Sets of heads: by a rule, as a control, by hand, from a file, and from other sets; and what a set is worth."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from steering.errors import unknown_name
+import numpy as np
+
+from steering.errors import InputError, unknown_name
+from steering.pipeline.finetuning import trainable_parameters
 from steering.pipeline.making import load, made
+from steering.pipeline.relevance import _frames, _question, trust
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance
+from steering.types import (
+    PAPER_SET_SIZE,
+    Activations,
+    FinetuneSettings,
+    Head,
+    HeadShape,
+    Overlap,
+    Relevance,
+    Selection,
+    SetError,
+    Trust,
+)
 
-RULES = ("top_k", "bottom", "random", "manual")
+RULES: Mapping[str, str] = {
+    "top_k": "the best heads",
+    "above_null": "every head better than chance",
+    "budget": "as many of the best heads as fit in a number of trainable parameters",
+    "greedy": "one head after the other, each time the one that helps the set most",
+    "manual": "by hand",
+    "random": "control: random heads in the layers of the best",
+    "bottom": "control: the worst heads",
+    "other_task": "control: the best heads of another task",
+}
 
 
 def select(
@@ -24,25 +49,60 @@ def select(
     stacks: Sequence[str] = ("vlm",),
     heads: Sequence[Sequence[Any]] | None = None,
     seed: int = 0,
+    alpha: float = 0.05,
+    trust_id: str | None = None,
+    parameters: int | None = None,
+    settings: FinetuneSettings | Mapping[str, Any] | None = None,
+    policy: str = "embedded",
+    other_id: str | None = None,
+    name: str = "",
     progress: Progress = Progress(),
 ) -> str:
     """Choose heads by a rule of RULES.
 
     `random` draws as many heads per layer as the best `count` have there, by `seed`. `manual` takes `heads`, rows of
-    (stack, layer, head).
+    (stack, layer, head). `above_null` takes heads with a family-wise p below `alpha` by the Trust `trust_id`, which is
+    made where it is not given. `budget` fits heads into `parameters` that train under `settings` on `policy`.
+    `other_task` takes the best of the relevance `other_id`, called `name` in the rule.
     """
     from steering.selection import controls, rules
 
     if rule not in RULES:
         raise unknown_name("selection rule", rule, RULES)
-    relevance = load(store, relevance_id, Relevance)
-    shape = HeadShape(relevance.score.shape[1], relevance.score.shape[2], head_dim=1)
-    stacks = tuple(stacks)
-    params: dict[str, Any] = {"rule": rule, "count": count, "stacks": stacks}
+    relevance: Relevance = load(store, relevance_id, Relevance)
+    shape, stacks = head_shape(relevance), tuple(stacks)
+    parents, params = [relevance_id], {"rule": rule, "count": count, "stacks": stacks}
     if rule == "manual":
         chosen = tuple(_head(row) for row in heads or ())
         params = {"rule": rule, "heads": sorted(dataclasses.astuple(head) for head in chosen)}
         selection = rules.manual(chosen, shape, relevance.inert)
+    elif rule == "above_null":
+        trust_id = trust_id or trust(store, relevance_id=relevance_id, seed=seed, progress=progress.part(0, 0.9))
+        if relevance_id not in store.manifest(trust_id).parents:
+            raise InputError(f"{trust_id} is of another relevance than {relevance_id}. Leave it out to have it made.")
+        parents, params = [relevance_id, trust_id], {"rule": rule, "alpha": alpha, "stacks": stacks}
+        selection = rules.above_null(relevance, load(store, trust_id, Trust).p, alpha, stacks)
+    elif rule == "budget":
+        if parameters is None:
+            raise InputError("A budget needs a number of trainable parameters. Say how many may train.")
+        options: dict[str, Any] = {"settings": settings, "policy": policy}
+
+        def counted(candidates: tuple[Head, ...]) -> int:
+            return sum(trainable_parameters("steering", heads=candidates, **options).values())
+
+        params = {"rule": rule, "parameters": parameters, "stacks": stacks, "policy": policy, "settings": settings}
+        selection = rules.budget(relevance, parameters, counted, stacks)
+    elif rule == "greedy":
+        found = store.find_made("selection", parents, params)
+        if found:
+            return found
+        selection = rules.greedy(relevance, _growing(store, relevance_id), count, stacks, progress=progress)
+    elif rule == "other_task":
+        if other_id is None:
+            raise InputError("This control takes the heads of another task. Say by which relevance.")
+        parents, params = [relevance_id, other_id], {**params, "name": name}
+        other: Relevance = load(store, other_id, Relevance)
+        selection = controls.other_task(relevance, other, name or other_id, count, stacks)
     elif rule == "bottom":
         selection = controls.bottom(relevance, count, stacks)
     else:
@@ -51,7 +111,105 @@ def select(
             params["seed"] = seed
             selection = controls.random_heads(selection, shape, seed, relevance.inert)
     progress.report(1.0, f"Selected {len(selection.heads)} heads")
-    return made(store, "selection", (relevance_id,), params, lambda: selection)
+    return made(store, "selection", parents, params, lambda: selection)
+
+
+def combine(store: Store, *, selection_ids: Sequence[str], operation: str) -> str:
+    """What several selections share, their union, or the first without the others (`selection.algebra.OPERATIONS`)."""
+    from steering.selection import algebra
+
+    chosen = [load(store, one, Selection) for one in selection_ids]
+    selection = algebra.combine(chosen, operation)
+    return made(store, "selection", tuple(selection_ids), {"operation": operation}, lambda: selection)
+
+
+def overlap(store: Store, *, selection_ids: Sequence[str], names: Sequence[str] = ()) -> tuple[Overlap, ...]:
+    """What every two selections share, beside chance; which heads could be taken is read from their relevance."""
+    from steering.selection import algebra
+
+    sets = [load(store, one, Selection) for one in selection_ids]
+    inert = [_inert_of(store, one) for one in selection_ids]
+    if len({one.shape for one in inert}) > 1:
+        raise InputError("These selections are of policies with different heads, so they share nothing to compare.")
+    shown = tuple(names) or tuple(selection_ids)
+    return tuple(
+        algebra.overlap(sets[i].heads, sets[j].heads, inert[i] & inert[j], (shown[i], shown[j]))
+        for j in range(len(sets))
+        for i in range(j)
+    )
+
+
+def import_selection(store: Store, path: Path, *, relevance_id: str) -> str:
+    """Store the selection in a JSON file, of the authors' release or ours, checked against the heads of a relevance."""
+    from steering.selection import exchange
+
+    selection = exchange.read(path, head_shape(load(store, relevance_id, Relevance)))
+    return store.save("selection", selection, parents=(relevance_id,), params={"rule": "file", "file": path.name})
+
+
+def held_out_error(
+    store: Store, *, relevance_id: str, heads: Sequence[Head], ks: Sequence[int] | None = None
+) -> SetError:
+    """What if these heads were the set: its leave-one-episode-out error on what the relevance was asked. Not stored.
+
+    About 0.2 s on the embedded policy: the activations are kept in this process.
+    """
+    from steering.relevance.sets import set_errors
+
+    relevance: Relevance = load(store, relevance_id, Relevance)
+    activations, values, counted, zero = _asked(store, relevance_id, relevance)
+    tried = tuple(int(k) for k in ks or relevance.ks)
+    errors = set_errors(activations, heads, values, tried, counted)
+    best = int(np.argmin(errors))
+    return SetError(
+        heads=tuple(heads),
+        ks=tried,
+        errors=tuple(map(float, errors)),
+        k=tried[best],
+        score=1 - float(errors[best]) / relevance.baselines[zero],
+        zero=zero,
+    )
+
+
+def head_shape(relevance: Relevance) -> HeadShape:
+    """Layers and heads of the policy that the relevance is of. It does not say the heads' dimension: 1 here."""
+    return HeadShape(relevance.score.shape[1], relevance.score.shape[2], head_dim=1)
+
+
+def _growing(store: Store, relevance_id: str) -> Any:
+    from steering.relevance.sets import GrowingSet
+
+    relevance: Relevance = load(store, relevance_id, Relevance)
+    activations, values, counted, _ = _asked(store, relevance_id, relevance)
+    return GrowingSet(activations, values, counted)
+
+
+def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activations, np.ndarray, np.ndarray, str]:
+    """What a k-NN relevance was asked: activations, scored target [frame, dim], frames that count, its baseline."""
+    from steering.relevance.scoring import zero_of
+
+    if relevance.metric != "knn":
+        raise InputError(
+            f"The error of a head set is that of k-NN; {relevance_id} holds the metric {relevance.metric!r}. Score the "
+            "heads by k-NN and ask that relevance."
+        )
+    manifest = store.manifest(relevance_id)
+    activations_id, params = manifest.parents[0], manifest.params
+    activations = _frames(store, activations_id, bool(params.get("keyframes")))
+    name, phase = params.get("target", "action"), params.get("phase", "whole")
+    target, counted = _question(store, activations_id, activations, relevance.preset, name, phase)
+    return activations, target.values[:, target.scored], counted, zero_of(relevance.preset, target)
+
+
+def _inert_of(store: Store, selection_id: str) -> np.ndarray:
+    """bool [stack, layer, head] of the relevance that a selection, or those it was combined from, came from."""
+    for parent in store.manifest(selection_id).parents:
+        value = store.load(parent)
+        if isinstance(value, Relevance):
+            return value.inert
+        if isinstance(value, Selection):
+            return _inert_of(store, parent)
+    raise InputError(f"{selection_id} names no relevance, so it is not known which heads it could have taken.")
 
 
 def _head(row: Sequence[Any]) -> Head:

@@ -1,7 +1,7 @@
 """Control sets of equal size: what a selection must beat to mean anything. Instant.
 
 `random_heads` keeps the number of heads in each layer of each stack, so that only the choice within a layer differs;
-`bottom` takes the least relevant heads.
+`bottom` takes the least relevant heads; `other_task` those that another task would train.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from steering.errors import InputError
-from steering.selection.rules import PAPER_STACKS, check_count, check_head, head_order, ranking
+from steering.selection.rules import PAPER_STACKS, check_count, check_head, place, ranking, top_k
 from steering.types import PAPER_SET_SIZE, STACKS, Head, HeadShape, Relevance, Selection
 
 
@@ -37,7 +37,7 @@ def random_heads(selection: Selection, shape: HeadShape, seed: int, inert: np.nd
         ]
         check_count(count, len(offered), (f"layer {layer} of {STACKS[stack]}",))
         chosen += sorted(offered, key=lambda head: head in selection.heads)[:count]
-    return Selection(tuple(sorted(chosen, key=head_order)), rule=f"random heads of the same layers, seed {seed}")
+    return Selection(tuple(sorted(chosen, key=place)), rule=f"random heads of the same layers, seed {seed}")
 
 
 def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[str] = PAPER_STACKS) -> Selection:
@@ -45,6 +45,31 @@ def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[s
     ranked = ranking(relevance, stacks)
     check_count(count, len(ranked), stacks)
     return Selection(
-        heads=tuple(sorted(ranked[-count:], key=head_order)),
+        heads=tuple(sorted(ranked[-count:], key=place)),
         rule=f"bottom {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
+    )
+
+
+def other_task(
+    relevance: Relevance,
+    other: Relevance,
+    name: str,
+    count: int = PAPER_SET_SIZE,
+    stacks: Sequence[str] = PAPER_STACKS,
+) -> Selection:
+    """The `count` best heads of another task, scored on the same policy. name: of that task.
+
+    What both tasks choose stays in, and the rule says how many heads that are: the fewer, the sharper the control.
+    """
+    if relevance.score.shape != other.score.shape:
+        raise InputError(
+            f"Expected scores of the same heads, {relevance.score.shape}, got {other.score.shape}. Choose one "
+            "of the same policy."
+        )
+    own, chosen = top_k(relevance, count, stacks).heads, top_k(other, count, stacks).heads
+    shared = len(set(own) & set(chosen))
+    return Selection(
+        heads=chosen,
+        rule=f"top {count} of {' and '.join(stacks)} for {name} by {other.metric} ({other.preset}), "
+        f"{shared} of them also the task's own",
     )

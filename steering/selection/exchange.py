@@ -1,8 +1,9 @@
 """Head sets in files and links: the authors' selection JSON, and hexadecimal digits. Instant.
 
 JSON, as the Robotic Steering release writes it, with two keys of ours that it ignores:
-`{"trainable_head_indices": [[layer, head], …], "best_k": k, "cv_mse": e, "trainable_head_stacks": ["vlm", …],
-"rule": text}`. A file without stacks means the VLM, which their training adapts.
+`{"trainable_head_indices": [[layer, head], …], "best_k": k, "cv_mse": e, "unit_mode": "head", "target": number,
+"trainable_head_stacks": ["vlm", …], "rule": text}`. A file without stacks means the VLM, which their training adapts.
+Of their `unit_mode: layer` the file lists every head of the layers.
 
 Link: one bit a head in the order stack, layer, head, the first head in the highest bit of the first digit; 72 digits
 for the 288 heads of π0. Files and links come from anywhere: everything is range-checked.
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from steering.errors import InputError, NotFound
-from steering.selection.rules import check_head, head_order, manual
+from steering.selection.rules import check_head, manual, place
 from steering.types import STACKS, Head, HeadShape, Selection
 
 MAX_BYTES = 1 << 20
@@ -33,6 +34,8 @@ def to_json(selection: Selection) -> str:
             "trainable_head_indices": [[head.layer, head.head] for head in selection.heads],
             "best_k": selection.best_k,
             "cv_mse": selection.cv_mse,
+            "unit_mode": "head",
+            "target": len(selection.heads),
             "trainable_head_stacks": [head.stack for head in selection.heads],
             "rule": selection.rule,
         },
@@ -88,7 +91,7 @@ def to_hex(heads: Collection[Head], shape: HeadShape) -> str:
     bits = np.zeros(hex_digits(shape) * 4, bool)
     for head in heads:
         check_head(head, shape)
-        bits[np.ravel_multi_index(head_order(head), (len(STACKS), shape.layers, shape.heads))] = True
+        bits[np.ravel_multi_index(place(head), (len(STACKS), shape.layers, shape.heads))] = True
     return f"{int(''.join('1' if bit else '0' for bit in bits), 2):0{hex_digits(shape)}x}"
 
 

@@ -1,18 +1,24 @@
-"""Choose heads: the best by relevance, or a set by hand. Instant.
+"""Choose heads: the best by relevance, above chance, within a budget, one after the other, or a set by hand.
 
 Rules never choose an inert head (one that cannot move an action) unless told to; a set by hand may not either.
+All are instant but `greedy`, which costs what its error function costs: ks × count × heads calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from steering.errors import InputError, unknown_name
+from steering.progress import Progress
 from steering.types import PAPER_SET_SIZE, STACKS, Head, HeadShape, Relevance, Selection
 
 PAPER_STACKS = ("vlm",)
+ALPHA = 0.05
+
+SetErrors = Callable[[int, tuple[Head, ...], tuple[Head, ...]], np.ndarray]
+"""(k, chosen, candidates) -> held-out error of the chosen heads together with each candidate, float [candidate]."""
 
 
 def top_k(
@@ -31,10 +37,111 @@ def top_k(
     single = stacks[0] if len(stacks) == 1 else None
     measured = single is not None and not include_inert and count == min(PAPER_SET_SIZE, len(ranked))
     return Selection(
-        heads=tuple(sorted(ranked[:count], key=head_order)),
+        heads=tuple(sorted(ranked[:count], key=place)),
         rule=f"top {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
         best_k=relevance.best_k.get(single) if single is not None else None,
         cv_mse=relevance.cv_mse.get(single) if single is not None and measured else None,
+    )
+
+
+def above_null(
+    relevance: Relevance,
+    p: np.ndarray,
+    alpha: float = ALPHA,
+    stacks: Sequence[str] = PAPER_STACKS,
+) -> Selection:
+    """Every head whose family-wise p-value lies below `alpha`: better than the best head by chance.
+
+    p: float [stack, layer, head], `Trust.p` of this relevance; NaN counts as not significant. Raises InputError where
+    no head is above the null, so that nobody trains an empty set.
+    """
+    if p.shape != relevance.score.shape:
+        raise InputError(f"Expected p-values of the same heads, {relevance.score.shape}, got {p.shape}.")
+    if not 0 < alpha < 1:
+        raise InputError(f"Expected alpha between 0 and 1, got {alpha}.")
+    chosen = [head for head in ranking(relevance, stacks) if p[place(head)] < alpha]
+    if not chosen:
+        known = np.isfinite(p)
+        lowest = f"the lowest p-value is {p[known].min():.3g}" if known.any() else "no p-value is known"
+        raise InputError(
+            f"No head of {' and '.join(stacks)} is better than chance at p < {alpha:g}; {lowest}. Record more "
+            "demonstrations, run more permutations or raise alpha."
+        )
+    return Selection(
+        heads=tuple(sorted(chosen, key=place)),
+        rule=f"above the null at p < {alpha:g} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
+    )
+
+
+def budget(
+    relevance: Relevance,
+    parameters: int,
+    count_parameters: Callable[[tuple[Head, ...]], int],
+    stacks: Sequence[str] = PAPER_STACKS,
+) -> Selection:
+    """As many of the best heads, in order, as train at most `parameters`.
+
+    count_parameters: what a set trains; it may not fall when a head is added. Asked about log₂(heads) times.
+    """
+    ranked = ranking(relevance, stacks)
+    fits, too_many = 0, len(ranked) + 1
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        if count_parameters(tuple(ranked[:middle])) <= parameters:
+            fits = middle
+        else:
+            too_many = middle
+    if fits == 0:
+        needed = f"; the best head alone trains {count_parameters(tuple(ranked[:1])):,}" if ranked else ""
+        raise InputError(
+            f"No head fits in {parameters:,} trainable parameters{needed}. Raise the budget or cut the rank."
+        )
+    return Selection(
+        heads=tuple(sorted(ranked[:fits], key=place)),
+        rule=f"best heads of {' and '.join(stacks)} within {parameters:,} parameters by {relevance.metric} "
+        f"({relevance.preset})",
+    )
+
+
+def greedy(
+    relevance: Relevance,
+    errors: SetErrors,
+    count: int = PAPER_SET_SIZE,
+    stacks: Sequence[str] = PAPER_STACKS,
+    ks: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> Selection:
+    """One head after the other, each time that with which the concatenated set has the lowest held-out error.
+
+    The release's `best_add` (arXiv 2511.22697): always `count` heads, even where the last ones no longer help; done at
+    each of `ks` (those of the relevance unless given), and the k whose whole set has the lowest error wins. Ties go to
+    the head that is better alone at that k. `cv_mse` is in sample: the same episodes chose the heads.
+    """
+    ks = tuple(ks or relevance.ks)
+    ranked = ranking(relevance, stacks)
+    check_count(count, len(ranked), stacks)
+    if not ks or any(k not in relevance.ks for k in ks):
+        raise InputError(f"Expected k from those of the relevance, {list(relevance.ks)}, got {list(ks)}.")
+    progress = progress or Progress()
+    found: list[tuple[float, int, tuple[Head, ...]]] = []
+    for number, k in enumerate(ks):
+        alone = relevance.error[relevance.ks.index(k)]
+        left = sorted(ranked, key=lambda head: float(alone[place(head)]))
+        chosen: tuple[Head, ...] = ()
+        lowest = np.inf
+        while len(chosen) < count:
+            done = (number + len(chosen) / count) / len(ks)
+            progress.report(done, f"k = {k}: head {len(chosen) + 1} of {count}")
+            with_each = errors(k, chosen, tuple(left))
+            best = int(np.argmin(with_each))
+            chosen, lowest = (*chosen, left.pop(best)), float(with_each[best])
+        found.append((lowest, k, chosen))
+    lowest, k, chosen = min(found, key=lambda one: one[0])
+    return Selection(
+        heads=tuple(sorted(chosen, key=place)),
+        rule=f"greedy {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
+        best_k=k,
+        cv_mse=lowest,
     )
 
 
@@ -51,7 +158,7 @@ def manual(heads: Collection[Head], shape: HeadShape, inert: np.ndarray | None =
         check_head(head, shape)
         if inert is not None and inert[STACKS.index(head.stack), head.layer, head.head]:
             raise InputError(f"{head.label()} cannot move an action (it is inert). Take it out of the selection.")
-    return Selection(heads=tuple(sorted(heads, key=head_order)), rule="manual")
+    return Selection(heads=tuple(sorted(heads, key=place)), rule="manual")
 
 
 def ranking(relevance: Relevance, stacks: Sequence[str] = STACKS, *, include_inert: bool = False) -> list[Head]:
@@ -66,8 +173,8 @@ def ranking(relevance: Relevance, stacks: Sequence[str] = STACKS, *, include_ine
     return [Head(STACKS[stack], layer, head) for _, (stack, layer, head) in sorted(found)]
 
 
-def head_order(head: Head) -> tuple[int, int, int]:
-    """Sort key for the order stack (as in STACKS), layer, head."""
+def place(head: Head) -> tuple[int, int, int]:
+    """Where the head lies in arrays [stack, layer, head]; also the sort key for the order stack, layer, head."""
     return STACKS.index(head.stack), head.layer, head.head
 
 

@@ -44,7 +44,7 @@ def test_top_k_takes_the_highest_scores_that_are_not_inert(relevance):
     offered = np.sort(relevance.score[0][~relevance.inert[0]])
     np.testing.assert_array_equal(np.sort(scores(relevance, chosen)), offered[-5:])
     assert {head.stack for head in chosen.heads} == {"vlm"}
-    assert list(chosen.heads) == sorted(chosen.heads, key=rules.head_order)
+    assert list(chosen.heads) == sorted(chosen.heads, key=rules.place)
     assert chosen.rule == "top 5 of vlm by knn (paper)"
 
 
@@ -141,3 +141,101 @@ def test_random_heads_need_room_and_a_selection():
         controls.random_heads(Selection((), "manual"), SHAPE, 0)
     with pytest.raises(InputError, match="another policy"):
         controls.random_heads(Selection((Head("vlm", 9, 0),), "manual"), SHAPE, 0)
+
+
+def p_values(relevance, **of_heads):
+    p = np.full(relevance.score.shape, 0.5, np.float32)
+    p[relevance.inert] = np.nan
+    for place, value in of_heads.items():
+        p[tuple(map(int, place[1:]))] = value
+    return p
+
+
+def test_above_null_takes_every_significant_head_of_the_stacks(relevance):
+    movable = [tuple(map(int, place)) for place in np.argwhere(~relevance.inert)]
+    vlm, expert = movable[0], next(place for place in movable if place[0] == 1)
+    p = p_values(relevance)
+    p[vlm], p[expert] = 0.049, 0.001
+    assert rules.above_null(relevance, p).heads == (Head("vlm", *vlm[1:]),)
+    both = rules.above_null(relevance, p, 0.05, ("vlm", "expert"))
+    assert both.heads == (Head("vlm", *vlm[1:]), Head("expert", *expert[1:]))
+    assert both.rule == "above the null at p < 0.05 of vlm and expert by knn (paper)"
+    with pytest.raises(InputError, match="lowest p-value is 0.001"):
+        rules.above_null(relevance, p, 0.0005)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        rules.above_null(relevance, p, 0)
+    with pytest.raises(InputError, match="same heads"):
+        rules.above_null(relevance, p[:, :2])
+
+
+def test_an_inert_head_is_never_above_the_null(relevance):
+    with pytest.raises(InputError, match="No head"):
+        rules.above_null(relevance, np.where(relevance.inert, 0.0, 1.0))
+
+
+def test_budget_takes_as_many_of_the_best_as_fit(relevance):
+    """Cost of a layer and of a head, as of low-rank adapters; against trying every number of heads."""
+
+    def count(heads):
+        return 100 * len({(head.stack, head.layer) for head in heads}) + 7 * len(heads)
+
+    ranked = rules.ranking(relevance, ("vlm", "expert"))
+    for parameters in range(107, 1000, 13):
+        chosen = rules.budget(relevance, parameters, count, ("vlm", "expert"))
+        fitting = [n for n in range(1, len(ranked) + 1) if count(ranked[:n]) <= parameters]
+        assert set(chosen.heads) == set(ranked[: max(fitting)])
+        assert count(chosen.heads) <= parameters
+    with pytest.raises(InputError, match="alone trains 107"):
+        rules.budget(relevance, 106, count)
+
+
+def test_greedy_against_a_brute_force_loop(relevance):
+    """Errors of a set that depend on all of its heads; the loop is written as the release's is."""
+    weight = np.random.default_rng(2).random(48)
+    pair = np.random.default_rng(3).random((48, 48))
+
+    def error(k, heads):
+        index = [int(np.ravel_multi_index(rules.place(head), (2, 3, 8))) for head in heads]
+        return sum(weight[i] for i in index) / len(index) + pair[np.ix_(index, index)].mean() * k / 10
+
+    def errors(k, chosen, candidates):
+        return np.array([error(k, (*chosen, one)) for one in candidates])
+
+    found = []
+    for k in (10, 20):
+        selected = []
+        while len(selected) < 5:
+            trials = [
+                (error(k, (*selected, head)), head)
+                for head in rules.ranking(relevance, ("vlm",))
+                if head not in selected
+            ]
+            lowest, best = min(trials)
+            selected.append(best)
+        found.append((lowest, k, selected))
+    lowest, k, selected = min(found)
+    chosen = rules.greedy(relevance, errors, 5)
+    assert set(chosen.heads) == set(selected) and chosen.best_k == k and chosen.cv_mse == pytest.approx(lowest)
+    only = rules.greedy(relevance, errors, 5, ks=(20,))
+    assert set(only.heads) == set(found[1][2])
+    with pytest.raises(InputError, match="those of the relevance"):
+        rules.greedy(relevance, errors, 5, ks=(15,))
+    with pytest.raises(InputError, match="at most 14"):
+        rules.greedy(relevance, errors, 15)
+
+
+def test_ties_of_greedy_go_to_the_head_that_is_better_alone(relevance):
+    alone = np.random.default_rng(5).random((2, 2, 3, 8)).astype(np.float32)
+    chosen = rules.greedy(replace(relevance, error=alone), lambda k, chosen, heads: np.zeros(len(heads)), 3, ks=(10,))
+    order = sorted(rules.ranking(relevance, ("vlm",)), key=lambda head: alone[(0, *rules.place(head))])
+    assert set(chosen.heads) == set(order[:3])
+
+
+def test_heads_of_another_task_say_how_many_are_shared(relevance):
+    other = replace(relevance, score=np.random.default_rng(9).permutation(48).reshape(2, 3, 8).astype(np.float32))
+    chosen = controls.other_task(relevance, other, "press_button", 5)
+    assert chosen.heads == rules.top_k(other, 5).heads
+    shared = set(chosen.heads) & set(rules.top_k(relevance, 5).heads)
+    assert chosen.rule.endswith(f"for press_button by knn (paper), {len(shared)} of them also the task's own")
+    with pytest.raises(InputError, match="same heads"):
+        controls.other_task(relevance, replace(other, score=other.score[:, :2]), "press_button", 5)

@@ -1,0 +1,110 @@
+"""What lies behind a score: why a head predicts what it does, its outputs in the plane, by time, on other episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steering.errors import InputError
+from steering.pipeline.making import load, made
+from steering.pipeline.relevance import _demonstrations_id, _frames, _loaded, _question, inert_heads
+from steering.progress import Progress
+from steering.store import Store
+from steering.types import (
+    Demonstrations,
+    Head,
+    Neighbours,
+    Projection,
+    RankAgreement,
+    Relevance,
+    RelevanceOverTime,
+    Replication,
+    Why,
+)
+
+
+def why(store: Store, *, activations_id: str, head: Head, episode: int, frame: int, k: int = 10) -> Why:
+    """The k nearest frames of a frame in a head's output, and what was done there. Milliseconds; not stored.
+
+    The captured frame nearest to `frame` is taken, which is that frame where every frame was captured.
+    """
+    from steering.relevance import why as stage
+
+    activations = _frames(store, activations_id, False)
+    return stage.why(activations, head, stage.row_of(activations, episode, frame), k)
+
+
+def projection(store: Store, *, activations_id: str, head: Head) -> Projection:
+    """A head's outputs in the plane, with the phase of each frame. Milliseconds; not stored."""
+    from steering.relevance.phases import phases_of
+    from steering.relevance.projection import project
+
+    activations = _frames(store, activations_id, False)
+    demonstrations_id = _demonstrations_id(store, activations_id)
+    demonstrations = None if demonstrations_id is None else load(store, demonstrations_id, Demonstrations)
+    return project(activations, head, phases_of(activations, demonstrations))
+
+
+def over_time(
+    store: Store, *, neighbours_id: str, k: int, preset: str = "default", target: str = "action", bins: int = 20
+) -> RelevanceOverTime:
+    """Relevance of every head by time in the episode, from kept neighbours (`neighbours`). Not stored."""
+    from steering.relevance.over_time import over_time as stage
+
+    manifest = store.manifest(neighbours_id)
+    activations_id = manifest.parents[0]
+    activations = _frames(store, activations_id, bool(manifest.params["keyframes"]))
+    found = _loaded(store, neighbours_id, Neighbours)
+    question, _ = _question(store, activations_id, activations, preset, target, "whole")
+    return stage(activations, found, question, k=k, preset=preset, bins=bins)
+
+
+def agreement_of_stack(store: Store, *, first_id: str, second_id: str, stack: str) -> RankAgreement:
+    """Rank agreement of two relevances within one stack, whose heads see the same tokens."""
+    from steering.relevance.stability import rank_agreement
+    from steering.types import STACKS
+
+    first, second = (load(store, one, Relevance) for one in (first_id, second_id))
+    s = STACKS.index(stack)
+    names = (f"{first.metric} ({first.preset})", f"{second.metric} ({second.preset})")
+    return rank_agreement(first.score[s], second.score[s], names, first.inert[s] | second.inert[s])
+
+
+def replicate(
+    store: Store,
+    *,
+    relevance_id: str,
+    other_activations_id: str,
+    counts: Sequence[int] = (5, 10, 15, 20),
+    replicates: int | None = None,
+    seed: int = 0,
+    progress: Progress = Progress(),
+) -> str:
+    """Would other demonstrations choose the same heads? The relevance's own against those of other activations.
+
+    Asked as the relevance was: preset, keyframes, k of each stack; the action over whole episodes.
+    """
+    from steering.relevance import replication as stage
+
+    relevance: Relevance = load(store, relevance_id, Relevance)
+    manifest = store.manifest(relevance_id)
+    if relevance.metric != "knn" or manifest.params.get("target") or manifest.params.get("phase"):
+        raise InputError("Replication is of the k-NN score of the action over whole episodes. Choose such a relevance.")
+    replicates = stage.REPLICATES if replicates is None else replicates
+
+    def make() -> Replication:
+        keyframes = bool(manifest.params.get("keyframes"))
+        pools = tuple(_frames(store, one, keyframes) for one in (manifest.parents[0], other_activations_id))
+        inert = inert_heads(pools[0])
+        return stage.replicate(
+            (pools[0], pools[1]),
+            relevance.best_k,
+            counts,
+            preset=relevance.preset,
+            inert=inert,
+            replicates=replicates,
+            seed=seed,
+            progress=progress,
+        )
+
+    params = {"counts": list(counts), "replicates": replicates, "seed": seed}
+    return made(store, "replication", (relevance_id, other_activations_id), params, make)
