@@ -1,25 +1,60 @@
-"""k-NN relevance of a usual capture, ours beside a scikit-learn loop in the same run.
+"""Relevance beside what one would write at first: the paper preset against scikit-learn and against NumPy, in one run.
 
-    python tests/benchmarks/bench_relevance.py [--heads 128] [--dim 32] [--episodes 20] [--frames 60] [--out FILE]
+    python tests/benchmarks/bench_relevance.py [--size small|pi0] [--repeats 3] [--out FILE] [--skip-rest]
 
-Prints one JSON line: best-of-`repeats` seconds of each, their ratio, and the largest difference of any head's error
-(the two must agree). The loop fits one KNeighborsRegressor for each head, fold and k, as the rule is usually written;
-it is timed on `loop-heads` heads and scaled, since its time is proportional to their number.
+Both rivals fit one regression for each head, fold and k, as the rule is usually written: scikit-learn's
+KNeighborsRegressor (cosine, brute force), and plain NumPy (distances, argpartition, weighted mean). Their time is
+proportional to the number of heads, so they are timed on `--rival-heads` heads and scaled. Runs are interleaved, the
+best of each counts. `small`: 128 heads of 16 dims; `pi0`: 288 heads of 256 dims; 20 episodes of 60 frames, four ks.
+
+Besides, at the embedded size (128 heads of 32 dims, 20 episodes of 80 frames): finding neighbours, a change of target,
+phase and k, 200 permutations, 100 bootstrap replicates, and the nested score; and the memory that finding neighbours
+adds at π0's size with 20 episodes of 300 frames (`--memory`; one minute).
+Prints one JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from steering.relevance.knn import KS
-from steering.relevance.neighbours import frame_errors
+from steering.relevance import phases, targets
+from steering.relevance.knn import KS, errors_of
+from steering.relevance.null import permutation_null
+from steering.relevance.scoring import prepare, rescore, score
+from steering.relevance.stability import bootstrap
+from steering.types import Activations
+
+SIZES = {"small": (4, 16, 16), "pi0": (18, 8, 256)}  # layers, heads and dims; twice as many heads in two stacks
+
+
+def activations(layers: int, heads: int, dim: int, episodes: int, frames: int) -> Activations:
+    """A random walk of outputs and actions, so that neighbours are as near as in real frames."""
+    generator = np.random.default_rng(0)
+    walk = generator.standard_normal((episodes, frames, 2 * layers * heads * dim), np.float32)
+    np.cumsum(walk, axis=1, out=walk)
+    count = episodes * frames
+    action = np.tanh(walk[:, :, :7] / 5).reshape(count, 7)
+    return Activations(
+        outputs=walk.reshape(count, 2, layers, heads, dim),
+        episode=np.repeat(np.arange(episodes), frames).astype(np.int32),
+        frame=np.tile(np.arange(frames), episodes).astype(np.int32),
+        action=action,
+        chunk=np.repeat(action[:, None], 16, axis=1),
+        state=generator.standard_normal((count, 8), np.float32),
+        time_in_episode=np.tile(np.linspace(0, 1, frames), episodes).astype(np.float32),
+        tokens=("last_prefix", "first_action"),
+        timestep=1.0,
+        seed=0,
+    )
 
 
 def sklearn_loop(features: np.ndarray, action: np.ndarray, episode: np.ndarray) -> np.ndarray:
@@ -35,47 +70,117 @@ def sklearn_loop(features: np.ndarray, action: np.ndarray, episode: np.ndarray) 
     return errors / len(features)
 
 
-def best_s(run: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
-    """Shortest wall time of `repeats` runs, and the last result."""
-    times = []
+def numpy_loop(features: np.ndarray, action: np.ndarray, episode: np.ndarray) -> np.ndarray:
+    """The same without a library: float64 [k, head]."""
+    errors = np.zeros((len(KS), features.shape[1]))
+    for i, k in enumerate(KS):
+        for head in range(features.shape[1]):
+            unit = features[:, head] / np.linalg.norm(features[:, head], axis=1, keepdims=True)
+            for one in np.unique(episode):
+                query, memory = episode == one, episode != one
+                distance = 1 - unit[query] @ unit[memory].T
+                near = np.argpartition(distance, k, axis=1)[:, :k]
+                weight = 1 / (np.take_along_axis(distance, near, 1) + 1e-8)
+                predicted = (weight[..., None] * action[memory][near]).sum(1) / weight.sum(1, keepdims=True)
+                errors[i, head] += ((predicted - action[query]) ** 2).mean(1).sum()
+    return errors / len(features)
+
+
+def timed(runs: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Shortest wall seconds of each run, taken in turn, and their last results."""
+    best: dict[str, float] = dict.fromkeys(runs, np.inf)
+    results: dict[str, Any] = {}
     for _ in range(repeats):
-        began_s = time.perf_counter()
-        result = run()
-        times.append(time.perf_counter() - began_s)
-    return min(times), result
+        for name, run in runs.items():
+            began_s = time.perf_counter()
+            results[name] = run()
+            best[name] = min(best[name], time.perf_counter() - began_s)
+    return best, results
+
+
+def rivals(size: str, rival_heads: int, repeats: int) -> dict[str, Any]:
+    """The paper preset of all heads beside both rivals."""
+    a = activations(*SIZES[size], 20, 60)
+    features = a.outputs.reshape(len(a.outputs), -1, a.outputs.shape[-1])
+    wide = features[:, :rival_heads].astype(np.float64), a.action.astype(np.float64), a.episode
+    seconds, results = timed(
+        {
+            "ours": lambda: errors_of(features, a.action, a.episode, a.frame, KS).mean(-1),
+            "sklearn": lambda: sklearn_loop(*wide),
+            "numpy": lambda: numpy_loop(*wide),
+        },
+        repeats,
+    )
+    scale = features.shape[1] / rival_heads
+    seconds |= {name: seconds[name] * scale for name in ("sklearn", "numpy")}
+    difference = max(float(np.abs(results["ours"][:, :rival_heads] - results[n]).max()) for n in ("sklearn", "numpy"))
+    return {
+        "heads": features.shape[1],
+        "dim": features.shape[2],
+        "rivals_timed_on_heads": rival_heads,
+        **{f"{name}_s": round(value, 3) for name, value in seconds.items()},
+        "times_faster_than_sklearn": round(seconds["sklearn"] / seconds["ours"], 1),
+        "times_faster_than_numpy": round(seconds["numpy"] / seconds["ours"], 1),
+        "largest_difference": difference,
+    }
+
+
+def the_rest(repeats: int) -> dict[str, Any]:
+    """Seconds of what rests on the neighbours, at the embedded size."""
+    a = activations(8, 8, 32, 20, 80)
+    neighbours, target = prepare(a), targets.named("action", a)
+    values, whole, inert = target.values[:, target.scored], np.ones(len(a.episode), bool), np.zeros((2, 8, 8), bool)
+    found = phases.phases_of(a)
+    some = found == np.bincount(found).argmax()
+    common: dict[str, Any] = {"zero": "state_time", "counted": whole, "inert": inert}
+    runs: dict[str, Callable[[], Any]] = {
+        "find_neighbours": lambda: prepare(a),
+        "another_target": lambda: rescore(a, neighbours, k=20, target=targets.named("state", a)),
+        "another_phase": lambda: rescore(a, neighbours, k=20, counted=some),
+        "another_k": lambda: rescore(a, neighbours, k=30),
+        "whole_chunk": lambda: rescore(a, neighbours, k=20, target=targets.named("chunk", a)),
+        "paper_score": lambda: score(a, "paper", neighbours=neighbours),
+    }
+    slow: dict[str, Callable[[], Any]] = {
+        "null_200": lambda: permutation_null(neighbours, values, KS, permutations=200, **common),
+        "bootstrap_100": lambda: bootstrap(neighbours, values, {"vlm": 20, "expert": 20}, **common),
+        "nested_score": lambda: score(a, "default", neighbours=neighbours),
+    }
+    seconds = timed(runs, repeats)[0] | timed(slow, 1)[0]
+    size = neighbours.order.nbytes + neighbours.distance.nbytes
+    return {**{f"{name}_s": round(value, 3) for name, value in seconds.items()}, "neighbours_mb": round(size / 1e6, 1)}
+
+
+def memory() -> dict[str, Any]:
+    """Peak memory that finding neighbours adds at π0's size with 20 episodes of 300 frames, and its seconds."""
+    a = activations(*SIZES["pi0"], 20, 300)
+    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began_s = time.perf_counter()
+    neighbours = prepare(a)
+    return {
+        "activations_mb": round(a.outputs.nbytes / 1e6),
+        "kept_mb": round((neighbours.order.nbytes + neighbours.distance.nbytes) / 1e6),
+        "added_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before_mb),
+        "seconds": round(time.perf_counter() - began_s, 1),
+    }
 
 
 def main() -> None:
-    """Time both on the same random walk of outputs and actions, so that neighbours are as near as in real frames."""
+    """Run what is asked for and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("heads", 128), ("dim", 32), ("episodes", 20), ("frames", 60), ("loop-heads", 4)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--size", choices=[*SIZES, "both"], default="both")
+    parser.add_argument("--rival-heads", type=int, default=4, help="heads that the rivals are timed on")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="also measure memory; needs 6 GB")
+    parser.add_argument("--skip-rest", action="store_true", help="only the rivals")
     parser.add_argument("--out", type=Path, help="also write the JSON line to this file")
     given = parser.parse_args()
-
-    generator = np.random.default_rng(0)
-    walk = generator.standard_normal((given.episodes, given.frames, given.heads * given.dim)).cumsum(1)
-    features = walk.reshape(-1, given.heads, given.dim).astype(np.float32)
-    action = np.tanh(walk[:, :, :7] / 5).reshape(-1, 7).astype(np.float32)
-    episode = np.repeat(np.arange(given.episodes), given.frames)
-    frame = np.tile(np.arange(given.frames), given.episodes)
-    some = features[:, : given.loop_heads]
-
-    ours_s, errors = best_s(lambda: frame_errors(features, action, episode, frame, KS).mean(-1), given.repeats)
-    loop_s, expected = best_s(lambda: sklearn_loop(some.astype(np.float64), action.astype(np.float64), episode), 1)
-    loop_s *= given.heads / some.shape[1]
-    line = json.dumps(
-        {
-            "frames": len(features),
-            "heads": given.heads,
-            "dim": given.dim,
-            "ours_s": round(ours_s, 3),
-            "sklearn_loop_s": round(loop_s, 2),
-            "ratio": round(loop_s / ours_s, 1),
-            "largest_difference": float(np.abs(errors[:, : some.shape[1]] - expected).max()),
-        }
-    )
+    result: dict[str, Any] = {"memory": memory()} if given.memory else {}
+    for size in SIZES if given.size == "both" else (given.size,):
+        result[size] = rivals(size, given.rival_heads, given.repeats)
+    if not given.skip_rest:
+        result["embedded"] = the_rest(given.repeats)
+    line = json.dumps(result)
     print(line)
     if given.out is not None:
         given.out.write_text(line + "\n", encoding="utf-8")

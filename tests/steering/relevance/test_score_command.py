@@ -115,7 +115,7 @@ def test_trust_neighbours_and_rescoring_through_the_store(stored):
     relevance_id = pipeline.score(store, activations_id=made, preset="default", ks=KS)
     trust = store.load(pipeline.trust(store, relevance_id=relevance_id, replicates=8, permutations=19))
     assert trust.p.shape == (2, 3, 4) and np.isnan(trust.p[0, 2]).all() and len(trust.null_max) == 19
-    assert trust.p[0, 1, 0] == pytest.approx(1 / 20)
+    assert trust.p[0, 1, :2].max() < 0.2 < trust.p[1].max()  # of the 24 orders of four episodes one is their own
     neighbours_id = pipeline.neighbours(store, activations_id=made)
     for preset in ("paper", "default"):
         quick = pipeline.rescore(store, neighbours_id=neighbours_id, k=4, preset=preset)
@@ -130,10 +130,10 @@ def test_trust_neighbours_and_rescoring_through_the_store(stored):
 
 def test_a_target_and_a_phase_are_kept_in_the_manifest(stored):
     store, made, _ = stored
-    scored = pipeline.score(store, activations_id=made, preset="default", ks=(3,), target="state", phase="approach")
+    scored = pipeline.score(store, activations_id=made, preset="default", ks=(3,), target="state", phase="transport")
     params = store.manifest(scored).params
-    assert (params["target"], params["phase"]) == ("state", "approach")
+    assert (params["target"], params["phase"]) == ("state", "transport")
     relevance: Relevance = store.load(scored)
-    assert relevance.phase == "approach" and relevance.dimension_r2.shape[0] == 8
+    assert relevance.phase == "transport" and relevance.dimension_r2.shape[0] == 8
     trust = store.load(pipeline.trust(store, relevance_id=scored, replicates=3, permutations=0))
     assert np.isnan(trust.p).all() and trust.permutations == 0
