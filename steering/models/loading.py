@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from transformers import PI0ForConditionalGeneration
 
-from steering.errors import InputError, NotFound
+from steering.errors import InputError, NotFound, SteeringError
 from steering.models.checkpoint import EMBEDDED as EMBEDDED
 from steering.models.checkpoint import EMBEDDED_FOLDER as EMBEDDED_FOLDER
 from steering.models.checkpoint import WEIGHTS, open_checkpoint
-from steering.models.families import family_of
+from steering.models.families import Family, family_of
 from steering.models.flow import FlowPolicy
 from steering.models.memory import place
 from steering.models.pi0_checkpoint import PROCESSOR_FILE
 from steering.models.preprocessing import Statistics, dataset_statistics
+from steering.models.sites import head_shape
 from steering.progress import Progress
 from steering.types import Demonstrations
 
@@ -59,7 +61,7 @@ def load_policy(
     progress = progress or Progress()
     checkpoint = open_checkpoint(source)
     family = family_of(checkpoint)
-    config = family.config(checkpoint)
+    config = _config(family, checkpoint)
     own = family.statistics(checkpoint)
     chosen, notice = statistics, ""
     if chosen is None:
@@ -76,6 +78,21 @@ def load_policy(
     policy.own_statistics = own
     policy.notices = (notice,) if notice else ()
     return policy
+
+
+def _config(family: Family, checkpoint: Checkpoint) -> Any:
+    """The family's configuration, its heads checked. Raises InputError where config.json makes no sense."""
+    try:
+        config = family.config(checkpoint)
+        head_shape(config)
+    except SteeringError:
+        raise
+    except (StrictDataclassError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise InputError(
+            f"Expected the configuration of a {checkpoint.family} at {checkpoint.source!r}; its config.json does not "
+            f"make one ({' '.join(str(error).split())[:200]}). Use the checkpoint's own config."
+        ) from error
+    return config
 
 
 def fitting_statistics(

@@ -1,6 +1,7 @@
-"""Where the attention heads of a π0 sit: module names, row and column blocks, and the heads that cannot act.
+"""Where the attention heads of a policy sit: module names, row and column blocks, and the heads that cannot act.
 
-Full-path names, because the vision tower has projections of the same short names. Torch-free.
+Full-path names, because the vision tower has projections of the same short names. They are π0's in transformers; every
+other family builds its model at the same ones (docs/ADAPTERS.md). Torch-free.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ def head_block(head: int, head_dim: int) -> slice:
 
 
 def head_shape(config: Any) -> HeadShape:
-    """Layers, heads and head dimension of a PI0Config. Both stacks must agree, as in every π0."""
+    """Layers, heads and head dimension of a policy's configuration. Both stacks must agree, as in every π0."""
     text, expert = config.vlm_config.text_config, config.dit_config
     vlm, dit = (HeadShape(c.num_hidden_layers, c.num_attention_heads, c.head_dim) for c in (text, expert))
     if vlm != dit:
         raise InputError(
-            f"Expected a π0 whose VLM and action expert have the same heads; the VLM has {vlm}, the expert {dit}. "
-            "Choose a π0 checkpoint in the transformers format."
+            f"Expected a policy whose VLM and action expert have the same heads; the VLM has {vlm}, the expert {dit}. "
+            "Choose a checkpoint such as 'lerobot/pi0_base'."
         )
     return vlm
 

@@ -101,3 +101,21 @@ def test_an_adapter_of_another_policy(policy, policy_folder, demonstrations, tmp
         (tmp_path / "adapter_config.json").write_text(json.dumps(config | wrong))
         with pytest.raises(InputError, match="does not fit"):
             load_policy(policy_folder, adapter=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"vlm_config": 3},
+        {"vlm_config": {"model_type": "nope"}},
+        {"vlm_config": {"model_type": "gemma"}},
+        {"vlm_config": None},
+        {"chunk_size": "x"},
+        {"dit_config": {"model_type": "gemma", "num_hidden_layers": 2}},
+    ],
+)
+def test_a_configuration_that_makes_no_sense(copied_folder, wrong):
+    config = json.loads((copied_folder / "config.json").read_text()) | wrong
+    (copied_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="does not make one|same heads"):
+        load_policy(copied_folder)
