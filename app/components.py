@@ -13,8 +13,11 @@ from typing import Any
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("workbench", "panel", "head_map", "frame_player", "inspector", "rollout_player", "figure")
-STYLES = ("page", "steps")
+SCRIPTS = (
+    *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
+    *("rollout_player", "figure", "download", "learn"),
+)
+STYLES = ("page", "steps", "learn")
 SHELL = "<div></div>"
 
 
@@ -34,8 +37,15 @@ def panel(value: str = "", **options: Any) -> gr.HTML:
 
 
 def head_map() -> gr.HTML:
-    """The head map; `toggle` carries {selected: [flat head index, ...]}."""
-    return _drawn("headMap", ("toggle",))
+    """The head map; `toggle` carries {selected: [flat head index, ...]}, `keep` the name of a file to export, `take`
+    the text of a selection file.
+    """
+    return _drawn("headMap", ("toggle", "keep", "take"))
+
+
+def download() -> gr.HTML:
+    """Its value {url, name} is fetched and kept by the browser."""
+    return _drawn("download")
 
 
 def frame_player() -> gr.HTML:
@@ -49,8 +59,13 @@ def inspector() -> gr.HTML:
 
 
 def rollout_player() -> gr.HTML:
-    """Videos of every method on one scene."""
-    return _drawn("rolloutPlayer")
+    """Videos of every method on one scene; `report` asks for the comparison as one page."""
+    return _drawn("rolloutPlayer", ("report",))
+
+
+def learn(lessons: list[dict[str, Any]]) -> gr.HTML:
+    """The lessons' list; the lesson that runs stands in a corner of the page on every step."""
+    return _drawn("learn", value=lessons)
 
 
 def figure(plotly: str) -> gr.HTML:

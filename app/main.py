@@ -6,22 +6,20 @@ import os
 import signal
 import sys
 import threading
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import plotly
 
-from app import components, session
+from app import components, link, session
 from app.service import ASSETS, Workbench, default_store
-from app.tabs import compare, demonstrations, finetune, heads, watching
+from app.tabs import compare, demonstrations, finetune, heads, learn, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, worded
 from app.theme import theme
 from app.views.header import header
-from steering.errors import SteeringError
 from steering.jobs.client import Jobs
-from steering.selection.rules import PAPER_STACKS
-from steering.types import PAPER_SET_SIZE
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 TITLE = "Robotic Steering workbench"
@@ -33,6 +31,8 @@ def build(bench: Workbench) -> gr.Blocks:
         states = session.states(finetune.DEFAULTS.rank)
         watcher = watching.make()
         head = components.panel(elem_id="header")
+        running = components.panel(elem_id="running")
+        download = components.download()
         with gr.Tabs(selected="heads", elem_id="steps") as steps:
             with gr.Tab("Demonstrations", id="demonstrations") as demonstrations_step:
                 sets_tab = demonstrations.layout()
@@ -42,25 +42,31 @@ def build(bench: Workbench) -> gr.Blocks:
                 finetune_tab = finetune.layout(f"gradio_api/file={PLOTLY.as_posix()}")
             with gr.Tab("Compare", id="compare") as compare_step:
                 compare_tab = compare.layout()
+            with gr.Tab("Learn", id="learn"):
+                learn.layout()
 
-        def render_header(opened: Any, digits: str) -> str:
-            return _header(bench, opened, digits)
+        def render_header(opened: Any, digits: str, measure: Any) -> str:
+            return header(link.header_of(bench, opened, digits, session.as_id(measure)))
 
-        heads.wire(bench, heads_tab, states, head, render_header)
+        heads.wire(bench, heads_tab, states, head, render_header, download)
         demonstrations.wire(bench, sets_tab, states, watcher, heads_tab)
-        finetune.wire(bench, finetune_tab, states, watcher)
-        compare.wire(bench, compare_tab, states, watcher)
+        finetune.wire(bench, finetune_tab, states, watcher, download)
+        compare.wire(bench, compare_tab, states, watcher, download)
         panels = {
             "demonstrations": [sets_tab.jobs, heads_tab.jobs],
             "finetune": [finetune_tab.jobs],
             "compare": [compare_tab.jobs],
         }
-        watch, watched = watching.wire(bench, watcher, states, panels, finetune_tab.plot)
+        watch, watched = watching.wire(bench, watcher, states, panels, finetune_tab.plot, running)
 
         # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
         show_heads = (
-            worded(lambda opened, digits, rank: heads.show(bench, *session.as_opened(opened), digits, rank)),
-            [states.opened, states.heads, states.rank],
+            worded(
+                lambda opened, digits, rank, measure: heads.show(
+                    bench, *session.as_opened(opened), digits, rank, session.as_id(measure)
+                )
+            ),
+            [states.opened, states.heads, states.rank, states.measure],
             heads_tab.shown,
         )
         show_episode = (
@@ -84,11 +90,16 @@ def build(bench: Workbench) -> gr.Blocks:
             [states.opened],
             [compare_tab.form, compare_tab.notice, compare_tab.player, compare_tab.success, compare_tab.cost],
         )
-        show_header = (worded(render_header), [states.opened, states.heads], [head])
+        show_header = (worded(render_header), [states.opened, states.heads, states.measure], [head])
 
         @worded
-        def restore(owner: Any, opened: Any, digits: Any, request: gr.Request) -> list[Any]:
-            return _restore(bench, owner, opened, digits, request)
+        def restore(owner: Any, opened: Any, digits: Any, measure: Any, request: gr.Request) -> list[Any]:
+            screen = link.restore(bench, dict(request.query_params), opened, digits, measure)
+            for note in screen.notes:
+                gr.Warning(escape(note), duration=9)
+            shown = render_header(screen.opened, screen.heads, screen.measure)
+            steps = gr.Tabs(selected=screen.tab)
+            return [session.as_owner(owner), screen.opened, screen.heads, screen.measure, steps, shown]
 
         @worded
         def open_set(opened: Any, digits: str, event: gr.EventData) -> list[Any]:
@@ -102,8 +113,8 @@ def build(bench: Workbench) -> gr.Blocks:
 
         loaded = page.load(
             restore,
-            [states.owner, states.opened, states.heads],
-            [states.owner, states.opened, states.heads, steps, head],
+            [states.owner, states.opened, states.heads, states.measure],
+            [states.owner, states.opened, states.heads, states.measure, steps, head],
             **QUICK,
         )
         drawn = loaded.then(show_heads[0], show_heads[1], show_heads[2], **QUICK)
@@ -130,40 +141,6 @@ def build(bench: Workbench) -> gr.Blocks:
             for show in shows:
                 step.select(show[0], show[1], show[2], **QUICK)
     return page
-
-
-def _restore(bench: Workbench, owner: Any, opened: Any, digits: Any, request: gr.Request) -> list[Any]:
-    """Owner, opened set, head set, step and header, from the link first and from the browser's memory second."""
-    query = dict(request.query_params)
-    demonstrations_id, episode = session.as_opened(opened)
-    wanted = session.as_id(query.get("demonstrations")) or demonstrations_id
-    found = bench.open_set(wanted)
-    if "episode" in query and found == wanted:
-        episode = session.whole(query["episode"], 0, 100_000, 0)
-    elif found != demonstrations_id:
-        episode = 0
-    if query.get("heads"):
-        digits = bench.digits(bench.heads(query["heads"]))
-    elif digits is None and found and bench.relevance_id(found):  # a newcomer starts with the paper's rule
-        digits = bench.digits(bench.auto_select(found, PAPER_SET_SIZE, PAPER_STACKS))
-    else:
-        digits = bench.digits(bench.heads(session.as_id(digits)))
-    tab = query.get("tab", "heads")
-    opened = [found, episode]
-    steps = gr.Tabs(selected=tab if tab in session.STEPS else "heads")
-    return [session.as_owner(owner), opened, digits, steps, _header(bench, opened, digits)]
-
-
-def _header(bench: Workbench, opened: Any, digits: str) -> str:
-    demonstrations_id, episode = session.as_opened(opened)
-    card = bench.card(demonstrations_id) if demonstrations_id else None
-    title = f"{card.title.replace('_', ' ').capitalize()}, {len(card.frames)} episodes" if card else ""
-    try:
-        policy = bench.size.name
-    except SteeringError:
-        policy = "missing"
-    query = {"demonstrations": demonstrations_id, "episode": str(episode) if episode else "", "heads": digits}
-    return header(policy, title, len(bench.heads(digits)), bench.results.last_run(), query)
 
 
 def main() -> None:

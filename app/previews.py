@@ -6,6 +6,7 @@ so each is made once. A sprite sheet costs about 0.5 s, a thumbnail 0.1 s (decod
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -54,6 +55,11 @@ class Previews:
     def attention(self, attention_id: str, value: Attention) -> str:
         """Address of the attention file of an episode."""
         return self._file(f"{attention_id}.bin", lambda: attention_file(value))
+
+    def export(self, name: str, content: bytes) -> str:
+        """Address of a file to keep, named by its content."""
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        return self._file(f"{digest}-{name}", lambda: content)
 
     def video(self, artefact_id: str, path: Path) -> str:
         """Address of a rollout video: a hard link in the media folder, or a copy where links are not possible."""

@@ -48,6 +48,7 @@ class Results:
         demonstrations = self._store.load(self._store.manifest(adapter_id).parents[0])
         error = result.heldout_error
         return ResultRow(
+            id=adapter_id,
             method=result.method,
             heads=len(result.selection.heads) if result.selection else None,
             steps=len(result.loss),
@@ -89,14 +90,10 @@ class Results:
             for parent, one in zip(parents, rollouts, strict=True)
         ]
         costs = {one.method: self._trained(parent) for parent, one in zip(parents, rollouts, strict=True)}
-        # The report's first lines name the rates, which the bars show; the rest is the verdict.
-        sentences = report(value).splitlines()[1 + len(value.rates) :]
-        if len(value.rates) == 1:
-            sentences = ["One method alone cannot be compared: train another, or tick more methods."]
         return Shown(
             id=comparison_id,
             task=value.task,
-            success=success(value, sentences),
+            success=success(value, verdict(value)),
             cost=cost(value, costs, {one.method: one.wall_s for one in rollouts}),
             player=rollout_player(comparison_id, rollouts, value.disagreement, videos),
         )
@@ -104,3 +101,10 @@ class Results:
     def _trained(self, rollouts_id: str) -> FinetuneResult | None:
         parents = self._store.manifest(rollouts_id).parents
         return self._store.load(parents[0]) if parents else None
+
+
+def verdict(value: Comparison) -> tuple[str, ...]:
+    """What the comparison shows, in sentences: the report without its first lines, the rates, which bars show."""
+    if len(value.rates) == 1:
+        return ("One method alone cannot be compared: train another, or tick more methods.",)
+    return tuple(report(value).splitlines()[1 + len(value.rates) :])

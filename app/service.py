@@ -10,31 +10,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
-from app.costs import PolicySize, policy_size
+from app.exports import Exports
 from app.previews import Previews
 from app.results import Results
+from app.scores import Scores
 from app.views.demonstrations import SetCard
 from app.views.jobs import JobLine
 from steering import pipeline
-from steering.errors import InputError, NotFound, SteeringError
+from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
-from steering.selection import exchange, rules
 from steering.store import Store
-from steering.types import (
-    CAMERAS,
-    METHOD_LABELS,
-    STACKS,
-    Attention,
-    Demonstrations,
-    Episode,
-    FinetuneSettings,
-    Head,
-    Relevance,
-)
+from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, FinetuneSettings, Head
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")
@@ -57,22 +46,18 @@ def default_store() -> Store:
     return Store(os.environ.get("STEERING_STORE", ".workbench"), readonly=[samples] if samples.is_dir() else [])
 
 
-class Workbench:
-    """What the page can ask for. `policy` is a source that `steering.models.loading` knows; `folder` its files."""
+class Workbench(Scores):
+    """What the page can ask for; what concerns heads stands in `app.scores`.
+
+    policy: a source that `steering.models.loading` knows; folder: its files.
+    """
 
     def __init__(self, store: Store, jobs: Jobs, policy: str = "embedded", folder: Path = ASSETS / "policy") -> None:
-        self.store, self.jobs, self.policy, self._folder = store, jobs, policy, folder
+        super().__init__(store, policy, folder)
+        self.jobs = jobs
         self.previews = Previews(store)
         self.results = Results(store, self.previews)
-        self._load = lru_cache(maxsize=32)(store.load)
-
-    # -- the policy ----------------------------------------------------------------------------------------------
-
-    @property
-    def size(self) -> PolicySize:
-        """Sizes of the policy; NotFound when there is none."""
-        name = "Embedded small π0" if self.policy == "embedded" else Path(self.policy).name
-        return policy_size(self._folder, name)
+        self.exports = Exports(store, self.previews, self)
 
     def warm(self) -> None:
         """Make the first screen's files while the browser is still on its way."""
@@ -138,44 +123,6 @@ class Workbench:
             raise InputError(f"{demonstrations_id} holds no demonstrations. Choose another set.")
         return value
 
-    # -- relevance and selection ---------------------------------------------------------------------------------
-
-    def relevance_id(self, demonstrations_id: str) -> str | None:
-        """The newest score of the heads over a set, for this policy's number of heads."""
-        found = (m.id for m in self.store.find("relevance") if demonstrations_id in m.parents)
-        return next(found, None)
-
-    def relevance(self, demonstrations_id: str) -> Relevance | None:
-        """The newest score of the heads over a set."""
-        found = self.relevance_id(demonstrations_id)
-        return self._load(found) if found else None
-
-    def attention(self, demonstrations_id: str, index: int) -> tuple[str, Attention] | None:
-        """The attention weights over an episode, where they were computed."""
-        for manifest in self.store.find("attention"):
-            if demonstrations_id in manifest.parents and manifest.params.get("episode") == index:
-                return manifest.id, self._load(manifest.id)
-        return None
-
-    def auto_select(self, demonstrations_id: str, count: int, stacks: Sequence[str]) -> tuple[Head, ...]:
-        """The best heads by the rule of the paper."""
-        relevance = self.relevance(demonstrations_id)
-        if relevance is None:
-            raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
-        movable = int((~relevance.inert[[STACKS.index(stack) for stack in stacks]]).sum())
-        return rules.top_k(relevance, min(count, movable), tuple(stacks)).heads
-
-    def heads(self, digits: str) -> tuple[Head, ...]:
-        """The heads that hexadecimal digits name; none where they are empty or of another policy."""
-        try:
-            return exchange.from_hex(digits, self.size.head_shape) if digits else ()
-        except SteeringError:
-            return ()
-
-    def digits(self, heads: Sequence[Head]) -> str:
-        """The head set as hexadecimal digits; empty for no heads."""
-        return exchange.to_hex(heads, self.size.head_shape) if heads else ""
-
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def record(self, owner: str, task: str, count: int, seed: int, variations: Sequence[str]) -> str:
@@ -227,13 +174,14 @@ class Workbench:
         heads: Sequence[Head],
         methods: Sequence[str],
         settings: FinetuneSettings,
+        measure: str = "",
     ) -> list[str]:
         """Queue a finetune of each method."""
         if not methods:
             raise InputError("Tick at least one method to train.")
         selection_id = None
         if "steering" in methods:
-            relevance_id = self.relevance_id(demonstrations_id)
+            relevance_id = self.relevance_id(demonstrations_id, measure)
             if not heads or relevance_id is None:
                 raise InputError(
                     "Robotic Steering trains selected heads, and none is selected. Select heads on the map first."

@@ -13,24 +13,26 @@ from dataclasses import dataclass
 import gradio as gr
 
 SECRET = "steering-workbench"  # the same after a restart, so that the browser's copy stays readable; guards nothing
-STEPS = ("demonstrations", "heads", "finetune", "compare")
+STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 
 
 @dataclass(frozen=True)
 class States:
     """The parts. owner: a random name by which the queue knows this browser's jobs; opened: [demonstrations id,
-    episode]; heads: hexadecimal digits of the head set, None before any choice; rank: of the adapters.
+    episode]; heads: hexadecimal digits of the head set, None before any choice; rank: of the adapters; measure: key
+    of the relevance shown, empty for the first.
     """
 
     owner: gr.BrowserState
     opened: gr.BrowserState
     heads: gr.BrowserState
     rank: gr.BrowserState
+    measure: gr.BrowserState
 
 
 def states(rank: int) -> States:
     """The browser states of a page, inside its `gr.Blocks`."""
-    defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank}
+    defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank, "measure": ""}
     return States(
         **{
             key: gr.BrowserState(default, storage_key=f"steering-{key}", secret=SECRET)

@@ -1,24 +1,44 @@
 /* A Plotly figure of steering.figures, kept in place at every update. plotly.js is served by this server and loads
-   with the first figure only; colours of text and grid follow the page's theme. */
+   with the first figure only; colours of text and grid follow the page's theme. Exports as image and as table. */
 wb.mounts.figure = (element, props, trigger, watch) => {
+  const { make } = wb;
   const load = () => {
     wb.plotly ??= new Promise((resolve, reject) => {
-      const script = wb.make("script", { src: props.plotly, onload: () => resolve(window.Plotly), onerror: reject });
-      document.head.append(script);
+      document.head.append(make("script", { src: props.plotly, onload: () => resolve(window.Plotly), onerror: reject }));
     });
     return wb.plotly;
   };
-  const target = wb.make("div", { class: "wb-figure" });
+  const target = make("div", { class: "wb-figure" });
+  const keep = (label, title, act) =>
+    make("button", { type: "button", class: "wb-button wb-quiet", title, onclick: act }, label);
+  const tools = make("div", { class: "wb-figure-tools" },
+    keep("PNG", "Keep the figure as an image", async () => {
+      const Plotly = await load();
+      const size = { format: "png", scale: 2, width: target.clientWidth, height: target.clientHeight };
+      target.layout.paper_bgcolor = wb.css("--wb-surface");
+      wb.keep(await Plotly.toImage(target, size), "figure.png");
+      target.layout.paper_bgcolor = "transparent";
+    }),
+    keep("CSV", "Keep the figure's numbers as a table", () => wb.keepText(table(), "figure.csv", "text/csv")));
+
+  /* One row a point: curve, x, y. Plotly sends long arrays packed; target.data holds them unpacked. */
+  function table() {
+    const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
+    const rows = target.data.flatMap((curve, c) => Array.from(curve.y ?? [], (y, i) =>
+      [quote(`${curve.name ?? `curve ${c + 1}`} (${curve.yaxis ?? "y"})`), curve.x?.[i] ?? i, y].join(",")));
+    return `${["curve,x,y", ...rows].join("\n")}\n`;
+  }
 
   async function draw() {
     const figure = props.value;
-    if (!figure?.data) { target.remove(); return; }
+    if (!figure?.data) { element.replaceChildren(); return; }
     const Plotly = await load();
-    if (!target.isConnected) element.replaceChildren(target);
+    if (!target.isConnected) element.replaceChildren(tools, target);
     const axis = { gridcolor: wb.css("--wb-line"), zerolinecolor: wb.css("--wb-line"), linecolor: wb.css("--wb-line") };
     const layout = { ...figure.layout, paper_bgcolor: "transparent", plot_bgcolor: "transparent", autosize: true,
       font: { family: "system-ui, sans-serif", size: 12, color: wb.css("--wb-ink-2") } };
     for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) layout[name] = { ...layout[name], ...axis };
+    layout.annotations = layout.annotations?.map((note) => ({ ...note, font: { ...note.font, color: wb.css("--wb-ink-2") } }));
     delete layout.width;
     delete layout.height;
     Plotly.react(target, figure.data, layout, { displaylogo: false, responsive: true, displayModeBar: false });

@@ -13,8 +13,12 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     const data = props.value;
     stop();
     if (!data || !data.cameras) { element.replaceChildren(); state.episode = null; return; }
-    if (state.seen.episode !== data.key) { state.frame = 0; state.attention = null; }
-    state.seen.episode = data.key;
+    const name = data.key.split("/").slice(0, 2).join("/");  // the same episode stays at its frame when attention arrives
+    if (state.seen.episode === undefined) state.frame = wb.asked.frame ?? 0;
+    else if (state.seen.episode !== name) state.frame = 0;
+    if (state.seen.attention !== data.attention) state.attention = null;
+    state.seen.episode = name;
+    state.seen.attention = data.attention;
     state.episode = data;
     const canvases = data.cameras.map((camera) => make("canvas", { width: data.tile * 2, height: data.tile * 2, role: "img",
       "aria-label": `${camera.label} camera` }));
@@ -137,6 +141,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     view.time.title = `${(frame / state.episode.rate).toFixed(2)} s`;
     draw();
     wb.emit("frame", frame);
+    wb.link({ frame: frame ? String(frame) : "" });
   }
 
   const grid = document.createElement("canvas");
@@ -212,7 +217,10 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       stop();
       const step = (event.key === "ArrowRight" ? 1 : -1) * (event.shiftKey ? 10 : 1);
       show(Math.min(Math.max(state.frame + step, 0), state.episode.frames - 1));
-    }
+    } else if (event.key === "[" || event.key === "]") {
+      const other = state.episode.episode + (event.key === "]" ? 1 : -1);
+      if (state.episode.episodes[other]) trigger("episode", { index: other });
+    } else if (event.key.toLowerCase() === "a" && state.episode.attention && !event.ctrlKey && !event.metaKey) view.overlay.click();
   }
 
   element.addEventListener("keydown", (event) => {

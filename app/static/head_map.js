@@ -1,62 +1,81 @@
-/* The head map: layers down, heads across, both stacks. Paints in the same frame as the click; the server hears
-   of the new set afterwards. Arrows move, Space toggles, hovering previews a head in the inspector and cameras. */
+/* The head map: layers down, heads across, both stacks. Paints in the same frame as the click (head_set.js holds the
+   set). Arrows move, Space selects, dragging selects a box, hovering previews a head in the inspector and cameras. */
 wb.mounts.headMap = (element, props, trigger, watch) => {
-  const { make, state } = wb;
+  const { make, state, headSet } = wb;
+  const DENSE = 10;  // layers beyond which cells are flat, so that the whole map stays in sight
   let cells = [];
   let tooltip = null;
+  let box = null;  // {from, to, drops} while the pointer drags over cells
 
   const flat = (s, l, h) => (s * state.heads.layers + l) * state.heads.heads + h;
   const place = (i) => {
     const { layers, heads } = state.heads;
     return [Math.floor(i / (layers * heads)), Math.floor(i / heads) % layers, i % heads];
   };
+  const row = (s, l) => Array.from({ length: state.heads.heads }, (_, h) => flat(s, l, h));
+  const column = (s, h) => Array.from({ length: state.heads.layers }, (_, l) => flat(s, l, h));
+  /* Every head in the rectangle between two of the same stack; the second alone otherwise. */
+  function between(a, b) {
+    const [s, l1, h1] = place(a);
+    const [other, l2, h2] = place(b);
+    if (s !== other) return [b];
+    const found = [];
+    for (let l = Math.min(l1, l2); l <= Math.max(l1, l2); l++) {
+      for (let h = Math.min(h1, h2); h <= Math.max(h1, h2); h++) found.push(flat(s, l, h));
+    }
+    return found;
+  }
 
   function build() {
     const data = props.value;
     if (!data || !data.score) { element.replaceChildren(); return; }
     state.heads = data;
-    if (state.seen.heads !== data.version) {
-      if (state.seen.key === data.key) state.history.push([...state.selected]);
-      else { state.history = []; state.pinned = data.focus; }
-      state.seen.heads = data.version;
-      state.seen.key = data.key;
-      state.selected = new Set(data.selected);
-    }
-    if (state.pinned === null) state.pinned = data.focus;
+    headSet.connect((selected) => trigger("toggle", { selected }));
+    const fresh = state.seen.key !== data.key;
+    if (state.pinned === null) {
+      state.pinned = wb.asked.head !== null && wb.asked.head < data.score.length ? wb.asked.head : data.focus;
+    } else if (fresh) state.pinned = data.focus;
     cells = [];
     const stacks = data.stacks.map((stack, s) => buildStack(data, stack, s));
     tooltip = make("div", { class: "wb-tooltip", role: "tooltip", hidden: true });
     element.replaceChildren(
       buildSummary(),
-      make("div", { class: "wb-map", "data-testid": "head-map" }, ...stacks, tooltip),
+      make("div", { class: `wb-map${data.layers > DENSE ? " wb-dense" : ""}`, "data-testid": "head-map" }, ...stacks, tooltip),
       buildLegend(data),
       make("div", { class: "wb-next" }, make("button", { type: "button", class: "wb-button wb-primary", "data-next": true,
         onclick: () => wb.openTab("finetune") })));
-    paint();
+    if (state.seen.heads !== data.version) {
+      state.seen.heads = data.version;
+      state.seen.key = data.key;
+      headSet.replace(data.selected, fresh);
+    } else paint();
     wb.emit("heads", data);
     wb.emit("focus", state.pinned);
   }
 
   function buildStack(data, stack, s) {
     const grid = make("div", { class: "wb-grid", role: "grid", "aria-multiselectable": "true",
-      "aria-label": `${stack.label}: ${data.layers} layers of ${data.heads} heads`,
-      style: `--columns:${data.heads}` });
-    const columns = make("div", { class: "wb-row wb-columns", "aria-hidden": "true" }, make("span", {}));
-    for (let h = 0; h < data.heads; h++) columns.append(make("span", {}, String(h)));
+      "aria-label": `${stack.label}: ${data.layers} layers of ${data.heads} heads`, style: `--columns:${data.heads}` });
+    const all = (kind, label, name, attributes) => make("span", { role: kind },
+      make("button", { type: "button", tabindex: "-1", class: "wb-all", "aria-label": name, title: name, ...attributes }, label));
+    const columns = make("div", { class: "wb-row wb-columns", role: "row" }, make("span", {}));
+    for (let h = 0; h < data.heads; h++) {
+      columns.append(all("columnheader", String(h), `Head ${h} in every layer`, { "data-column": `${s},${h}` }));
+    }
     grid.append(columns);
     for (let l = 0; l < data.layers; l++) {
-      const row = make("div", { class: "wb-row", role: "row" },
-        make("span", { class: "wb-layer", "aria-hidden": "true" }, String(l)));
+      const line = make("div", { class: "wb-row", role: "row" },
+        all("rowheader", String(l), `Every head of layer ${l}`, { "data-row": `${s},${l}` }));
       for (let h = 0; h < data.heads; h++) {
         const i = flat(s, l, h);
-        const cell = make("div", { class: `wb-cell${data.inert[i] ? " wb-inert" : ""}`, role: "gridcell",
-          tabindex: "-1", "data-testid": "head-cell", "data-stack": stack.name, "data-layer": l, "data-head": h,
-          "data-index": i });
+        const look = `wb-cell${data.inert[i] ? " wb-inert" : ""}${data.trust?.doubtful[i] ? " wb-doubtful" : ""}`;
+        const cell = make("div", { class: look, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
+          "data-stack": stack.name, "data-layer": l, "data-head": h, "data-index": i });
         if (!data.inert[i]) cell.style.setProperty("--score", wb.colour(fraction(i, s)));
         cells[i] = cell;
-        row.append(cell);
+        line.append(cell);
       }
-      grid.append(row);
+      grid.append(line);
     }
     return make("section", { class: "wb-stack" },
       make("header", {}, make("h3", {}, stack.label), make("span", {}, stack.reads)), grid, scale(data, stack));
@@ -69,112 +88,112 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   function scale(data, stack) {
     const stops = Array.from({ length: 11 }, (_, i) => wb.colour(i / 10)).join(",");
-    return make("div", { class: "wb-scale", "aria-label":
-        `${data.metric}, from ${wb.number(stack.low)} to ${wb.number(stack.high)}` },
-      make("span", {}, wb.number(stack.low)),
-      make("i", { style: `background:linear-gradient(90deg,${stops})` }),
-      make("span", {}, wb.number(stack.high)));
+    const low = `${stack.clipped ? "≤ " : ""}${wb.number(stack.low)}`;
+    return make("div", { class: "wb-scale", role: "img", "aria-label": `${data.metric}, from ${low} to ${wb.number(stack.high)}` },
+      make("span", {}, low), make("i", { style: `background:linear-gradient(90deg,${stops})` }), make("span", {}, wb.number(stack.high)));
   }
 
   function buildSummary() {
-    const button = (command, label, title) =>
-      make("button", { type: "button", class: "wb-button wb-quiet", "data-command": command, title }, label);
+    const button = (command, label, title, name) =>
+      make("button", { type: "button", class: "wb-button wb-quiet", "data-command": command, title, "aria-label": name }, label);
+    const file = make("input", { type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Head set file",
+      onchange: async (event) => {
+        const [given] = event.target.files;
+        if (given) trigger("take", { text: (await given.text()).slice(0, 2_000_000) });
+        event.target.value = "";
+      } });
     return make("div", { class: "wb-summary" },
       make("p", { "aria-live": "polite", "data-testid": "selection-summary" }),
       make("div", { class: "wb-buttons" }, button("all", "All", "Select every head that can move an action"),
-        button("clear", "Clear", "Select none"), button("undo", "Undo", "Take back the last change")));
+        button("clear", "Clear", "Select none"), button("undo", "↶", "Take back the last change (Ctrl Z)", "Undo"),
+        button("redo", "↷", "Do it again (Ctrl Shift Z)", "Redo"),
+        make("details", { class: "wb-menu" }, make("summary", { class: "wb-button wb-quiet" }, "Export"), make("div", {},
+          button("image", "Map as image (PNG)"), button("relevance.csv", "Scores as table (CSV)"),
+          button("relevance.json", "Scores and set (JSON)"), button("selection.json", "Head set, authors' keys (JSON)"),
+          button("import", "Open a head set file…"), file))));
   }
 
   /* Trainable parameters of low-rank q and o adapters: see views/head_map.py for where the coefficients come from. */
-  function parameters() {
+  wb.trainable = () => {
     const { cost, layers, heads } = state.heads;
     const touched = new Set([...state.selected].map((i) => Math.floor(i / heads)));
     let total = 0;
     for (const i of state.selected) total += cost[Math.floor(i / (layers * heads))].per_head;
-    for (const row of touched) total += cost[Math.floor(row / layers)].per_layer;
+    for (const l of touched) total += cost[Math.floor(l / layers)].per_layer;
     return total * state.heads.rank_of_adapter;
-  }
+  };
 
   function summarise() {
     const count = [0, 0];
     for (const i of state.selected) count[place(i)[0]] += 1;
     const total = state.selected.size;
-    const line = element.querySelector(".wb-summary p");
-    line.replaceChildren(
+    element.querySelector(".wb-summary p").replaceChildren(
       make("b", {}, String(total)), ` head${total === 1 ? "" : "s"} selected`,
       make("span", {}, total === 0 ? "Click cells, or let the rule above choose."
-        : `${count[0]} VLM, ${count[1]} expert; ${wb.whole(parameters())} trainable parameters at rank ${state.heads.rank_of_adapter}`));
+        : `${count[0]} VLM, ${count[1]} expert; ${wb.whole(wb.trainable())} trainable parameters at rank ${state.heads.rank_of_adapter}`));
     const next = element.querySelector("[data-next]");
     next.textContent = total ? `Finetune ${total === 1 ? "this head" : `these ${total} heads`}` : "Finetune";
     next.disabled = total === 0;
-    element.querySelector("[data-command=undo]").disabled = state.history.length === 0;
+    element.querySelector("[data-command=undo]").disabled = state.undo.length === 0;
+    element.querySelector("[data-command=redo]").disabled = state.redo.length === 0;
     element.querySelector("[data-command=clear]").disabled = total === 0;
   }
 
   function buildLegend(data) {
-    return make("div", { class: "wb-legend" },
-      make("span", {}, make("i", { class: "wb-key wb-key-ring" }), "selected"),
-      make("span", {}, make("i", { class: "wb-key wb-key-dot" }), "shown beside"),
-      make("span", {}, make("i", { class: "wb-key wb-inert" }), "inert: cannot move an action"),
-      make("span", { class: "wb-legend-metric" }, `Colour: ${data.metric.toLowerCase()}, each stack on its own scale`));
+    const key = (look, label) => make("span", {}, make("i", { class: `wb-key ${look}` }), label);
+    return make("div", { class: "wb-legend" }, key("wb-key-ring", "selected"), key("wb-key-dot", "shown beside"),
+      data.inert.includes(true) ? key("wb-inert", "inert: cannot move an action") : null,
+      data.trust ? key("wb-key-doubtful", "unstable: in the best set of some resamples only") : null,
+      make("span", { class: "wb-legend-metric" },
+        `Brighter is more relevant (${data.metric.toLowerCase()}); each stack has its own scale`));
   }
 
   function describe(i) {
     const [s, l, h] = place(i);
     const data = state.heads;
     const what = data.inert[i] ? "inert" : `${data.metric} ${wb.number(data.score[i])}, rank ${data.rank[i]} of ${data.ranked[s]}`;
-    return `${data.stacks[s].label}, layer ${l}, head ${h}: ${what}${state.selected.has(i) ? ", selected" : ""}`;
+    return `${data.stacks[s].label}, layer ${l}, head ${h}: ${what}`;
   }
 
   function paint() {
     cells.forEach((cell, i) => {
-      const chosen = state.selected.has(i);
-      cell.setAttribute("aria-selected", String(chosen));
-      cell.setAttribute("aria-label", describe(i));
+      cell.setAttribute("aria-selected", String(state.selected.has(i)));
+      if (!cell.ariaLabel) cell.setAttribute("aria-label", describe(i));
       cell.classList.toggle("wb-pinned", i === state.pinned);
       cell.tabIndex = i === state.pinned ? 0 : -1;
     });
     summarise();
-    wb.emit("selection", state.selected);
   }
 
-  function change(next) {
-    state.history.push([...state.selected]);
-    state.selected = next;
-    paint();
-    trigger("toggle", { selected: [...next] });
-  }
-
-  function toggle(i) {
-    const next = new Set(state.selected);
-    if (!next.delete(i)) {
-      if (state.heads.inert[i]) return;
-      next.add(i);
-    }
-    change(next);
-  }
-
-  function pin(i, focus) {
+  function pin(i) {
     state.pinned = i;
     state.hover = null;
     paint();
-    if (focus && document.activeElement !== cells[i]) cells[i].focus({ preventScroll: false });
+    if (document.activeElement !== cells[i]) cells[i].focus({ preventScroll: false });
     wb.emit("focus", i);
+    wb.emit("pin", i);
+    wb.link({ head: String(i) });
   }
 
   function showTooltip(i) {
     if (i === null) { tooltip.hidden = true; return; }
     const [s, l, h] = place(i);
-    const data = state.heads;
-    tooltip.replaceChildren(
-      make("b", {}, `${data.stacks[s].label} ${l}.${h}`),
-      make("span", {}, data.inert[i] ? "inert" : `${wb.number(data.score[i])}`),
-      make("span", {}, data.inert[i] ? "cannot move an action" : `rank ${data.rank[i]} of ${data.ranked[s]}`));
+    const { stacks, inert, metric, score, rank, ranked, gain, trust } = state.heads;
+    const lines = inert[i] ? ["inert: cannot move an action"] : [`${metric} ${wb.number(score[i])}`];
+    if (!inert[i] && trust) lines.push(`95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}`);
+    if (!inert[i] && gain) lines.push(`over state and time ${wb.number(gain[i])}`);
+    if (!inert[i]) {
+      const spread = trust ? ` (${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])})` : "";
+      lines.push(`rank ${rank[i]} of ${ranked[s]}${spread}`);
+    }
+    if (!inert[i] && trust?.p) lines.push(`p = ${trust.p[i]} over all heads`);
+    tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
     tooltip.hidden = false;
-    const box = cells[i].getBoundingClientRect();
+    const at = cells[i].getBoundingClientRect();
     const outer = tooltip.parentElement.getBoundingClientRect();
-    const x = Math.min(Math.max(box.left + box.width / 2 - outer.left, 78), outer.width - 78);
-    tooltip.style.transform = `translate(${x}px, ${box.top - outer.top - 8}px) translate(-50%, -100%)`;
+    const half = tooltip.offsetWidth / 2;
+    const x = Math.min(Math.max(at.left + at.width / 2 - outer.left, half), outer.width - half);
+    tooltip.style.transform = `translate(${x}px, ${at.top - outer.top - 8}px) translate(-50%, -100%)`;
   }
 
   const indexOf = (event) => {
@@ -182,11 +201,48 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     return cell ? Number(cell.dataset.index) : null;
   };
 
+  function paintBox() {
+    const inside = new Set(box && box.to !== box.from ? between(box.from, box.to) : []);
+    cells.forEach((cell, i) => cell.classList.toggle("wb-boxed", inside.has(i)));
+  }
+
   element.addEventListener("click", (event) => {
     const i = indexOf(event);
-    if (i === null) return;
-    if (!event.shiftKey) toggle(i);
-    pin(i, true);
+    const line = event.target.closest?.(".wb-all")?.dataset;
+    if (i !== null) {
+      if (event.shiftKey && state.pinned !== null && state.pinned !== i) headSet.add(between(state.pinned, i));
+      else headSet.toggle(i);
+      pin(i);
+    } else if (line?.row) headSet.flip(row(...line.row.split(",").map(Number)));
+    else if (line?.column) headSet.flip(column(...line.column.split(",").map(Number)));
+    else command(event.target.closest?.("[data-command]"));
+  });
+
+  function command(button) {
+    const name = button?.dataset.command;
+    if (!name) return;
+    if (["all", "clear", "undo", "redo"].includes(name)) headSet[name]();
+    else if (name === "image") wb.headMapImage();
+    else if (name === "import") button.parentElement.querySelector("input").click();
+    else trigger("keep", { kind: name });
+    const menu = button.closest(".wb-menu");
+    if (menu) menu.open = false;
+  }
+
+  element.addEventListener("pointerdown", (event) => {
+    const i = indexOf(event);
+    if (i === null || event.button !== 0 || event.shiftKey || event.pointerType === "touch") return;
+    event.preventDefault();  // no text selection; the click gives the focus
+    box = { from: i, to: i, drops: state.selected.has(i) };
+    window.addEventListener("pointerup", () => {
+      const done = box;
+      box = null;
+      paintBox();
+      if (!done || done.to === done.from) return;
+      if (done.drops) headSet.remove(between(done.from, done.to));
+      else headSet.add(between(done.from, done.to));
+      pin(done.to);
+    }, { once: true });
   });
   let last = [0, 0];
   element.addEventListener("pointerover", (event) => {
@@ -195,7 +251,8 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     last = [event.clientX, event.clientY];
     if (event.pointerType === "touch" || !tooltip || rests) return;
     const i = indexOf(event);
-    showTooltip(i);
+    if (box && i !== null && place(i)[0] === place(box.from)[0]) { box.to = i; paintBox(); }
+    showTooltip(box ? null : i);
     if (i !== state.hover) { state.hover = i; wb.emit("focus", i ?? state.pinned); }
   });
   element.addEventListener("pointermove", (event) => { last = [event.clientX, event.clientY]; });
@@ -211,7 +268,15 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     if (i === null) return;
     const { layers, heads, stacks } = state.heads;
     let [s, l, h] = place(i);
-    if (event.key === " " || event.key === "Enter") { event.preventDefault(); event.stopPropagation(); toggle(i); showTooltip(i); return; }
+    const taken = () => { event.preventDefault(); event.stopPropagation(); };
+    if (event.key === " " || event.key === "Enter") {
+      taken();
+      if (event.shiftKey) headSet.flip(row(s, l));
+      else if (event.ctrlKey) headSet.flip(column(s, h));
+      else headSet.toggle(i);
+      showTooltip(i);
+      return;
+    }
     if (event.key === "ArrowUp") l = Math.max(l - 1, 0);
     else if (event.key === "ArrowDown") l = Math.min(l + 1, layers - 1);
     else if (event.key === "ArrowLeft") { if (h > 0) h -= 1; else if (s > 0) { s -= 1; h = heads - 1; } }
@@ -219,21 +284,12 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     else if (event.key === "Home") h = 0;
     else if (event.key === "End") h = heads - 1;
     else return;
-    event.preventDefault();
-    event.stopPropagation();
-    pin(flat(s, l, h), true);
+    taken();
+    if (event.shiftKey) headSet.add([i, flat(s, l, h)]);
+    pin(flat(s, l, h));
   });
 
-  element.addEventListener("click", (event) => {
-    const command = event.target.closest?.("[data-command]")?.dataset.command;
-    if (command === "undo" && state.history.length) {
-      const before = state.history.pop();
-      state.selected = new Set(before);
-      paint();
-      trigger("toggle", { selected: before });
-    } else if (command === "clear" && state.selected.size) change(new Set());
-    else if (command === "all") change(new Set(cells.map((_, i) => i).filter((i) => !state.heads.inert[i])));
-  });
+  wb.on(element, "selection", () => cells.length && paint());
   watch("value", build);
   build();
 };

@@ -1,5 +1,6 @@
 /* A panel of markup made by a Python view. A click on [data-action], or a change inside [data-live], is sent with
-   the values of the panel's form fields; [data-tab] opens a step; [data-copy-link] copies the address. */
+   the values of the panel's form fields; [data-tab] opens a step. [data-emit] tells the page's other components what [data-emitted]
+   holds. */
 wb.mounts.panel = (element, props, trigger, watch) => {
   const fields = () => {
     const values = {};
@@ -13,13 +14,19 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     }
     return values;
   };
+  const send = (action, value) => {
+    const sent = { action, value, form: fields() };
+    trigger("action", sent);
+    wb.emit("action", sent);
+  };
   element.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link]");
+    const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link],[data-shortcuts]");
     if (!target || target.disabled) return;
     if (target.hasAttribute("data-theme-toggle")) wb.theme(wb.isDark() ? "light" : "dark");
-    else if (target.hasAttribute("data-copy-link")) copyLink(target);
+    else if (target.hasAttribute("data-copy-link")) wb.copyLink();
+    else if (target.hasAttribute("data-shortcuts")) wb.showShortcuts();
     else if (target.dataset.action) {
-      trigger("action", { action: target.dataset.action, value: target.dataset.value ?? "", form: fields() });
+      send(target.dataset.action, target.dataset.value ?? "");
     }
     if (target.dataset.tab) wb.openTab(target.dataset.tab);
   });
@@ -29,24 +36,13 @@ wb.mounts.panel = (element, props, trigger, watch) => {
   };
   element.addEventListener("input", (event) => showValue(event.target));
   element.addEventListener("change", (event) => {
-    if (event.target.closest("[data-live]")) trigger("action", { action: "change", value: "", form: fields() });
+    if (event.target.closest("[data-live]")) send("change", "");
   });
-  const readQuery = () => {
+  const read = () => {
     const query = element.querySelector("[data-query]");
     if (query) wb.link(JSON.parse(query.dataset.query));
+    for (const told of element.querySelectorAll("[data-emit]")) wb.emit(told.dataset.emit, JSON.parse(told.dataset.emitted));
   };
-  watch("value", readQuery);
-  readQuery();
-
-  async function copyLink(button) {
-    const label = button.querySelector("span");
-    const before = label.textContent;
-    try {
-      await navigator.clipboard.writeText(location.href);
-      label.textContent = "Link copied";
-    } catch {
-      label.textContent = "Copy it from the address bar";
-    }
-    setTimeout(() => { label.textContent = before; }, 1800);
-  }
+  watch("value", read);
+  read();
 };

@@ -1,31 +1,107 @@
-/* Every method's rollout of one scene, side by side, on one play button; scenes where methods differ come first. */
+/* Every method's rollout of one scene, side by side, on one play button. Scenes where methods differ come first, and
+   pinned ones before them. Until the labels are shown, a scene asks for a vote: methods stand in an order drawn from
+   the scene's seed, without name, colour and outcome. */
 wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   const { make } = wb;
-  let scene = 0;
+  const LETTERS = "ABCDEFGH";
+  let scene = null;  // the chosen scene's seed
   let videos = [];
   let shown = null;
+  let memory = null;  // {votes: {seed: method name or "same"}, pins: [seed], open: labels are shown everywhere}
   let camera = "exterior";  // videos show both cameras side by side; the page shows one half at a time, larger
+
+  const keepMemory = () => wb.store(`votes-${shown}`, memory);
+  const blind = (entry) => !memory.open && memory.votes[entry.seed] === undefined && props.value.methods.length > 1;
+  const sorted = () => [...props.value.scenes].sort((a, b) =>
+    memory.pins.includes(b.seed) - memory.pins.includes(a.seed));  // stable: otherwise the server's order
+
+  /* The order of methods in a blind scene, the same whenever it is shown. */
+  function order(entry) {
+    const methods = props.value.methods.map((_, m) => m);
+    if (!blind(entry)) return methods;
+    let at = entry.seed % 2147483647 || 1;
+    for (let m = methods.length - 1; m > 0; m--) {
+      at = (at * 48271) % 2147483647;  // Lehmer's generator: enough to hide an order
+      const other = at % (m + 1);
+      [methods[m], methods[other]] = [methods[other], methods[m]];
+    }
+    return methods;
+  }
 
   function build() {
     const data = props.value;
     if (!data || !data.scenes?.length) { element.replaceChildren(); shown = null; return; }
-    if (shown !== data.key) { scene = 0; shown = data.key; }
-    const chosen = data.scenes[scene];
-    videos = data.methods.map((method, m) => make("video", { src: chosen.videos[m], muted: true, playsinline: true,
-      preload: "auto", "aria-label": `${method.label}, scene ${chosen.number}` }));
+    if (shown !== data.key) {
+      shown = data.key;
+      memory = { votes: {}, pins: [], open: false, ...wb.stored(`votes-${shown}`, {}) };
+      scene = null;
+    }
+    const entry = data.scenes.find((one) => one.seed === scene) ?? sorted()[0];
+    scene = entry.seed;
+    const places = order(entry);
+    videos = places.map((m, at) => make("video", { src: entry.videos[m], muted: true, playsinline: true, preload: "auto",
+      "aria-label": `${blind(entry) ? `Method ${LETTERS[at]}` : data.methods[m].label}, scene ${entry.number}` }));
     videos.forEach((video) => { video.muted = true; });
     const play = make("button", { type: "button", class: "wb-button wb-primary", "data-testid": "rollout-play" }, "Play");
     const bar = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": "Time" });
-    element.replaceChildren(make("div", { class: "wb-rollouts", "data-testid": "rollout-player", "data-camera": camera },
-      make("div", { class: "wb-rollouts-head" }, make("h2", {}, "The same scene, method by method"), cameras()),
-      make("div", { class: "wb-scenes", role: "group", "aria-label": "Scene" }, ...data.scenes.map((entry, i) => sceneButton(data, entry, i))),
-      make("div", { class: "wb-videos" }, ...data.methods.map((method, m) => make("figure", { "data-method": method.name },
-        make("figcaption", {}, make("b", {}, method.label),
-          make("span", { class: chosen.success[m] ? "wb-good" : "wb-bad" },
-            chosen.success[m] ? `succeeds in ${chosen.seconds[m]} s` : "fails")),
-        chosen.videos[m] ? videos[m] : make("div", { class: "wb-novideo" }, "No video kept")))),
-      make("div", { class: "wb-controls" }, play, bar)));
+    element.replaceChildren(make("div", { class: "wb-rollouts", "data-testid": "rollout-player", "data-camera": camera,
+        "data-blind": String(blind(entry)) },
+      make("div", { class: "wb-rollouts-head" }, make("h2", {}, "The same scene, method by method"), tools(data, entry)),
+      make("div", { class: "wb-scenes", role: "group", "aria-label": "Scene" }, ...sorted().map((one) => sceneButton(data, one))),
+      make("div", { class: "wb-videos" }, ...places.map((m, at) => figure(data, entry, m, at))),
+      make("div", { class: "wb-controls" }, play, bar),
+      blind(entry) ? vote(data, entry, places) : verdict(data, entry)));
     wire(play, bar);
+    wb.emit("votes", memory);
+  }
+
+  function figure(data, entry, m, at) {
+    const hidden = blind(entry);
+    const caption = hidden ? [make("b", {}, `Method ${LETTERS[at]}`)] : [make("b", {}, data.methods[m].label),
+      make("span", { class: entry.success[m] ? "wb-good" : "wb-bad" },
+        entry.success[m] ? `succeeds in ${entry.seconds[m]} s` : "fails"),
+      entry.videos[m] ? make("a", { href: entry.videos[m], class: "wb-keep", title: `Keep the video of ${data.methods[m].label}`,
+        download: `${data.methods[m].name}-scene-${entry.number}.mp4` }, "Video") : null];
+    return make("figure", { "data-method": hidden ? "hidden" : data.methods[m].name }, make("figcaption", {}, ...caption),
+      entry.videos[m] ? videos[at] : make("div", { class: "wb-novideo" }, "No video kept"));
+  }
+
+  function vote(data, entry, places) {
+    const cast = (name) => () => { memory.votes[entry.seed] = name; keepMemory(); wb.emit("vote", entry.seed); build(); };
+    return make("div", { class: "wb-vote", "data-testid": "vote" }, make("p", {}, make("b", {}, "Which did it best? "),
+        "Names and outcomes show after your vote."),
+      make("div", { class: "wb-buttons" },
+        ...places.map((m, at) => make("button", { type: "button", class: "wb-button", onclick: cast(data.methods[m].name) }, LETTERS[at])),
+        make("button", { type: "button", class: "wb-button", onclick: cast("same") }, "No difference"),
+        make("button", { type: "button", class: "wb-button wb-quiet", "data-testid": "show-labels",
+          onclick: () => { memory.open = true; keepMemory(); build(); } }, "Show all labels")));
+  }
+
+  function verdict(data, entry) {
+    const cast = Object.values(memory.votes);
+    if (!cast.length || data.methods.length < 2) return null;
+    const own = memory.votes[entry.seed];
+    const label = (name) => name === "same" ? "no difference" : data.methods.find((one) => one.name === name)?.label ?? name;
+    const counts = [...data.methods.map((one) => one.name), "same"].map((name) =>
+      `${label(name)} ${cast.filter((one) => one === name).length}`);
+    return make("div", { class: "wb-vote", "data-testid": "votes" },
+      make("p", {}, own === undefined ? "" : make("b", {}, `You voted for ${label(own)}. `),
+        `Your blind votes: ${counts.join(", ")}.`),
+      make("button", { type: "button", class: "wb-button wb-quiet", onclick: () => {
+        memory.votes = {}; memory.open = false; keepMemory(); build(); } }, "Vote again"));
+  }
+
+  function tools(data, entry) {
+    const pinned = memory.pins.includes(entry.seed);
+    const pin = make("button", { type: "button", class: "wb-button wb-quiet", "aria-pressed": String(pinned), "data-testid": "pin",
+      title: "Pinned scenes come first", onclick: () => {
+        memory.pins = pinned ? memory.pins.filter((seed) => seed !== entry.seed) : [...memory.pins, entry.seed];
+        keepMemory();
+        build();
+      } }, pinned ? "Unpin scene" : "Pin scene");
+    const report = make("button", { type: "button", class: "wb-button wb-quiet", "data-testid": "report-comparison",
+      title: "Keep this comparison as one page that opens offline", onclick: () => trigger("report", { id: data.key }) }, "Report");
+    return make("div", { class: "wb-buttons" }, cameras(), pin, report);
   }
 
   function cameras() {
@@ -42,46 +118,58 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     return group;
   }
 
-  function sceneButton(data, entry, i) {
-    return make("button", { type: "button", "aria-pressed": String(i === scene), class: entry.differs ? "wb-differs" : "",
-      title: `${entry.differs ? "The methods differ here" : "Same outcome for every method"} (seed ${entry.seed})`,
-      onclick: () => { scene = i; build(); start(); } },
-      make("span", {}, `Scene ${entry.number}`),
-      make("span", { class: "wb-dots" }, ...entry.success.map((won, m) => make("i", { "data-method": data.methods[m].name,
-        class: won ? "wb-won" : "", title: `${data.methods[m].label}: ${won ? "success" : "failure"}` }))));
+  function sceneButton(data, entry) {
+    const hidden = blind(entry);
+    const known = entry.differs ? "The methods differ here" : "Same outcome for every method";
+    return make("button", { type: "button", "aria-pressed": String(entry.seed === scene), "data-testid": "scene",
+        class: entry.differs ? "wb-differs" : "", title: hidden ? `Vote first (seed ${entry.seed})` : `${known} (seed ${entry.seed})`,
+        onclick: () => { scene = entry.seed; build(); start(); } },
+      make("span", {}, `${memory.pins.includes(entry.seed) ? "★ " : ""}Scene ${entry.number}`),
+      make("span", { class: "wb-dots" }, ...(hidden ? [make("small", {}, entry.differs ? "they differ" : "vote")]
+        : entry.success.map((won, m) => make("i", { "data-method": data.methods[m].name, class: won ? "wb-won" : "",
+          title: `${data.methods[m].label}: ${won ? "success" : "failure"}` })))));
   }
 
   const longest = () => videos.reduce((best, video) => (video.duration || 0) > (best?.duration || 0) ? video : best, null);
+  const playing = () => videos.some((video) => !video.paused && !video.ended);
 
   function start() {
-    for (const video of videos) {
-      if (!video.src) continue;
-      if (longest()?.ended || video.ended) video.currentTime = 0;
-      video.play().catch(() => {});
-    }
+    if (longest()?.ended) videos.forEach((video) => { video.currentTime = 0; });
+    for (const video of videos) if (video.src && !video.ended) video.play().catch(() => {});
+  }
+
+  function flip() {
+    if (playing()) videos.forEach((video) => video.pause());
+    else start();
   }
 
   function wire(play, bar) {
-    const label = () => { play.textContent = videos.some((video) => !video.paused && !video.ended) ? "Pause" : "Play"; };
-    play.onclick = () => {
-      if (videos.some((video) => !video.paused && !video.ended)) videos.forEach((video) => video.pause());
-      else {
-        if (longest()?.ended) videos.forEach((video) => { video.currentTime = 0; });
-        videos.forEach((video) => { if (video.src && !video.ended) video.play().catch(() => {}); });
-      }
-    };
+    play.onclick = flip;
     for (const video of videos) {
-      for (const name of ["play", "pause", "ended"]) video.addEventListener(name, label);
+      for (const name of ["play", "pause", "ended"]) {
+        video.addEventListener(name, () => { play.textContent = playing() ? "Pause" : "Play"; });
+      }
       video.addEventListener("timeupdate", () => {
-        const last = longest();
-        if (video === last) bar.value = 1000 * video.currentTime / (video.duration || 1);
+        if (video === longest()) bar.value = 1000 * video.currentTime / (video.duration || 1);
       });
     }
-    bar.oninput = () => {
-      const to = (bar.value / 1000) * (longest()?.duration || 0);
-      for (const video of videos) { video.pause(); video.currentTime = Math.min(to, video.duration || 0); }
-    };
+    bar.oninput = () => seek((bar.value / 1000) * (longest()?.duration || 0));
   }
+
+  function seek(to) {
+    for (const video of videos) { video.pause(); video.currentTime = Math.min(Math.max(to, 0), video.duration || 0); }
+  }
+
+  const abort = new AbortController();
+  document.addEventListener("keydown", (event) => {
+    if (!element.isConnected) { abort.abort(); return; }
+    if (event.target !== document.body || element.offsetParent === null || !videos.length) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === " ") flip();
+    else if (step) seek((longest()?.currentTime || 0) + step * (event.shiftKey ? 1 : 0.1));
+    else return;
+    event.preventDefault();
+  }, { signal: abort.signal });
 
   watch("value", build);
   build();

@@ -2,7 +2,7 @@
    Components read what is open here; the server is told only of what must outlive the page. */
 window.wb = (() => {
   const bus = new EventTarget();
-  const state = { heads: null, selected: new Set(), history: [], pinned: null, hover: null,
+  const state = { heads: null, selected: new Set(), undo: [], redo: [], pinned: null, hover: null,
                   episode: null, attention: null, frame: 0, seen: {} };
   const mounts = {};
 
@@ -44,17 +44,28 @@ window.wb = (() => {
 
   function theme(mode) {
     document.body.classList.toggle("dark", mode === "dark");
-    try { localStorage.setItem("steering-theme", mode); } catch { /* private windows have no storage */ }
+    store("theme", mode);
     emit("theme", mode);
   }
 
-  function link(parameters) {
-    const url = new URL(location.href);
-    for (const [key, value] of Object.entries(parameters)) {
-      if (value) url.searchParams.set(key, value);
-      else url.searchParams.delete(key);
+  function stored(key, fallback) {
+    try { return JSON.parse(localStorage.getItem(`steering-${key}`)) ?? fallback; } catch { return fallback; }
+  }
+
+  function store(key, value) {
+    try { localStorage.setItem(`steering-${key}`, JSON.stringify(value)); } catch { /* private windows have no storage */ }
+  }
+
+  /* A short message in a corner, read aloud, gone after a while. */
+  function toast(message) {
+    let box = document.querySelector(".wb-toasts");
+    if (!box) {
+      box = make("div", { class: "wb-toasts", role: "status", "aria-live": "polite", "data-testid": "toasts" });
+      document.querySelector(".gradio-container").append(box);
     }
-    history.replaceState(history.state, "", url);
+    const note = make("p", {}, message);
+    box.append(note);
+    setTimeout(() => note.remove(), 6000);
   }
 
   function openTab(name) {
@@ -64,19 +75,21 @@ window.wb = (() => {
   }
 
   function ready() {
-    let stored = null;
-    try { stored = localStorage.getItem("steering-theme"); } catch { /* see above */ }
-    if (stored && !new URL(location.href).searchParams.get("__theme")) theme(stored);
+    const mode = stored("theme", null);
+    if (mode && !new URL(location.href).searchParams.get("__theme")) theme(mode);
     document.addEventListener("click", (event) => {
       const tab = event.target.closest?.("#steps button[role=tab]");
-      if (tab) link({ tab: tab.textContent.trim().toLowerCase() });
+      if (!tab) return;
+      const name = tab.textContent.trim().toLowerCase();
+      wb.link({ tab: name });
+      emit("tab", name);
     });
     document.documentElement.dataset.ready = "1";
   }
 
-  const number = (value) => value.toFixed(2).replace("-", "\u2212");
+  const number = (value) => value === null || value === undefined ? "not known" : value.toFixed(2).replace("-", "\u2212");
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
-  return { bus, state, emit, on, make, colour, css, isDark, theme, link, openTab, ready, number, whole, mounts,
+  return { bus, state, emit, on, make, colour, css, isDark, theme, stored, store, toast, openTab, ready, number, whole, mounts,
            mount: (kind, ...rest) => mounts[kind](...rest) };
 })();

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
 
 from app import components, session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
-from app.tabs.events import ACTION, action, worded
+from app.tabs.events import ACTION, action, payload, worded
 from app.tabs.watching import Watcher
 from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, compare_form
 from app.views.markup import purpose
@@ -62,8 +62,12 @@ def show(bench: Workbench, opened: Any) -> list[Any]:
     return [form, "", shown.player, shown.success, shown.cost]
 
 
-def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Watcher) -> None:
-    """Start a comparison."""
+def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
+    """Start a comparison, and keep one as one page."""
+
+    @worded
+    def report(event: gr.EventData) -> dict[str, str]:
+        return asdict(bench.exports.report(session.as_id(payload(event).get("id"))))
 
     @worded
     def start(owner: str, opened: Any, event: gr.EventData) -> Any:
@@ -84,3 +88,4 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
         return watcher.start()
 
     tab.form.action(start, [states.owner, states.opened], watcher.timer, **ACTION)
+    tab.player.report(report, None, download, **ACTION)

@@ -28,9 +28,14 @@ class Action:
     form: dict[str, Any]
 
 
+def payload(event: gr.EventData) -> dict[str, Any]:
+    """What a component sent, which comes from the client; anything but fields by name becomes no field."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
 def action(event: gr.EventData) -> Action:
     """The action in `event`, which comes from the client: anything malformed becomes an empty field."""
-    data = event._data if isinstance(event._data, dict) else {}
+    data = payload(event)
     form = data.get("form")
     return Action(str(data.get("action", "")), str(data.get("value", ""))[:200], form if isinstance(form, dict) else {})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
@@ -66,11 +66,18 @@ def settings_from(form: dict[str, Any]) -> FinetuneSettings:
     )
 
 
-def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Watcher) -> None:
-    """Start, and recount parameters when the rank changes."""
+def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
+    """Start, recount parameters when the rank changes, and keep a run as one page."""
 
     @worded
-    def act(owner: str, opened: Any, heads: str, event: gr.EventData) -> list[Any]:
+    def report(event: gr.EventData) -> Any:
+        chosen = action(event)
+        if chosen.name != "report":
+            return gr.skip()
+        return asdict(bench.exports.report(session.as_id(chosen.value)))
+
+    @worded
+    def act(owner: str, opened: Any, heads: str, measure: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         settings = settings_from(chosen.form)
         if chosen.name == "change":
@@ -79,9 +86,13 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
         if not demonstrations_id:
             raise gr.Error("Open demonstrations first.", print_exception=False)
         methods = session.names(chosen.form.get("methods"), TRAINED)
-        bench.finetune(owner, demonstrations_id, bench.heads(heads), methods, settings)
+        bench.finetune(owner, demonstrations_id, bench.heads(heads), methods, settings, session.as_id(measure))
         return [watcher.start(), settings.rank, gr.skip()]
 
+    tab.results.action(report, None, download, **ACTION)
     tab.settings.action(
-        act, [states.owner, states.opened, states.heads], [watcher.timer, states.rank, tab.methods], **ACTION
+        act,
+        [states.owner, states.opened, states.heads, states.measure],
+        [watcher.timer, states.rank, tab.methods],
+        **ACTION,
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
 
-from app import components, session
+from app import components, measures, session
+from app.exports import KINDS
 from app.service import Workbench
-from app.tabs.events import ACTION, QUICK, action, worded
+from app.tabs.events import ACTION, QUICK, action, payload, worded
 from app.views import frame_player, head_map
-from app.views.markup import button, empty, purpose, segments, slider, tab_button
+from app.views.markup import button, choice, empty, purpose, segments, slider, tab_button
+from app.views.measures import choosers
 from steering.types import PAPER_SET_SIZE
 
 STACK_CHOICES = {"vlm": ("vlm",), "expert": ("expert",), "both": ("vlm", "expert")}
@@ -34,14 +36,18 @@ PURPOSE = (
 )
 
 
+RULES = {"top": "Best", "random": "Random", "bottom": "Worst"}  # random: in the same layers as the best
+
+
 @dataclass(frozen=True)
 class HeadsTab:
-    """Components of the step."""
+    """Components of the step. choosers: which measure is shown; a new one needs a relevance in the store, no more."""
 
     notice: gr.HTML
     jobs: gr.HTML
     workspace: gr.Row
     player: gr.HTML
+    choosers: gr.HTML
     rule: gr.HTML
     map: gr.HTML
     unscored: gr.HTML
@@ -50,7 +56,7 @@ class HeadsTab:
     @property
     def shown(self) -> list[Any]:
         """Outputs of `show`."""
-        return [self.notice, self.workspace, self.rule, self.map, self.unscored]
+        return [self.notice, self.workspace, self.choosers, self.rule, self.map, self.unscored]
 
 
 def layout() -> HeadsTab:
@@ -62,43 +68,52 @@ def layout() -> HeadsTab:
         with gr.Column(elem_classes="wb-card wb-player-card"):
             player = components.frame_player()
         with gr.Column(elem_classes="wb-card wb-map-card"):
+            choosers = components.panel()
             rule = components.panel(rule_form())
             unscored = components.panel()
             heads_map = components.head_map()
         with gr.Column(elem_classes="wb-card wb-inspector-card"):
             inspector = components.inspector()
-    return HeadsTab(notice, jobs, workspace, player, rule, heads_map, unscored, inspector)
+    return HeadsTab(notice, jobs, workspace, player, choosers, rule, heads_map, unscored, inspector)
 
 
 def rule_form() -> str:
-    """The rule that selects heads by itself."""
+    """The rule that selects heads by itself, and the controls that it has to beat."""
     return (
         '<div class="wb-form wb-rule">'
+        + choice("rule", "Rule", RULES.items(), "top")
         + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
-        + slider("count", "Best heads", 1, 40, PAPER_SET_SIZE)
+        + slider("count", "Heads", 1, 40, PAPER_SET_SIZE)
         + button("Auto-select", "select", testid="auto-select")
         + "</div>"
     )
 
 
-def show(bench: Workbench, demonstrations_id: str, episode: int, digits: str, rank: int) -> list[Any]:
-    """Values of `HeadsTab.shown`."""
+def show(
+    bench: Workbench, demonstrations_id: str, episode: int, digits: str, rank: int, measure: str = ""
+) -> list[Any]:
+    """Values of `HeadsTab.shown`. measure: the key of the relevance to show."""
     if not demonstrations_id:
-        return [NO_SETS, gr.Row(visible=False), "", None, ""]
-    relevance = bench.relevance(demonstrations_id)
-    if relevance is None:
-        return ["", gr.Row(visible=True), "", None, NOT_SCORED]
+        return [NO_SETS, gr.Row(visible=False), "", "", None, ""]
+    available = bench.measures(demonstrations_id)
+    shown = measures.chosen(tuple(available), measure)
+    relevance = bench.relevance(demonstrations_id, measure)
+    if shown is None or relevance is None:
+        return ["", gr.Row(visible=True), "", "", None, NOT_SCORED]
     found = bench.attention(demonstrations_id, episode) or bench.attention(demonstrations_id, 0)
     value = head_map.head_map(
-        key=f"{bench.relevance_id(demonstrations_id)}",
+        key=available[shown],
         version=time.time_ns() // 1000,
         relevance=relevance,
         attention=found[1] if found else None,
         selected=bench.heads(digits),
         cost=bench.size.head_cost(),
         rank=rank,
+        trust=bench.trust(available[shown]),
+        measure=shown.key,
+        lora=bench.size.lora(1),
     )
-    return ["", gr.Row(visible=True), rule_form(), value, ""]
+    return ["", gr.Row(visible=True), choosers(tuple(available), shown), rule_form(), value, ""]
 
 
 def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:
@@ -120,37 +135,82 @@ def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[s
     )
 
 
-def wire(bench: Workbench, tab: HeadsTab, states: session.States, header: gr.HTML, render_header: Any) -> None:
-    """Selection by click, by rule, and the choice of episode."""
+def wire(
+    bench: Workbench, tab: HeadsTab, states: session.States, header: gr.HTML, render_header: Any, download: gr.HTML
+) -> None:
+    """Selection by click, by rule and from a file; the choice of episode and measure; exports."""
 
     @worded
-    def toggle(opened: Any, event: gr.EventData) -> tuple[str, str]:
-        data = event._data if isinstance(event._data, dict) else {}
-        indices = data.get("selected")
+    def toggle(opened: Any, measure: Any, event: gr.EventData) -> tuple[str, str]:
+        indices = payload(event).get("selected")
         heads = head_map.selection_of(indices if isinstance(indices, list) else [], bench.size.head_shape)
         digits = bench.digits(heads)
-        return digits, render_header(opened, digits)
+        return digits, render_header(opened, digits, measure)
 
     @worded
-    def select(opened: Any, rank: Any, event: gr.EventData) -> list[Any]:
+    def select(opened: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
         demonstrations_id, episode = session.as_opened(opened)
         count = session.whole(form.get("count"), 1, 40, PAPER_SET_SIZE)
         stacks = STACK_CHOICES.get(str(form.get("stacks")), ("vlm",))
-        digits = bench.digits(bench.auto_select(demonstrations_id, count, stacks))
-        value = show(bench, demonstrations_id, episode, digits, rank)[3]
-        return [digits, value, render_header(opened, digits)]
+        rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
+        heads = bench.auto_select(demonstrations_id, count, stacks, session.as_id(measure), rule)
+        return _selected(opened, episode, bench.digits(heads), rank, measure)
+
+    def _selected(opened: Any, episode: int, digits: str, rank: Any, measure: Any) -> list[Any]:
+        demonstrations_id, _ = session.as_opened(opened)
+        shown = show(bench, demonstrations_id, episode, digits, rank, session.as_id(measure))
+        return [digits, shown[tab.shown.index(tab.map)], render_header(opened, digits, measure)]
 
     @worded
-    def episode(opened: Any, heads: Any, event: gr.EventData) -> list[Any]:
-        data = event._data if isinstance(event._data, dict) else {}
-        demonstrations_id, _ = session.as_opened(opened)
-        index = session.whole(data.get("index"), 0, 100_000, 0)
-        opened = [demonstrations_id, index]
-        return [opened, show_episode(bench, demonstrations_id, index), render_header(opened, heads)]
+    def measured(opened: Any, digits: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
+        demonstrations_id, episode = session.as_opened(opened)
+        available = tuple(bench.measures(demonstrations_id))
+        current = measures.chosen(available, session.as_id(measure))
+        if current is None:
+            return [gr.skip(), gr.skip(), *[gr.skip()] * len(tab.shown)]
+        wanted = current
+        for field, value in action(event).form.items():
+            if field in measures.FIELDS and value != getattr(current, field):
+                wanted = measures.nearest(available, current, field, str(value))
+        shown = show(bench, demonstrations_id, episode, digits, rank, wanted.key)
+        return [wanted.key, render_header(opened, digits, wanted.key), *shown]
 
-    tab.map.toggle(toggle, states.opened, [states.heads, header], trigger_mode="always_last", **QUICK)
-    tab.rule.action(select, [states.opened, states.rank], [states.heads, tab.map, header], **ACTION)
+    @worded
+    def episode(opened: Any, heads: Any, measure: Any, event: gr.EventData) -> list[Any]:
+        demonstrations_id, _ = session.as_opened(opened)
+        last = len(bench.card(demonstrations_id).frames) - 1
+        index = session.whole(payload(event).get("index"), 0, last, 0)
+        opened = [demonstrations_id, index]
+        return [opened, show_episode(bench, demonstrations_id, index), render_header(opened, heads, measure)]
+
+    @worded
+    def keep(opened: Any, digits: Any, measure: Any, event: gr.EventData) -> dict[str, str]:
+        kind = next((kind for kind in KINDS if kind == payload(event).get("kind")), KINDS[0])
+        demonstrations_id, _ = session.as_opened(opened)
+        return asdict(bench.exports.heads(kind, demonstrations_id, session.as_id(measure), bench.heads(digits)))
+
+    @worded
+    def take(opened: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
+        text = payload(event).get("text")
+        _, index = session.as_opened(opened)
+        return _selected(opened, index, bench.digits(bench.read_selection(str(text)).heads), rank, measure)
+
+    selected = [states.heads, tab.map, header]
+    tab.map.toggle(toggle, [states.opened, states.measure], [states.heads, header], trigger_mode="always_last", **QUICK)
+    tab.map.keep(keep, [states.opened, states.heads, states.measure], download, **ACTION)
+    tab.map.take(take, [states.opened, states.rank, states.measure], selected, **ACTION)
+    tab.rule.action(select, [states.opened, states.rank, states.measure], selected, **ACTION)
+    tab.choosers.action(
+        measured,
+        [states.opened, states.heads, states.rank, states.measure],
+        [states.measure, header, *tab.shown],
+        **ACTION,
+    )
     tab.player.episode(
-        episode, [states.opened, states.heads], [states.opened, tab.player, header], trigger_mode="always_last", **QUICK
+        episode,
+        [states.opened, states.heads, states.measure],
+        [states.opened, tab.player, header],
+        trigger_mode="always_last",
+        **QUICK,
     )

@@ -14,6 +14,7 @@ import gradio as gr
 from app import session
 from app.service import Workbench
 from app.tabs.events import ACTION, WATCH, action, worded
+from app.views.header import running
 from app.views.jobs import JobLine, job_lines
 from steering import figures
 
@@ -57,10 +58,15 @@ def curves(bench: Workbench, owner: str) -> dict[str, Any] | None:
 
 
 def wire(
-    bench: Workbench, watcher: Watcher, states: session.States, panels: dict[str, list[gr.HTML]], plot: gr.HTML
+    bench: Workbench,
+    watcher: Watcher,
+    states: session.States,
+    panels: dict[str, list[gr.HTML]],
+    plot: gr.HTML,
+    everywhere: gr.HTML,
 ) -> Any:
-    """Watch on every tick and on load; stop a job on request. panels: step -> its job panels. Returns the load chain's
-    function and outputs.
+    """Watch on every tick and on load; stop a job on request. panels: step -> its job panels; everywhere: says on
+    every step what runs. Returns the load chain's function and outputs.
     """
 
     @worded
@@ -76,6 +82,7 @@ def wire(
             gr.Timer(active=busy),
             ended if ended != finished else gr.skip(),
             curves(bench, owner) if training else gr.skip(),
+            running(work, STEP_OF),
             *markup,
         ]
 
@@ -87,7 +94,7 @@ def wire(
         return watcher.start()
 
     flat = [panel for found in panels.values() for panel in found]
-    outputs = [watcher.timer, watcher.finished, plot, *flat]
+    outputs = [watcher.timer, watcher.finished, plot, everywhere, *flat]
     watcher.timer.tick(watch, [states.owner, watcher.finished], outputs, **WATCH)
     for panel in flat:
         panel.action(stop, states.owner, watcher.timer, **ACTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ COLUMNS = (
     "Training",
     "Loss",
     "Held-out error",
+    "",
 )
 
 
@@ -30,6 +32,7 @@ COLUMNS = (
 class ResultRow:
     """A finished finetune. heldout: first and last held-out error, None where it was not measured."""
 
+    id: str
     method: str
     heads: int | None
     steps: int
@@ -91,14 +94,20 @@ def results_table(rows: Sequence[ResultRow]) -> str:
             '<div class="wb-card wb-section"><h2>Results</h2><p>Finished runs appear here with their parameters, '
             "seconds and held-out error.</p></div>"
         )
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    head = "".join(f"<th>{name}</th>" if name else "<td></td>" for name in COLUMNS)
     return (
         '<div class="wb-card wb-section"><h2>Results</h2><div class="wb-scroll">'
         f'<table class="wb-table" data-testid="finetune-results"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(_row(row) for row in rows)}</tbody></table></div>"
+        f"<tbody>{''.join(_row(row) for row in rows)}</tbody></table></div>{_told(rows)}"
         '<p class="wb-muted wb-note">Held-out error: mean squared error of predicted action chunks on episodes left '
         "out of training, before and after.</p></div>"
     )
+
+
+def _told(rows: Sequence[ResultRow]) -> str:
+    """The runs as data, for the lessons."""
+    runs = [{"id": row.id, "method": row.method, "heldout": row.heldout[1] if row.heldout else None} for row in rows]
+    return f'<span hidden data-emit="runs" data-emitted="{text(json.dumps(runs))}"></span>'
 
 
 def _row(row: ResultRow) -> str:
@@ -112,6 +121,7 @@ def _row(row: ResultRow) -> str:
         f"{row.loss:.3f}",
         "not measured" if row.heldout is None else f"{row.heldout[0]:.3f} → {row.heldout[1]:.3f}",
     )
-    cells = "".join(f"<td>{value}</td>" for value in values)
+    report = button("Report", "report", row.id, quiet=True, testid="report")
+    cells = "".join(f"<td>{value}</td>" for value in (*values, report))
     label = text(METHOD_LABELS.get(row.method, row.method))
     return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}</td>{cells}</tr>'

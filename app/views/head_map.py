@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from steering.types import STACK_LABELS, STACKS, TOKEN_GROUPS, Attention, Head, HeadShape, Relevance
+from steering.metrics import BY_NAME
+from steering.types import STACK_LABELS, STACKS, TOKEN_GROUPS, Attention, Head, HeadShape, Relevance, Trust
 
 STACK_READS = {"vlm": "sees and reads", "expert": "makes the actions"}
 ZERO = {"paper": ("Explained variance", "the mean action"), "default": ("Gain over state and time", "state and time")}
@@ -18,6 +19,10 @@ PLACES = {
     "state": "the joint state",
     "actions": "the action tokens",
 }
+BASELINES = {"time": "the time in the episode", "state": "the joint state", "state_time": "joint state and time"}
+LOWEST_SHOWN = 10  # percentile of a stack's scores where its colour scale begins: a few bad heads must not flatten it
+CLOSE = 0.02  # explained variance within which a head counts as no better and no worse than a baseline
+DOUBTFUL = (0.2, 0.8)  # share of bootstrap replicates whose best set holds the head: neither clearly in nor out
 INERT = (
     "Inert: only the keys and values of a VLM layer reach the action expert, and behind the last layer nothing reads "
     "what this head writes. Training it could not move an action."
@@ -32,11 +37,15 @@ def head_map(
     selected: Collection[Head],
     cost: Mapping[str, Mapping[str, int]],
     rank: int,
+    trust: Trust | None = None,
+    measure: str = "",
+    lora: int = 0,
 ) -> dict[str, Any]:
     """What static/head_map.js and static/inspector.js draw.
 
     key: names the relevance; version: changes whenever the server means to replace the page's selection.
-    cost: stack -> {per_layer, per_head}, trainable parameters at rank 1 (see app.costs).
+    cost: stack -> {per_layer, per_head}, trainable parameters at rank 1 (see app.costs). measure: its key in the link.
+    lora: trainable parameters of LoRA on all heads at rank 1.
     """
     _, layers, heads = relevance.score.shape
     shape = HeadShape(layers, heads, 0)
@@ -52,11 +61,15 @@ def head_map(
     return {
         "key": key,
         "version": version,
-        "metric": ZERO[relevance.preset][0],
+        "measure": measure,
+        "metric": metric_label(relevance),
+        "explains": explains(relevance),
+        "gain": None if relevance.gain is None else _rounded(relevance.gain),
+        "trust": None if trust is None else _trust(trust),
         "layers": layers,
         "heads": heads,
         "stacks": [_stack(s, relevance) for s in range(len(STACKS))],
-        "score": [round(float(v), 4) for v in flat],
+        "score": _rounded(relevance.score),
         "rank": ranks.reshape(-1).tolist(),
         "ranked": [int(movable[s].sum()) for s in range(len(STACKS))],
         "inert": relevance.inert.reshape(-1).tolist(),
@@ -67,18 +80,57 @@ def head_map(
         "selected": [i for i, head in enumerate(everything) if head in set(selected)],
         "focus": best,
         "cost": [dict(cost[stack]) for stack in STACKS],
+        "lora": lora,
         "rank_of_adapter": rank,
     }
 
 
 def _stack(s: int, relevance: Relevance) -> dict[str, Any]:
     score = relevance.score[s][~relevance.inert[s]]
+    score = score if score.size else np.zeros(1)
+    low, high = float(np.percentile(score, LOWEST_SHOWN)), float(score.max())
     return {
         "name": STACKS[s],
         "label": _capital(STACK_LABELS[STACKS[s]]),
         "reads": STACK_READS[STACKS[s]],
-        "low": round(float(score.min()), 4),
-        "high": round(float(score.max()), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "clipped": bool(score.min() < low),
+    }
+
+
+def _trust(trust: Trust) -> dict[str, Any]:
+    shares = trust.chosen_share.reshape(-1)
+    return {
+        "low": _rounded(trust.score_low),
+        "high": _rounded(trust.score_high),
+        "rank_low": _rounded(trust.rank_low),
+        "rank_high": _rounded(trust.rank_high),
+        "share": _rounded(trust.chosen_share),
+        "p": _rounded(trust.p) if trust.permutations else None,
+        "doubtful": [bool(DOUBTFUL[0] < share < DOUBTFUL[1]) for share in shares],
+    }
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    """[stack, layer, head] flattened; null for what is not finite, which JSON does not know."""
+    return [round(float(v), 4) if np.isfinite(v) else None for v in values.reshape(-1)]
+
+
+def metric_label(relevance: Relevance) -> str:
+    """What the score is, in words."""
+    if relevance.preset in ZERO:
+        return ZERO[relevance.preset][0]
+    return BY_NAME[relevance.metric].label if relevance.metric in BY_NAME else _capital(relevance.metric)
+
+
+def explains(relevance: Relevance) -> dict[str, float]:
+    """Baseline -> share of the target's variance that it explains without seeing any head; empty where unknown."""
+    mean = relevance.baselines.get("mean_action", 0.0)
+    return {
+        name: round(1 - relevance.baselines[name] / mean, 4)
+        for name in BASELINES
+        if name in relevance.baselines and mean
     }
 
 
@@ -87,20 +139,28 @@ def sentence(relevance: Relevance, head: Head, mass: np.ndarray | None) -> str:
     at = (STACKS.index(head.stack), head.layer, head.head)
     if relevance.inert[at]:
         return INERT
+    looks = "" if mass is None else f"{_looks(mass)} "
+    known = explains(relevance)
+    if not known or not len(relevance.error):
+        return looks + _measured(relevance, float(relevance.score[at]))
     k = relevance.best_k.get(head.stack)
     error = float(relevance.error[relevance.ks.index(k) if k in relevance.ks else 0][at])
     explained = 1 - error / relevance.baselines["mean_action"]
-    reference = 1 - relevance.baselines["state_time"] / relevance.baselines["mean_action"]
-    looks = "" if mass is None else f"{_looks(mass)} "
     if explained <= 0:
         return f"{looks}Its output alone predicts the demonstrated action no better than the mean action does."
-    if explained > reference + 0.02:
-        against = f"more than joint state and time alone ({_percent(reference)})"
-    elif explained < reference - 0.02:
-        against = f"less than joint state and time alone ({_percent(reference)})"
-    else:
-        against = f"about as much as joint state and time alone ({_percent(reference)})"
-    return f"{looks}Its output alone explains {_percent(explained)} of the action's variance, {against}."
+    best = max(known, key=lambda name: known[name])
+    reference, seen = known[best], f"{BASELINES[best]} alone ({_percent(known[best])})"
+    compared = "about as much as"
+    if abs(explained - reference) > CLOSE:
+        compared = "more than" if explained > reference else "less than"
+    return f"{looks}Its output alone explains {_percent(explained)} of the action's variance, {compared} {seen}."
+
+
+def _measured(relevance: Relevance, score: float) -> str:
+    metric = BY_NAME.get(relevance.metric)
+    if metric is None:
+        return f"Its score is {score:.3g}."
+    return f"{metric.label}: {score:.3g} {metric.unit}. At 0, {metric.zero}."
 
 
 def _looks(mass: np.ndarray) -> str:
@@ -118,7 +178,7 @@ def _capital(words: str) -> str:
 
 
 def _percent(fraction: float) -> str:
-    return f"{max(fraction, 0):.0%}".replace("%", " %")
+    return f"{max(fraction, 0):.0%}".replace("%", "\u00a0%")
 
 
 def selection_of(indices: Collection[object], shape: HeadShape) -> tuple[Head, ...]:

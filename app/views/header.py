@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from app.views.markup import text
+from app.views.jobs import JobLine
+from app.views.markup import duration, text
 
 LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0b1f33"/>'
@@ -36,23 +38,56 @@ _SUN = _icon(
 _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 
-def header(policy: str, demonstrations: str, heads: int, last_run: str, query: Mapping[str, str]) -> str:
-    """The header's markup. query: what the page's address should say, to restore this screen."""
+@dataclass(frozen=True)
+class Opened:
+    """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it."""
+
+    policy: str
+    demonstrations: str
+    heads: int
+    last_run: str
+    query: Mapping[str, str]
+
+
+def header(opened: Opened) -> str:
+    """The header's markup."""
+    last = opened.last_run
     chips = (
-        _chip("Policy", policy, "demonstrations"),
-        _chip("Demonstrations", demonstrations or "none", "demonstrations"),
-        _chip("Heads", f"{heads} selected" if heads else "none selected", "heads"),
-        _chip("Last run", last_run or "none yet", "compare" if "compar" in last_run.lower() else "finetune"),
+        _chip("Policy", opened.policy, "demonstrations"),
+        _chip("Demonstrations", opened.demonstrations or "none", "demonstrations"),
+        _chip("Heads", f"{opened.heads} selected" if opened.heads else "none selected", "heads"),
+        _chip("Last run", last or "none yet", "compare" if "compar" in last.lower() else "finetune"),
     )
     return (
-        f'<div class="wb-header" data-query="{text(json.dumps(dict(query)))}">'
+        f'<header class="wb-header" data-query="{text(json.dumps(dict(opened.query)))}">'
         f'<div class="wb-brand">{LOGO}<h1>Robotic Steering workbench</h1></div>'
         f'<nav class="wb-chips" aria-label="What is open">{"".join(chips)}</nav>'
-        '<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link title="Copy a link to this screen">'
-        f'{_SHARE}<span>Copy link</span></button><button type="button" class="wb-icon" data-theme-toggle '
-        f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div></div>'
+        '<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link data-testid="copy-link" '
+        f'title="Copy a link that restores this screen">{_SHARE}<span>Copy link</span></button>'
+        '<button type="button" class="wb-icon" data-shortcuts aria-label="Keyboard shortcuts" '
+        'title="Keyboard shortcuts (?)"><b aria-hidden="true">?</b></button>'
+        '<button type="button" class="wb-icon" data-theme-toggle '
+        f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div></header>'
+    )
+
+
+def running(jobs: Sequence[JobLine], steps: Mapping[str, str]) -> str:
+    """What runs now, seen from every step; empty where nothing does. steps: function -> the step that shows it."""
+    busy = [job for job in reversed(jobs) if not job.ended]
+    if not busy:
+        return ""
+    job = busy[0]
+    left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
+    more = f" (+{len(busy) - 1})" if len(busy) > 1 else ""
+    return (
+        f'<button type="button" class="wb-running" data-tab="{text(steps.get(job.function, "finetune"))}" '
+        f'data-testid="running"><i style="width:{100 * job.fraction:.0f}%"></i>'
+        f"<span>{text(job.title)}{more}: {100 * job.fraction:.0f} %{left}</span></button>"
     )
 
 
 def _chip(label: str, value: str, tab: str) -> str:
-    return f'<button type="button" class="wb-chip" data-tab="{tab}"><small>{label}</small><b>{text(value)}</b></button>'
+    return (
+        f'<button type="button" class="wb-chip" data-tab="{tab}" data-name="{label}"><small>{label}</small>'
+        f"<b>{text(value)}</b></button>"
+    )

@@ -57,7 +57,7 @@ def test_an_empty_store_says_what_to_do(make_bench: Callable[[bool], Workbench])
 
 def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: Samples) -> None:
     shown = heads.show(bench, samples[1]["press_button"], 0, "", 16)
-    assert shown[3] is None and "Find heads" in shown[4]
+    assert shown[4] is None and "Find heads" in shown[5]
 
 
 def test_auto_select_takes_the_best_heads(bench: Workbench, samples: Samples) -> None:

@@ -46,7 +46,7 @@ def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
     ("error", "words"),
     [
         (0.21, "no better than the mean action"),
-        (0.10, "explains 50 % of the action's variance, more than joint state and time alone (28 %)"),
+        (0.10, "explains 50\u00a0% of the action's variance, more than joint state and time alone (28\u00a0%)"),
         (0.145, "about as much as joint state and time alone"),
         (0.19, "less than joint state and time alone"),
     ],
@@ -57,7 +57,7 @@ def test_sentence_compares_with_state_and_time(sample_store: ModuleType, error: 
     mass = np.array([0.1, 0.7, 0.1, 0.05, 0.05])
     sentence = head_map.sentence(replace(relevance, error=errors), Head("expert", 1, 1), mass)
     assert words in sentence
-    assert sentence.startswith("Looks mostly at the wrist camera (70 %).")
+    assert sentence.startswith("Looks mostly at the wrist camera (70\u00a0%).")
 
 
 def test_sentence_of_an_inert_head_says_so(sample_store: ModuleType) -> None:
@@ -101,14 +101,15 @@ def test_hostile_text_stays_text() -> None:
     card = demonstrations.SetCard("id", HOSTILE, HOSTILE, HOSTILE, (HOSTILE,), (3,), (True,), True, False, (HOSTILE,))
     line = jobs.JobLine("id", HOSTILE, "failed", 0.5, HOSTILE, 3.0, error=HOSTILE, method=HOSTILE)
     running = replace(line, state="running")
-    row = finetune.ResultRow(HOSTILE, None, 3, 4, 5, 6.0, 0.1, None, HOSTILE)
+    row = finetune.ResultRow(HOSTILE, HOSTILE, None, 3, 4, 5, 6.0, 0.1, None, HOSTILE)
     made = [
         demonstrations.set_cards([card], ""),
         demonstrations.episode_grid(card, [HOSTILE], 20.0, 0),
         jobs.job_lines([line]),
         jobs.job_lines([running]),
         finetune.results_table([row]),
-        header.header(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE}),
+        header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE})),
+        header.running([running], {"x": HOSTILE}),
         markup.empty(HOSTILE, HOSTILE),
     ]
     for one in made:

@@ -1,0 +1,125 @@
+"""Files to keep: relevance as CSV and JSON, the head set in the authors' form, and a run as one HTML page.
+
+Each is written to the media folder under a name that says what it holds, and fetched from there. Milliseconds, but for
+a report with videos, which it carries inside (about 50 kB each).
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.previews import Previews
+from app.results import verdict
+from app.scores import Scores
+from app.views import report as views
+from steering.errors import InputError, SteeringError
+from steering.relevance import tables
+from steering.selection import exchange
+from steering.store import Store
+from steering.types import Comparison, FinetuneResult, Head, Relevance, Rollouts, Selection
+
+KINDS = ("relevance.csv", "relevance.json", "selection.json")
+VIDEOS_IN_REPORT = 8  # scenes
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in the media folder: its address, and the name under which the browser keeps it."""
+
+    url: str
+    name: str
+
+
+class Exports:
+    """Writes files of `store` through `previews`; `scores` answers about heads."""
+
+    def __init__(self, store: Store, previews: Previews, scores: Scores) -> None:
+        self._store, self._previews, self._scores = store, previews, scores
+
+    def heads(self, kind: str, demonstrations_id: str, measure: str, heads: Sequence[Head]) -> File:
+        """One of KINDS, of the relevance and the head set that are open."""
+        relevance = self._scores.relevance(demonstrations_id, measure)
+        if kind == "selection.json":
+            if not heads:
+                raise InputError("No head is selected, so there is no set to export. Click cells of the map first.")
+            content = exchange.to_json(self._scores.selection(demonstrations_id, heads, measure))
+        elif relevance is None:
+            raise InputError("These demonstrations have no head scores yet. Press Find heads on their card first.")
+        elif kind == "relevance.csv":
+            table = io.StringIO()
+            csv.writer(table, lineterminator="\n").writerows(tables.rows(relevance, heads))
+            content = table.getvalue()
+        else:
+            document = tables.document(relevance)
+            if heads:
+                document["selection"] = json.loads(
+                    exchange.to_json(self._scores.selection(demonstrations_id, heads, measure))
+                )
+            content = json.dumps(document, indent=1)
+        return File(self._previews.export(kind, content.encode()), kind)
+
+    def report(self, run_id: str) -> File:
+        """A finetune or a comparison as one HTML page that opens offline."""
+        value = self._store.load(run_id)
+        if isinstance(value, FinetuneResult):
+            run = views.Run(title=f"Finetuning: {views.method(value.method)}", finetunes=(self._trained(run_id),))
+        elif isinstance(value, Comparison):
+            run = self._compared(run_id, value)
+        else:
+            raise InputError(f"{run_id} is no run. Open the report from a finished finetune or comparison.")
+        page = views.report(run)
+        return File(self._previews.export(f"{run_id}.html", page.encode()), f"{run_id}.html")
+
+    def _compared(self, run_id: str, value: Comparison) -> views.Run:
+        rollouts: list[Rollouts] = []
+        finetunes = []
+        for parent in self._store.manifest(run_id).parents:
+            rollouts.append(self._store.load(parent))
+            finetunes += [self._trained(one) for one in self._store.manifest(parent).parents]
+        order = sorted(range(len(value.seeds)), key=lambda i: (value.seeds[i] not in value.disagreement, i))
+        scenes = []
+        for i in order[:VIDEOS_IN_REPORT]:
+            shown = []
+            for one in rollouts:
+                j = one.seeds.index(value.seeds[i])
+                video = _data_url(one.videos[j]) if j < len(one.videos) else ""
+                shown.append(views.Shot(one.method, bool(one.success[j]), one.steps[j] / one.rate_hz, video))
+            scenes.append(views.Scene(i + 1, value.seeds[i], tuple(shown)))
+        task = value.task.replace("_", " ")
+        return views.Run(f"Comparison: {task}", tuple(finetunes), value, verdict(value), tuple(scenes))
+
+    def _trained(self, adapter_id: str) -> views.Finetuned:
+        result: FinetuneResult = self._store.load(adapter_id)
+        manifest = self._store.manifest(adapter_id)
+        demonstrations = self._store.load(manifest.parents[0])
+        relevance = None
+        for parent in manifest.parents[1:]:
+            relevance = relevance or self._relevance_of(parent)
+        name = demonstrations.task or demonstrations.name
+        return views.Finetuned(
+            adapter_id,
+            result,
+            name,
+            demonstrations.episodes[0].instruction,
+            len(demonstrations.episodes),
+            relevance,
+        )
+
+    def _relevance_of(self, selection_id: str) -> Relevance | None:
+        try:
+            if not isinstance(self._store.load(selection_id), Selection):
+                return None
+            relevance = self._store.load(self._store.manifest(selection_id).parents[0])
+        except (SteeringError, IndexError):
+            return None  # a selection from elsewhere has no relevance in this store
+        return relevance if isinstance(relevance, Relevance) else None
+
+
+def _data_url(path: Path) -> str:
+    return f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,87 @@
+"""The link that restores a screen: its parameters, and reading them, which come from anywhere and are range-checked.
+
+policy, demonstrations, metric (a measure's key), heads (hexadecimal digits, or `none`), episode and tab are read here;
+frame and head (the one shown) concern the browser alone and are read, within range, by static/link.js.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app import session
+from app.service import Workbench
+from app.views.header import Opened
+from steering.errors import SteeringError
+from steering.selection.rules import PAPER_STACKS
+from steering.types import PAPER_SET_SIZE
+
+NO_HEADS = "none"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a page shows. opened: [demonstrations id, episode]; notes: what of the link could not be restored."""
+
+    opened: list[Any]
+    heads: str
+    measure: str
+    tab: str
+    notes: tuple[str, ...]
+
+
+def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any, measure: Any) -> Screen:
+    """The screen of a link, and of the browser's memory (opened, digits, measure) where the link says nothing."""
+    notes = []
+    demonstrations_id, episode = session.as_opened(opened)
+    wanted = session.as_id(query.get("demonstrations")) or demonstrations_id
+    found = bench.open_set(wanted)
+    if query.get("demonstrations") and found != wanted:
+        notes.append("The demonstrations of this link are not in this store, so the first set is shown instead.")
+    if "episode" in query and found == wanted:
+        episode = session.whole(query["episode"], 0, 100_000, 0)
+    elif found != demonstrations_id:
+        episode = 0
+    if found:
+        episode = min(episode, len(bench.card(found).frames) - 1)
+    measure = session.as_id(query.get("metric")) or session.as_id(measure)
+    if measure not in {one.key for one in bench.measures(found)}:
+        if query.get("metric"):
+            notes.append("These demonstrations have no scores by the measure of this link, so another is shown.")
+        measure = ""
+    policy = query.get("policy")
+    if policy and policy != bench.policy_name:
+        notes.append(f"The link was made for the policy {policy[:80]}; this page runs {bench.policy_name}.")
+    given = session.as_id(query.get("heads"))
+    if given:
+        heads = bench.heads(given)
+        if not heads and given != NO_HEADS:
+            notes.append("The head set of this link does not fit this policy, so no head is selected.")
+        digits = bench.digits(heads)
+    elif digits is None and found and bench.relevance_id(found, measure):  # a newcomer starts with the paper's rule
+        digits = bench.digits(bench.auto_select(found, PAPER_SET_SIZE, PAPER_STACKS, measure))
+    else:
+        digits = bench.digits(bench.heads(session.as_id(digits)))
+    tab = query.get("tab", "heads")
+    return Screen([found, episode], digits, measure, tab if tab in session.STEPS else "heads", tuple(notes))
+
+
+def header_of(bench: Workbench, opened: Any, digits: str, measure: str) -> Opened:
+    """What the header says, and what the address should."""
+    demonstrations_id, episode = session.as_opened(opened)
+    card = bench.card(demonstrations_id) if demonstrations_id else None
+    title = f"{card.title.replace('_', ' ').capitalize()}, {len(card.frames)} episodes" if card else ""
+    try:
+        policy = bench.size.name
+    except SteeringError:
+        policy = "missing"
+    heads = bench.heads(digits)
+    query = {
+        "policy": policy,
+        "demonstrations": demonstrations_id,
+        "metric": measure,
+        "heads": digits if heads else NO_HEADS,
+        "episode": str(episode) if episode else "",
+    }
+    return Opened(policy, title, len(heads), bench.results.last_run(), query)

@@ -1,0 +1,130 @@
+"""What the page asks about heads: by which measures they were scored, attention, head sets by rule and in links.
+
+Part of the gateway (`app.service.Workbench`). Everything is read from the store or computed in milliseconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from app import measures
+from app.costs import PolicySize, policy_size
+from app.measures import Measure
+from steering.errors import NotFound, SteeringError
+from steering.selection import controls, exchange, rules
+from steering.store import Store
+from steering.types import STACKS, Attention, Head, Relevance, Selection, Trust
+
+
+class Scores:
+    """Scores and head sets of a store, for the policy in `folder`. policy: its name for `steering.models.loading`."""
+
+    def __init__(self, store: Store, policy: str, folder: Path) -> None:
+        self.store, self.policy, self._folder = store, policy, folder
+        self._load = lru_cache(maxsize=32)(store.load)
+
+    @property
+    def policy_name(self) -> str:
+        """The policy's name for people."""
+        return "Embedded small π0" if self.policy == "embedded" else Path(self.policy).name
+
+    @property
+    def size(self) -> PolicySize:
+        """Sizes of the policy; NotFound when there is none."""
+        return policy_size(self._folder, self.policy_name)
+
+    def measures(self, demonstrations_id: str) -> dict[Measure, str]:
+        """Every measure that a set was scored by -> its newest relevance, newest first, k-NN before others."""
+        found: dict[Measure, str] = {}
+        for manifest in self.store.find("relevance"):
+            if demonstrations_id in manifest.parents:
+                try:
+                    value = self._load(manifest.id)
+                except SteeringError:
+                    continue  # a damaged artefact must not hide the others
+                if self._grid in (None, value.score.shape[1:]):
+                    found.setdefault(measures.measure_of(manifest.params, value), manifest.id)
+        return dict(sorted(found.items(), key=lambda one: one[0].metric != "knn"))
+
+    @property
+    def _grid(self) -> tuple[int, int] | None:
+        """Layers and heads of the policy; None where there is no policy, and relevance can still be looked at."""
+        try:
+            shape = self.size.head_shape
+        except NotFound:
+            return None
+        return shape.layers, shape.heads
+
+    def relevance_id(self, demonstrations_id: str, measure: str = "") -> str | None:
+        """The newest score of the heads over a set by `measure` (a key), else by the first of `measures`."""
+        available = self.measures(demonstrations_id)
+        found = measures.chosen(tuple(available), measure)
+        return available[found] if found else None
+
+    def relevance(self, demonstrations_id: str, measure: str = "") -> Relevance | None:
+        """The relevance of `relevance_id`."""
+        found = self.relevance_id(demonstrations_id, measure)
+        return self._load(found) if found else None
+
+    def trust(self, relevance_id: str) -> Trust | None:
+        """Intervals, stability and null of a relevance, where they were computed."""
+        found = [manifest for manifest in self.store.find("trust") if relevance_id in manifest.parents]
+        return self._load(found[0].id) if found else None
+
+    def attention(self, demonstrations_id: str, index: int) -> tuple[str, Attention] | None:
+        """The attention weights over an episode, where they were computed."""
+        for manifest in self.store.find("attention"):
+            if demonstrations_id in manifest.parents and manifest.params.get("episode") == index:
+                return manifest.id, self._load(manifest.id)
+        return None
+
+    def auto_select(
+        self, demonstrations_id: str, count: int, stacks: Sequence[str], measure: str = "", rule: str = "top"
+    ) -> tuple[Head, ...]:
+        """`count` heads of `stacks`: the best (`top`), the worst (`bottom`), or as many at random in the layers of the
+        best (`random`, a control; another draw at each call).
+        """
+        relevance = self.relevance(demonstrations_id, measure)
+        if relevance is None:
+            raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
+        movable = int((~relevance.inert[[STACKS.index(stack) for stack in stacks]]).sum())
+        count = min(count, movable)
+        if rule == "bottom":
+            return controls.bottom(relevance, count, tuple(stacks)).heads
+        best = rules.top_k(relevance, count, tuple(stacks))
+        if rule == "random":
+            seed = time.time_ns() % (1 << 32)
+            return controls.random_heads(best, self.size.head_shape, seed, relevance.inert).heads
+        return best.heads
+
+    def selection(self, demonstrations_id: str, heads: Sequence[Head], measure: str = "") -> Selection:
+        """The head set as a selection; with rule, k and error where it is the best by relevance of its size."""
+        relevance = self.relevance(demonstrations_id, measure)
+        if relevance is not None and heads:
+            stacks = tuple(stack for stack in STACKS if any(head.stack == stack for head in heads))
+            best = rules.top_k(relevance, len(heads), stacks) if not _has_inert(relevance, heads) else None
+            if best and best.heads == tuple(heads):
+                return best
+        return rules.manual(heads, self.size.head_shape)
+
+    def read_selection(self, content: str) -> Selection:
+        """The head set in a selection file of the Robotic Steering release, or ours."""
+        return exchange.from_json(content, self.size.head_shape)
+
+    def heads(self, digits: str) -> tuple[Head, ...]:
+        """The heads that hexadecimal digits name; none where they are empty or of another policy."""
+        try:
+            return exchange.from_hex(digits, self.size.head_shape) if digits else ()
+        except SteeringError:
+            return ()
+
+    def digits(self, heads: Sequence[Head]) -> str:
+        """The head set as hexadecimal digits; empty for no heads."""
+        return exchange.to_hex(heads, self.size.head_shape) if heads else ""
+
+
+def _has_inert(relevance: Relevance, heads: Sequence[Head]) -> bool:
+    return any(relevance.inert[STACKS.index(head.stack), head.layer, head.head] for head in heads)

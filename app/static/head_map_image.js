@@ -1,0 +1,50 @@
+/* The head map as an image to keep: both stacks, the ring of selected heads, scales and words, on the page's theme. */
+wb.headMapImage = () => {
+  const { heads: data, selected } = wb.state;
+  const SCALE = 2, CELL = 26, GAP = 6, LEFT = 40, TOP = 74;
+  const side = CELL + GAP;
+  const width = LEFT + data.heads * side + 24;
+  const height = TOP + data.layers * side + 84;
+  const canvas = wb.make("canvas", { width: SCALE * width * data.stacks.length, height: SCALE * height });
+  const draw = canvas.getContext("2d");
+  draw.scale(SCALE, SCALE);
+  draw.fillStyle = wb.css("--wb-surface");
+  draw.fillRect(0, 0, width * data.stacks.length, height);
+  const words = (text, x, y, size = 12, colour = "--wb-ink-2", weight = 400, align = "left") => {
+    draw.font = `${weight} ${size}px system-ui, sans-serif`;
+    draw.fillStyle = wb.css(colour);
+    draw.textAlign = align;
+    draw.fillText(text, x, y);
+  };
+  words(`${data.metric}; ring: ${selected.size} selected heads`, LEFT, 24, 13, "--wb-ink", 600);
+  data.stacks.forEach((stack, s) => {
+    const x0 = s * width + LEFT;
+    words(stack.label, x0, 50, 13, "--wb-ink", 600);
+    for (let h = 0; h < data.heads; h++) words(String(h), x0 + h * side + CELL / 2, TOP - 8, 10, "--wb-ink-3", 400, "center");
+    for (let l = 0; l < data.layers; l++) {
+      const y = TOP + l * side;
+      words(String(l), x0 - 10, y + CELL / 2 + 4, 10, "--wb-ink-3", 400, "right");
+      for (let h = 0; h < data.heads; h++) {
+        const i = (s * data.layers + l) * data.heads + h;
+        const x = x0 + h * side;
+        draw.beginPath();
+        draw.roundRect(x, y, CELL, CELL, 5);
+        const fraction = (data.score[i] - stack.low) / (stack.high - stack.low || 1);
+        draw.fillStyle = data.inert[i] ? wb.css("--wb-inert") : wb.colour(fraction);
+        draw.fill();
+        if (selected.has(i)) { draw.lineWidth = 2.5; draw.strokeStyle = wb.css("--wb-ring"); draw.stroke(); }
+      }
+    }
+    const y = TOP + data.layers * side + 14;
+    const long = data.heads * side - GAP;
+    for (let x = 0; x < long; x++) { draw.fillStyle = wb.colour(x / long); draw.fillRect(x0 + x, y, 1.5, 8); }
+    words(`${stack.clipped ? "≤ " : ""}${wb.number(stack.low)}`, x0, y + 24);
+    words(wb.number(stack.high), x0 + long, y + 24, 12, "--wb-ink-2", 400, "right");
+    words("flat grey: inert, cannot move an action", x0, y + 46, 11, "--wb-ink-3");
+  });
+  canvas.toBlob((blob) => {
+    const url = URL.createObjectURL(blob);
+    wb.keep(url, "head-map.png");
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  });
+};

@@ -1,0 +1,43 @@
+/* Keys that work on the whole page, and the list of all keys, shown by `?`. */
+(() => {
+  const { make } = wb;
+  const STEPS = ["demonstrations", "heads", "finetune", "compare", "learn"];
+  const KEYS = [
+    ["Everywhere", [["?", "This list"], ["1 to 5", "Open a step"], ["Esc", "Close a list or a lesson"]]],
+    ["Frames and videos", [["Space", "Play or pause"], ["← →", "Step a frame; with Shift ten"], ["[ ]", "Episode before, after"],
+      ["A", "Attention on or off"]]],
+    ["Head map", [["Click", "Select or drop a head"], ["Shift click", "Select the box from the shown head"],
+      ["Drag", "Select a box; from a selected head, drop it"], ["Row or column number", "Select or drop all of it"],
+      ["Arrows", "Move; with Shift select on the way"], ["Space", "Select or drop; with Shift the row, with Ctrl the column"],
+      ["Ctrl Z", "Undo; with Shift redo"]]],
+  ];
+  let dialog = null;
+
+  wb.showShortcuts = () => {
+    if (dialog?.open) { dialog.close(); return; }
+    dialog?.remove();
+    const close = make("button", { type: "button", class: "wb-button", onclick: () => dialog.close() }, "Close");
+    dialog = make("dialog", { class: "wb-dialog wb-html", "aria-labelledby": "wb-keys", "data-testid": "shortcuts" },
+      make("h2", { id: "wb-keys" }, "Keyboard and mouse"),
+      ...KEYS.map(([title, rows]) => make("section", {}, make("h3", {}, title),
+        make("dl", {}, ...rows.map(([key, what]) => make("div", {}, make("dt", {}, make("kbd", {}, key)), make("dd", {}, what)))))),
+      close);
+    document.querySelector(".gradio-container").append(dialog);
+    dialog.showModal();
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const target = event.target;
+    const writes = target.matches?.("input:not([type=range],[type=checkbox],[type=radio]), textarea, select, [contenteditable]");
+    if (writes || dialog?.open) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+      event.preventDefault();
+      if (event.shiftKey) wb.headSet.redo();
+      else wb.headSet.undo();
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "?") { event.preventDefault(); wb.showShortcuts(); }
+    else if (/^[1-5]$/.test(event.key)) wb.openTab(STEPS[Number(event.key) - 1]);
+  });
+})();

@@ -1,0 +1,190 @@
+/* Runs the lessons of views/learn.py: the list in the Learn step, and a card in the corner of every step while one is
+   on. Predict, then act on the real controls, then reveal. Progress is kept by the browser. */
+wb.mounts.learn = (element, props, trigger, watch) => {
+  const { make, state } = wb;
+  const lessons = props.value;
+  const memory = { done: [], id: null, predicted: null, ticked: 0, ...wb.stored("lessons", {}) };
+  const PLACES = { exterior: "the exterior camera", wrist: "the wrist camera", instruction: "the instruction",
+                   state: "the joint state", actions: "the action tokens" };
+  const percent = (share) => `${Math.round(100 * share)} %`;
+  const error = (value) => value === null || value === undefined ? "not measured" : value.toFixed(3);
+  let seen = new Set();  // of the task that is on: frames or heads
+  let runs = [];         // the newest finetunes, newest first
+  let before = null;     // the runs that were there when the task began
+  let random = null;
+
+  const active = () => lessons.find((lesson) => lesson.id === memory.id);
+  const task = () => (memory.predicted === null ? null : active()?.tasks[memory.ticked]);
+  const keep = () => wb.store("lessons", memory);
+  const fresh = (method) => runs.filter((run) => run.method === method && !before?.has(run.id));
+
+  /* What is open, as the facts that a reveal names. `answer` is the right choice, null where the data cannot say. */
+  const facts = {
+    head() {
+      const { mass, focus, groups, names } = state.heads;
+      if (!mass) return { best: names[focus], place: "a place not computed yet", share: "an unknown share", answer: null };
+      const most = mass[focus].indexOf(Math.max(...mass[focus]));
+      return { best: names[focus], place: PLACES[groups[most]], share: percent(mass[focus][most]), answer: groups[most] };
+    },
+    baseline() {
+      const { explains, score, focus, metric } = state.heads;
+      const known = (name) => explains[name] === undefined ? "not measured" : percent(explains[name]);
+      const { time } = explains;
+      return { time: known("time"), state_time: known("state_time"), best_share: `${wb.number(score[focus])} (${metric.toLowerCase()})`,
+        answer: time === undefined ? null : time < 0.25 ? "little" : time <= 0.75 ? "half" : "much" };
+    },
+    inert() {
+      const { inert, layers, heads } = state.heads;
+      const rows = [...new Set(inert.flatMap((is, i) => (is ? [Math.floor(i / heads) % layers] : [])))];
+      const last = rows.length === 1 && rows[0] === layers - 1;
+      return { inert: inert.filter(Boolean).length, inert_layer: last ? "last" : `${rows.join(", ")}th`, answer: last ? "last" : null };
+    },
+    choose() {
+      const trainable = wb.trainable();
+      const lora = state.heads.lora * state.heads.rank_of_adapter;
+      const times = trainable ? lora / trainable : Infinity;
+      return { trainable: wb.whole(trainable), lora: wb.whole(lora), times: trainable ? times.toFixed(0) : "infinitely many",
+        answer: times < 4 ? "half" : times <= 20 ? "tenth" : "hundredth" };
+    },
+    train() {
+      const [steering, lora] = ["steering", "lora"].map((method) => runs.find((run) => run.method === method)?.heldout);
+      const known = typeof steering === "number" && typeof lora === "number";
+      return { steering: error(steering), lora_error: error(lora),
+        answer: !known ? null : Math.abs(steering - lora) <= 0.01 ? "tie" : steering < lora ? "steering" : "lora" };
+    },
+    control() {
+      const [after, chosen] = runs.filter((run) => run.method === "steering").map((run) => run.heldout);
+      const known = typeof after === "number" && typeof chosen === "number";
+      const ratio = after / chosen;
+      return { before: error(chosen), after: error(after),
+        answer: !known ? null : ratio > 1.1 ? "worse" : ratio < 0.9 ? "better" : "same" };
+    },
+    evidence: () => ({ answer: "six" }),
+  };
+
+  /* Event of the page -> conditions that it may fulfil. */
+  const conditions = {
+    frame: { scrubbed: (frame) => { seen.add(frame); return seen.size > 10; } },
+    pin: { pinned: (i) => i !== state.heads.focus, inert: (i) => state.heads.inert[i],
+           three: (i) => { seen.add(i); return seen.size >= 3; } },
+    chosen: { chosen: () => true, random: () => random },
+    selection: { changed: () => state.undo.length > 0 },
+    undo: { undone: () => true },
+    action: { started: (sent) => sent.action === "start" && sent.form.steps !== undefined },
+    runs: { both: () => fresh("steering").length > 0 && fresh("lora").length > 0, one: () => fresh("steering").length > 0 },
+    votes: { compared: () => true },
+    vote: { voted: () => true },
+  };
+
+  function happened(name, detail) {
+    const current = task();
+    if (!current || !conditions[name][current.done]?.(detail)) return;
+    memory.ticked += 1;
+    begin();
+    keep();
+    draw();
+  }
+
+  /* A task counts what happens from here on; waiting for runs counts from when they were started. */
+  function begin() {
+    seen = new Set();
+    if (!task() || task().done === "started") before = new Set(runs.map((run) => run.id));
+  }
+
+  function start(id) {
+    Object.assign(memory, { id, predicted: null, ticked: 0 });
+    begin();
+    keep();
+    draw();
+    document.querySelector(".wb-lesson")?.focus();
+  }
+
+  function stop() {
+    memory.id = null;
+    keep();
+    draw();
+  }
+
+  function point(current) {
+    wb.openTab(current.tab);
+    setTimeout(() => {
+      const target = [...document.querySelectorAll(current.find)].find((one) => one.offsetParent !== null);
+      if (!target) return;
+      target.scrollIntoView({ block: "center", behavior: "smooth" });
+      target.classList.add("wb-pointed");
+      setTimeout(() => target.classList.remove("wb-pointed"), 2400);
+    }, 150);
+  }
+
+  function draw() {
+    drawList();
+    drawCard();
+  }
+
+  function drawList() {
+    element.replaceChildren(make("ol", { class: "wb-lessons", "data-testid": "lessons" }, ...lessons.map((lesson, i) => {
+      const done = memory.done.includes(lesson.id);
+      const label = lesson.id === memory.id ? "Running" : done ? "Once more" : "Start";
+      return make("li", { class: "wb-card", "data-done": String(done) },
+        make("header", {}, make("h3", {}, `${i + 1}. ${lesson.title}`),
+          make("span", { class: `wb-tag${done ? " wb-good" : ""}` }, done ? "done" : `${lesson.minutes} min`)),
+        make("p", {}, lesson.question),
+        make("button", { type: "button", class: `wb-button${done ? "" : " wb-primary"}`, "aria-label": `${label}: ${lesson.title}`,
+          "data-lesson": lesson.id, disabled: lesson.id === memory.id, onclick: () => start(lesson.id) }, label));
+    })));
+  }
+
+  function drawCard() {
+    document.querySelector(".wb-lesson")?.remove();
+    const lesson = active();
+    if (!lesson) return;
+    const card = make("section", { class: "wb-lesson wb-html", "aria-label": `Lesson: ${lesson.title}`, tabindex: "-1", "data-testid": "lesson" },
+      make("header", {}, make("h3", {}, lesson.title),
+        make("button", { type: "button", class: "wb-icon", "aria-label": "Close the lesson", onclick: stop }, "✕")));
+    if (memory.predicted === null) card.append(...prediction(lesson));
+    else card.append(...work(lesson));
+    document.querySelector(".gradio-container").append(card);
+  }
+
+  function prediction(lesson) {
+    if (facts[lesson.id] && lesson.id !== "evidence" && !state.heads) {
+      return [make("p", {}, "Open demonstrations whose heads are scored first: lessons speak about what is open.")];
+    }
+    return [make("p", {}, lesson.idea), make("p", {}, make("b", {}, lesson.question)),
+      make("div", { class: "wb-choices" }, ...lesson.choices.map(([name, words]) =>
+        make("button", { type: "button", class: "wb-button", "data-choice": name,
+          onclick: () => { memory.predicted = name; begin(); keep(); draw(); if (task()) point(task()); } }, words)))];
+  }
+
+  function work(lesson) {
+    const words = (name) => lesson.choices.find(([id]) => id === name)?.[1] ?? name;
+    const parts = [make("p", { class: "wb-muted" }, `You predict: ${words(memory.predicted)}.`),
+      make("ul", { class: "wb-tasks" }, ...lesson.tasks.map((one, i) => make("li",
+        { "data-state": i < memory.ticked ? "done" : i === memory.ticked ? "now" : "later" },
+        make("span", {}, one.text),
+        i === memory.ticked ? make("button", { type: "button", class: "wb-button wb-quiet", onclick: () => point(one) }, "Show me") : null)))];
+    if (memory.ticked < lesson.tasks.length) return parts;
+    if (!memory.done.includes(lesson.id)) { memory.done.push(lesson.id); keep(); drawList(); }
+    const known = facts[lesson.id]();
+    const text = lesson.reveal.replaceAll(/\{(\w+)\}/g, (_, name) => String(known[name] ?? "unknown"));
+    const verdict = known.answer === null ? "Your data does not settle it." : known.answer === memory.predicted
+      ? "You were right." : `Not so: ${words(known.answer)}.`;
+    const next = lessons[lessons.indexOf(lesson) + 1];
+    return [...parts, make("div", { class: "wb-reveal", role: "status", "data-testid": "reveal" }, make("p", {}, make("b", {}, verdict)),
+      make("p", {}, text)),
+      make("div", { class: "wb-buttons" }, next
+        ? make("button", { type: "button", class: "wb-button wb-primary", onclick: () => start(next.id) }, `Next: ${next.title}`) : null,
+        make("button", { type: "button", class: "wb-button", onclick: stop }, "Done"))];
+  }
+
+  wb.on(element, "runs", (told) => { runs = told; before ??= new Set(told.map((run) => run.id)); });
+  wb.on(element, "action", (sent) => { if (sent.action === "select") random = sent.form.rule === "random"; });
+  for (const name of Object.keys(conditions)) wb.on(element, name, (detail) => happened(name, detail));
+  wb.on(element, "heads", () => { if (active() && memory.predicted === null) drawCard(); });
+  const abort = new AbortController();
+  document.addEventListener("keydown", (event) => {
+    if (!element.isConnected) abort.abort();
+    else if (event.key === "Escape" && active() && !document.querySelector("dialog[open]")) stop();
+  }, { signal: abort.signal });
+  draw();
+};

@@ -1,0 +1,55 @@
+/* The address always says what is shown, so copying it shares the screen and reloading keeps it. Frames are gathered:
+   browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
+(() => {
+  const LIMIT = 1e6;
+  let waiting = {};
+  let timer = null;
+
+  const whole = (name) => {
+    const text = new URL(location.href).searchParams.get(name) ?? "";
+    return /^\d{1,7}$/.test(text) && Number(text) < LIMIT ? Number(text) : null;
+  };
+  wb.asked = { frame: whole("frame"), head: whole("head") };
+
+  function write() {
+    clearTimeout(timer);
+    timer = null;
+    const url = new URL(location.href);
+    for (const [key, value] of Object.entries(waiting)) {
+      if (value) url.searchParams.set(key, value);
+      else url.searchParams.delete(key);
+    }
+    waiting = {};
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
+  }
+
+  wb.link = (parameters) => {
+    Object.assign(waiting, parameters);
+    if ("frame" in parameters) timer ??= setTimeout(write, 200);
+    else write();
+  };
+
+  wb.copyLink = async () => {
+    write();
+    try {
+      await navigator.clipboard.writeText(location.href);
+    } catch {
+      if (!copyBySelection(location.href)) {
+        wb.toast("The browser does not allow copying. Copy the address from the address bar: it restores this screen.");
+        return;
+      }
+    }
+    wb.toast("Link copied. Whoever opens it on this server sees this screen: demonstrations, heads, episode and frame.");
+  };
+
+  /* For pages without a secure context, where there is no clipboard interface. */
+  function copyBySelection(text) {
+    const field = wb.make("textarea", { style: "position:fixed;opacity:0" });
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    return copied;
+  }
+})();

@@ -1,0 +1,217 @@
+"""A run as one HTML page that opens offline: no script, no request; figures are SVG, videos lie inside.
+
+The page follows the reader's light or dark setting and prints. Everything shown comes from the artefacts' values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from app.views.comparison import success
+from app.views.markup import duration, text
+from steering.figures import method_colour
+from steering.types import METHOD_LABELS, STACK_LABELS, STACKS, Comparison, FinetuneResult, Head, Relevance
+
+CELL, GAP = 18, 3
+VIRIDIS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37))
+STYLE = """
+:root{color-scheme:light dark;--ink:#151a24;--dim:#566072;--line:#dde2ea;--bg:#fff;--sunken:#eef0f4;--good:#14773a;
+--bad:#b42318}
+@media(prefers-color-scheme:dark){:root{--ink:#eceff4;--dim:#a5afbe;--line:#2a313d;--bg:#12161d;--sunken:#1d222b;
+--good:#57d389;--bad:#ff8f86}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--bg);max-width:1000px;margin:32px auto;
+padding:0 20px;font-variant-numeric:tabular-nums}
+h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 10px}h3{font-size:15px;margin:0}
+p,small,figcaption{color:var(--dim)}table{border-collapse:collapse;width:100%}
+:is(th,td){text-align:right;padding:6px 10px;border-bottom:1px solid var(--line)}:is(th,td):first-child{text-align:left}
+.scroll{overflow-x:auto}svg{max-width:100%;height:auto}svg text{fill:var(--dim);font-size:11px}
+.scenes{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr));gap:14px}figure{margin:0}
+video{width:100%;border-radius:6px;background:var(--sunken)}.good{color:var(--good)}.bad{color:var(--bad)}
+.wb-card h2{margin-top:34px}.wb-rate{display:grid;grid-template-columns:150px 1fr 110px;gap:12px;align-items:center;
+margin:8px 0}.wb-rate small{display:block}.wb-bar-track{position:relative;height:16px;background:var(--sunken);
+border-radius:4px}.wb-bar-track i{display:block;height:100%;background:var(--method);border-radius:4px}
+.wb-whisker{position:absolute;top:7px;height:2px;background:var(--ink)}
+"""
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A finetune and what it was made from; relevance None where none led to it."""
+
+    id: str
+    result: FinetuneResult
+    task: str
+    instruction: str
+    episodes: int
+    relevance: Relevance | None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One method in one scene. video: a data URL, empty where none was kept."""
+
+    method: str
+    success: bool
+    seconds: float
+    video: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene, method by method. number: its place in the comparison, from 1."""
+
+    number: int
+    seed: int
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a report shows. comparison: None for a finetune alone; sentences: its verdict."""
+
+    title: str
+    finetunes: tuple[Finetuned, ...]
+    comparison: Comparison | None = None
+    sentences: tuple[str, ...] = ()
+    scenes: tuple[Scene, ...] = ()
+
+
+def report(run: Run) -> str:
+    """The whole page."""
+    parts = [f"<h1>{text(run.title)}</h1>"]
+    if run.finetunes:
+        first = run.finetunes[0]
+        parts.append(f"<p>“{text(first.instruction)}”, {first.episodes} demonstrations.</p>")
+    else:
+        parts.append("<p>Nothing was trained for this run.</p>")
+    if run.comparison:
+        parts.append(success(run.comparison, run.sentences))
+    parts += [_finetunes(run.finetunes)] if run.finetunes else []
+    for one in run.finetunes:
+        if one.relevance and one.result.selection:
+            parts.append(_heads(one.relevance, one.result.selection.heads))
+    if run.scenes:
+        parts.append(_scenes(run.scenes))
+    colours = "".join(f"[data-method={name}]{{--method:{method_colour(name)}}}" for name in METHOD_LABELS)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{text(run.title)}</title><style>{STYLE}{colours}</style><body><main>{''.join(parts)}</main></body></html>"
+    )
+
+
+def method(name: str) -> str:
+    """A method's name for people."""
+    return METHOD_LABELS.get(name, name)
+
+
+def _finetunes(finetunes: Sequence[Finetuned]) -> str:
+    rows = ""
+    for one in finetunes:
+        result = one.result
+        heads = len(result.selection.heads) if result.selection else "all"
+        error = result.heldout_error
+        held = f"{error[0]:.3f} → {error[-1]:.3f}" if len(error) else "not measured"
+        rows += (
+            f"<tr><td>{text(method(result.method))}</td><td>{heads}</td><td>{result.trainable_parameters:,}</td>"
+            f"<td>{len(result.loss)}</td><td>{duration(result.train_s)}</td><td>{held}</td></tr>"
+        )
+    settings = "; ".join(
+        f"{text(k.replace('_', ' '))} {text(v)}" for k, v in asdict(finetunes[0].result.settings).items()
+    )
+    return (
+        '<section><h2>Finetuning</h2><div class="scroll"><table><thead><tr><th>Method</th><th>Heads</th><th>Trainable '
+        "parameters</th><th>Steps</th><th>Training</th><th>Held-out error</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>{_curves(finetunes)}<p><small>Settings: {settings}.</small></p></section>"
+    )
+
+
+def _curves(finetunes: Sequence[Finetuned], width: int = 900, height: int = 220) -> str:
+    """Held-out error over steps where it was measured, else the loss."""
+    measured = all(len(one.result.heldout_error) > 1 for one in finetunes)
+    lines = []
+    for one in finetunes:
+        result = one.result
+        x = result.heldout_step if measured else np.arange(1, len(result.loss) + 1)
+        y = result.heldout_error if measured else result.loss
+        lines.append((result.method, np.asarray(x, float), np.asarray(y, float)))
+    right = max(float(x[-1]) for _, x, _ in lines) or 1.0
+    top = max(float(np.nanmax(y)) for _, _, y in lines) or 1.0
+    drawn = ""
+    for name, x, y in lines:
+        points = " ".join(
+            f"{40 + (width - 60) * a / right:.1f},{10 + (height - 40) * (1 - b / top):.1f}"
+            for a, b in zip(x, y, strict=True)
+        )
+        drawn += f'<polyline points="{points}" fill="none" stroke="{method_colour(name)}" stroke-width="2"/>'
+    key = " ".join(
+        f'<tspan fill="{method_colour(name)}" font-weight="600">■</tspan> {text(method(name))}' for name, _, _ in lines
+    )
+    what = "Held-out action error" if measured else "Training loss"
+    base = height - 30
+    return (
+        f'<figure><svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{what} over training steps"><path d="M40 10V{base}H{width - 20}" fill="none" '
+        f'stroke="var(--line)"/><text x="36" y="18" text-anchor="end">{top:.2f}</text><text x="36" y="{base}" '
+        f'text-anchor="end">0</text><text x="{width - 20}" y="{base + 16}" text-anchor="end">{right:.0f} steps</text>'
+        f'<text x="46" y="{base + 18}">{key}</text>{drawn}</svg><figcaption>{what} over training steps.</figcaption>'
+        "</figure>"
+    )
+
+
+def _heads(relevance: Relevance, selected: Sequence[Head]) -> str:
+    """The head map: layers down, heads across; ring = selected, hatched grey = inert."""
+    chosen = set(selected)
+    _, layers, heads = relevance.score.shape
+    step, left = CELL + GAP, 30
+    width = left + heads * step
+    cells = ""
+    for s, stack in enumerate(STACKS):
+        offset = s * (width + 30)
+        movable = relevance.score[s][~relevance.inert[s]]
+        low, high = (float(movable.min()), float(movable.max())) if movable.size else (0.0, 1.0)
+        cells += f'<text x="{offset + left}" y="12">{text(STACK_LABELS[stack])}: {low:.2f} to {high:.2f}</text>'
+        for layer in range(layers):
+            y = 20 + layer * step
+            cells += f'<text x="{offset + left - 6}" y="{y + 13}" text-anchor="end">{layer}</text>'
+            for head in range(heads):
+                score = float(relevance.score[s, layer, head])
+                inert = bool(relevance.inert[s, layer, head])
+                fill = "rgba(128,128,128,.35)" if inert else _colour((score - low) / ((high - low) or 1))
+                ring = ' stroke="var(--ink)" stroke-width="2.5"' if Head(stack, layer, head) in chosen else ""
+                said = "inert" if inert else f"{score:.3f}"
+                cells += (
+                    f'<rect x="{offset + left + head * step}" y="{y}" width="{CELL}" height="{CELL}" rx="4" '
+                    f'fill="{fill}"{ring}><title>{stack} {layer}.{head}: {said}</title></rect>'
+                )
+    total = 2 * width + 30
+    tall = 24 + layers * step
+    return (
+        f'<section><h2>Heads</h2><figure><svg viewBox="0 0 {total} {tall}" width="{total}" height="{tall}" role="img" '
+        f'aria-label="Relevance of every head">{cells}</svg><figcaption>Relevance ({text(relevance.metric)}, '
+        f"{text(relevance.preset)} preset; {text(relevance.target)}); ring: the {len(chosen)} heads that were trained; "
+        "grey: cannot move an action.</figcaption></figure></section>"
+    )
+
+
+def _colour(fraction: float) -> str:
+    at = min(max(fraction, 0.0), 1.0) * (len(VIRIDIS) - 1)
+    low = min(int(at), len(VIRIDIS) - 2)
+    mixed = (a + (b - a) * (at - low) for a, b in zip(VIRIDIS[low], VIRIDIS[low + 1], strict=True))
+    return f"rgb({','.join(str(round(one)) for one in mixed)})"
+
+
+def _scenes(scenes: Sequence[Scene]) -> str:
+    shown = ""
+    for scene in scenes:
+        shots = "".join(
+            f'<figure><h3>{text(method(shot.method))}</h3><span class="{"good" if shot.success else "bad"}">'
+            f"{f'succeeds in {shot.seconds:.1f} s' if shot.success else 'fails'}</span>"
+            + (f'<video src="{text(shot.video)}" controls muted loop playsinline></video>' if shot.video else "")
+            + "</figure>"
+            for shot in scene.shots
+        )
+        shown += f'<h3>Scene {scene.number} (seed {scene.seed})</h3><div class="scenes">{shots}</div>'
+    return f"<section><h2>Scenes, those where the methods differ first</h2>{shown}</section>"
