@@ -62,7 +62,9 @@ def vlm_tokens(
         return _tokens(policy, [list(range(policy.preprocessor.tokens_per_image * cameras))] * len(instruction))
     if name not in VLM_TOKENS and not name.startswith(WORD):
         raise unknown_name("VLM token", name, (*VLM_TOKENS, f"{WORD}<word of the instruction>"))
-    found = {text: _of_words(instruction_words(policy, text, cameras), name, text) for text in dict.fromkeys(instruction)}
+    found = {
+        text: _of_words(instruction_words(policy, text, cameras), name, text) for text in dict.fromkeys(instruction)
+    }
     return _tokens(policy, [found[text] for text in instruction])
 
 
