@@ -25,7 +25,7 @@ from transformers import PI0ForConditionalGeneration
 from steering.errors import InputError, NotFound, SteeringError
 from steering.models.checkpoint import EMBEDDED as EMBEDDED
 from steering.models.checkpoint import EMBEDDED_FOLDER as EMBEDDED_FOLDER
-from steering.models.checkpoint import WEIGHTS, open_checkpoint
+from steering.models.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
 from steering.models.families import Family, family_of
 from steering.models.flow import FlowPolicy
 from steering.models.memory import place
