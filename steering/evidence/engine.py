@@ -20,7 +20,7 @@ from steering import policy_cache
 from steering.errors import Cancelled, SteeringError, unknown_name
 from steering.evidence.grid import Cell, GridSettings, make_cell
 from steering.progress import Progress
-from steering.store import Store
+from steering.store import Store, plain_params
 
 ENGINES = ("local", "processes", "ray")
 RESULTS = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "grid"
@@ -105,7 +105,7 @@ def finished(out: Path, cell: Cell, settings: GridSettings, weights: str) -> boo
         heads=cell.heads or settings.heads,
         demonstrations=cell.demonstrations or settings.demonstrations,
     )
-    return result["settings"] == json.loads(json.dumps(asdict(expected))) and result["weights"] == weights
+    return result["settings"] == plain_params(asdict(expected)) and result["weights"] == weights
 
 
 def _local(
@@ -120,9 +120,9 @@ def _processes(
     cells: Sequence[Cell], settings: GridSettings, store: Path, workers: int, address: str | None, progress: Progress
 ) -> Iterator[Done]:
     """A fresh process for every cell, so that peak memory is the cell's own."""
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = threads  # inherited; set before the processes import torch
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers)), "OMP_WAIT_POLICY": "PASSIVE"}
+    before = {name: os.environ.get(name) for name in threads}
+    os.environ |= threads  # inherited, and read when the processes import torch
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
             futures = {pool.submit(_attempt, cell, settings, store, 1): cell for cell in cells}
@@ -134,9 +134,10 @@ def _processes(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _ray(

@@ -21,7 +21,7 @@ from steering import pipeline, policy_cache
 from steering.errors import InputError, unknown_name
 from steering.evidence.stopwatch import timed
 from steering.progress import Progress
-from steering.store import Store, versions
+from steering.store import Store, plain_params, versions
 from steering.types import PAPER_SET_SIZE, FinetuneResult, FinetuneSettings, Rollouts
 
 TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")
@@ -192,7 +192,7 @@ def make_cell(
     return {
         "cell": cell.id,
         "command": f"python -m steering evidence grid --cell {cell.id}",
-        "settings": asdict(settings),
+        "settings": plain_params(asdict(settings)),
         "versions": versions(),
         "weights": store.manifest(rollouts_id).params["weights"],
         "wall_s": round(time.monotonic() - began_s, 1),

@@ -113,7 +113,7 @@ def variation_table(results: Results) -> str:
     return _table(["Method", *titles], [[METHODS[m].label, *(_rate(results, m, c) for c in where)] for m in METHODS])
 
 
-def tests(results: Results) -> list[tuple[Condition, PairedTest]]:
+def paired_tests(results: Results) -> list[tuple[Condition, PairedTest]]:
     """Robotic Steering on VLM heads against every other method, under every condition, with Holm over all of them."""
     found = []
     for condition in _conditions(results):
@@ -136,7 +136,7 @@ def test_table(results: Results) -> str:
             f"{test.p:.2g}",
             f"{test.p_holm:.2g}",
         ]
-        for condition, test in tests(results)
+        for condition, test in paired_tests(results)
     ]
     titles = ["Condition", f"{METHODS[OURS].label} against", "Only it", "Only the other", "p", "p after Holm"]
     return _table(titles, rows)
@@ -168,7 +168,7 @@ def cost_table(results: Results) -> str:
 def paper_table(results: Results) -> str:
     """The paper's LoRA and Robotic Steering beside the twin's, cell by cell."""
     rows = []
-    for condition, (lora, steering) in _paper_cells():
+    for condition, (lora, steering) in _paper_cells() if results.cells else ():
         ours = [results.rate(method, condition) for method in (BASELINE, OURS)]
         gain = f"{100 * (ours[1].rate - ours[0].rate):+.0f}" if ours[0] and ours[1] else ""
         rows.append(
@@ -195,7 +195,9 @@ def paper_table(results: Results) -> str:
 
 def agreement(results: Results) -> list[str]:
     """One sentence a claim of the paper: whether the twin shows it, shows the contrary, or shows no difference."""
-    tested = {condition: test for condition, test in tests(results) if test.first == BASELINE and test.second == OURS}
+    tested = {
+        condition: test for condition, test in paired_tests(results) if test.first == BASELINE and test.second == OURS
+    }
     lines = []
     for condition, (lora, steering) in _paper_cells():
         test = tested.get(condition)

@@ -1,0 +1,137 @@
+"""Tables of results made up for the purpose, against counts by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steering.comparison.intervals import wilson
+from steering.evidence import paper
+from steering.evidence.drawing import write_figures
+from steering.evidence.grid import METHODS, TASKS, cells, conditions, parse_cell
+from steering.evidence.tables import (
+    Results,
+    agreement,
+    cost_table,
+    curve,
+    document,
+    paired_tests,
+    read_results,
+    success_table,
+)
+
+SCENES = 40
+
+
+def made_up(cell_id: str, rate: float, *, seconds: float = 60.0, parameters: int = 1000, heads: int = 20) -> dict:
+    """A result whose scenes succeed at `rate`; the scenes' difficulty is the same for every cell."""
+    cell = parse_cell(cell_id)
+    difficulty = (np.arange(SCENES) * 7 % SCENES + 0.5) / SCENES
+    won = difficulty < rate
+    runs = [
+        {
+            "task": task,
+            "variations": list(variations),
+            "success": "".join(str(int(w)) for w in won),
+            "failure": ["" if w else "dropped" for w in won],
+        }
+        for task, variations in conditions(cell)
+    ]
+    trained = METHODS[cell.method].finetune != "zero_shot"
+    cost = {
+        "extraction_s": 6.0 if METHODS[cell.method].rule else 0.0,
+        "selection_s": 4.0 if METHODS[cell.method].rule else 0.0,
+        "train_s": seconds if trained else 0.0,
+        "trainable_parameters": parameters if trained else 0,
+        "peak_memory_mb": 500.0,
+    }
+    settings = {"heads": cell.heads or heads, "demonstrations": cell.demonstrations or 20}
+    return {"cell": cell.id, "cost": cost, "conditions": runs, "settings": settings, "wall_s": 100.0}
+
+
+@pytest.fixture
+def results() -> Results:
+    made = [made_up(f"{task}/zero_shot/0", 0.2) for task in TASKS]
+    for seed in (0, 1, 2):
+        made += [made_up(f"{task}/lora/{seed}", 0.5, seconds=100, parameters=22_000) for task in TASKS]
+        made += [made_up(f"{task}/steering_vlm/{seed}", 0.8, seconds=50) for task in TASKS[:4]]
+        made.append(made_up(f"{TASKS[4]}/steering_vlm/{seed}", 0.1, seconds=50))
+    made += [made_up(f"place_cube_in_bowl/steering_vlm@heads={n}/0", n / 50) for n in (5, 10, 40)]
+    return Results(made)
+
+
+def test_success_is_pooled_over_seeds_with_its_interval(results: Results) -> None:
+    low, high = wilson(96, 120)
+    expected = f"80 % ({100 * low:.0f} to {100 * high:.0f}; n = 120), 3 seeds"
+    lines = success_table(results).splitlines()
+    assert lines[0].startswith("| Method | place marker in mug | press button |")
+    row = next(line for line in lines if line.startswith("| Robotic Steering, VLM heads |"))
+    assert row.count(expected) == 4 and "10 %" in row
+    assert not any(line.startswith("| Bottom VLM heads |") for line in lines), "what was not run has no row"
+
+
+def test_pairs_are_of_the_same_scene_and_seed_and_corrected_together(results: Results) -> None:
+    found = {(condition, test.first): test for condition, test in paired_tests(results)}
+    task = TASKS[0]
+    test = found[(task, task, ()), "lora"]
+    assert (test.only_first, test.only_second) == (0, 3 * 12) and test.p_holm >= test.p
+    zero = found[(task, task, ()), "zero_shot"]
+    assert (zero.only_first, zero.only_second) == (0, 3 * 24), "zero-shot is paired with every seed"
+    assert max(t.p_holm for t in found.values()) <= 1 and len(found) == 2 * (5 + 3 + 1)
+
+
+def test_agreement_names_what_agrees_and_what_does_not(results: Results) -> None:
+    lines = agreement(results)
+    assert sum("the twin agrees" in line for line in lines) == 4 + 3 + 1
+    (contrary,) = [line for line in lines if "the contrary" in line]
+    assert contrary.startswith("push cup to bowl: the paper has Robotic Steering above LoRA by 7.5 points")
+    assert any("22.6 times fewer in the paper, 22.0 times in the twin" in line for line in lines)
+    assert any("50 % less in training, 40 % less with extraction and selection" in line for line in lines)
+
+
+def test_equal_methods_show_no_difference() -> None:
+    same = [made_up(f"pick_cube/{method}/0", 0.5) for method in ("lora", "steering_vlm")]
+    lines = agreement(Results(same))
+    assert lines and all("the twin shows no difference" in line for line in lines[:2])
+
+
+def test_costs_are_means_and_count_extraction_and_selection(results: Results) -> None:
+    row = next(line for line in cost_table(results).splitlines() if "VLM heads" in line and "Robotic" in line)
+    assert row == "| Robotic Steering, VLM heads | 1,000 | 6 | 4 | 50 | 60 | 500 |"
+
+
+def test_the_curve_joins_its_points_with_the_grid_s_own(results: Results) -> None:
+    points = curve(results, "heads")["steering_vlm"]
+    assert [(number, rate.successes, rate.trials) for number, rate in points] == [
+        (5, 4, 40),
+        (10, 8, 40),
+        (20, 96, 120),
+        (40, 32, 40),
+    ]
+    assert curve(results, "demonstrations") == {}
+
+
+def test_the_page_and_figures_are_written_from_the_files(tmp_path: Path, results: Results) -> None:
+    for cell in results.cells:
+        made = parse_cell(cell["cell"])
+        file = tmp_path / "grid" / made.task / made.variant / f"{made.seed}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(cell))
+    read = read_results(tmp_path / "grid")
+    assert len(read.cells) == len(results.cells)
+    page = document(read)
+    assert "## Beside the paper" in page and "| pick cube | 75 | 90 | +15 | 50 | 80 | +30 |" in page
+    assert "number of demonstrations" not in page, "a section without figures is left out"
+    figures = write_figures(read, tmp_path / "figures")
+    assert [file.stem for file in figures] == ["success", "cost", "success_by_heads"]
+    bars = json.loads(figures[0].read_text())["data"]
+    assert {bar["name"] for bar in bars} == {"Zero-shot", "LoRA, all heads", "Robotic Steering, VLM heads"}
+    assert document(Results([])).count("\n") < 5
+
+
+def test_the_paper_s_numbers_cover_its_tasks() -> None:
+    assert set(paper.SUCCESS) == set(TASKS) and set(paper.VARIATIONS) == {"lighting", "form", "distractors"}
+    assert {cell.task for cell in cells()} == set(paper.SUCCESS)
