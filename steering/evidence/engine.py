@@ -150,7 +150,8 @@ def _ray(
         raise SteeringError(
             "The engine 'ray' needs Ray, which is not installed. Install it with: pip install 'ray>=2.40'."
         ) from error
-    environment = {"env_vars": {"PYTHONPATH": _PACKAGE_FOLDER}} if address is None else {}
+    path = os.pathsep.join(p for p in (_PACKAGE_FOLDER, os.environ.get("PYTHONPATH")) if p)
+    environment = {"env_vars": {"PYTHONPATH": path}} if address is None else {}
     started = not ray.is_initialized()
     if started:
         ray.init(
@@ -169,7 +170,7 @@ def _ray(
             try:
                 yield ray.get(ready)
             except ray.exceptions.RayError as error:
-                yield Done(cell, None, f"Ray lost it: {str(error).splitlines()[0]}")
+                yield Done(cell, None, f"Ray lost it: {str(error).strip().splitlines()[-1]}")
             progress.report(1 - len(pending) / len(cells), f"{len(cells) - len(pending)} of {len(cells)} cells")
     finally:
         if started:

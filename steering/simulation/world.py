@@ -188,7 +188,7 @@ class _Renderer:
                 raise _cannot_draw() from error
         _Renderer._gl.make_current()
         buffer = model.vis.global_
-        buffer.offwidth, buffer.offheight = max(buffer.offwidth, size_px), max(buffer.offheight, size_px)
+        buffer.offwidth = buffer.offheight = size_px
         self._model = model
         self._rect = mujoco.MjrRect(0, 0, size_px, size_px)
         self._scene = mujoco.MjvScene(model, maxgeom=200)

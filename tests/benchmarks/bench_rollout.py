@@ -1,0 +1,115 @@
+"""Seconds for 40 scenes of one method with the embedded policy, and the simulation against robosuite's Lift.
+
+    python tests/benchmarks/bench_rollout.py [--scenes 40] [--videos 0] [--robosuite /tmp/robosuite/bin/python]
+
+Budgets on two cores: 40 scenes in 25 s; two cameras 20 times as fast as robosuite's Lift at the same resolution (see
+robosuite_lift.py for its environment; the two are run in turns, and compared by CPU time of one core each). Prints one
+JSON line. `simulation` draws two images at every step, as robosuite does; rollouts draw them every fifth step only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TASK = "place_cube_in_bowl"
+BUDGET_S, BUDGET_RATIO = 25.0, 20.0
+TURNS = 3
+FIRST_SCENE = 100_000
+
+
+def rollouts(scenes: int, videos: int) -> dict[str, object]:
+    """Wall seconds of rollouts with the default number of processes, and in this process alone."""
+    from steering.models.loading import load_policy
+    from steering.rollout.runner import default_processes, run_rollouts
+
+    policy = load_policy()
+    seeds = tuple(range(FIRST_SCENE, FIRST_SCENE + scenes))
+    with tempfile.TemporaryDirectory() as folder:
+        films = Path(folder) if videos else None
+        made = run_rollouts(policy, TASK, seeds, method="zero_shot", record_dir=films, record_scenes=videos)
+    return {
+        "scenes": scenes,
+        "videos": videos,
+        "processes": default_processes(scenes),
+        "wall_s": round(made.wall_s, 1),
+        "budget_s": BUDGET_S,
+        "successes": int(made.success.sum()),
+        "mean_steps": round(float(made.steps.mean()), 1),
+    }
+
+
+def simulation(px: int, images_every: int, steps: int = 150) -> float:
+    """Control steps a second of CPU time, with two images of `px` at every `images_every`-th step."""
+    from steering.simulation.experts import expert_action
+    from steering.simulation.tasks import bench_scene
+    from steering.simulation.world import World
+    from steering.types import CAMERAS
+
+    world = World(bench_scene("pick_cube", 0))
+    for camera in CAMERAS:
+        world.render(camera, px)
+    actions = []
+    start = world.snapshot()
+    for _ in range(steps):
+        actions.append(expert_action(world)[0])
+        world.step(actions[-1])
+    world.restore(start)
+    cpu_s = time.process_time()
+    for i, action in enumerate(actions):
+        world.step(action)
+        if i % images_every == 0:
+            for camera in CAMERAS:
+                world.render(camera, px)
+    cpu_s = time.process_time() - cpu_s
+    world.close()
+    return steps / cpu_s
+
+
+def robosuite(python: str, px: int) -> float:
+    script = Path(__file__).with_name("robosuite_lift.py")
+    run = subprocess.run([python, str(script), "--px", str(px)], capture_output=True, text=True, check=True)
+    return float(json.loads(run.stdout.splitlines()[-1])["steps_per_s"]["cpu"])
+
+
+def beside_robosuite(python: str, px: int) -> dict[str, object]:
+    """Both in turns, the best of each."""
+    ours, sparse, theirs = [], [], []
+    for _ in range(TURNS):
+        theirs.append(robosuite(python, px))
+        ours.append(simulation(px, 1))
+        sparse.append(simulation(px, 5))
+    return {
+        "px": px,
+        "steps_per_cpu_s": round(max(ours), 1),
+        "as_in_rollouts": round(max(sparse), 1),
+        "robosuite_steps_per_cpu_s": round(max(theirs), 2),
+        "ratio": round(max(ours) / max(theirs), 1),
+        "ratio_as_in_rollouts": round(max(sparse) / max(theirs), 1),
+        "budget": BUDGET_RATIO,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--videos", type=int, default=0)
+    parser.add_argument("--robosuite", help="interpreter of an environment with robosuite; unset: not compared")
+    parser.add_argument("--only", choices=("rollouts", "simulation"))
+    given = parser.parse_args()
+    result: dict[str, object] = {"load_of_the_machine": round(os.getloadavg()[0], 1)}
+    if given.only != "simulation":
+        result["rollouts"] = rollouts(given.scenes, given.videos)
+    if given.robosuite and given.only != "rollouts":
+        os.environ["LP_NUM_THREADS"] = "0"
+        result["simulation"] = [beside_robosuite(given.robosuite, px) for px in (96, 192)]
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
