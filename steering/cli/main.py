@@ -7,8 +7,10 @@ import sys
 from steering.cli import attribution as attribution
 from steering.cli import evaluation as evaluation
 from steering.cli import evidence as evidence
+from steering.cli import evidence_heads as evidence_heads
 from steering.cli import finetuning as finetuning
 from steering.cli import score as score
+from steering.cli import selection as selection
 from steering.cli import stages as stages
 from steering.cli.frame import app
 from steering.errors import SteeringError

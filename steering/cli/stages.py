@@ -23,7 +23,6 @@ from steering.cli.frame import (
 from steering.progress import Progress
 from steering.samples import MAX_BYTES, SAMPLES, TASKS
 from steering.samples import precompute as make_samples
-from steering.types import PAPER_SET_SIZE
 
 
 @app.command()
@@ -52,28 +51,6 @@ def capture(
     """Capture the output of every attention head over demonstrations."""
     options = {"vlm_token": vlm_token, "expert_token": expert_token, "timestep": timestep, "stride": stride}
     run(store, pipeline.capture, demonstrations_id=demonstrations, policy=policy, seed=seed, **options)
-
-
-@app.command()
-def select(
-    relevance: Annotated[str, typer.Argument(help="Id of the relevance.")],
-    rule: Annotated[str, typer.Option(help="top_k; controls: bottom, random (same layers).")] = "top_k",
-    count: Annotated[int, typer.Option(help="Number of heads.")] = PAPER_SET_SIZE,
-    stack: Annotated[list[str] | None, typer.Option(help="vlm or expert; may be given twice.")] = None,
-    head: Annotated[
-        list[str] | None, typer.Option(help="A head chosen by hand, as STACK.LAYER.HEAD, e.g. vlm.3.5; repeatable.")
-    ] = None,
-    seed: SeedOption = 0,
-    store: StoreOption = STORE,
-) -> None:
-    """Choose heads by a rule, or by hand with --head."""
-    heads = [name.split(".") for name in head or ()]
-    wrong = [name for name in head or () if name.count(".") != 2 or not all(p.isdigit() for p in name.split(".")[1:])]
-    if wrong:
-        raise typer.BadParameter(f"expected STACK.LAYER.HEAD such as vlm.3.5, got {wrong[0]}", param_hint="--head")
-    rule = "manual" if heads else rule
-    stacks = tuple(stack or ("vlm",))
-    run(store, pipeline.select, relevance_id=relevance, rule=rule, count=count, stacks=stacks, heads=heads, seed=seed)
 
 
 @app.command()

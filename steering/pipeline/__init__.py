@@ -20,7 +20,7 @@ from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, open_loo
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
-from steering.pipeline.selection import RULES, combine, held_out_error, import_selection, overlap, select
+from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
 
 __all__ = [
     "MAX_TRIALS",
@@ -38,6 +38,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "finetune_settings",
+    "held_by",
     "held_out_error",
     "import_activations",
     "import_selection",

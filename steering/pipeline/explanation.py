@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steering.errors import InputError
+from steering.errors import InputError, unknown_name
 from steering.pipeline.making import load, made
 from steering.pipeline.relevance import _demonstrations_id, _frames, _loaded, _question, inert_heads
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
+    PAPER_SET_SIZE,
+    STACKS,
     Demonstrations,
     Head,
     Neighbours,
@@ -58,15 +60,24 @@ def over_time(
     return stage(activations, found, question, k=k, preset=preset, bins=bins)
 
 
-def agreement_of_stack(store: Store, *, first_id: str, second_id: str, stack: str) -> RankAgreement:
-    """Rank agreement of two relevances within one stack, whose heads see the same tokens."""
-    from steering.relevance.stability import rank_agreement
-    from steering.types import STACKS
+def agreement_of_stack(
+    store: Store, *, first_id: str, second_id: str, stack: str, effect: str | None = None
+) -> RankAgreement:
+    """Rank agreement of two relevances within one stack, whose heads see the same tokens.
 
+    effect: one of the second's `effects`, compared in place of its score.
+    """
+    from steering.relevance.stability import rank_agreement
+
+    if stack not in STACKS:
+        raise unknown_name("stack", stack, STACKS)
     first, second = (load(store, one, Relevance) for one in (first_id, second_id))
+    if effect is not None and effect not in second.effects:
+        raise unknown_name(f"effect of {second.metric}", effect, second.effects)
     s = STACKS.index(stack)
-    names = (f"{first.metric} ({first.preset})", f"{second.metric} ({second.preset})")
-    return rank_agreement(first.score[s], second.score[s], names, first.inert[s] | second.inert[s])
+    names = (f"{first.metric} ({first.preset})", effect or f"{second.metric} ({second.preset})")
+    values = second.score if effect is None else second.effects[effect]
+    return rank_agreement(first.score[s], values[s], names, first.inert[s] | second.inert[s])
 
 
 def replicate(
@@ -75,6 +86,7 @@ def replicate(
     relevance_id: str,
     other_activations_id: str,
     counts: Sequence[int] = (5, 10, 15, 20),
+    set_size: int = PAPER_SET_SIZE,
     replicates: int | None = None,
     seed: int = 0,
     progress: Progress = Progress(),
@@ -101,10 +113,11 @@ def replicate(
             counts,
             preset=relevance.preset,
             inert=inert,
+            set_size=set_size,
             replicates=replicates,
             seed=seed,
             progress=progress,
         )
 
-    params = {"counts": list(counts), "replicates": replicates, "seed": seed}
+    params = {"counts": list(counts), "set_size": set_size, "replicates": replicates, "seed": seed}
     return made(store, "replication", (relevance_id, other_activations_id), params, make)

@@ -139,6 +139,14 @@ def overlap(store: Store, *, selection_ids: Sequence[str], names: Sequence[str] 
     )
 
 
+def held_by(store: Store, *, selection_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """How many heads are in exactly 0, 1, … of the selections: counted, int [set + 1], and by chance, float."""
+    from steering.selection import algebra
+
+    sets = {str(i): load(store, one, Selection).heads for i, one in enumerate(selection_ids)}
+    return algebra.held_by(sets, _inert_of(store, selection_ids[0]))
+
+
 def import_selection(store: Store, path: Path, *, relevance_id: str) -> str:
     """Store the selection in a JSON file, of the authors' release or ours, checked against the heads of a relevance."""
     from steering.selection import exchange

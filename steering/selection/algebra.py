@@ -64,22 +64,22 @@ def overlap(first: Sequence[Head], second: Sequence[Head], inert: np.ndarray, na
 
 
 def held_by(sets: Mapping[str, Sequence[Head]], inert: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many movable heads are in exactly 0, 1, … of the sets: (counted int [set + 1], expected by chance float)."""
-    movable = np.argwhere(~inert)
+    """How many movable heads are in exactly 0, 1, … of the sets: (counted int [set + 1], expected by chance float).
+
+    Counted over the stacks from which any set takes heads. inert: bool [stack, layer, head].
+    """
     membership = np.zeros((len(sets), *inert.shape), bool)
     for index, (name, heads) in enumerate(sets.items()):
         for head in _set(heads, name):
             membership[(index, *place(head))] = True
-    number = membership.sum(0)[~inert]
-    counted = np.bincount(number, minlength=len(sets) + 1)
-    expected = np.zeros(len(sets) + 1)
-    for stack in range(len(STACKS)):
-        available = int((movable[:, 0] == stack).sum())
+    counted, expected = np.zeros(len(sets) + 1, int), np.zeros(len(sets) + 1)
+    for stack in np.flatnonzero(membership.any((0, 2, 3))):
+        held = membership[:, stack][:, ~inert[stack]]  # [set, head]
+        counted += np.bincount(held.sum(0), minlength=len(sets) + 1)
         law = np.ones(1)
-        for index in range(len(sets)):
-            share = (membership[index, stack] & ~inert[stack]).sum() / available if available else 0.0
+        for share in held.mean(1):
             law = np.convolve(law, [1 - share, share])
-        expected += available * law
+        expected += held.shape[1] * law
     return counted, expected
 
 

@@ -1,7 +1,7 @@
 """Head sets in files and links: the authors' selection JSON, and hexadecimal digits. Instant.
 
 JSON, as the Robotic Steering release writes it, with two keys of ours that it ignores:
-`{"trainable_head_indices": [[layer, head], …], "best_k": k, "cv_mse": e, "unit_mode": "head", "target": number,
+`{"trainable_head_indices": [[layer, head], …], "best_k": k, "cv_mse": e, "unit_mode": "head",
 "trainable_head_stacks": ["vlm", …], "rule": text}`. A file without stacks means the VLM, which their training adapts.
 Of their `unit_mode: layer` the file lists every head of the layers.
 
@@ -35,7 +35,6 @@ def to_json(selection: Selection) -> str:
             "best_k": selection.best_k,
             "cv_mse": selection.cv_mse,
             "unit_mode": "head",
-            "target": len(selection.heads),
             "trainable_head_stacks": [head.stack for head in selection.heads],
             "rule": selection.rule,
         },

@@ -83,6 +83,11 @@ def test_how_many_sets_hold_a_head_against_drawing_at_random(inert):
     np.testing.assert_allclose(expected, drawn / 5_000, atol=0.1)
 
 
+def test_only_stacks_that_sets_take_from_are_counted(inert):
+    counted, expected = algebra.held_by({"a": VLM[:2], "b": VLM[1:3]}, inert)
+    assert counted.tolist() == [5, 2, 1] and expected.sum() == pytest.approx(8)
+
+
 def _times(sets, inert):
     movable = [head for head in SHAPE.all_heads() if not (head.stack == "vlm" and head.layer == 2)]
     return [sum(head in heads for heads in sets.values()) for head in movable]

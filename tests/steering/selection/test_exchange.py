@@ -23,7 +23,7 @@ def test_our_file_has_the_authors_keys():
     content = json.loads(exchange.to_json(Selection((Head("vlm", 3, 5), Head("vlm", 11, 0)), "manual", 10, 0.5)))
     assert content["trainable_head_indices"] == [[3, 5], [11, 0]]
     assert (content["best_k"], content["cv_mse"]) == (10, 0.5)
-    assert (content["unit_mode"], content["target"]) == ("head", 2)
+    assert content["unit_mode"] == "head"
 
 
 def test_a_file_of_the_authors_means_the_vlm_and_may_carry_more_keys():
