@@ -27,7 +27,7 @@ from steering.relevance.regression import predictions
 from steering.relevance.threads import for_each
 from steering.types import Neighbours
 
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)

@@ -71,20 +71,18 @@ def predictions(
     check_depth(neighbours, ks)
     order, weight = neighbours.order[unit], weights(neighbours, unit)
     weight[exact(neighbours, unit)[:, 0], 1:] = 0
-    frames = len(order)
-    total = np.zeros((frames, target.shape[1]), np.float32)
-    mass = np.zeros((frames, 1), np.float32)
-    done = 0
-    for index in np.argsort(ks, kind="stable"):
-        part = slice(done, int(ks[index]))
-        width = part.stop - part.start
-        if width:
-            starts = np.arange(0, frames * width + 1, width, dtype=np.int32)
-            columns = order[:, part].astype(np.int32).ravel()
-            total += csr_array((weight[:, part].ravel(), columns, starts), shape=(frames, frames)) @ target
-            mass += weight[:, part].sum(1, keepdims=True)
-        yield int(index), total / mass
-        done = part.stop
+    frames, last = len(order), int(max(ks))
+    ends = sorted({int(k) for k in ks})
+    # one sparse row for each frame and each part between two ks, all parts of a frame side by side
+    starts = np.append(np.add.outer(np.arange(frames) * last, [0, *ends[:-1]]).ravel(), frames * last)
+    table = (weight[:, :last].ravel(), order[:, :last].astype(np.int32).ravel(), starts.astype(np.int32))
+    sums = (csr_array(table, shape=(len(starts) - 1, frames)) @ target).reshape(frames, len(ends), -1)
+    mass = np.cumsum(weight[:, :last], axis=1)
+    for place, end in enumerate(ends):
+        if place:
+            sums[:, place] += sums[:, place - 1]
+        for index in np.flatnonzero(np.asarray(ks) == end):
+            yield int(index), sums[:, place] / mass[:, end - 1 : end]
 
 
 def weights(neighbours: Neighbours, unit: int) -> np.ndarray:
