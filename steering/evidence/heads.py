@@ -48,7 +48,7 @@ class HeadSettings:
     frames: int = 64
     bootstrap: int = 100
     permutations: int = 200
-    replicates: int = 20
+    replicates: int = 10
     ks: tuple[int, ...] | None = None
     keyframes: bool | None = None
     policy: str = "embedded"

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from steering.errors import InputError
-from steering.figures.style import RING_COLOUR, STACK_COLOURS, faint, styled, title
+from steering.figures.style import STACK_COLOURS, faint, styled, text_colour, title
 from steering.types import STACK_LABELS, STACKS, Head, Relevance, Replication
 
 _SYMBOLS = {"vlm": "circle", "expert": "diamond"}
@@ -43,7 +43,7 @@ def disagreement(
                 "size": 9,
                 "color": faint(STACK_COLOURS[stack]),
                 "line": {
-                    "color": [RING_COLOUR if one else STACK_COLOURS[stack] for one in ringed],
+                    "color": [text_colour(dark) if one else STACK_COLOURS[stack] for one in ringed],
                     "width": [3 if one else 1 for one in ringed],
                 },
             },

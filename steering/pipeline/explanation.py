@@ -42,7 +42,7 @@ def projection(store: Store, *, activations_id: str, head: Head) -> Projection:
 
     activations = _frames(store, activations_id, False)
     demonstrations_id = _demonstrations_id(store, activations_id)
-    demonstrations = None if demonstrations_id is None else load(store, demonstrations_id, Demonstrations)
+    demonstrations = None if demonstrations_id is None else _loaded(store, demonstrations_id, Demonstrations)
     return project(activations, head, phases_of(activations, demonstrations))
 
 
