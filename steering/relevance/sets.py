@@ -4,7 +4,7 @@ A set is scored as one head whose output is the concatenation of theirs (arXiv 2
 concatenations is the sum of the heads' dot products, so a growing set keeps one matrix of them, and another head costs
 one small matrix product.
 Cost on two cores, 20 episodes of 80 frames: `set_errors` of 20 heads of 32 dims about 0.06 s (`bench_sets.py`);
-`GrowingSet` about 20 ms a candidate, so that a greedy set of 20 out of 56 heads takes about 20 s a k, and a twentieth of
+`GrowingSet` about 20 ms a candidate, so that a greedy set of 20 out of 56 heads takes about 20 s a k, a twentieth of
 that on keyframes.
 Memory of `GrowingSet`: 8 bytes for every pair of frames, and BLOCK_BYTES a few times a thread.
 """

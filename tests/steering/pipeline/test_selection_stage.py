@@ -14,7 +14,7 @@ import pytest
 from steering import pipeline
 from steering.cli import main as cli
 from steering.errors import InputError, NotFound
-from steering.relevance import knn, targets
+from steering.relevance import sets, targets
 from steering.selection import algebra, exchange, rules
 from steering.store import Store
 from steering.types import STACKS, Activations, Demonstrations, Episode, Head, HeadShape, Relevance
@@ -79,7 +79,8 @@ def test_what_if_is_the_error_of_the_concatenated_set_on_what_was_asked(store: S
     heads = (Head("vlm", 1, 1), Head("expert", 0, 2))
     found = pipeline.held_out_error(store, relevance_id=relevance_id, heads=heads)
     target = targets.named("action", activations)
-    expected = knn.set_errors(activations, heads, target.values[:, target.scored], KS)
+    everything = np.ones(len(activations.episode), bool)
+    expected = sets.set_errors(activations, heads, target.values[:, target.scored], KS, everything)
     np.testing.assert_allclose(found.errors, expected, rtol=1e-5)
     assert found.k == KS[int(np.argmin(expected))] and found.zero == "state_time"
     assert found.score == pytest.approx(1 - min(expected) / relevance.baselines["state_time"], rel=1e-4)
