@@ -46,7 +46,9 @@ def capture(
         from steering.activations import capture as stage
 
         demonstrations = load(store, demonstrations_id, Demonstrations)
-        return stage.capture(policy_cache.get(policy), demonstrations, **settings, progress=progress)
+        return stage.capture(
+            policy_cache.get(policy, None, demonstrations, progress), demonstrations, **settings, progress=progress
+        )
 
     return made(store, "activations", (demonstrations_id,), params, make)
 
@@ -76,8 +78,9 @@ def attention(
     def make() -> object:
         from steering.activations import attention as stage
 
-        chosen = _episode(store, demonstrations_id, episode)
-        return stage.attention(policy_cache.get(policy), chosen, seed=seed, progress=progress)
+        demonstrations, chosen = _episode(store, demonstrations_id, episode)
+        loaded = policy_cache.get(policy, None, demonstrations, progress)
+        return stage.attention(loaded, chosen, seed=seed, progress=progress)
 
     return made(store, "attention", (demonstrations_id,), params, make)
 
@@ -99,15 +102,17 @@ def attention_at(
     def make() -> object:
         from steering.activations import attention as stage
 
-        chosen = _episode(store, demonstrations_id, episode)
+        demonstrations, chosen = _episode(store, demonstrations_id, episode)
+        loaded = policy_cache.get(policy, None, demonstrations, progress)
         progress.report(0.0, "Attention of one frame")
-        return stage.attention_at(policy_cache.get(policy), chosen, frame, tokens=tokens, seed=seed)
+        return stage.attention_at(loaded, chosen, frame, tokens=tokens, seed=seed)
 
     return made(store, "frame_attention", (demonstrations_id,), params, make)
 
 
-def _episode(store: Store, demonstrations_id: str, index: int) -> Episode:
-    episodes: tuple[Episode, ...] = load(store, demonstrations_id, Demonstrations).episodes
+def _episode(store: Store, demonstrations_id: str, index: int) -> tuple[Demonstrations, Episode]:
+    demonstrations: Demonstrations = load(store, demonstrations_id, Demonstrations)
+    episodes = demonstrations.episodes
     if not 0 <= index < len(episodes):
         raise InputError(f"There is no episode {index}; the demonstrations have 0 to {len(episodes) - 1}.")
-    return episodes[index]
+    return demonstrations, episodes[index]

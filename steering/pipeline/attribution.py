@@ -46,8 +46,9 @@ def attribute(
                 named_masks(demonstrations, *chosen, progress=progress.part(0, MASKS)),
                 progress.part(MASKS, 1),
             )
+        loaded = policy_cache.get(policy, None, demonstrations, part)
         options = {"frames": frames, "samples": samples, "seed": seed}
-        return measure(policy_cache.get(policy), demonstrations, metric, masks=masks, progress=part, **options)
+        return measure(loaded, demonstrations, metric, masks=masks, progress=part, **options)
 
     params = {**weights(policy), "metric": metric, "frames": frames, "samples": samples, "seed": seed}
     return made(store, "relevance", (demonstrations_id,), params, make)
