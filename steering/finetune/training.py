@@ -29,6 +29,7 @@ from steering.finetune.plan import STATE_AND_ACTION, Plan, plan, sizes_of_model
 from steering.finetune.processes import Processes
 from steering.finetune.saving import save
 from steering.finetune.schedule import draws, learning_rate
+from steering.finetune.training_pass import training_pass
 from steering.models.policy import SteerablePolicy
 from steering.progress import Progress
 from steering.types import (
@@ -209,7 +210,7 @@ class TrainingRun:
                 noise = torch.from_numpy(drawn.noise[rows]).to(policy.device)
                 timestep = torch.from_numpy(drawn.timestep[rows]).to(policy.device)
                 batch = self.frames.batch(drawn.rows[rows])
-                with autocast(policy, self.frames.precision):
+                with training_pass(policy), autocast(policy, self.frames.precision):
                     loss = policy.flow_loss(batch, noise, timestep) * (len(rows) / settings.batch_size)
                 loss.backward()
                 total += float(loss.detach())
