@@ -64,7 +64,7 @@ def rollout_player() -> gr.HTML:
 
 
 def learn(lessons: list[dict[str, Any]]) -> gr.HTML:
-    """The lessons' list; the lesson that runs stands in a corner of the page on every step."""
+    """Runs the lessons: fills the Learn step's list, and puts the lesson that is on into a corner of every step."""
     return _drawn("learn", value=lessons)
 
 

@@ -67,8 +67,8 @@ def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any
     return Screen([found, episode], digits, measure, tab if tab in session.STEPS else "heads", tuple(notes))
 
 
-def header_of(bench: Workbench, opened: Any, digits: str, measure: str) -> Opened:
-    """What the header says, and what the address should."""
+def header_of(bench: Workbench, opened: Any, digits: str, measure: str, notes: tuple[str, ...] = ()) -> Opened:
+    """What the header says, and what the address should. notes: of `restore`."""
     demonstrations_id, episode = session.as_opened(opened)
     card = bench.card(demonstrations_id) if demonstrations_id else None
     title = f"{card.title.replace('_', ' ').capitalize()}, {len(card.frames)} episodes" if card else ""
@@ -84,4 +84,4 @@ def header_of(bench: Workbench, opened: Any, digits: str, measure: str) -> Opene
         "heads": digits if heads else NO_HEADS,
         "episode": str(episode) if episode else "",
     }
-    return Opened(policy, title, len(heads), bench.results.last_run(), query)
+    return Opened(policy, title, len(heads), bench.results.last_run(), query, notes)

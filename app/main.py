@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from app.tabs import compare, demonstrations, finetune, heads, learn, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, worded
 from app.theme import theme
 from app.views.header import header
+from app.views.learn import lessons
 from steering.jobs.client import Jobs
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -33,6 +33,7 @@ def build(bench: Workbench) -> gr.Blocks:
         head = components.panel(elem_id="header")
         running = components.panel(elem_id="running")
         download = components.download()
+        components.learn(lessons())
         with gr.Tabs(selected="heads", elem_id="steps") as steps:
             with gr.Tab("Demonstrations", id="demonstrations") as demonstrations_step:
                 sets_tab = demonstrations.layout()
@@ -95,9 +96,7 @@ def build(bench: Workbench) -> gr.Blocks:
         @worded
         def restore(owner: Any, opened: Any, digits: Any, measure: Any, request: gr.Request) -> list[Any]:
             screen = link.restore(bench, dict(request.query_params), opened, digits, measure)
-            for note in screen.notes:
-                gr.Warning(escape(note), duration=9)
-            shown = render_header(screen.opened, screen.heads, screen.measure)
+            shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, screen.notes))
             steps = gr.Tabs(selected=screen.tab)
             return [session.as_owner(owner), screen.opened, screen.heads, screen.measure, steps, shown]
 

@@ -17,6 +17,7 @@ wb.headSet = (() => {
     state.redo = [];
     show(next);
     send([...state.selected]);
+    wb.emit("changed");
   }
 
   function step(from, to, name) {

@@ -34,7 +34,7 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
       return make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
         make("div", { class: "wb-bar-track" }, make("i", { style: `width:${(100 * now).toFixed(1)}%` }),
           make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
-        make("output", {}, `${Math.round(100 * now)} %`));
+        make("span", { class: "wb-bar-value" }, `${Math.round(100 * now)} %`));
     }), make("p", { class: "wb-muted" }, "Bar: this frame. Tick: mean of the episode."));
   }
 

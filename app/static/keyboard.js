@@ -7,7 +7,7 @@
     ["Frames and videos", [["Space", "Play or pause"], ["← →", "Step a frame; with Shift ten"], ["[ ]", "Episode before, after"],
       ["A", "Attention on or off"]]],
     ["Head map", [["Click", "Select or drop a head"], ["Shift click", "Select the box from the shown head"],
-      ["Drag", "Select a box; from a selected head, drop it"], ["Row or column number", "Select or drop all of it"],
+      ["Drag", "Select a box; from a selected head, drop it"], ["Number", "Of a row or column: select or drop all of it"],
       ["Arrows", "Move; with Shift select on the way"], ["Space", "Select or drop; with Shift the row, with Ctrl the column"],
       ["Ctrl Z", "Undo; with Shift redo"]]],
   ];

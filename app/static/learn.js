@@ -68,7 +68,7 @@ wb.mounts.learn = (element, props, trigger, watch) => {
     pin: { pinned: (i) => i !== state.heads.focus, inert: (i) => state.heads.inert[i],
            three: (i) => { seen.add(i); return seen.size >= 3; } },
     chosen: { chosen: () => true, random: () => random },
-    selection: { changed: () => state.undo.length > 0 },
+    changed: { changed: () => true },
     undo: { undone: () => true },
     action: { started: (sent) => sent.action === "start" && sent.form.steps !== undefined },
     runs: { both: () => fresh("steering").length > 0 && fresh("lora").length > 0, one: () => fresh("steering").length > 0 },
@@ -121,8 +121,9 @@ wb.mounts.learn = (element, props, trigger, watch) => {
     drawCard();
   }
 
+  /* The list stands in the Learn step, which is built when it is first opened. */
   function drawList() {
-    element.replaceChildren(make("ol", { class: "wb-lessons", "data-testid": "lessons" }, ...lessons.map((lesson, i) => {
+    document.querySelector("[data-lessons]")?.replaceChildren(make("ol", { class: "wb-lessons", "data-testid": "lessons" }, ...lessons.map((lesson, i) => {
       const done = memory.done.includes(lesson.id);
       const label = lesson.id === memory.id ? "Running" : done ? "Once more" : "Start";
       return make("li", { class: "wb-card", "data-done": String(done) },
@@ -179,6 +180,7 @@ wb.mounts.learn = (element, props, trigger, watch) => {
 
   wb.on(element, "runs", (told) => { runs = told; before ??= new Set(told.map((run) => run.id)); });
   wb.on(element, "action", (sent) => { if (sent.action === "select") random = sent.form.rule === "random"; });
+  wb.on(element, "lessons", drawList);
   for (const name of Object.keys(conditions)) wb.on(element, name, (detail) => happened(name, detail));
   wb.on(element, "heads", () => { if (active() && memory.predicted === null) drawCard(); });
   const abort = new AbortController();

@@ -29,6 +29,8 @@
     else write();
   };
 
+  wb.bus.addEventListener("notes", (event) => event.detail.forEach(wb.toast));
+
   wb.copyLink = async () => {
     write();
     try {

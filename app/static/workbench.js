@@ -65,7 +65,7 @@ window.wb = (() => {
     }
     const note = make("p", {}, message);
     box.append(note);
-    setTimeout(() => note.remove(), 6000);
+    setTimeout(() => note.remove(), 8000);
   }
 
   function openTab(name) {

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app import components, session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
-from app.tabs.events import ACTION, QUICK, action, worded
+from app.tabs.events import ACTION, action, worded
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
 from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
@@ -87,4 +87,4 @@ def wire(bench: Workbench, tab: DemonstrationsTab, states: session.States, watch
     tab.form.action(record, states.owner, watcher.timer, **ACTION)
     for panel in (tab.sets, others.unscored):
         panel.action(find, [states.owner, states.opened], watcher.timer, **ACTION)
-    others.player.attention(attention, [states.owner, states.opened], watcher.timer, **QUICK)
+    others.player.attention(attention, [states.owner, states.opened], watcher.timer, **ACTION)

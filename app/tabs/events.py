@@ -13,10 +13,10 @@ import gradio as gr
 from steering.errors import SteeringError
 
 QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-ACTION: dict[str, Any] = {**QUICK, "trigger_mode": "multiple"}  # a change and the click that caused it both count
 
-# The change of a gr.State is announced by queued events only; watchers of several pages run side by side.
+# Only queued events show a toast when they fail, and announce the change of a gr.State. Pages do not wait for another.
 WATCH: dict[str, Any] = {**QUICK, "queue": True, "concurrency_limit": None}
+ACTION: dict[str, Any] = {**WATCH, "trigger_mode": "multiple"}  # a change and the click that caused it both count
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""The Learn step: short lessons on the page's real controls. They run in the browser; nothing here is wired."""
+"""The Learn step: short lessons on the page's real controls. They run in the browser (static/learn.js)."""
 
 from __future__ import annotations
 
 from app import components
-from app.views.learn import lessons
+from app.views.learn import LIST
 from app.views.markup import purpose
 
 PURPOSE = (
@@ -15,4 +15,4 @@ PURPOSE = (
 def layout() -> None:
     """Lay out the step inside its tab."""
     components.panel(purpose(PURPOSE))
-    components.learn(lessons())
+    components.panel(LIST)

@@ -40,13 +40,16 @@ _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 @dataclass(frozen=True)
 class Opened:
-    """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it."""
+    """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it;
+    notes: what the page says once about it.
+    """
 
     policy: str
     demonstrations: str
     heads: int
     last_run: str
     query: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def header(opened: Opened) -> str:
@@ -60,14 +63,15 @@ def header(opened: Opened) -> str:
     )
     return (
         f'<header class="wb-header" data-query="{text(json.dumps(dict(opened.query)))}">'
-        f'<div class="wb-brand">{LOGO}<h1>Robotic Steering workbench</h1></div>'
+        f'<div class="wb-brand">{LOGO}<h1>Robotic Steering<span> workbench</span></h1></div>'
         f'<nav class="wb-chips" aria-label="What is open">{"".join(chips)}</nav>'
         '<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link data-testid="copy-link" '
         f'title="Copy a link that restores this screen">{_SHARE}<span>Copy link</span></button>'
         '<button type="button" class="wb-icon" data-shortcuts aria-label="Keyboard shortcuts" '
         'title="Keyboard shortcuts (?)"><b aria-hidden="true">?</b></button>'
         '<button type="button" class="wb-icon" data-theme-toggle '
-        f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div></header>'
+        f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div>'
+        f'<span hidden data-emit="notes" data-emitted="{text(json.dumps(opened.notes))}"></span></header>'
     )
 
 

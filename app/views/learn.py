@@ -161,6 +161,9 @@ LESSONS = (
 )
 
 
+LIST = '<div data-lessons></div><span hidden data-emit="lessons" data-emitted="null"></span>'
+
+
 def lessons() -> list[dict[str, Any]]:
     """What static/learn.js runs."""
     return [asdict(lesson) for lesson in LESSONS]

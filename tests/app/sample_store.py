@@ -1,4 +1,4 @@
-"""A small store with synthetic but plausible artefacts, for tests of the page: `python sample_store.py DIR`.
+"""A small store with synthetic but plausible artefacts, for tests of the page: `python sample_store.py DIR [LAYERS]`.
 
 Nothing here is a measurement. A block slides across a table in both cameras; relevance, attention, adapters, rollouts
 and a comparison follow from a seed.
@@ -7,6 +7,7 @@ and a comparison follow from a seed.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from steering.types import (
     Relevance,
     Rollouts,
     Selection,
+    Trust,
 )
 
 LAYERS, HEADS, GRID = 8, 8, 6
@@ -96,6 +98,28 @@ def relevance(seed: int) -> Relevance:
     )
 
 
+def trust(scored: Relevance) -> Trust:
+    """Intervals about the scores; a few heads in the best set of some replicates only."""
+    rng = np.random.default_rng(8)
+    shape = scored.score.shape
+    rank = np.argsort(np.argsort(-scored.score.reshape(2, -1), axis=1), axis=1).reshape(shape) + 1.0
+    return Trust(
+        score_low=scored.score - 0.04,
+        score_high=scored.score + 0.05,
+        rank_low=np.maximum(rank - 3, 1),
+        rank_high=rank + 4,
+        chosen_share=np.clip(rng.normal(0.9 * (rank <= 20), 0.12), 0, 1),
+        stability={"vlm": (0.5, 0.6, 0.7), "expert": (0.4, 0.5, 0.6)},
+        p=np.full(shape, 0.02),
+        p_head=np.full(shape, 0.01),
+        null_max=np.zeros(9, np.float32),
+        replicates=20,
+        permutations=9,
+        set_size=20,
+        seed=0,
+    )
+
+
 def attention(seed: int, count: int) -> Attention:
     """Attention that wanders over the patches, a different way for every head."""
     rng = np.random.default_rng(seed)
@@ -154,7 +178,14 @@ def fill(root: Path, *, episodes: int = 6, count: int = 72, size: int = 192, run
     )
     captured = store.save("activations", activations, parents=[demonstrations])
     scored = relevance(3)
+    ids["gain"] = store.save(
+        "relevance",
+        replace(scored, preset="default", score=scored.score - 0.3, gain=scored.score - 0.3),
+        parents=[captured, demonstrations],
+        params={"target": "chunk"},
+    )
     ids["relevance"] = store.save("relevance", scored, parents=[captured, demonstrations])
+    ids["trust"] = store.save("trust", trust(scored), parents=[ids["relevance"]])
     ids["attention"] = store.save("attention", attention(1, count), parents=[demonstrations], params={"episode": 0})
     if runs:
         _runs(store, ids, size)
@@ -211,4 +242,6 @@ def _runs(store: Store, ids: dict[str, str], size: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        LAYERS = int(sys.argv[2])
     print(fill(Path(sys.argv[1])))

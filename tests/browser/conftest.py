@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -34,9 +35,11 @@ FLAGS = (
 START_S = 90.0
 
 
-def _run(script: Path, target: Path) -> None:
+def _run(script: Path, target: Path, *arguments: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, str(script), str(target)], check=True, capture_output=True, env=environment)
+    subprocess.run(
+        [sys.executable, str(script), str(target), *arguments], check=True, capture_output=True, env=environment
+    )
 
 
 @contextmanager
@@ -90,6 +93,20 @@ def sample_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def big_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A policy with the 18 layers of π0; its weights are never loaded."""
+    folder = tmp_path_factory.mktemp("big")
+    _run(ROOT / "tests" / "app" / "sample_store.py", folder / "samples", "18")
+    text = {"num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256}
+    vlm, expert = ({**text, "hidden_size": w, "intermediate_size": m} for w, m in ((2048, 16384), (1024, 4096)))
+    (folder / "policy").mkdir()
+    config = {"vlm_config": {"text_config": vlm}, "dit_config": expert}
+    (folder / "policy" / "config.json").write_text(json.dumps(config))
+    with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(folder / "policy")) as address:
+        yield address
+
+
 @pytest.fixture
 def empty_address(tmp_path: Path) -> Iterator[str]:
     _run(ROOT / "tests" / "browser" / "random_policy.py", tmp_path / "policy")
@@ -105,6 +122,17 @@ def real_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("needs assets/policy and assets/samples; `python -m steering precompute` makes the samples")
     with serving(tmp_path_factory.mktemp("real")) as address:
         yield address
+
+
+@pytest.fixture
+def cell() -> Callable[[Page, str, int, int], Locator]:
+    """Finds the cell of a head on the map."""
+
+    def find(page: Page, stack: str, layer: int, head: int) -> Locator:
+        place = f'[data-stack="{stack}"][data-layer="{layer}"][data-head="{head}"]'
+        return page.locator(f'[data-testid="head-cell"]{place}')
+
+    return find
 
 
 @pytest.fixture

@@ -177,3 +177,12 @@ def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address:
     page.get_by_test_id("compare-start").click()
     expect(page.get_by_test_id("rollout-player").locator("video")).to_have_count(3, timeout=240_000)
     expect(page.get_by_test_id("success")).to_contain_text("of 2")
+
+
+def test_what_cannot_be_done_is_said_in_a_toast(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#header")).to_contain_text("none selected")
+    page.get_by_role("tab", name="Finetune").click()
+    page.get_by_test_id("finetune-start").click()
+    expect(page.locator(".toast-body")).to_contain_text("Select heads on the map first")

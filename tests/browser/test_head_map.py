@@ -1,0 +1,162 @@
+"""Choosing heads on the map: box, row, column, undo and redo, measures, tooltip, files, many layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+Cell = Callable[[Page, str, int, int], Locator]
+
+
+def cleared(page: Page) -> Locator:
+    page.get_by_role("button", name="Clear").click()
+    summary = page.get_by_test_id("selection-summary")
+    expect(summary).to_contain_text("0 heads selected")
+    return summary
+
+
+def drag(page: Page, start: Locator, end: Locator) -> None:
+    start.hover()
+    page.mouse.down()
+    end.hover()
+    page.mouse.up()
+
+
+def test_a_box_is_selected_by_dragging_and_dropped_again(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    summary = cleared(page)
+    drag(page, cell(page, "expert", 1, 2), cell(page, "expert", 3, 5))
+    expect(summary).to_contain_text("12 heads selected")
+    expect(page.locator("#header")).to_contain_text("12 selected")
+    drag(page, cell(page, "expert", 2, 3), cell(page, "expert", 2, 4))
+    expect(summary).to_contain_text("10 heads selected")
+
+
+def test_shift_click_selects_the_box_from_the_shown_head(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    summary = cleared(page)
+    cell(page, "vlm", 5, 0).click()
+    cell(page, "vlm", 7, 1).click(modifiers=["Shift"])
+    expect(summary).to_contain_text("4 heads selected")  # layer 7 of the VLM is inert
+
+
+def test_rows_and_columns_flip_as_a_whole(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    summary = cleared(page)
+    page.locator('[data-row="1,3"]').click()
+    expect(summary).to_contain_text("8 heads selected")
+    page.locator('[data-column="0,2"]').click()
+    expect(summary).to_contain_text("15 heads selected")
+    page.locator('[data-row="1,3"]').click()
+    expect(summary).to_contain_text("7 heads selected")
+    cell(page, "expert", 0, 0).focus()
+    page.keyboard.press("Shift+Space")
+    expect(summary).to_contain_text("15 heads selected")
+    page.keyboard.press("Control+Space")
+    expect(summary).to_contain_text("22 heads selected")
+
+
+def test_shift_arrows_select_on_the_way_and_changes_are_undone_and_redone(
+    open_page: OpenPage, sample_address: str, cell: Cell
+) -> None:
+    page = open_page(sample_address)
+    summary = cleared(page)
+    cell(page, "expert", 4, 4).focus()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(summary).to_contain_text("4 heads selected")
+    page.keyboard.press("Control+z")
+    expect(summary).to_contain_text("3 heads selected")
+    page.keyboard.press("Control+Shift+z")
+    expect(summary).to_contain_text("4 heads selected")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Redo").click()
+    expect(page.get_by_role("button", name="Redo")).to_be_disabled()
+    expect(page.locator("#header")).to_contain_text("4 selected")
+
+
+def test_hover_tells_value_interval_and_rank(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    cell(page, "expert", 6, 3).hover()
+    tooltip = page.get_by_role("tooltip")
+    for words in ("Action expert 6.3", "Explained variance", "95 % interval", "rank", "p = 0.02"):
+        expect(tooltip).to_contain_text(words)
+    cell(page, "vlm", 7, 3).hover()
+    expect(tooltip).to_contain_text("inert")
+    assert page.locator(".wb-cell.wb-doubtful").count() > 0
+    expect(page.locator(".wb-legend")).to_contain_text("unstable")
+
+
+def test_another_measure_is_chosen_and_kept_in_the_link(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    page.get_by_test_id("measure-target").select_option("chunk")
+    expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
+    expect(page.get_by_test_id("measure-preset")).to_have_value("default")
+    cell(page, "expert", 6, 3).hover()
+    expect(page.get_by_role("tooltip")).to_contain_text("over state and time")
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    page.wait_for_url("**metric=knn.default.chunk**")
+    other = open_page(page.url)
+    expect(other.get_by_test_id("measure-target")).to_have_value("chunk")
+
+
+def test_controls_are_selected_by_rule(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    page.locator("[name=rule]").select_option("bottom")
+    page.get_by_test_id("auto-select").click()
+    expect(cell(page, "vlm", 4, 4)).to_have_attribute("aria-selected", "false")
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    digits = page.evaluate("() => new URL(location.href).searchParams.get('heads')")
+    page.locator("[name=rule]").select_option("random")
+    page.get_by_test_id("auto-select").click()
+    page.wait_for_function("before => new URL(location.href).searchParams.get('heads') !== before", arg=digits)
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+
+
+def test_files_of_scores_and_of_the_set(open_page: OpenPage, sample_address: str, tmp_path: Path) -> None:
+    page = open_page(sample_address)
+
+    def export(label: str) -> Path:
+        page.locator(".wb-menu summary").click()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=label).click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+    table = export("Scores as table").read_text().splitlines()
+    assert len(table) == 129 and table[0].startswith("stack,layer,head,inert,selected,score")
+    assert sum(row.split(",")[4] == "1" for row in table[1:]) == 20
+    document = json.loads(export("Scores and set").read_text())
+    assert document["metric"] == "knn" and len(document["selection"]["trainable_head_indices"]) == 20
+    chosen = export("Head set, authors")
+    authors = json.loads(chosen.read_text())
+    assert authors["best_k"] == 10 and authors["cv_mse"] == 0.14
+    image = export("Map as image")
+    assert image.read_bytes()[:4] == b"\x89PNG" and image.stat().st_size > 10_000
+    cleared(page)
+    page.locator(".wb-menu input[type=file]").set_input_files(chosen)
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"trainable_head_indices": [[99, 0]]}')
+    page.locator(".wb-menu input[type=file]").set_input_files(broken)
+    expect(page.locator(".toast-body")).to_contain_text("99")
+
+
+def test_eighteen_layers_stay_in_sight(open_page: OpenPage, big_address: str) -> None:
+    page = open_page(big_address, height=1000)
+    expect(page.get_by_test_id("head-cell")).to_have_count(288)
+    box = page.get_by_test_id("head-map").bounding_box()
+    assert box is not None and box["height"] < 560
+    smallest = page.evaluate(
+        "() => Math.min(...[...document.querySelectorAll('.wb-cell')].map(c => c.getBoundingClientRect().height))"
+    )
+    assert smallest >= 14
+    phone = open_page(big_address, width=390, height=844)
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390

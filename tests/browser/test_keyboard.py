@@ -1,0 +1,50 @@
+"""Keys: the list of them, the steps, episodes and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+
+
+def test_question_mark_lists_the_keys(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.keyboard.press("?")
+    shortcuts = page.get_by_test_id("shortcuts")
+    expect(shortcuts).to_contain_text("Play or pause")
+    page.keyboard.press("Escape")
+    expect(shortcuts).to_be_hidden()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    expect(shortcuts).to_be_visible()
+    shortcuts.get_by_role("button", name="Close").click()
+    expect(shortcuts).to_be_hidden()
+
+
+def test_numbers_open_steps_and_brackets_open_episodes(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.keyboard.press("]")
+    expect(page.get_by_test_id("frame-player").locator("select")).to_have_value("1")
+    page.keyboard.press("[")
+    expect(page.get_by_test_id("frame-player").locator("select")).to_have_value("0")
+    page.keyboard.press("5")
+    expect(page.get_by_test_id("lessons")).to_be_visible()
+    page.keyboard.press("3")
+    steps = page.locator("[name=steps]")
+    steps.fill("")
+    steps.press("2")  # typing a number into a field is not a step
+    expect(steps).to_have_value("2")
+    expect(page.get_by_test_id("finetune-start")).to_be_visible()
+
+
+def test_space_and_arrows_move_the_rollouts(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(f"{sample_address}?tab=compare")
+    first = page.get_by_test_id("rollout-player").locator("video").first
+    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video').readyState > 1")
+    page.keyboard.press("Shift+ArrowRight")
+    assert first.evaluate("video => video.currentTime") == pytest.approx(1, abs=0.05)
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video').currentTime > 1.2")

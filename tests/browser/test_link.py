@@ -1,0 +1,63 @@
+"""The link restores the screen, and a hostile one does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import parse_qs, quote, urlparse
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+Cell = Callable[[Page, str, int, int], Locator]
+
+
+def test_the_copied_link_restores_episode_frame_head_set_and_step(
+    open_page: OpenPage, sample_address: str, cell: Cell
+) -> None:
+    page = open_page(sample_address)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_test_id("frame-player").locator("select").select_option("2")
+    page.wait_for_url("**episode=2**")
+    cell(page, "expert", 3, 3).click()
+    expect(page.locator("#header")).to_contain_text("21 selected")
+    page.locator("body").click(position={"x": 5, "y": 5})
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.get_by_test_id("copy-link").click()
+    expect(page.get_by_test_id("toasts")).to_contain_text("Link copied")
+    link = page.evaluate("() => navigator.clipboard.readText()")
+    query = parse_qs(urlparse(link).query)
+    assert query["frame"] == ["11"] and query["episode"] == ["2"] and query["head"] == [str(64 + 3 * 8 + 3)]
+    assert query["policy"] and query["demonstrations"] and len(query["heads"][0]) == 32
+    other = open_page(link)
+    expect(other.get_by_test_id("frame-player")).to_contain_text("12 / 78")
+    expect(other.get_by_test_id("frame-player").locator("select")).to_have_value("2")
+    expect(other.get_by_test_id("head-inspector")).to_contain_text("Action expert 3.3")
+    expect(other.get_by_test_id("selection-summary")).to_contain_text("21 heads selected")
+
+
+def test_an_empty_head_set_stays_empty(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_url("**heads=none**")
+    other = open_page(page.url)
+    expect(other.get_by_test_id("selection-summary")).to_contain_text("0 heads selected")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "heads=zz&episode=-5&frame=1e9&head=999999&tab=admin&metric=../x",
+        "demonstrations=../../etc/passwd&episode=99999999999&frame=-1",
+        f"policy={quote('<img src=x onerror=alert(1)>')}&heads={'f' * 5000}",
+    ],
+)
+def test_a_hostile_link_opens_a_sound_screen_and_says_so(open_page: OpenPage, sample_address: str, query: str) -> None:
+    page = open_page(f"{sample_address}?{query}")
+    expect(page.get_by_test_id("head-map")).to_be_visible()
+    expect(page.get_by_test_id("frame-player")).to_contain_text("/")
+    assert page.evaluate("() => wb.state.frame < wb.state.episode.frames && wb.state.pinned < 128")
+    expect(page.get_by_test_id("toasts").locator("p").first).to_be_visible()
+    assert page.locator("img[src=x]").count() == 0
