@@ -1,0 +1,226 @@
+"""A dataset from outside, opened but not read: its episodes, its features, and one episode at a time as an `Episode`.
+
+    with open_dataset(path) as dataset:
+        episode = dataset.episode(0, guess(dataset).mapping)
+
+A reader makes a `Dataset` with a `Source`, which gives the numbers and pictures of one episode. Everything that a
+source gives is checked here against what the reader announced, so that no reader has to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from steering.demonstrations import pictures
+from steering.demonstrations.limits import Limits
+from steering.demonstrations.mapping import Columns
+from steering.demonstrations.mapping import Mapping as DatasetMapping
+from steering.errors import InputError, unknown_name
+from steering.types import Episode
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a dataset holds for every frame. kind: `number` or `image`. shape: of one frame, () for a plain number.
+
+    names: of the components where the dataset has them, e.g. of joints.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers in one frame."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """What is known of an episode before it is read. rate_hz: None where the dataset does not say."""
+
+    name: str
+    frames: int
+    instruction: str
+    rate_hz: float | None
+    success: bool | None = None
+
+
+class Source(Protocol):
+    """Gives the content of one episode. Raises InputError where a file is not what it should be."""
+
+    def numbers(self, episode: int, feature: str) -> np.ndarray:
+        """Every frame of a number feature, [frame, ...]."""
+        ...
+
+    def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
+        """The pictures of the `frames`, which rise: [height, width, 3] or another form that `pictures.rgb` knows."""
+        ...
+
+    def close(self) -> None:
+        """Close files, and remove what was unpacked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An open dataset. format: of the files, e.g. `LeRobotDataset v3.0`. robot: what the dataset calls it, or empty.
+
+    task, variations: of our own recordings, else empty. notices: what the reader passed over, as sentences.
+    cleanup: called when it is closed, after the source.
+    """
+
+    name: str
+    format: str
+    features: Mapping[str, Feature]
+    episodes: tuple[EpisodeSummary, ...]
+    source: Source
+    limits: Limits
+    robot: str = ""
+    notices: tuple[str, ...] = ()
+    task: str = ""
+    variations: tuple[str, ...] = ()
+    cleanup: Callable[[], None] | None = None
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; the dataset is not used afterwards."""
+        self.source.close()
+        if self.cleanup is not None:
+            self.cleanup()
+
+    @property
+    def rate_hz(self) -> float | None:
+        """The rate that all episodes share; None where they differ or none is given."""
+        rates = {episode.rate_hz for episode in self.episodes}
+        return rates.pop() if len(rates) == 1 else None
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the image features."""
+        return tuple(name for name, feature in self.features.items() if feature.kind == "image")
+
+    def signature(self) -> str:
+        """16 hex digits that datasets of the same layout share: format, feature names and sizes, but no content."""
+        rows = [(name, f.kind, f.size if f.kind == "number" else 0) for name, f in sorted(self.features.items())]
+        return hashlib.sha256(repr((self.format, self.robot, rows)).encode()).hexdigest()[:16]
+
+    def numbers(self, index: int, feature: str) -> np.ndarray:
+        """A number feature of an episode: float64 [frame, dim], the axes of one frame flattened."""
+        described, summary = self._feature(feature, "number"), self._summary(index)
+        if described.size > self.limits.dims:
+            raise InputError(f"{feature} has {described.size} numbers a frame; at most {self.limits.dims} are read.")
+        found = np.asarray(self.source.numbers(index, feature))
+        if found.dtype.kind not in "biuf" or found.shape != (summary.frames, *described.shape):
+            raise InputError(
+                f"{feature} of {summary.name} should be {summary.frames} frames of {list(described.shape)} numbers, "
+                f"but is {found.dtype} {list(found.shape)}. Write the dataset again, or leave this episode out."
+            )
+        return found.reshape(summary.frames, -1).astype(np.float64)
+
+    def images(
+        self, index: int, feature: str, frames: Sequence[int] | None = None, *, image_px: int | None = None
+    ) -> np.ndarray:
+        """Pictures of an episode: uint8 [frame, height, width, 3], RGB, as they are stored. `frames` must rise.
+
+        image_px: longest side, larger ones are made smaller; None leaves them.
+        """
+        self._feature(feature, "image")
+        summary = self._summary(index)
+        wanted = list(range(summary.frames)) if frames is None else [int(frame) for frame in frames]
+        if wanted != sorted(set(wanted)) or (wanted and not 0 <= wanted[0] <= wanted[-1] < summary.frames):
+            raise InputError(
+                f"Expected rising frames of 0 to {summary.frames - 1} of {summary.name}, got {wanted[:8]}."
+            )
+        found: list[np.ndarray] = []
+        for image in self.source.images(index, feature, wanted):
+            picture = pictures.smaller(pictures.rgb(image, feature, self.limits.side_px), image_px)
+            if found and picture.shape != found[0].shape:
+                raise InputError(f"The pictures of {feature} in {summary.name} differ in size; they must be one size.")
+            found.append(picture)
+            if picture.nbytes * len(wanted) > self.limits.image_bytes:
+                raise InputError(
+                    f"{len(wanted)} pictures of {feature} would take {picture.nbytes * len(wanted) >> 20} MB; at most "
+                    f"{self.limits.image_bytes >> 20} MB are read. Import at a smaller image size or fewer episodes."
+                )
+        if len(found) != len(wanted):
+            raise InputError(
+                f"{feature} of {summary.name} has {len(found)} of the {len(wanted)} pictures asked for; "
+                "its video or array is cut short. Copy the dataset again, or leave this episode out."
+            )
+        return np.stack(found)
+
+    def episode(
+        self,
+        index: int,
+        mapping: DatasetMapping,
+        *,
+        frames: Sequence[int] | None = None,
+        image_px: int | None = None,
+        cameras: bool = True,
+    ) -> Episode:
+        """Episode `index` as `mapping` says: cameras under their roles, upright; state and action columns in order.
+
+        frames: only those, rising; None for all. cameras: False leaves the pictures out.
+        """
+        summary = self._summary(index)
+        chosen = np.arange(summary.frames) if frames is None else np.asarray(frames, int)
+        roles = mapping.cameras.items() if cameras else ()
+        shown = {
+            role: pictures.turned(self.images(index, camera.feature, list(chosen), image_px=image_px), camera)
+            for role, camera in roles
+        }
+        state, action = (self._columns(index, columns)[chosen] for columns in (mapping.state, mapping.action))
+        if mapping.gripper_range is not None:
+            action = action.copy()
+            action[:, -1] = sum(mapping.gripper_range) - action[:, -1]
+        rate_hz = mapping.rate_hz or summary.rate_hz
+        if rate_hz is None:
+            raise InputError(f"{self.name} does not say how many frames a second it has; give the mapping a rate_hz.")
+        extra = getattr(self.source, "extra", None)
+        return Episode(
+            name=summary.name,
+            instruction=mapping.instruction or summary.instruction,
+            rate_hz=float(rate_hz),
+            cameras=shown,
+            state=state.astype(np.float32),
+            action=action.astype(np.float32),
+            success=summary.success,
+            **({} if extra is None else extra(index, chosen)),
+        )
+
+    def _columns(self, index: int, columns: Sequence[Columns]) -> np.ndarray:
+        parts = []
+        for one in columns:
+            values = self.numbers(index, one.feature)
+            if one.indices is not None:
+                if not all(0 <= i < values.shape[1] for i in one.indices):
+                    raise InputError(f"{one.feature} has the columns 0 to {values.shape[1] - 1}, not {one.indices}.")
+                values = values[:, list(one.indices)]
+            parts.append(values)
+        frames = self._summary(index).frames
+        return np.concatenate(parts, axis=1) if parts else np.zeros((frames, 0))
+
+    def _feature(self, name: str, kind: str) -> Feature:
+        of_kind = {key: feature for key, feature in self.features.items() if feature.kind == kind}
+        if name not in of_kind:
+            raise unknown_name(f"{kind} feature", name, of_kind)
+        return of_kind[name]
+
+    def _summary(self, index: int) -> EpisodeSummary:
+        if not 0 <= index < len(self.episodes):
+            raise InputError(f"{self.name} has the episodes 0 to {len(self.episodes) - 1}; there is no {index}.")
+        return self.episodes[index]

@@ -1,0 +1,271 @@
+"""LeRobotDataset v3.0 and v2.x folders, as `lerobot` writes them.
+
+v3 keeps many episodes in a file: `meta/episodes/**.parquet` says in which table and at which second of which video an
+episode lies. v2 has a table and videos an episode, listed in `meta/episodes.jsonl`. Pictures are videos, or PNG bytes
+in the table. Opening reads the metadata alone; an episode costs its rows and the frames asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering.demonstrations import pictures, videos
+from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
+from steering.demonstrations.limits import Limits
+from steering.demonstrations.readers import tables
+from steering.demonstrations.readers.places import Place
+from steering.errors import InputError
+
+OWN_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+PATHS = {
+    3: (
+        "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+    ),
+    2: (
+        "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+        "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+    ),
+}
+_FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where an episode lies. values: for the path templates; videos: camera -> (values, second at which it starts)."""
+
+    index: int
+    values: Mapping[str, int]
+    videos: Mapping[str, tuple[Mapping[str, int], float]] = field(default_factory=dict)
+
+
+def open_lerobot(place: Place, name: str, limits: Limits) -> Dataset:
+    """The dataset in a folder with `meta/info.json`."""
+    info = _object(place.json("meta/info.json", limits), "meta/info.json")
+    version = str(info.get("codebase_version", ""))
+    major = 3 if version.startswith("v3") else 2 if version.startswith("v2") else None
+    if major is None:
+        raise InputError(
+            f"{name} is a LeRobotDataset of version {version[:20] or 'unknown'!r}; v2.0 to v3.0 are read. "
+            "Convert it with lerobot's own script."
+        )
+    rate: Any = info.get("fps")
+    if type(rate) not in (int, float) or not 0 < rate <= 10_000:
+        raise InputError(f"meta/info.json gives {rate!r} frames a second; expected a number above 0.")
+    features = {key: _feature(key, spec) for key, spec in _object(info.get("features"), "features").items()}
+    kept = {key: f for key, f in features.items() if f is not None and key not in OWN_COLUMNS}
+    in_video = {key for key, spec in info["features"].items() if key in kept and spec["dtype"] == "video"}
+    templates = [info.get("data_path"), info.get("video_path")]
+    paths = [t if isinstance(t, str) else default for t, default in zip(templates, PATHS[major], strict=True)]
+    if major == 3:
+        entries, summaries = _episodes_v3(place, in_video, float(rate), limits)
+    else:
+        chunk = info.get("chunks_size")
+        entries, summaries = _episodes_v2(place, chunk if isinstance(chunk, int) and chunk > 0 else 1000, rate, limits)
+    source = _Source(place, paths[0], paths[1], entries, summaries, kept, in_video, float(rate), limits)
+    robot = info.get("robot_type")
+    notices = [f"{key} is neither numbers nor pictures and is left out." for key, f in features.items() if f is None]
+    promised = info.get("total_episodes")
+    if isinstance(promised, int) and promised != len(summaries):
+        notices.append(f"meta/info.json promises {promised} episodes, but {len(summaries)} are listed.")
+    label = f"LeRobotDataset {version[:8]}"
+    robot = robot[:60] if isinstance(robot, str) else ""
+    return Dataset(name, label, kept, tuple(summaries), source, limits, robot, tuple(notices[:20]))
+
+
+class _Source:
+    def __init__(
+        self,
+        place: Place,
+        data_path: str,
+        video_path: str,
+        entries: Sequence[_Entry],
+        summaries: Sequence[EpisodeSummary],
+        features: Mapping[str, Feature],
+        in_video: set[str],
+        rate_hz: float,
+        limits: Limits,
+    ) -> None:
+        self._place, self._limits, self._rate_hz = place, limits, rate_hz
+        self._data_path, self._video_path = data_path, video_path
+        self._entries, self._summaries = entries, summaries
+        self._in_video = in_video
+        self._columns = [key for key, f in features.items() if f.kind == "number" and f.size <= limits.dims]
+        self._features = features
+        self._rows = functools.lru_cache(maxsize=2)(self._read_rows)
+        self._table = functools.lru_cache(maxsize=2)(self._open_table)
+
+    def numbers(self, episode: int, feature: str) -> np.ndarray:
+        values = self._rows(episode)[feature]
+        shape = self._features[feature].shape
+        if values.ndim == 2 and values.shape[1] == 1 and shape == ():
+            return values[:, 0]
+        return values[:, None] if values.ndim == 1 and shape == (1,) else values
+
+    def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
+        if feature in self._in_video:
+            entry = self._entries[episode]
+            values, start_s = entry.videos.get(feature, (entry.values, 0.0))
+            path = self._place.file(filled(self._video_path, {**values, "video_key": feature}))
+            side_px = self._limits.side_px
+            yield from videos.frames_at(path, frames, self._rate_hz, start_s=start_s, side_px=side_px)
+            return
+        waiting, row = list(frames)[::-1], 0
+        for batch, path in self._batches(episode, [feature]):
+            column = batch.column(0)
+            while waiting and waiting[-1] < row + batch.num_rows:
+                yield self._picture(column[waiting.pop() - row].as_py(), feature, path)
+            row += batch.num_rows
+            if not waiting:
+                return
+
+    def close(self) -> None:
+        self._table.cache_clear()
+        self._place.close()
+
+    def _picture(self, cell: Any, feature: str, path: Path) -> np.ndarray:
+        data = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(data, bytes):
+            raise InputError(f"{path.name} holds no bytes of a picture in {feature}. Export the dataset with them.")
+        return pictures.decoded(data, feature, self._limits.side_px)
+
+    def _open_table(self, path: Path) -> Any:
+        return tables.opened(path, self._limits)
+
+    def _batches(self, episode: int, columns: Sequence[str]) -> Iterator[tuple[Any, Path]]:
+        entry = self._entries[episode]
+        path = self._place.file(filled(self._data_path, entry.values))
+        file = self._table(path)
+        if missing := [name for name in (*columns, "episode_index") if name not in file.schema_arrow.names]:
+            raise InputError(f"{path.name} has no column {missing[0]!r}, which meta/info.json promises.")
+        only = ("episode_index", entry.index)
+        yield from ((batch, path) for batch in tables.batches(file, path, columns, self._limits, only=only))
+
+    def _read_rows(self, episode: int) -> dict[str, np.ndarray]:
+        """Every number feature of an episode."""
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self._columns}
+        rows, summary = 0, self._summaries[episode]
+        for batch, path in self._batches(episode, self._columns):
+            rows += batch.num_rows
+            if rows > summary.frames:
+                break
+            for name in self._columns:
+                parts[name].append(tables.plain(batch.column(name), name, path))
+        if rows != summary.frames or not rows:
+            more = "more" if rows > summary.frames else str(rows)
+            raise InputError(
+                f"{summary.name} should have {summary.frames} frames by the metadata, but its table has {more}. "
+                "Copy the dataset again, or leave this episode out."
+            )
+        try:
+            return {name: np.concatenate(found) for name, found in parts.items()}
+        except ValueError:
+            raise InputError(f"The lists in the table of {summary.name} differ in length.") from None
+
+
+def filled(template: str, values: Mapping[str, Any]) -> str:
+    """A path template of meta/info.json with its fields filled in; only plain whole-number fields are taken."""
+    if set(_FIELD.sub("", template)) & {"{", "}"}:
+        raise InputError(f"meta/info.json gives the path {template[:80]!r}, which is no template of LeRobotDataset.")
+
+    def one(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise InputError(f"The path {template[:80]!r} asks for {match[1]!r}, which the metadata does not give.")
+        value = values[match[1]]
+        return str(value).zfill(int(match[2] or 0))
+
+    return _FIELD.sub(one, template)
+
+
+def _feature(key: str, spec: object) -> Feature | None:
+    if not isinstance(spec, dict):
+        raise InputError(f"The feature {key[:60]!r} of meta/info.json is not described by an object.")
+    dtype, shape = spec.get("dtype"), spec.get("shape")
+    if not (isinstance(dtype, str) and isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
+        raise InputError(f"The feature {key[:60]!r} of meta/info.json needs a dtype and a shape of whole numbers.")
+    if dtype in ("video", "image"):
+        described = spec.get("info") or spec.get("video_info") or {}
+        depth = isinstance(described, dict) and described.get("video.is_depth_map")
+        return None if depth else Feature(key, "image", tuple(shape), dtype)
+    if not re.fullmatch(r"bool|u?int\d+|float\d+", dtype):
+        return None
+    return Feature(key, "number", tuple(shape), dtype, _component_names(spec.get("names")))
+
+
+def _component_names(names: object) -> tuple[str, ...]:
+    """Names of components: a list, or an object of lists such as `{"motors": [...]}`."""
+    if isinstance(names, dict):
+        lists = [value for value in names.values() if isinstance(value, list)]
+        names = lists[0] if lists else list(names)
+    return tuple(str(name)[:60] for name in names[:1024]) if isinstance(names, list) else ()
+
+
+def _episodes_v3(
+    place: Place, cameras: set[str], rate_hz: float, limits: Limits
+) -> tuple[list[_Entry], list[EpisodeSummary]]:
+    entries: dict[int, _Entry] = {}
+    summaries: dict[int, EpisodeSummary] = {}
+    for path in place.glob("meta/episodes", ".parquet", limits):
+        file = tables.opened(path, limits)
+        names = file.schema_arrow.names
+        video = {c: [f"videos/{c}/{k}" for k in ("chunk_index", "file_index", "from_timestamp")] for c in cameras}
+        needed = ["episode_index", "length", "data/chunk_index", "data/file_index", *sum(video.values(), [])]
+        if missing := [name for name in needed if name not in names]:
+            raise InputError(f"{path.name} in meta/episodes has no column {missing[0]!r}. Copy the dataset again.")
+        columns = needed + (["tasks"] if "tasks" in names else [])
+        for batch in tables.batches(file, path, columns, limits):
+            rows = {c: tables.plain(batch.column(c), c, path) for c in needed}
+            if any(values.ndim != 1 or not np.isfinite(values).all() for values in rows.values()):
+                raise InputError(f"{path.name} in meta/episodes has lists or gaps where single numbers are expected.")
+            tasks = batch.column("tasks").to_pylist() if "tasks" in columns else [[]] * batch.num_rows
+            if len(entries) + batch.num_rows > limits.episodes:
+                raise InputError(f"The dataset lists more than {limits.episodes} episodes; split it.")
+            for row in range(batch.num_rows):
+                number = {c: int(values[row]) for c, values in rows.items() if not c.endswith("timestamp")}
+                index = number["episode_index"]
+                starts = {c: float(rows[keys[2]][row]) for c, keys in video.items()}
+                places = {
+                    c: ({"chunk_index": number[keys[0]], "file_index": number[keys[1]]}, starts[c])
+                    for c, keys in video.items()
+                }
+                own = {"chunk_index": number["data/chunk_index"], "file_index": number["data/file_index"]}
+                entries[index] = _Entry(index, own | {"episode_index": index}, places)
+                summaries[index] = _summary(index, number["length"], tasks[row], rate_hz, limits)
+    if not entries:
+        raise InputError("The dataset lists no episodes in meta/episodes. Copy it again with its whole meta folder.")
+    order = sorted(entries)
+    return [entries[i] for i in order], [summaries[i] for i in order]
+
+
+def _episodes_v2(place: Place, chunk: int, rate_hz: float, limits: Limits) -> tuple[list[_Entry], list[EpisodeSummary]]:
+    entries, summaries = [], []
+    for line in place.json_lines("meta/episodes.jsonl", limits):
+        index, length = line.get("episode_index"), line.get("length")
+        if type(index) is not int or type(length) is not int or index < 0:
+            raise InputError("A line of meta/episodes.jsonl has no whole numbers episode_index and length.")
+        entries.append(_Entry(index, {"episode_index": index, "episode_chunk": index // chunk}))
+        summaries.append(_summary(index, length, line.get("tasks"), float(rate_hz), limits))
+        if len(entries) > limits.episodes:
+            raise InputError(f"The dataset lists more than {limits.episodes} episodes; split it.")
+    return entries, summaries
+
+
+def _summary(index: int, length: int, tasks: object, rate_hz: float, limits: Limits) -> EpisodeSummary:
+    if not 0 <= length <= limits.frames:
+        raise InputError(f"Episode {index} should have {length} frames; 0 to {limits.frames} are read.")
+    first = tasks[0] if isinstance(tasks, list) and tasks and isinstance(tasks[0], str) else ""
+    return EpisodeSummary(f"episode_{index:06d}", length, first[: limits.instruction_characters], rate_hz)
+
+
+def _object(found: object, what: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise InputError(f"{what} should be a JSON object, but holds {json.dumps(found)[:40]}.")
+    return found

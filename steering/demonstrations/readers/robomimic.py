@@ -1,0 +1,128 @@
+"""robomimic's and LIBERO's HDF5 files: `data/demo_<i>/{actions, obs/<name>}`, one or several files.
+
+Of LIBERO the instruction is in the attribute `problem_info` of `data`; robomimic has none. The rate is the control
+frequency in `env_args`, 20 Hz where it is not said. (Zhu et al. 2021; Liu et al. 2023.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
+from steering.demonstrations.limits import Limits
+from steering.demonstrations.readers import hdf5
+from steering.errors import InputError
+
+RATE_HZ = 20.0
+PER_FRAME = ("actions", "states", "dones", "rewards", "robot_states")
+
+
+def fits(file: Any, name: str) -> bool:
+    """Whether an open HDF5 file has the group `data` with episodes in it."""
+    import h5py
+
+    found = hdf5.members(file, name).get("data")
+    return isinstance(found, h5py.Group)
+
+
+def open_robomimic(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
+    """The dataset of one or several files; episodes in the order of the files, then of their numbers."""
+    import h5py
+
+    files = [hdf5.open_file(path) for path in paths]
+    summaries, groups, notices, features = [], [], [], None
+    libero = False
+    for path, file in zip(paths, files, strict=True):
+        data = hdf5.members(file, path.name).get("data")
+        if not isinstance(data, h5py.Group):
+            raise InputError(f"{path.name} has no group `data` of episodes, unlike the first file. Leave it out.")
+        problem = _json(hdf5.attribute(data, "problem_info"))
+        instruction = problem.get("language_instruction", "")
+        instruction = " ".join(instruction) if isinstance(instruction, list) else str(instruction)
+        libero = libero or bool(problem)
+        rate_hz, said = _rate(_json(hdf5.attribute(data, "env_args")))
+        if not said:
+            notices.append(f"{path.name} does not say its rate; {RATE_HZ:g} Hz is the default of its environments.")
+        for label, group in hdf5.members(data, path.name).items():
+            if not isinstance(group, h5py.Group) or "actions" not in hdf5.members(group, path.name):
+                notices.append(f"{path.name}: data/{label} has no actions and is left out.")
+                continue
+            arrays = dict(_arrays(group, path.name))
+            frames = arrays["actions"].shape[0] if arrays["actions"].shape else 0
+            full = f"{path.stem}/{label}" if len(paths) > 1 else label
+            text = instruction.strip().strip('"')[: limits.instruction_characters]
+            summaries.append(EpisodeSummary(full, frames, text, rate_hz, _success(arrays, path.name, limits)))
+            groups.append((path.name, arrays))
+            own = {key: _feature(key, array) for key, array in arrays.items() if array.shape[:1] == (frames,)}
+            features = own if features is None else {k: f for k, f in features.items() if k in own}
+            if len(groups) > limits.episodes:
+                raise InputError(f"{name} holds more than {limits.episodes} episodes; split it.")
+    source = HDF5Source(groups, files, limits)
+    kind = "LIBERO HDF5" if libero else "robomimic HDF5"
+    return Dataset(name, kind, features or {}, tuple(summaries), source, limits, notices=tuple(notices[:20]))
+
+
+class HDF5Source:
+    """Episodes as arrays of open HDF5 files."""
+
+    def __init__(self, episodes: Sequence[tuple[str, dict[str, Any]]], files: Sequence[Any], limits: Limits) -> None:
+        self._episodes, self._files, self._limits = episodes, files, limits
+
+    def numbers(self, episode: int, feature: str) -> np.ndarray:
+        """Every frame of an array."""
+        file, arrays = self._episodes[episode]
+        return hdf5.numbers(arrays[feature], file, self._limits)
+
+    def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
+        """Single frames of an array."""
+        file, arrays = self._episodes[episode]
+        array = hdf5.checked(arrays[feature], file)
+        for frame in frames:
+            if frame >= array.shape[0] or np.prod(array.shape[1:], dtype=np.float64) > 4 * self._limits.side_px**2:
+                raise InputError(f"{file}: {array.name} has the shape {array.shape}, too few frames or too large.")
+            yield hdf5.read(array, frame, file)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+
+def _arrays(group: Any, file: str) -> Iterator[tuple[str, Any]]:
+    """Arrays of an episode that may have a row a frame: those at its top that are known, and the observations."""
+    for key, array in hdf5.arrays(group, file):
+        if key in PER_FRAME or (key.startswith("obs/") and key.count("/") == 1):
+            yield key.removeprefix("obs/"), array
+
+
+def _feature(key: str, array: Any) -> Feature:
+    picture = array.dtype == np.uint8 and array.ndim == 4
+    return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype))
+
+
+def _success(arrays: dict[str, Any], file: str, limits: Limits) -> bool | None:
+    rewards = arrays.get("rewards")
+    if rewards is None or rewards.ndim != 1 or rewards.shape[0] == 0 or rewards.dtype.kind not in "biuf":
+        return None
+    return bool(hdf5.numbers(rewards, file, limits).max() > 0) or None
+
+
+def _rate(environment: dict[str, Any]) -> tuple[float, bool]:
+    settings = environment.get("env_kwargs")
+    found = settings.get("control_freq") if isinstance(settings, dict) else None
+    if isinstance(found, int | float) and 0 < found <= 10_000:
+        return float(found), True
+    return RATE_HZ, False
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

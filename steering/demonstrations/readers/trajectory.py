@@ -1,0 +1,136 @@
+"""One HDF5 file an episode: DROID's `trajectory.h5` with its videos, and ACT's files of ALOHA; a file or a folder.
+
+Every array with one row a frame is a feature, named by its path. DROID's pictures are in `recordings/MP4/<serial>.mp4`
+beside the file, one frame a row, and `observation/camera_type` says which serial is at the wrist (Khazatsky et al.
+2024); ALOHA's are arrays, or JPEG bytes padded to one length (Zhao et al. 2023).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering.demonstrations import pictures, videos
+from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
+from steering.demonstrations.limits import Limits
+from steering.demonstrations.readers import hdf5
+from steering.errors import InputError
+
+RATES_HZ = {"droid": 15.0, "aloha": 50.0}
+TEXT_BYTES = 1 << 20
+
+
+@dataclass
+class _Episode:
+    path: Path
+    file: Any
+    arrays: dict[str, Any]
+    videos: dict[str, Path] = field(default_factory=dict)
+
+
+def fits(file: Any, name: str) -> bool:
+    """Whether an open HDF5 file is one episode: DROID's or ALOHA's groups at its top."""
+    found = set(hdf5.members(file, name))
+    return "action" in found and bool(found & {"observation", "observations"})
+
+
+def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
+    """The dataset of the files, an episode each, in natural order of their paths."""
+    episodes, summaries, notices = [], [], []
+    features: dict[str, Feature] | None = None
+    kind = ""
+    for path in paths:
+        file = hdf5.open_file(path)
+        if not fits(file, path.name):
+            raise InputError(f"{path.name} has no action and observation groups, unlike the first file. Leave it out.")
+        arrays = {key: array for key, array in hdf5.arrays(file, path.name) if array.ndim >= 1}
+        lengths = [a.shape[0] for key, a in arrays.items() if key.split("/")[0] == "action"]
+        frames = lengths[0] if lengths else 0
+        arrays = {key: array for key, array in arrays.items() if array.shape[0] == frames}
+        kind = "droid" if "observation/robot_state/joint_positions" in arrays else "aloha"
+        episode = _Episode(path, file, arrays, _videos(path, arrays, limits) if kind == "droid" else {})
+        own = {key: _feature(key, array, limits) for key, array in arrays.items()}
+        own |= {key: Feature(key, "image", (0, 0, 3), "video") for key in episode.videos}
+        features = own if features is None else {k: f for k, f in features.items() if k in own}
+        label = path.parent.name if len(paths) > 1 and path.stem == "trajectory" else path.stem
+        success = True if "success" in path.parts else None
+        rate_hz = RATES_HZ[kind]
+        summaries.append(EpisodeSummary(label, frames, _instruction(path, limits), rate_hz, success))
+        episodes.append(episode)
+    if kind and not (features and any(f.kind == "image" for f in features.values())):
+        notices.append("No pictures were found: expected arrays, or recordings/MP4/<serial>.mp4 beside each file.")
+    title = {"droid": "DROID HDF5", "aloha": "ALOHA HDF5", "": "HDF5"}[kind]
+    source = _Source(episodes, limits)
+    return Dataset(name, title, features or {}, tuple(summaries), source, limits, kind, tuple(notices))
+
+
+class _Source:
+    def __init__(self, episodes: Sequence[_Episode], limits: Limits) -> None:
+        self._episodes, self._limits = episodes, limits
+
+    def numbers(self, episode: int, feature: str) -> np.ndarray:
+        one = self._episodes[episode]
+        return hdf5.numbers(one.arrays[feature], one.path.name, self._limits)
+
+    def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
+        one, side_px = self._episodes[episode], self._limits.side_px
+        if feature in one.videos:
+            yield from videos.frames_counted(one.videos[feature], frames, side_px=side_px)
+            return
+        array = one.arrays[feature]
+        for frame in frames:
+            if np.prod(array.shape[1:], dtype=np.float64) > 4 * side_px**2:
+                raise InputError(f"{one.path.name}: {array.name} has the shape {array.shape}, which is too large.")
+            row = hdf5.read(array, frame, one.path.name)
+            yield pictures.decoded(row.tobytes(), feature, side_px) if row.ndim == 1 else row
+
+    def close(self) -> None:
+        for one in self._episodes:
+            one.file.close()
+
+
+def _feature(key: str, array: Any, limits: Limits) -> Feature:
+    packed = array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] > limits.dims and "image" in key
+    picture = packed or (array.dtype == np.uint8 and array.ndim == 4)
+    return Feature(
+        key, "image" if picture else "number", tuple(array.shape[1:]), "JPEG" if packed else str(array.dtype)
+    )
+
+
+def _videos(path: Path, arrays: dict[str, Any], limits: Limits) -> dict[str, Path]:
+    """Role -> video, by the camera types that the file notes for each serial: 0 at the wrist, 1 outside."""
+    found: dict[str, Path] = {}
+    folder = path.parent / "recordings" / "MP4"
+    outside = 0
+    for video in sorted(folder.glob("*.mp4"))[:16] if folder.is_dir() and not folder.is_symlink() else ():
+        if video.is_symlink():
+            raise InputError(f"{video.name} is a link to elsewhere, which is refused. Copy what it points to.")
+        if "stereo" in video.stem:
+            continue
+        noted = arrays.get(f"observation/camera_type/{video.stem}")
+        if noted is not None and hdf5.numbers(noted, path.name, limits).reshape(-1)[:1] == 0:
+            found["wrist_image_left"] = video
+        else:
+            outside += 1
+            found[f"exterior_image_{outside}_left"] = video
+    return found
+
+
+def _instruction(path: Path, limits: Limits) -> str:
+    """Of DROID's `metadata_*.json` beside the file, of ALOHA's attribute, or none."""
+    for beside in sorted(path.parent.glob("metadata_*.json"))[:1]:
+        if beside.is_symlink() or beside.stat().st_size > TEXT_BYTES:
+            continue
+        try:
+            noted = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        task = noted.get("current_task") if isinstance(noted, dict) else None
+        if isinstance(task, str):
+            return task[: limits.instruction_characters]
+    return ""
