@@ -35,6 +35,7 @@ def report(document: Mapping[str, Any]) -> str:
         *_section("Inert heads", _inert(tasks)),
         *_section("Would other demonstrations choose the same heads?", _replication(tasks)),
         *(_section("What tasks share", _shared(document["between"])) if document["between"] else ()),
+        *_section("Cost", _cost(tasks)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -45,6 +46,7 @@ def _section(title: str, lines: Iterator[str]) -> tuple[str, str]:
 
 def _scores(tasks: Mapping[str, Any]) -> Iterator[str]:
     yield "Significant: family-wise p < 0.05, max-statistic over heads; null: trajectories permuted between episodes."
+    yield "Frames that count: " + "; ".join(f"{_name(task)} {_frames(found)}" for task, found in tasks.items()) + "."
     yield ""
     columns = ("task", "preset", "heads of", "best head", "its score (95 %)", "median", "above 0", "significant", "k")
     rows = []
@@ -198,6 +200,23 @@ def _shared(between: Mapping[str, Any]) -> Iterator[str]:
             + "."
         )
         yield ""
+
+
+def _cost(tasks: Mapping[str, Any]) -> Iterator[str]:
+    yield "Seconds by the wall, on the machine and under the load that made this."
+    yield ""
+    steps = list(dict.fromkeys(step for found in tasks.values() for step in found["seconds"]))
+    rows = [
+        (_name(task), *(f"{found['seconds'][step]:.0f}" for step in steps), f"{sum(found['seconds'].values()):.0f}")
+        for task, found in tasks.items()
+    ]
+    yield from _table(("task", *(step.replace("_", " ") for step in steps), "all"), rows)
+
+
+def _frames(found: Mapping[str, Any]) -> str:
+    """How many frames each preset scores."""
+    of_preset = (f"{name} {'keyframes' if one['keyframes'] else 'all'}" for name, one in found["presets"].items())
+    return f"{found['frames']} ({', '.join(of_preset)})"
 
 
 def _stacks(tasks: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:

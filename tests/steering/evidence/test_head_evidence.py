@@ -112,7 +112,7 @@ def test_files_are_complete_and_valid(made) -> None:
     assert kept == json.loads(json.dumps(document))
     page = (out / "heads.md").read_text(encoding="utf-8")
     assert page == report(kept)
-    assert page.count("\n### ") == 7 and "nan" not in page.lower()
+    assert page.count("\n### ") == 8 and "nan" not in page.lower()
     tables = [line for line in page.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
     drawn = sorted(path.name for path in (out / "figures").glob("*.json"))
