@@ -24,7 +24,7 @@ def heads(
 ) -> None:
     """Score, ablate and replicate on every task: what relevance finds, how sure it is, and what tasks share.
 
-    About 4 minutes a task on two cores. The same command goes on where an interrupted one stopped.
+    About 6 minutes a task on two shared cores. The same command goes on where an interrupted one stopped.
     """
     from steering.evidence.grid import TASKS
     from steering.evidence.heads import HeadSettings, run_heads

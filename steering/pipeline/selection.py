@@ -18,6 +18,7 @@ from steering.store import Store
 from steering.types import (
     PAPER_SET_SIZE,
     Activations,
+    Demonstrations,
     FinetuneSettings,
     Head,
     HeadShape,
@@ -63,7 +64,7 @@ def select(
     `random` draws as many heads per layer as the best `count` have there, by `seed`. `manual` takes `heads`, rows of
     (stack, layer, head). `above_null` takes heads with a family-wise p below `alpha` by the Trust `trust_id`, which is
     made where it is not given. `budget` fits heads into `parameters` that train under `settings` on `policy`.
-    `other_task` takes the best of the relevance `other_id`, called `name` in the rule.
+    `other_task` takes the best of the relevance `other_id`; the rule calls it `name`, by default its task.
     """
     from steering.selection import controls, rules
 
@@ -100,9 +101,9 @@ def select(
     elif rule == "other_task":
         if other_id is None:
             raise InputError("This control takes the heads of another task. Say by which relevance.")
-        parents, params = [relevance_id, other_id], {**params, "name": name}
-        other: Relevance = load(store, other_id, Relevance)
-        selection = controls.other_task(relevance, other, name or other_id, count, stacks)
+        parents, name = [relevance_id, other_id], name or _task_of(store, other_id)
+        params["name"] = name
+        selection = controls.other_task(relevance, load(store, other_id, Relevance), name, count, stacks)
     elif rule == "bottom":
         selection = controls.bottom(relevance, count, stacks)
     else:
@@ -207,6 +208,12 @@ def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activ
     name, phase = params.get("target", "action"), params.get("phase", "whole")
     target, counted = _question(store, activations_id, activations, relevance.preset, name, phase)
     return activations, target.values[:, target.scored], counted, zero_of(relevance.preset, target)
+
+
+def _task_of(store: Store, relevance_id: str) -> str:
+    """The task of the demonstrations that a relevance came from, where it says; else the id."""
+    values = (store.load(parent) for parent in store.manifest(relevance_id).parents[-1:])
+    return next((one.task or one.name for one in values if isinstance(one, Demonstrations)), relevance_id)
 
 
 def _inert_of(store: Store, selection_id: str) -> np.ndarray:

@@ -157,6 +157,8 @@ def test_sets_of_tasks_combined_and_compared(store: Store) -> None:
         pipeline.select(store, relevance_id=one, rule="other_task", other_id=two, name="press_button", count=4)
     )
     assert control.heads == b and f"{len(set(a) & set(b))} of them" in control.rule
+    unnamed = pipeline.select(store, relevance_id=one, rule="other_task", other_id=two, count=4)
+    assert "for noise by knn" in store.load(unnamed).rule
     with pytest.raises(InputError, match="by which relevance"):
         pipeline.select(store, relevance_id=one, rule="other_task")
 
