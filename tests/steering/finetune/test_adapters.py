@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,16 +12,28 @@ from peft import PeftModel
 from transformers import PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound
+from steering.finetune import training
 from steering.finetune.adapters import attached
+from steering.finetune.frames import frame_set
 from steering.finetune.parameters import trainable_parameters
+from steering.finetune.schedule import draws
 from steering.finetune.training import finetune
 from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
 from steering.models.sites import projection_name
+from steering.progress import Progress
 from steering.types import FinetuneSettings, Head, Selection
 
 HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
 SELECTION = Selection(HEADS, "hand")
+ADAPTERS = [
+    ("steering", {}),
+    ("steering", {"shared_kv": True, "ffn": "selected", "projections": True}),
+    ("dense_heads", {}),
+    ("dense_heads", {"shared_kv": True, "projections": True}),
+    ("lora", {"projections": True}),
+    ("lora_rank_matched", {}),
+]
 SETTINGS = FinetuneSettings(steps=4, batch_size=5, rank=2, alpha=4.0, learning_rate=3e-2, warmup_steps=1)
 
 
@@ -31,13 +46,14 @@ def _weights(model):
     return {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" not in name}
 
 
-@pytest.mark.parametrize(("method", "selection"), [("steering", SELECTION), ("lora", None)])
-def test_adapter_is_an_exact_no_op_and_leaves_no_trace(policy, demonstrations, method, selection):
+@pytest.mark.parametrize(("method", "options"), ADAPTERS, ids=str)
+def test_adapter_is_an_exact_no_op_and_leaves_no_trace(policy, demonstrations, method, options):
     before, weights = _act(policy, demonstrations), _weights(policy.model)
-    with attached(policy, method, SETTINGS, selection) as (peft_model, _):
+    settings = dataclasses.replace(SETTINGS, **options)
+    with attached(policy, method, settings, SELECTION) as (peft_model, _):
         np.testing.assert_array_equal(_act(policy, demonstrations), before)
-        for name, parameter in policy.model.named_parameters():
-            if "lora_B" in name:
+        for parameter in policy.model.parameters():
+            if parameter.requires_grad:
                 torch.nn.init.normal_(parameter)
         assert np.abs(_act(policy, demonstrations) - before).max() > 1e-4
         with peft_model.disable_adapter():
@@ -48,9 +64,10 @@ def test_adapter_is_an_exact_no_op_and_leaves_no_trace(policy, demonstrations, m
     assert all(torch.equal(after[name], weights[name]) and not after[name].requires_grad for name in weights)
 
 
-def test_only_selected_heads_change(policy, policy_folder, demonstrations, tmp_path):
+@pytest.mark.parametrize("method", ["steering", "dense_heads"])
+def test_only_selected_heads_change(policy, policy_folder, demonstrations, tmp_path, method):
     before = _weights(policy.model)
-    finetune(policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path / "adapter")
+    finetune(policy, demonstrations, method, SETTINGS, SELECTION, tmp_path / "adapter")
     merged = dict(load_policy(policy_folder, adapter=tmp_path / "adapter").model.named_parameters())
     changed = set()
     for name, old in before.items():
@@ -65,19 +82,86 @@ def test_only_selected_heads_change(policy, policy_folder, demonstrations, tmp_p
     assert changed == {projection_name(h.stack, h.layer, p) for h in HEADS for p in ("q_proj", "o_proj")}
 
 
-@pytest.mark.parametrize(("method", "selection"), [("steering", SELECTION), ("lora", None)])
+@pytest.mark.parametrize(("method", "options"), ADAPTERS, ids=str)
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-def test_adapter_loads_with_peft_alone_and_merges(policy, policy_folder, demonstrations, tmp_path, method, selection):
+def test_adapter_loads_with_peft_alone_and_merges(policy, policy_folder, demonstrations, tmp_path, method, options):
     before = _act(policy, demonstrations)
-    finetune(policy, demonstrations, method, SETTINGS, selection, tmp_path)
+    settings = dataclasses.replace(SETTINGS, **options)
+    finetune(policy, demonstrations, method, settings, SELECTION, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     assert str(policy_folder) not in (tmp_path / "adapter_config.json").read_text()
     model = PI0ForConditionalGeneration.from_pretrained(policy_folder)
-    policy.model = PeftModel.from_pretrained(model, str(tmp_path)).get_base_model().eval()
+    adapted = PeftModel.from_pretrained(model, str(tmp_path)).eval()
+    policy.model = adapted.get_base_model()
     loaded = _act(policy, demonstrations)
-    merged = _act(load_policy(policy_folder, adapter=tmp_path), demonstrations)
+    policy.model = adapted.merge_and_unload()
+    merged = _act(policy, demonstrations)
     assert np.abs(loaded - before).max() > 1e-3
     np.testing.assert_allclose(merged, loaded, atol=1e-4)
+    np.testing.assert_allclose(_act(load_policy(policy_folder, adapter=tmp_path), demonstrations), loaded, atol=1e-4)
+
+
+def test_saved_adapter_acts_as_the_trained_one(policy, policy_folder, demonstrations, tmp_path, monkeypatch):
+    acted = []
+    write = training.save
+    monkeypatch.setattr(training, "save", lambda *a: (acted.append(_act(policy, demonstrations)), write(*a)))
+    for method in ("steering", "dense_heads", "full"):
+        finetune(policy, demonstrations, method, SETTINGS, SELECTION, tmp_path / method)
+        loaded = load_policy(policy_folder, adapter=tmp_path / method)
+        np.testing.assert_allclose(_act(loaded, demonstrations), acted[-1], atol=1e-4)
+
+
+def test_dense_heads_train_the_blocks_as_the_weights_themselves_would(policy, policy_folder, demonstrations, tmp_path):
+    """One step of Adam on the dense adapter against one on q_proj and o_proj of a plain model, other rows masked."""
+    settings = dataclasses.replace(SETTINGS, steps=1, warmup_steps=1, precision="float32", learning_rate=1e-3)
+    finetune(policy, demonstrations, "dense_heads", settings, SELECTION, tmp_path)
+    merged = load_policy(policy_folder, adapter=tmp_path).model
+    training_frames = frame_set(policy, demonstrations, [0, 1, 2], Progress(), draws=1)
+    drawn = draws(0, len(training_frames), settings, policy.model.config, policy.chunk_size, policy.noise_dim)
+    policy.model.requires_grad_(True)
+    batch = training_frames.batch(drawn.rows)
+    policy.flow_loss(batch, torch.from_numpy(drawn.noise), torch.from_numpy(drawn.timestep)).backward()
+    compared = 0
+    for head in HEADS:
+        for projection in ("q_proj", "o_proj"):
+            name = f"{projection_name(head.stack, head.layer, projection)}.weight"
+            weight = policy.model.get_parameter(name)
+            block = slice(8 * head.head, 8 * head.head + 8)
+            rows = (block,) if projection == "q_proj" else (slice(None), block)
+            change = (merged.get_parameter(name) - weight)[rows]
+            clear = weight.grad[rows].abs() > 1e-4  # Adam's first step is the gradient's sign where it is not tiny
+            torch.testing.assert_close(change[clear], -1e-3 * weight.grad[rows][clear].sign(), rtol=0.05, atol=1e-6)
+            compared += int(clear.sum())
+    assert compared > 100
+
+
+def test_full_trains_everything_and_loads_with_transformers_alone(policy, policy_folder, demonstrations, tmp_path):
+    before, weights = _act(policy, demonstrations), _weights(policy.model)
+    result = finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    np.testing.assert_array_equal(_act(policy, demonstrations), before)
+    assert all(torch.equal(p, weights[n]) and not p.requires_grad for n, p in policy.model.named_parameters())
+    loaded = load_policy(policy_folder, adapter=tmp_path)
+    policy.model = PI0ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    np.testing.assert_allclose(_act(policy, demonstrations), _act(loaded, demonstrations), atol=1e-4)
+    changed = {name for name, p in loaded.model.named_parameters() if not torch.equal(p, weights[name])}
+    for part in ("vision_tower", "language_model.layers.0.mlp", "dit.layers.0", "action_out_proj"):
+        assert any(part in name for name in changed), part
+    assert result.parameters == {"all": sum(p.numel() for p in weights.values())} and result.rank is None
+
+
+def test_full_says_when_memory_is_too_small(policy, demonstrations, tmp_path, monkeypatch):
+    monkeypatch.setattr("steering.finetune.adapters.free_bytes", lambda device: 10**5)
+    with pytest.raises(InputError, match=r"GB of free memory on cpu to train all 0 million.*selected heads or LoRA"):
+        finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
+    assert not any(p.requires_grad for p in policy.model.parameters())
+
+
+def test_rank_matched_lora_keeps_the_scale(policy, demonstrations, tmp_path):
+    result = finetune(policy, demonstrations, "lora_rank_matched", SETTINGS, SELECTION, tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (result.rank, result.rank * SETTINGS.alpha / SETTINGS.rank)
+    assert result.selection == SELECTION and "all heads" in result.notices[0]
 
 
 def test_lora_touches_both_stacks_but_not_the_vision_tower(policy):

@@ -107,6 +107,42 @@ def test_keep_best_saves_the_adapter_of_the_lowest_heldout_error(policy, demonst
     assert len(saved) == len(adapters[0]) and equal == [False, True, False]
 
 
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(policy, demonstrations, tmp_path):
+    settings = dataclasses.replace(SETTINGS, precision="float32")
+    whole = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path / "whole")
+    parts = dataclasses.replace(settings, accumulation=3)
+    result = finetune(policy, demonstrations, "steering", parts, SELECTION, tmp_path / "parts")
+    np.testing.assert_allclose(result.loss, whole.loss, atol=1e-5)
+
+
+def test_patience_stops_early_and_the_best_is_kept(policy, demonstrations, tmp_path, monkeypatch):
+    errors = iter([3.0, 1.0, 2.0, 1.5, 0.1])
+    monkeypatch.setattr("steering.finetune.training.heldout_error", lambda *_: next(errors))
+    settings = dataclasses.replace(SETTINGS, steps=100, evaluations=20, patience=2, keep_best=True)
+    result = finetune(policy, demonstrations, "steering", settings, SELECTION, tmp_path)
+    assert result.heldout_step.tolist() == [0, 5, 10, 15] and len(result.loss) == 15 and result.best_step == 5
+    assert result.notices == ("Stopped after step 15: the held-out error did not fall in 2 evaluations after step 5.",)
+
+
+def test_progress_says_speed_time_left_and_memory(policy, demonstrations, tmp_path):
+    reports = []
+    finetune(policy, demonstrations, "lora", SETTINGS, None, tmp_path, progress=Progress(reports.append))
+    last = reports[-1].metrics
+    assert {"loss", "learning_rate", "samples_per_s", "left_s", "peak_memory_mb", "heldout_error"} <= set(last)
+    assert last["left_s"] == 0 < reports[-3].metrics["left_s"] and 100 < last["peak_memory_mb"] < 100_000
+    assert last["learning_rate"] == pytest.approx(0.1 * SETTINGS.learning_rate)
+
+
+def test_settings_that_cannot_work_are_said(policy, demonstrations, tmp_path):
+    for options, error, match in (
+        ({"precision": "float16"}, NotFound, "bfloat16"),
+        ({"accumulation": 6}, InputError, "frames in a batch"),
+        ({"steps": 0}, InputError, "steps of at least 1"),
+    ):
+        with pytest.raises(error, match=match):
+            finetune(policy, demonstrations, "lora", dataclasses.replace(SETTINGS, **options), None, tmp_path)
+
+
 def test_zero_shot_only_measures(policy, demonstrations, tmp_path):
     result = finetune(policy, demonstrations, "zero_shot", SETTINGS, None, tmp_path / "none")
     trained = finetune(policy, demonstrations, "lora", SETTINGS, None, tmp_path / "lora")
