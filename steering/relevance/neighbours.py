@@ -30,7 +30,7 @@ from steering.types import Activations, Neighbours
 SPARE = 24
 DEPTH = 40 + SPARE  # 40 is the largest k of the paper
 WEIGHT_OFFSET = 1e-8
-BLOCK_BYTES = 2 * 2**20  # a block of distances stays in a core's cache
+BLOCK_BYTES = 2**20  # a block of distances stays in a core's cache
 _NEAR = 1e-4  # of the mean distance: float32 keeps three digits there
 _ROUNDING = 1e-14  # of a cosine in float64
 
@@ -112,26 +112,31 @@ def nearest_by_euclid(features: np.ndarray, episode: np.ndarray, frame: np.ndarr
 def nearest(distance: np.ndarray, k: int) -> Found:
     """Columns of the `k` smallest of each row, by distance, ties by the lower column, and those values; [row, k].
 
-    Equal to the first k columns of a stable argsort, in a fraction of its time. Below 0, where rounding may put a
-    float32 distance, counts as 0.
+    Equal to the first k columns of a stable argsort, in a fraction of its time: of more than k groups of columns k have
+    a minimum up to some bound, so at least k columns lie within it, and only those within are sorted. Below 0, where
+    rounding may put a distance, counts as 0.
     """
     rows, columns = distance.shape
-    limit = np.partition(distance, k - 1, axis=1)[:, k - 1 : k]
-    within = distance <= limit
-    if np.count_nonzero(within) > rows * k:  # some row has a tie at its k-th place
-        for row in np.flatnonzero(np.count_nonzero(within, axis=1) > k):
-            tied = np.flatnonzero(distance[row] == limit[row])
-            within[row, tied[k - np.count_nonzero(distance[row] < limit[row]) :]] = False
-    chosen = np.flatnonzero(within).reshape(rows, k)
-    values = distance.ravel()[chosen]
-    chosen -= np.arange(rows)[:, None] * columns
-    if values.dtype != np.float32:
-        by_value = np.argsort(values, axis=1, kind="stable")
-        return np.take_along_axis(chosen, by_value, 1), np.take_along_axis(values, by_value, 1)
-    values = np.maximum(values, 0) + np.float32(0)  # the bits of floats from +0 up sort like the floats
-    keys = (values.view(np.uint32).astype(np.uint64) << np.uint64(32)) | chosen.astype(np.uint64)
+    width = max(1, columns // (3 * k))
+    groups = columns // width
+    minima = distance[:, : width * groups].reshape(rows, width, groups).min(1)
+    minima.partition(k - 1, axis=1)
+    within = np.flatnonzero(distance <= minima[:, k - 1 : k])
+    number = np.diff(np.searchsorted(within, np.arange(rows + 1) * columns))[:, None]
+    filled = np.arange(number.max()) < number  # [row, candidate]
+    first = np.arange(rows)[:, None] * columns
+    values = np.maximum(distance.ravel()[within], 0) + distance.dtype.type(0)  # no -0: its bits would sort last
+    if distance.dtype != np.float32:
+        padded, places = np.full(filled.shape, np.inf), np.zeros(filled.shape, np.int64)
+        padded[filled], places[filled] = values, within  # candidates come first, so ties with padding go to them
+        by_value = np.argsort(padded, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(places, by_value, 1) - first, np.take_along_axis(padded, by_value, 1)
+    keys = np.full(filled.shape, np.iinfo(np.uint64).max)  # value above, place below: floats sort like their bits
+    keys[filled] = (values.view(np.uint32).astype(np.uint64) << np.uint64(32)) | within.view(np.uint64)
     keys.sort(axis=1)
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    keys = keys[:, :k]
+    found = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    return (keys & np.uint64(0xFFFFFFFF)).view(np.int64) - first, found
 
 
 def unit_vectors(features: np.ndarray) -> np.ndarray:
