@@ -15,7 +15,6 @@ from steering.cli.frame import (
     SeedOption,
     StoreOption,
     TaskOption,
-    VariationsOption,
     app,
     print_json,
     run,
@@ -23,18 +22,6 @@ from steering.cli.frame import (
 from steering.progress import Progress
 from steering.samples import MAX_BYTES, SAMPLES, TASKS
 from steering.samples import precompute as make_samples
-
-
-@app.command()
-def record(
-    task: TaskOption = "place_cube_in_bowl",
-    count: Annotated[int, typer.Option(help="Number of demonstrations.")] = 20,
-    seed: SeedOption = 0,
-    variation: VariationsOption = None,
-    store: StoreOption = STORE,
-) -> None:
-    """Record demonstrations of a simulator task by its scripted expert."""
-    run(store, pipeline.record, task=task, count=count, seed=seed, variations=tuple(variation or ()))
 
 
 @app.command()

@@ -31,3 +31,7 @@ class Limits:
     instruction_characters: int = 1000
     seconds: float = 900.0
     memory_bytes: int = 12 << 30
+
+
+LIMITS = Limits()
+"""The limits that hold unless others are given."""

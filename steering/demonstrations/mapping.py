@@ -100,16 +100,28 @@ def parse(document: object) -> Mapping:
     )
 
 
-def read(path: Path) -> Mapping:
-    """The mapping in a JSON file."""
+def corrected(mapping: Mapping, document: object) -> Mapping:
+    """The mapping with the fields that a JSON object gives in place of its own."""
+    if not isinstance(document, dict):
+        raise InputError("A mapping is a JSON object with some of the fields of `Mapping`.")
+    return parse({**mapping.document(), **document})
+
+
+def read_document(path: Path) -> Any:
+    """The JSON value in a mapping's file, which may give some fields only."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path.name} is larger than a mapping can be.")
-        return parse(json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path.name} cannot be read as a mapping in JSON ({type(error).__name__}).") from None
+
+
+def read(path: Path) -> Mapping:
+    """The whole mapping in a JSON file."""
+    return parse(read_document(path))
 
 
 def write(path: Path, mapping: Mapping) -> None:

@@ -15,7 +15,14 @@ from collections.abc import Callable, Mapping
 
 from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute
-from steering.pipeline.demonstrations import record
+from steering.pipeline.demonstrations import (
+    export_demonstrations,
+    import_demonstrations,
+    inspect_demonstrations,
+    mappings,
+    preview_demonstrations,
+    record,
+)
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
@@ -36,16 +43,21 @@ __all__ = [
     "combine",
     "compare",
     "evaluate",
+    "export_demonstrations",
     "finetune",
     "finetune_settings",
     "held_by",
     "held_out_error",
     "import_activations",
+    "import_demonstrations",
     "import_selection",
+    "inspect_demonstrations",
+    "mappings",
     "neighbours",
     "open_loop",
     "over_time",
     "overlap",
+    "preview_demonstrations",
     "projection",
     "record",
     "replicate",
@@ -63,6 +75,7 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
         record,
+        import_demonstrations,
         capture,
         neighbours,
         score,

@@ -1,12 +1,28 @@
-"""Demonstrations: recorded in the simulator."""
+"""Demonstrations: recorded in the simulator, imported from other people's files, exported for other tools.
+
+What comes from outside is read in a process of its own (`steering.demonstrations.guard`), so that a damaged file ends
+in one sentence and nothing else. Importing this loads neither MuJoCo nor a video library.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from steering.pipeline.making import made
+import numpy as np
+
+from steering.demonstrations.guard import guarded
+from steering.demonstrations.limits import LIMITS, Limits
+from steering.errors import InputError
+from steering.pipeline.making import load, made
 from steering.progress import Progress
 from steering.store import Store
+from steering.types import Demonstrations
+
+IMAGE_PX = 224
+MAPPING_FILE = "mapping.json"
 
 
 def record(
@@ -29,3 +45,105 @@ def record(
         params,
         lambda: recording.record(task, count, seed, variations=tuple(variations), progress=progress),
     )
+
+
+def inspect_demonstrations(
+    path: Path | str,
+    *,
+    mapping: Mapping[str, Any] | None = None,
+    policy: str | None = None,
+    memory: Path | str | None = None,
+    limits: Limits = LIMITS,
+    progress: Progress = Progress(),
+) -> dict[str, Any]:
+    """The health report of a folder, file, zip or hub id, as `HealthReport.document` gives it; nothing is stored.
+
+    mapping: fields that replace those guessed (`steering.demonstrations.mapping`). policy: whose normalisation the data
+    is held against. memory: folder of mappings that were kept, see `mappings`. Raises SteeringError where it cannot be
+    opened at all.
+    """
+    arguments = {"path": str(path), "mapping": _plain(mapping), "policy": policy, "memory": _text(memory)}
+    return _run("inspect", arguments, path, limits, progress)
+
+
+def preview_demonstrations(
+    path: Path | str,
+    *,
+    mapping: Mapping[str, Any] | None = None,
+    episode: int = 0,
+    frames: Sequence[int] = (0,),
+    image_px: int = 256,
+    memory: Path | str | None = None,
+    limits: Limits = LIMITS,
+    progress: Progress = Progress(),
+) -> dict[str, np.ndarray]:
+    """Pictures as the mapping turns them: role -> uint8 [frame, height, width, 3]. `frames` must rise."""
+    with tempfile.TemporaryDirectory(prefix="steering-preview-") as scratch:
+        target = Path(scratch) / "pictures.npz"
+        arguments: dict[str, Any] = {"path": str(path), "mapping": _plain(mapping), "memory": _text(memory)}
+        arguments |= {"out": str(target), "episode": episode, "frames": list(frames), "image_px": image_px}
+        _run("preview", arguments, path, limits, progress)
+        with np.load(target, allow_pickle=False) as found:
+            return {role: found[role] for role in found.files}
+
+
+def import_demonstrations(
+    store: Store,
+    *,
+    path: Path | str,
+    mapping: Mapping[str, Any] | None = None,
+    episodes: Sequence[int] | None = None,
+    image_px: int | None = IMAGE_PX,
+    limits: Limits = LIMITS,
+    progress: Progress = Progress(),
+) -> str:
+    """Import a folder, file, zip or hub id as demonstrations; the mapping lies beside them as `mapping.json`.
+
+    mapping: fields that replace those guessed; they are remembered for other datasets of the same layout. episodes:
+    indices, None for all. image_px: longest side of the pictures kept, None for as they are.
+    """
+    arguments = {
+        "root": str(store.root),
+        "path": str(path),
+        "mapping": _plain(mapping),
+        "episodes": None if episodes is None else [int(index) for index in episodes],
+        "image_px": image_px,
+    }
+    return str(_run("store", arguments, path, limits, progress))
+
+
+def export_demonstrations(
+    store: Store,
+    *,
+    demonstrations_id: str,
+    folder: Path | str,
+    lossless: bool = False,
+    progress: Progress = Progress(),
+) -> Path:
+    """Write demonstrations as a LeRobotDataset v3.0 into a new or empty folder."""
+    from steering.demonstrations.writing import write_lerobot
+
+    demonstrations = load(store, demonstrations_id, Demonstrations)
+    return write_lerobot(demonstrations, Path(folder), lossless=lossless, progress=progress)
+
+
+def mappings(store: Store) -> Path:
+    """The folder of mappings that were corrected before, by the signature of the layout."""
+    return store.root / "mappings"
+
+
+def _run(what: str, arguments: dict[str, Any], path: Path | str, limits: Limits, progress: Progress) -> Any:
+    name = str(path) if not Path(path).exists() else Path(path).name
+    return guarded(
+        f"steering.pipeline.importing:{what}_in_child", arguments, name=name[:120], limits=limits, progress=progress
+    )
+
+
+def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise InputError(f"Expected a mapping as an object of fields, got {type(mapping).__name__}.")
+    return None if mapping is None else dict(mapping)
+
+
+def _text(path: Path | str | None) -> str | None:
+    return None if path is None else str(path)

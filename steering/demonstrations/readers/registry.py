@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from steering.demonstrations.dataset import Dataset
-from steering.demonstrations.limits import Limits
+from steering.demonstrations.limits import LIMITS, Limits
 from steering.demonstrations.readers import authors, hdf5, hub, npz, robomimic, trajectory
 from steering.demonstrations.readers.lerobot import open_lerobot
 from steering.demonstrations.readers.places import Place, unpacked
@@ -29,7 +29,7 @@ ZIP = b"PK\x03\x04"
 PARQUET = b"PAR1"
 
 
-def open_dataset(path: Path | str, limits: Limits = Limits()) -> Dataset:  # noqa: B008
+def open_dataset(path: Path | str, limits: Limits = LIMITS) -> Dataset:
     """Open what `path` holds. Use it in a `with` statement, or call `close`.
 
     Raises NotFound where there is nothing, InputError where it is no dataset of a known format or is damaged.
