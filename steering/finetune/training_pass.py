@@ -136,7 +136,7 @@ def _precision(x: torch.Tensor) -> torch.dtype:
 
 def _patch(module: nn.Module, forward: Callable[..., Any]) -> Callable[[], None]:
     """Give one module another forward; returns what undoes it."""
-    module.forward = forward  # type: ignore[method-assign]
+    module.forward = forward
     return lambda: delattr(module, "forward")
 
 

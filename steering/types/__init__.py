@@ -1,0 +1,100 @@
+"""The frozen dataclasses that cross the stages' boundaries, and the glossary of axis names.
+
+Axis glossary, always in this order when several appear:
+
+    episode  one demonstration or rollout
+    frame    one control step within an episode (or within a flattened set of episodes)
+    k        the number of neighbours of a k-NN score
+    stack    0 = VLM (PaliGemma's language model), 1 = action expert
+    layer    decoder layer within a stack, 0 = nearest to the input
+    head     query head within a layer
+    camera   in the order of CAMERAS
+    patch    image patch, row-major
+    step     position within an action chunk
+    dim      feature: head output, state or action component
+
+Units stand in names (`_s`, `_m`, `_rad`, `_px`, `_hz`). Arrays are NumPy; nothing here imports torch.
+"""
+
+from steering.types.activations import TOKEN_GROUPS, Activations, Attention, FrameAttention, GainSweep
+from steering.types.axes import (
+    ACTION_NAMES,
+    CAMERAS,
+    PAPER_SET_SIZE,
+    PHASES,
+    STACK_LABELS,
+    STACKS,
+    STATE_NAMES,
+    Head,
+    HeadShape,
+)
+from steering.types.demonstrations import Demonstrations, Episode, Observation
+from steering.types.finetuning import (
+    FFN_CHOICES,
+    METHOD_LABELS,
+    METHODS,
+    METHODS_OF_HEADS,
+    PRECISIONS,
+    FinetuneResult,
+    FinetuneSettings,
+)
+from steering.types.relevance import Neighbours, RankAgreement, Relevance, Trust
+from steering.types.rollouts import (
+    FAILURES,
+    INSTRUCTIONS,
+    Comparison,
+    OpenLoop,
+    OpenLoopComparison,
+    Outcomes,
+    PairedTest,
+    Rollouts,
+    SuccessRate,
+)
+from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
+
+__all__ = [
+    "ACTION_NAMES",
+    "CAMERAS",
+    "FAILURES",
+    "FFN_CHOICES",
+    "INSTRUCTIONS",
+    "METHODS",
+    "METHODS_OF_HEADS",
+    "METHOD_LABELS",
+    "PAPER_SET_SIZE",
+    "PHASES",
+    "PRECISIONS",
+    "STACKS",
+    "STACK_LABELS",
+    "STATE_NAMES",
+    "TOKEN_GROUPS",
+    "Activations",
+    "Attention",
+    "Comparison",
+    "Demonstrations",
+    "Episode",
+    "FinetuneResult",
+    "FinetuneSettings",
+    "FrameAttention",
+    "GainSweep",
+    "Head",
+    "HeadShape",
+    "Neighbours",
+    "Observation",
+    "OpenLoop",
+    "OpenLoopComparison",
+    "Outcomes",
+    "Overlap",
+    "PairedTest",
+    "Projection",
+    "RankAgreement",
+    "Relevance",
+    "RelevanceOverTime",
+    "Replication",
+    "Rollouts",
+    "Selection",
+    "SetError",
+    "SuccessRate",
+    "Trust",
+    "Why",
+]

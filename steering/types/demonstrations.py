@@ -1,0 +1,71 @@
+"""What a policy sees, and recorded episodes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy sees, batched.
+
+    cameras: name -> uint8 [batch, height, width, 3], RGB. state: float32 [batch, dim] (STATE_NAMES; rad and
+    opening in 0..1). instruction: one string per batch row.
+    """
+
+    cameras: Mapping[str, np.ndarray]
+    state: np.ndarray
+    instruction: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One demonstration or recorded rollout.
+
+    cameras: name -> uint8 [frame, height, width, 3], RGB. state: float32 [frame, dim] (STATE_NAMES).
+    action: float32 [frame, dim] in [-1, 1] (ACTION_NAMES), the command given at that frame.
+    phase: int8 [frame] index into PHASES, or None where unknown. success: None where unknown.
+    seed: the simulator's seed, None for outside recordings.
+    ground_truth: name -> float32 [frame, ...], simulator only (object positions in metres, base frame).
+    """
+
+    name: str
+    instruction: str
+    rate_hz: float
+    cameras: Mapping[str, np.ndarray]
+    state: np.ndarray
+    action: np.ndarray
+    phase: np.ndarray | None = None
+    success: bool | None = None
+    seed: int | None = None
+    ground_truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.state)
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """A set of episodes of one task. `task` and `variations` are simulator names, empty for outside recordings."""
+
+    name: str
+    task: str
+    variations: tuple[str, ...]
+    episodes: tuple[Episode, ...]
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over every camera, state, action and instruction byte."""
+        digest = hashlib.sha256()
+        for episode in self.episodes:
+            digest.update(episode.instruction.encode())
+            for camera in sorted(episode.cameras):
+                digest.update(np.ascontiguousarray(episode.cameras[camera]).data)
+            digest.update(np.ascontiguousarray(episode.state).data)
+            digest.update(np.ascontiguousarray(episode.action).data)
+        return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""Scores of heads, the neighbours they come from, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """A score per head. Higher `score` is always more relevant.
+
+    metric: name of the metric, e.g. `knn`. preset: `paper` or `default`. score: float32 [stack, layer, head].
+    error: float32 [k, stack, layer, head], leave-one-episode-out squared error averaged over action dimensions,
+    then frames. ks: the values of k. best_k, cv_mse: k of the best set of top heads and its error, per stack.
+    baselines: name -> leave-one-episode-out squared error of a predictor that sees no head
+    (`mean_action`, `time`, `state`, `state_time`). inert: bool [stack, layer, head], heads that cannot move an
+    action. target: what was predicted. Metrics without neighbours have empty `ks` and `best_k` and one row of `error`.
+
+    phase: the frames whose error counts, `whole` or one of PHASES. gain: float32 [stack, layer, head], explained
+    variance beyond `state_time`. gripper: float32 [stack, layer, head], the score of the gripper's dimension alone,
+    where `score` leaves it out. dimension_r2: float32 [dim, stack, layer, head], explained variance of each dimension
+    of the target beyond its mean; dimension_names: their names. fold_k: stack -> the k chosen without each episode, in
+    their order; empty where k was chosen in sample. fold_share: float32 [stack, layer, head], share of those folds
+    whose set of best heads holds the head; then `cv_mse` is the error of episodes that took no part in the choice.
+
+    Metrics that run the policy (`steering.metrics`) predict no target: `preset` is `policy`, `error` has no row,
+    `baselines` hold what the score is measured against (`loss`: the whole policy's flow-matching loss). effects: name
+    -> float32 [stack, layer, head], what else they measured, by the names in the metric's registry entry.
+    """
+
+    metric: str
+    preset: str
+    target: str
+    score: np.ndarray
+    error: np.ndarray
+    ks: tuple[int, ...]
+    best_k: Mapping[str, int]
+    cv_mse: Mapping[str, float]
+    baselines: Mapping[str, float]
+    inert: np.ndarray
+    tokens: tuple[str, str]
+    phase: str = "whole"
+    gain: np.ndarray | None = None
+    gripper: np.ndarray | None = None
+    dimension_r2: np.ndarray | None = None
+    dimension_names: tuple[str, ...] = ()
+    fold_k: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    fold_share: np.ndarray | None = None
+    effects: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest frames of every frame, for every head and every baseline that has features: all that k-NN needs.
+
+    order: uint16 (int32 beyond 65 535 frames) [unit, frame, depth], rows of the frames that may predict the frame,
+    nearest first. distance: float32 of the same shape, cosine for heads, Euclidean in standard deviations for
+    baselines; infinite where no further frame may. grid: (stacks, layers, heads); the first units are the heads in
+    that order, then `baselines` by name.
+    episode, frame: int32 [frame], where each row came from.
+    """
+
+    order: np.ndarray
+    distance: np.ndarray
+    grid: tuple[int, int, int]
+    baselines: tuple[str, ...]
+    episode: np.ndarray
+    frame: np.ndarray
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """Spearman's rank correlation of two scores over the same heads, with a bootstrap interval over heads (95 %)."""
+
+    first: str
+    second: str
+    heads: int
+    rho: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far a relevance can be trusted. Heads first: every array is [stack, layer, head]; NaN for inert heads.
+
+    score_low, score_high, rank_low, rank_high: 95 % intervals over bootstrap replicates of the episodes; rank 1 is the
+    best of its stack. chosen_share: share of the replicates in which the head is among the best `set_size` of its
+    stack. stability: stack -> (low, S, high), Nogueira's S of those sets with its 95 % interval; 1 = always the same
+    set, 0 = as random sets. p: family-wise p-value over all heads by the permutation null; p_head: of the head alone.
+    null_max: float32 [permutation], the best head's score where trajectories were permuted between episodes.
+    replicates, permutations, set_size, seed: how it was made; permutations are 0 where there is no null.
+    """
+
+    score_low: np.ndarray
+    score_high: np.ndarray
+    rank_low: np.ndarray
+    rank_high: np.ndarray
+    chosen_share: np.ndarray
+    stability: Mapping[str, tuple[float, float, float]]
+    p: np.ndarray
+    p_head: np.ndarray
+    null_max: np.ndarray
+    replicates: int
+    permutations: int
+    set_size: int
+    seed: int

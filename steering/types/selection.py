@@ -1,0 +1,130 @@
+"""Sets of heads, what is known of a set, and why a head scores as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from steering.types.axes import Head
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A set of heads and the rule that chose it. `best_k` and `cv_mse` are None for sets chosen by hand."""
+
+    heads: tuple[Head, ...]
+    rule: str
+    best_k: int | None = None
+    cv_mse: float | None = None
+
+
+@dataclass(frozen=True)
+class SetError:
+    """Leave-one-episode-out error of a head set, whose outputs are concatenated and scored as one head's.
+
+    errors: at each of `ks`, squared error averaged over the dimensions of the target, then the frames that count; k:
+    that of the lowest. score: explained variance at k beyond the baseline `zero` of the relevance that was asked.
+    """
+
+    heads: tuple[Head, ...]
+    ks: tuple[int, ...]
+    errors: tuple[float, ...]
+    k: int
+    score: float
+    zero: str
+
+    @property
+    def error(self) -> float:
+        """The error at `k`."""
+        return self.errors[self.ks.index(self.k)]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two head sets share, beside what random sets of their sizes would share.
+
+    names: of the sets. sizes: their numbers of heads. shared: the heads of both. jaccard: shared over union.
+    expected, expected_jaccard: means over random sets with as many movable heads in each stack. p: probability that
+    random sets share as many or more.
+    """
+
+    names: tuple[str, str]
+    sizes: tuple[int, int]
+    shared: tuple[Head, ...]
+    jaccard: float
+    expected: float
+    expected_jaccard: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a head predicts what it does at a frame: the frames in which it says similar things, and what was done there.
+
+    episode, frame: of the query. neighbour_episode, neighbour_frame: int32 [k], nearest first, none of the query's own
+    episode (of a single episode, none of the frames around it). distance: float32 [k], cosine. weight: float32 [k],
+    summing to 1. action: float32 [k, dim], demonstrated there. predicted: float32 [dim], their weighted mean; true:
+    float32 [dim]. spread: float32 [dim], standard deviation over all frames. names: of the dimensions.
+    """
+
+    head: Head
+    episode: int
+    frame: int
+    neighbour_episode: np.ndarray
+    neighbour_frame: np.ndarray
+    distance: np.ndarray
+    weight: np.ndarray
+    action: np.ndarray
+    predicted: np.ndarray
+    true: np.ndarray
+    spread: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A head's outputs in two dimensions. Near points are near for k-NN: the directions of the outputs are projected.
+
+    points: float32 [frame, 2]. explained: share of the variance along each axis. episode, frame: int32 [frame].
+    phase: int8 [frame], index into PHASES.
+    """
+
+    head: Head
+    points: np.ndarray
+    explained: tuple[float, float]
+    episode: np.ndarray
+    frame: np.ndarray
+    phase: np.ndarray
+
+
+@dataclass(frozen=True)
+class RelevanceOverTime:
+    """Relevance of every head by time in the episode.
+
+    edges: float32 [bin + 1], 0..1. score: float32 [bin, stack, layer, head], explained variance beyond the baseline
+    `zero` over the frames of the bin; NaN where there are none. frames: int32 [bin]. k: of the k-NN.
+    """
+
+    edges: np.ndarray
+    score: np.ndarray
+    frames: np.ndarray
+    zero: str
+    k: int
+
+
+@dataclass(frozen=True)
+class Replication:
+    """How well head choice repeats on other demonstrations: of two disjoint pools, `count` episodes are drawn of each.
+
+    counts: demonstrations in a draw. stability: stack -> float32 [count, 3], Nogueira's S of the two sets of `set_size`
+    best heads, 1 = the same set, 0 = as random sets: mean over draws, and the range that holds 95 % of them (NaN for a
+    single draw). rho: the same for Spearman's rank correlation of the two score lists. replicates: pairs of draws.
+    """
+
+    counts: tuple[int, ...]
+    stability: Mapping[str, np.ndarray]
+    rho: Mapping[str, np.ndarray]
+    set_size: int
+    replicates: int
