@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"store", "pipeline", "policy_cache", "__init__"},
     "models": {"store"},
     "simulation": {"store"},
-    "demonstrations": {"store", "simulation"},
+    "demonstrations": {"store", "simulation", "serialisation"},
     "activations": {"store", "models"},
     "attribution": {"models"},
     "finetune": {"store", "models"},
