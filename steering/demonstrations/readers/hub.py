@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from steering.demonstrations.limits import Limits
 from steering.errors import InputError, NotFound
@@ -22,10 +23,10 @@ def fetch(name: str, limits: Limits) -> Path:
 
     Raises NotFound for one that does not exist or is private, InputError without a network or when it is too large.
     """
-    import httpx
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    no_connection: Any = HfHubHTTPError.__bases__[0]  # of the HTTP library that the hub's client is built on, which changes
     try:
         return Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
     except LocalEntryNotFoundError:
@@ -44,7 +45,7 @@ def fetch(name: str, limits: Limits) -> Path:
             f"There is no dataset {name!r} on the hub that may be read from here, and no folder of that name. "
             "Check its spelling, or log in with `hf auth login` when it is private."
         ) from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError):
+    except (HfHubHTTPError, LocalEntryNotFoundError, no_connection, OSError):
         raise InputError(
             f"There is no folder {name!r} here, and the hub cannot be reached to fetch a dataset of that name. "
             "Connect to the network, or give the path of a downloaded folder."
