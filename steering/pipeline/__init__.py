@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from steering.pipeline.activations import attention, attention_at, capture
-from steering.pipeline.attribution import attribute
+from steering.pipeline.attribution import attribute, predicted_path
 from steering.pipeline.demonstrations import (
     export_demonstrations,
     import_demonstrations,
@@ -26,6 +26,7 @@ from steering.pipeline.demonstrations import (
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
+from steering.pipeline.measuring import measure
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
 
@@ -53,10 +54,12 @@ __all__ = [
     "import_selection",
     "inspect_demonstrations",
     "mappings",
+    "measure",
     "neighbours",
     "open_loop",
     "over_time",
     "overlap",
+    "predicted_path",
     "preview_demonstrations",
     "projection",
     "record",
@@ -85,6 +88,8 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         attention,
         attention_at,
         attribute,
+        predicted_path,
+        measure,
         finetune,
         rollout,
         compare,
