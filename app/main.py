@@ -13,6 +13,7 @@ import gradio as gr
 import plotly
 
 from app import components, link, session
+from app.compression import MIDDLEWARE
 from app.service import ASSETS, Workbench, default_store
 from app.tabs import compare, demonstrations, finetune, heads, learn, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, worded
@@ -162,6 +163,7 @@ def main() -> None:
             share=False,
             show_error=False,
             quiet=True,
+            app_kwargs={"middleware": MIDDLEWARE},
         )
     finally:
         jobs.close()

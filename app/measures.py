@@ -13,10 +13,14 @@ from typing import Any
 from steering.types import Relevance
 
 
+BEST = "best"
+
+
 @dataclass(frozen=True)
 class Measure:
     """metric: of `steering.metrics`; preset: `paper`, `default` or `policy`; target: what heads predict; phase: the
-    frames that count; tokens: where head outputs were read, of VLM and expert.
+    frames that count; tokens: where head outputs were read, of VLM and expert; k: of the nearest frames, BEST where
+    the score chose it.
     """
 
     metric: str
@@ -24,11 +28,13 @@ class Measure:
     target: str
     phase: str
     tokens: str
+    k: str = BEST
 
     @property
     def key(self) -> str:
         """The measure as one word for links and forms."""
-        return ".".join(getattr(self, field.name) for field in fields(self))
+        words = [getattr(self, field.name) for field in fields(self)]
+        return ".".join(words[:-1] if self.k == BEST else words)
 
 
 FIELDS = tuple(field.name for field in fields(Measure))
@@ -38,6 +44,14 @@ def measure_of(params: Mapping[str, Any], relevance: Relevance) -> Measure:
     """The measure of a stored relevance. params: of its manifest."""
     tokens = "+".join(relevance.tokens)
     return Measure(relevance.metric, relevance.preset, str(params.get("target", "action")), relevance.phase, tokens)
+
+
+def parsed(key: str) -> Measure | None:
+    """The measure that a key names, which comes from anywhere; None where it is no key."""
+    words = key.split(".")
+    if not len(FIELDS) - 1 <= len(words) <= len(FIELDS) or (len(words) == len(FIELDS) and not words[-1].isdecimal()):
+        return None
+    return Measure(*words)
 
 
 def chosen(available: Sequence[Measure], key: str) -> Measure | None:

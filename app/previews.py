@@ -13,13 +13,17 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from PIL import Image
 
 from app.views.frame_player import attention_file, encode, sprite_sheet
 from steering.store import Store
 from steering.types import Attention
+
+TILE_PX, ATLAS_COLUMNS, MOST_TILES = 64, 40, 4000
 
 
 class Previews:
@@ -48,13 +52,37 @@ class Previews:
             lambda: encode(self._frames(demonstrations_id, index, camera)[0]),
         )
 
+    def atlas(self, demonstrations_id: str) -> dict[str, Any]:
+        """Every frame of the set's first camera in one picture: its address, tile size, columns, frames between two
+        tiles, and the first tile of every episode. About 3 s for 20 episodes, once.
+        """
+        episodes = self._store.load(demonstrations_id).episodes
+        step = -(-sum(episode.frames for episode in episodes) // MOST_TILES)
+        counts = [-(-episode.frames // step) for episode in episodes]
+
+        def make() -> bytes:
+            tiles = []
+            for episode in self._store.load(demonstrations_id).episodes:
+                for frame in next(iter(episode.cameras.values()))[::step]:
+                    tiles.append(np.asarray(Image.fromarray(frame).resize((TILE_PX, TILE_PX))))
+            return sprite_sheet(np.stack(tiles), ATLAS_COLUMNS)
+
+        return {
+            "url": self._file(f"{demonstrations_id}-atlas.webp", make),
+            "tile": TILE_PX,
+            "columns": ATLAS_COLUMNS,
+            "step": step,
+            "tiles": sum(counts),
+            "starts": [sum(counts[:i]) for i in range(len(counts))],
+        }
+
     def _frames(self, demonstrations_id: str, index: int, camera: str) -> np.ndarray:
         frames: np.ndarray = self._store.load(demonstrations_id).episodes[index].cameras[camera]
         return frames  # the loaded set is dropped at once: kept, it would hold every decoded frame
 
     def attention(self, attention_id: str, value: Attention) -> str:
         """Address of the attention file of an episode."""
-        return self._file(f"{attention_id}.bin", lambda: attention_file(value))
+        return self._file(f"{attention_id}-frames-last.gz", lambda: attention_file(value))
 
     def export(self, name: str, content: bytes) -> str:
         """Address of a file to keep, named by its content."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from app import measures
 from app.costs import PolicySize, policy_size
@@ -25,6 +26,10 @@ class Scores:
     def __init__(self, store: Store, policy: str, folder: Path) -> None:
         self.store, self.policy, self._folder = store, policy, folder
         self._load = lru_cache(maxsize=32)(store.load)
+
+    def load(self, artefact_id: str) -> Any:
+        """An artefact, kept in memory for the next question."""
+        return self._load(artefact_id)
 
     @property
     def policy_name(self) -> str:

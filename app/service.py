@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from app.exports import Exports
+from app.laboratory import Laboratory
+from app.measures import Measure, chosen
 from app.previews import Previews
 from app.results import Results
 from app.scores import Scores
@@ -23,7 +25,7 @@ from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
 from steering.store import Store
-from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, FinetuneSettings, Head
+from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, FinetuneSettings, Head, Relevance
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")
@@ -34,6 +36,10 @@ _TITLES = {
     "capture": "Capturing head outputs",
     "score": "Scoring heads",
     "attention": "Computing attention",
+    "measure": "Measuring heads",
+    "attribute": "Measuring heads with the policy",
+    "trust": "Measuring intervals and chance",
+    "select": "Growing a head set",
     "evaluate": "Running the methods in the same scenes",
 }
 
@@ -58,6 +64,21 @@ class Workbench(Scores):
         self.previews = Previews(store)
         self.results = Results(store, self.previews)
         self.exports = Exports(store, self.previews, self)
+        self.laboratory = Laboratory(self, jobs, self.previews)
+
+    def measure_shown(self, demonstrations_id: str, key: str) -> Measure | None:
+        """The measure of `key`: stored, or asked of kept neighbours; else the first stored one."""
+        asked = self.laboratory.answers(demonstrations_id, key) if demonstrations_id else None
+        return asked or chosen(tuple(self.measures(demonstrations_id)), key)
+
+    def relevance(self, demonstrations_id: str, measure: str = "") -> Relevance | None:
+        """The scores of `measure_shown`."""
+        asked = self.laboratory.answers(demonstrations_id, measure) if demonstrations_id else None
+        return (
+            self.laboratory.relevance(demonstrations_id, asked)
+            if asked
+            else super().relevance(demonstrations_id, measure)
+        )
 
     def warm(self) -> None:
         """Make the first screen's files while the browser is still on its way."""

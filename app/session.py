@@ -20,7 +20,7 @@ STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 class States:
     """The parts. owner: a random name by which the queue knows this browser's jobs; opened: [demonstrations id,
     episode]; heads: hexadecimal digits of the head set, None before any choice; rank: of the adapters; measure: key
-    of the relevance shown, empty for the first.
+    of the relevance shown, empty for the first; beside: key of a second one, empty for none.
     """
 
     owner: gr.BrowserState
@@ -28,11 +28,12 @@ class States:
     heads: gr.BrowserState
     rank: gr.BrowserState
     measure: gr.BrowserState
+    beside: gr.BrowserState
 
 
 def states(rank: int) -> States:
     """The browser states of a page, inside its `gr.Blocks`."""
-    defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank, "measure": ""}
+    defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank, "measure": "", "beside": ""}
     return States(
         **{
             key: gr.BrowserState(default, storage_key=f"steering-{key}", secret=SECRET)

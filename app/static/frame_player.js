@@ -126,9 +126,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     const bytes = new Uint8Array(await new Response(unzipped).arrayBuffer());
     if (state.episode !== data) return;
     const patches = data.grid * data.grid;
-    const stride = data.heads_total * data.cameras.length * patches;
-    state.attention = { key: data.attention, image: bytes.subarray(0, data.frames * stride),
-      mass: bytes.subarray(data.frames * stride), stride, patches, groups: data.groups };
+    const size = data.heads_total * data.cameras.length * patches * data.frames;
+    state.attention = { key: data.attention, image: bytes.subarray(0, size), mass: bytes.subarray(size), patches, frames: data.frames };
     wb.emit("attention", state.attention);
     draw();
   }
@@ -167,12 +166,12 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
 
   /* Looked-at patches stay bright and warm, the rest darkens: reads on any scene and without colour vision. */
   function drawAttention(context, canvas, head, camera, data) {
-    const { image, stride, patches } = state.attention;
-    const start = state.frame * stride + (head * data.cameras.length + camera) * patches;
+    const { image, patches, frames } = state.attention;
+    const start = (head * data.cameras.length + camera) * patches;
     grid.width = grid.height = data.grid;
     const pixels = grid.getContext("2d").createImageData(data.grid, data.grid);
     for (let p = 0; p < patches; p++) {
-      const w = image[start + p] / 255;
+      const w = image[(start + p) * frames + state.frame] / 255;
       pixels.data.set([12 + 243 * w, 14 + 136 * w, 26 + 24 * w, 255 * (0.56 * (1 - w) + 0.26 * w)], 4 * p);
     }
     grid.getContext("2d").putImageData(pixels, 0, 0);

@@ -70,7 +70,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
         const i = flat(s, l, h);
         const look = `wb-cell${data.inert[i] ? " wb-inert" : ""}${data.trust?.doubtful[i] ? " wb-doubtful" : ""}`;
         const cell = make("div", { class: look, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
-          "data-stack": stack.name, "data-layer": l, "data-head": h, "data-index": i });
+          "data-stack": stack.name, "data-layer": l, "data-head": h, "data-index": i, "aria-label": describe(i) });
         if (!data.inert[i]) cell.style.setProperty("--score", wb.colour(fraction(i, s)));
         cells[i] = cell;
         line.append(cell);
@@ -157,18 +157,26 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   function paint() {
     cells.forEach((cell, i) => {
-      cell.setAttribute("aria-selected", String(state.selected.has(i)));
-      if (!cell.ariaLabel) cell.setAttribute("aria-label", describe(i));
-      cell.classList.toggle("wb-pinned", i === state.pinned);
-      cell.tabIndex = i === state.pinned ? 0 : -1;
+      const selected = String(state.selected.has(i));
+      if (cell.getAttribute("aria-selected") !== selected) cell.setAttribute("aria-selected", selected);
     });
+    paintPinned();
     summarise();
+  }
+
+  function paintPinned() {
+    const before = element.querySelector(".wb-pinned");
+    const now = cells[state.pinned];
+    if (before !== now) before?.classList.remove("wb-pinned");
+    if (before && before !== now) before.tabIndex = -1;
+    now?.classList.add("wb-pinned");
+    if (now) now.tabIndex = 0;
   }
 
   function pin(i) {
     state.pinned = i;
     state.hover = null;
-    paint();
+    paintPinned();
     if (document.activeElement !== cells[i]) cells[i].focus({ preventScroll: false });
     wb.emit("focus", i);
     wb.emit("pin", i);

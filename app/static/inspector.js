@@ -30,7 +30,7 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
     const mean = heads.mass ? heads.mass[i] : null;
     if (!mean) { bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode.")); return; }
     bars.replaceChildren(...heads.groups.map((group, g) => {
-      const now = attention ? attention.mass[(state.frame * heads.score.length + i) * heads.groups.length + g] / 255 : mean[g];
+      const now = attention ? attention.mass[(i * heads.groups.length + g) * attention.frames + state.frame] / 255 : mean[g];
       return make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
         make("div", { class: "wb-bar-track" }, make("i", { style: `width:${(100 * now).toFixed(1)}%` }),
           make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
@@ -38,7 +38,13 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
     }), make("p", { class: "wb-muted" }, "Bar: this frame. Tick: mean of the episode."));
   }
 
-  for (const name of ["heads", "focus", "selection"]) wb.on(element, name, build);
+  let waiting = false;  // a click changes both head and set: one build shows both
+  const soon = () => {
+    if (waiting) return;
+    waiting = true;
+    queueMicrotask(() => { waiting = false; build(); });
+  };
+  for (const name of ["heads", "focus", "selection"]) wb.on(element, name, soon);
   for (const name of ["frame", "attention"]) wb.on(element, name, drawBars);
   watch("value", build);
   build();

@@ -93,8 +93,9 @@ def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:
     attention = sample_store.attention(0, 3)
     raw = np.frombuffer(gzip.decompress(frame_player.attention_file(attention)), np.uint8)
     image, mass = raw[: attention.image.size], raw[attention.image.size :]
-    assert np.abs(image.astype(int) - attention.image.reshape(-1)).max() <= frame_player.LEVELS // 2
-    assert np.abs(mass / 255 - attention.mass.reshape(-1)).max() < 0.003
+    shown = image.reshape(*attention.image.shape[1:], -1)
+    assert np.abs(shown.astype(int) - np.moveaxis(attention.image, 0, -1)).max() <= frame_player.LEVELS // 2
+    assert np.abs(mass.reshape(*attention.mass.shape[1:], -1) / 255 - np.moveaxis(attention.mass, 0, -1)).max() < 0.003
 
 
 def test_hostile_text_stays_text() -> None:

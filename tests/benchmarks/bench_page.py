@@ -1,0 +1,208 @@
+"""How fast the page is, in Chromium over the repository's own samples and policy; prints a table and fails on a miss.
+
+    python tests/benchmarks/bench_page.py [--no-finetune]
+
+Start: from launching `app.py` over a store that was used before, to a page that answers. Navigation: to the head map
+drawn, with a fresh browser profile (cold) and again (warm). Transferred bytes: of everything before a Plotly figure.
+Click: from the pointer event to the next frame painted, and to the server's answer. Scrub: frames a second and
+requests while the scrubber is dragged through an episode. Long task: the longest while a finetune runs.
+Takes about two minutes. Other work on the machine shows in every figure: the load is printed beside them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+WATCHED_S = 30  # of a running finetune
+SETTLE_MS = 2500  # what the page fetches after the first screen; one stream of events stays open, so it is never idle
+READY = "html[data-ready='1']"
+DRAWN = "() => document.querySelectorAll('[data-testid=head-cell]').length > 0"
+CLICK = """cell => new Promise(done => {
+  const began = performance.now();
+  cell.click();
+  requestAnimationFrame(() => { const channel = new MessageChannel();
+    channel.port1.onmessage = () => done(performance.now() - began); channel.port2.postMessage(0); });
+})"""
+SCRUB = """() => new Promise(done => {
+  const scrubber = document.querySelector('[data-testid=scrubber]');
+  const last = Number(scrubber.max);
+  const began = performance.now();
+  const work = [];
+  let frames = 0;
+  const step = () => {
+    const now = performance.now();
+    if (now - began > 3000) { done([1000 * frames / (now - began), Math.max(...work)]); return; }
+    scrubber.value = frames % (last + 1);
+    scrubber.dispatchEvent(new Event('input', { bubbles: true }));
+    work.push(performance.now() - now);
+    frames += 1;
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+})"""
+LONGEST = """() => { window.longest = 0; new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
+}).observe({ type: 'longtask' }); }"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. limit: it must be at most this, or at least where `least`."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    least: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.limit if self.least else self.value <= self.limit
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[tuple[str, float]]:
+    """The address of a fresh server, and the seconds until it answered."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "STEERING_STORE": str(store), "GRADIO_SERVER_PORT": str(port)}
+    address = f"http://127.0.0.1:{port}/"
+    with (store.parent / "server.log").open("ab") as log:
+        began = time.perf_counter()
+        server = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            while True:
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except (urllib.error.URLError, OSError):
+                    if server.poll() is not None:
+                        raise SystemExit((store.parent / "server.log").read_text()) from None
+                    time.sleep(0.05)
+            yield address, time.perf_counter() - began
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def navigate(page: Page, address: str) -> float:
+    """Seconds from navigation to the head map drawn."""
+    began = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.wait_for_function(DRAWN, polling=10)
+    return time.perf_counter() - began
+
+
+def counted(session: CDPSession) -> list[float]:
+    """A list that grows by the bytes of every finished request."""
+    sizes: list[float] = []
+    session.send("Network.enable")
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    return sizes
+
+
+def first_screen(browser: Browser, address: str) -> Iterator[Row]:
+    """Navigation, weight, click and scrub."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    sizes = counted(context.new_cdp_session(page))
+    yield Row("navigation to head map, cold", navigate(page, address), "s", 3.5)
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(SETTLE_MS)
+    for step in ("Demonstrations", "Finetune", "Compare", "Learn", "Heads"):
+        page.get_by_role("tab", name=step).click()
+    page.wait_for_timeout(SETTLE_MS)
+    yield Row("transferred, every step, no figure", sum(sizes) / 1e6, "MB", 1.0)
+    yield Row("navigation to head map, warm", min(navigate(page, address) for _ in range(3)), "s", 2.0)
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(SETTLE_MS)
+    cells = page.locator('[data-testid="head-cell"][data-stack="expert"]')
+    painted, answered = [], []
+    for i in range(12):
+        with page.expect_response(lambda response: "/run/" in response.url or "/call/" in response.url) as waiting:
+            painted.append(cells.nth(i).evaluate(CLICK))
+        waiting.value.finished()
+        timing = waiting.value.request.timing
+        answered.append(timing["responseEnd"] - timing["requestStart"])
+    yield Row("click to repaint, median", statistics.median(painted), "ms", 30)
+    yield Row("click to the server's answer, median", statistics.median(answered), "ms", 150)
+    page.wait_for_function("() => wb.state.attention !== null")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    rate, slowest = page.evaluate(SCRUB)
+    yield Row("scrub", rate, "frames/s", 55, least=True)
+    yield Row("scrub, longest work in a frame", slowest, "ms", 16.7)
+    yield Row("requests while scrubbing", len(requests), "", 0)
+    context.close()
+
+
+def finetuning(browser: Browser, address: str) -> Iterator[Row]:
+    """The longest task of the page while a finetune runs; then it is stopped."""
+    page = browser.new_page()
+    page.goto(f"{address}?tab=finetune")
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(SETTLE_MS)
+    page.evaluate(LONGEST)
+    page.get_by_test_id("finetune-start").click()
+    page.get_by_test_id("job").first.wait_for()
+    page.locator(".wb-figure .main-svg").first.wait_for(timeout=180_000)
+    loading = page.evaluate("() => { const seen = window.longest; window.longest = 0; return seen; }")
+    page.wait_for_timeout(1000 * WATCHED_S)
+    assert page.get_by_test_id("job").count() > 0, "the finetune ended before it was measured"
+    yield Row("longest task while finetuning", page.evaluate("() => window.longest"), "ms", 200)
+    yield Row("the same, with Plotly's loading", loading, "ms", 1000)
+    for button in page.get_by_role("button", name="Stop").all():
+        if button.is_visible():
+            button.click()
+    page.close()
+
+
+def main() -> int:
+    """Measure, print, and say by the exit status whether every limit is met."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        store = Path(folder) / "store"
+        with serving(store):
+            pass  # the first start makes the first screen's files
+        with serving(store) as (address, start_s):
+            start = Row("second start to an answering page", start_s, "s", 6.0)
+            parts = [first_screen(browser, address)]
+            if "--no-finetune" not in sys.argv:
+                parts.append(finetuning(browser, address))
+            print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+            for row in itertools.chain([start], *parts):
+                bound = f"{'at least' if row.least else 'at most'} {row.limit:g}"
+                print(
+                    f"{row.name:38} {row.value:9.2f} {row.unit:9} {bound:14} {'met' if row.met else 'MISSED'}",
+                    flush=True,
+                )
+                missed += not row.met
+        browser.close()
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
