@@ -129,7 +129,7 @@ class Dataset:
                 f"{feature} of {summary.name} should be {summary.frames} frames of {list(described.shape)} numbers, "
                 f"but is {found.dtype} {list(found.shape)}. Write the dataset again, or leave this episode out."
             )
-        return found.reshape(summary.frames, -1).astype(np.float64)
+        return found.reshape(summary.frames, described.size).astype(np.float64)
 
     def images(
         self, index: int, feature: str, frames: Sequence[int] | None = None, *, image_px: int | None = None
@@ -161,7 +161,7 @@ class Dataset:
                 f"{feature} of {summary.name} has {len(found)} of the {len(wanted)} pictures asked for; "
                 "its video or array is cut short. Copy the dataset again, or leave this episode out."
             )
-        return np.stack(found)
+        return np.stack(found) if found else np.zeros((0, 1, 1, 3), np.uint8)
 
     def episode(
         self,
@@ -223,4 +223,7 @@ class Dataset:
     def _summary(self, index: int) -> EpisodeSummary:
         if not 0 <= index < len(self.episodes):
             raise InputError(f"{self.name} has the episodes 0 to {len(self.episodes) - 1}; there is no {index}.")
-        return self.episodes[index]
+        summary = self.episodes[index]
+        if not 0 <= summary.frames <= self.limits.frames:
+            raise InputError(f"{summary.name} claims {summary.frames} frames; 0 to {self.limits.frames} are read.")
+        return summary

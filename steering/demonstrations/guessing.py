@@ -144,13 +144,15 @@ def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:
         except InputError:
             continue
         if action.shape[1] > 1 and len(action):
-            column = action[:, -1]
+            column = action[np.isfinite(action[:, -1]), -1]
+            if not len(column):
+                continue
             starts.append(float(np.median(column[: max(1, int(len(column) * FIRST_FRAMES))])))
             values.append(column)
     if not starts:
         return mapping, ""
-    low, high = (round(float(bound(np.concatenate(values))), 4) for bound in (np.nanmin, np.nanmax))
-    if not np.isfinite([low, high]).all() or high <= low:
+    low, high = (round(float(bound(np.concatenate(values))), 4) for bound in (np.min, np.max))
+    if high <= low:
         return mapping, ""
     open_at_high = np.mean([start > (low + high) / 2 for start in starts])
     if open_at_high > 0.5:

@@ -117,6 +117,8 @@ def _decoded(
 
 
 def _check_size(sized: Any, path: Path, side_px: int) -> None:
+    if sized is None:
+        raise InputError(f"{path.name} is encoded by a codec that is not here. Encode it as H.264 or AV1.")
     if not (0 < sized.width <= side_px and 0 < sized.height <= side_px):
         raise InputError(f"{path.name} is {sized.width} x {sized.height} px; at most {side_px} px a side are read.")
 

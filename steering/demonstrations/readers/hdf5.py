@@ -39,9 +39,11 @@ def members(group: Any, file: str) -> dict[str, Any]:
     import h5py
 
     try:
+        if len(group) > MAX_OBJECTS:
+            raise InputError(f"{file}: {group.name} has {len(group)} members; at most {MAX_OBJECTS} are read.")
+        if not all(isinstance(name, str) for name in group):  # h5py gives bytes then
+            raise InputError(f"{file}: {group.name} has members whose names are not UTF-8 text. Rename them.")
         names = sorted(group, key=natural)
-        if len(names) > MAX_OBJECTS or any("\udc80" <= c <= "\udcff" for name in names for c in name):
-            raise InputError(f"{file}: {group.name!r} has names that are not UTF-8 text, or too many. Rename them.")
         found = {}
         for name in names:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):

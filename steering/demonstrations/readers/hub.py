@@ -26,7 +26,9 @@ def fetch(name: str, limits: Limits) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    no_connection: Any = HfHubHTTPError.__bases__[0]  # of the HTTP library that the hub's client is built on, which changes
+    no_connection: Any = HfHubHTTPError.__bases__[
+        0
+    ]  # of the HTTP library that the hub's client is built on, which changes
     try:
         return Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
     except LocalEntryNotFoundError:

@@ -69,7 +69,10 @@ def open_npz(files: Sequence[Path], name: str, limits: Limits) -> Dataset:
                     f"{name}: episode {label!r} has no {needed!r}, but {', '.join(sorted(arrays)[:8])}. Expected the "
                     f"keys action, state, {IMAGE}<camera>, instruction and rate_hz."
                 )
-        frames = next(array.shape[0] for key, array in arrays.items() if key.split(".")[0] == "action" and array.shape)
+        rows = [array.shape[0] for key, array in arrays.items() if key.split(".")[0] == "action" and array.shape]
+        if not rows:
+            raise InputError(f"{name}: the action of episode {label!r} is one number; expected [frame, dim].")
+        frames = rows[0]
         rate = _scalar(arrays["rate_hz"], limits) if "rate_hz" in arrays else None
         instruction = _text(arrays["instruction"]) if "instruction" in arrays else ""
         summaries.append(EpisodeSummary(label, frames, instruction[: limits.instruction_characters], rate))
