@@ -15,9 +15,9 @@ import gradio as gr
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
-    *("rollout_player", "figure", "download", "learn"),
+    *("rollout_player", "figure", "download", "learn", "laboratory"),
 )
-STYLES = ("page", "steps", "learn")
+STYLES = ("page", "steps", "learn", "laboratory")
 SHELL = "<div></div>"
 
 
@@ -56,6 +56,16 @@ def frame_player() -> gr.HTML:
 def inspector() -> gr.HTML:
     """The chosen head; reads the head map's data from the page."""
     return _drawn("inspector")
+
+
+def what_if() -> gr.HTML:
+    """What the selected heads would cost; `ask` carries {selected} after every change of the set. Its value: markup."""
+    return _drawn("whatIf", ("ask",))
+
+
+def laboratory(plotly: str) -> gr.HTML:
+    """Questions about the chosen head; `ask` carries {kind, head, frame, serial}, answered by the value."""
+    return _drawn("laboratory", ("ask",), plotly=plotly)
 
 
 def rollout_player() -> gr.HTML:

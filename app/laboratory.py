@@ -7,18 +7,16 @@ second and without torch; what runs the policy is a job in the warm worker, whos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from app.measures import BEST, Measure, parsed
+from app.measures import BEST, Measure, nearest, parsed
 from app.previews import Previews
 from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.metrics import WITH_POLICY
-from steering.relevance.knn import KS
-from steering.relevance.stability import rank_agreement
 from steering.selection import controls, rules
 from steering.types import (
     PHASES,
@@ -112,12 +110,29 @@ class Laboratory:
 
     def answers(self, demonstrations_id: str, key: str) -> Measure | None:
         """The question of `key` where kept neighbours answer it at once."""
+        from steering.relevance.knn import KS
+
         measure = parsed(key)
         if measure is None or measure.k == BEST or measure.metric != "knn" or int(measure.k) not in KS:
             return None
         fits = measure.tokens == self.tokens(demonstrations_id) and measure.preset in ("paper", "default")
         asked = measure.phase in ("whole", *PHASES) and measure.target in self.targets(demonstrations_id)
         return measure if fits and asked else None
+
+    def asked(
+        self, demonstrations_id: str, available: Sequence[Measure], current: Measure, field: str, value: str
+    ) -> Measure:
+        """The measure with `value` in `field` and all else as it is: stored, asked at once, or else the nearest stored."""
+        wanted = replace(current, **{field: value})
+        if wanted in available:
+            return wanted
+        live = replace(wanted, k=str(LIVE_K)) if wanted.k == BEST and field != "k" else wanted
+        for one in (replace(wanted, k=BEST), live):
+            if one in available and field != "k":
+                return one
+            if self.answers(demonstrations_id, one.key):
+                return one
+        return nearest(available, current, field, value)
 
     def relevance(self, demonstrations_id: str, measure: Measure) -> Relevance:
         """The scores of a question of `answers`, about 0.1 s at the embedded size."""
@@ -288,8 +303,12 @@ class Laboratory:
         """The nearest frames of every frame of an episode."""
         captured = self._captured(demonstrations_id)
         frames = self._scores.load(demonstrations_id).episodes[episode].frames
-        asked = {"activations_id": captured, "head": head, "episode": episode, "k": NEIGHBOURS_SHOWN}
-        return [pipeline.why(self._store, frame=frame, **asked) for frame in range(frames)]
+        return [
+            pipeline.why(
+                self._store, activations_id=captured, head=head, episode=episode, frame=frame, k=NEIGHBOURS_SHOWN
+            )
+            for frame in range(frames)
+        ]
 
     def thumbnails(self, demonstrations_id: str) -> dict[str, Any]:
         """Address and layout of one picture with every frame of the set, small."""
@@ -341,6 +360,8 @@ class Laboratory:
 
     def agreements(self, first: Relevance, second: Relevance) -> list[RankAgreement]:
         """Spearman's rank correlation within each stack."""
+        from steering.relevance.stability import rank_agreement
+
         found = []
         for s, stack in enumerate(STACKS):
             inert = first.inert[s] | second.inert[s]

@@ -15,7 +15,7 @@ import plotly
 from app import components, link, session
 from app.compression import MIDDLEWARE
 from app.service import ASSETS, Workbench, default_store
-from app.tabs import compare, demonstrations, finetune, heads, learn, watching
+from app.tabs import compare, demonstrations, finetune, heads, laboratory, learn, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, worded
 from app.theme import theme
 from app.views.header import header
@@ -28,6 +28,7 @@ TITLE = "Robotic Steering workbench"
 
 def build(bench: Workbench) -> gr.Blocks:
     """The whole page over `bench`."""
+    plotly_js = f"gradio_api/file={PLOTLY.as_posix()}"
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, elem_id="page") as page:
         states = session.states(finetune.DEFAULTS.rank)
         watcher = watching.make()
@@ -40,8 +41,9 @@ def build(bench: Workbench) -> gr.Blocks:
                 sets_tab = demonstrations.layout()
             with gr.Tab("Heads", id="heads"):
                 heads_tab = heads.layout()
+                laboratory_tab = laboratory.layout(plotly_js)
             with gr.Tab("Finetune", id="finetune") as finetune_step:
-                finetune_tab = finetune.layout(f"gradio_api/file={PLOTLY.as_posix()}")
+                finetune_tab = finetune.layout(plotly_js)
             with gr.Tab("Compare", id="compare") as compare_step:
                 compare_tab = compare.layout()
             with gr.Tab("Learn", id="learn"):
@@ -56,19 +58,21 @@ def build(bench: Workbench) -> gr.Blocks:
         compare.wire(bench, compare_tab, states, watcher, download)
         panels = {
             "demonstrations": [sets_tab.jobs, heads_tab.jobs],
+            "heads": [laboratory_tab.jobs],
             "finetune": [finetune_tab.jobs],
             "compare": [compare_tab.jobs],
         }
+        show_menu, adopt = laboratory.wire(bench, laboratory_tab, heads_tab, states, watcher)
         watch, watched = watching.wire(bench, watcher, states, panels, finetune_tab.plot, running)
 
         # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
         show_heads = (
             worded(
-                lambda opened, digits, rank, measure: heads.show(
-                    bench, *session.as_opened(opened), digits, rank, session.as_id(measure)
+                lambda opened, digits, rank, measure, beside: heads.show(
+                    bench, *session.as_opened(opened), digits, rank, session.as_id(measure), session.as_id(beside)
                 )
             ),
-            [states.opened, states.heads, states.rank, states.measure],
+            [states.opened, states.heads, states.rank, states.measure, states.beside],
             heads_tab.shown,
         )
         show_episode = (
@@ -123,15 +127,18 @@ def build(bench: Workbench) -> gr.Blocks:
         loaded.then(watch, [states.owner, watcher.finished], watched, **WATCH)
         loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
         rest = drawn
-        for show in (show_sets, show_finetune, show_compare):  # what is not on the first screen waits for it
+        for show in (show_menu, show_sets, show_finetune, show_compare):  # what is not on the first screen waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
         rest.then(bench.jobs.warm, None, None, **QUICK)
 
         for panel in (sets_tab.sets, sets_tab.episodes):
             opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)
-            for show in (show_heads, show_episode, show_header, show_sets):
+            for show in (show_heads, show_episode, show_header, show_sets, show_menu):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
-        for show in (show_heads, show_episode, show_sets, show_finetune, show_compare, show_header):
+        adopted = watcher.finished.change(adopt[0], adopt[1], adopt[2], **QUICK)
+        for show in (show_heads, show_header, show_menu):
+            adopted = adopted.then(show[0], show[1], show[2], **QUICK)
+        for show in (show_episode, show_sets, show_finetune, show_compare):
             watcher.finished.change(show[0], show[1], show[2], **QUICK)
         for step, shows in (
             (demonstrations_step, (show_sets, show_episodes)),

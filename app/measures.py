@@ -12,7 +12,6 @@ from typing import Any
 
 from steering.types import Relevance
 
-
 BEST = "best"
 
 

@@ -39,6 +39,7 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     if (event.target.closest("[data-live]")) send("change", "");
   });
   const read = () => {
+    element.querySelectorAll("input[type=range]").forEach(showValue);  // what was set stays when the form is drawn anew
     const query = element.querySelector("[data-query]");
     if (query) wb.link(JSON.parse(query.dataset.query));
     for (const told of element.querySelectorAll("[data-emit]")) wb.emit(told.dataset.emit, JSON.parse(told.dataset.emitted));

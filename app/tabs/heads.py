@@ -13,7 +13,8 @@ from app.exports import KINDS
 from app.service import Workbench
 from app.tabs.events import ACTION, QUICK, action, payload, worded
 from app.views import frame_player, head_map
-from app.views.markup import button, choice, empty, purpose, segments, slider, tab_button
+from app.views.markup import button, choice, empty, number, purpose, segments, slider, tab_button
+from app.views.laboratory_answers import strip
 from app.views.measures import choosers
 from steering.types import PAPER_SET_SIZE
 
@@ -36,7 +37,16 @@ PURPOSE = (
 )
 
 
-RULES = {"top": "Best", "random": "Random", "bottom": "Worst"}  # random: in the same layers as the best
+RULES = {
+    "top": "Best",
+    "above_null": "Better than chance",
+    "budget": "Within a budget",
+    "greedy": "Grown one by one",
+    "random": "Control: random",  # in the same layers as the best
+    "bottom": "Control: worst",
+    "other_task": "Control: another task",
+}
+BUDGET = 20_000
 
 
 @dataclass(frozen=True)
@@ -83,37 +93,60 @@ def rule_form() -> str:
         '<div class="wb-form wb-rule">'
         + choice("rule", "Rule", RULES.items(), "top")
         + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
-        + slider("count", "Heads", 1, 40, PAPER_SET_SIZE)
+        + f'<span class="wb-by-count">{slider("count", "Heads", 1, 40, PAPER_SET_SIZE)}</span>'
+        + f'<span class="wb-by-budget">{number("parameters", "Parameters", 100, 10**9, BUDGET, "100")}</span>'
         + button("Auto-select", "select", testid="auto-select")
         + "</div>"
     )
 
 
+def rule_of(form: dict[str, Any]) -> tuple[str, int, tuple[str, ...]]:
+    """Rule, number of heads and stacks from the rule's form, which comes from the client."""
+    rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
+    count = session.whole(form.get("count"), 1, 40, PAPER_SET_SIZE)
+    return rule, count, STACK_CHOICES.get(str(form.get("stacks")), ("vlm",))
+
+
 def show(
-    bench: Workbench, demonstrations_id: str, episode: int, digits: str, rank: int, measure: str = ""
+    bench: Workbench,
+    demonstrations_id: str,
+    episode: int,
+    digits: str,
+    rank: int,
+    measure: str = "",
+    beside: str = "",
 ) -> list[Any]:
-    """Values of `HeadsTab.shown`. measure: the key of the relevance to show."""
+    """Values of `HeadsTab.shown`. measure: the key of the relevance to show; beside: of the second one."""
     if not demonstrations_id:
         return [NO_SETS, gr.Row(visible=False), "", "", None, ""]
     available = bench.measures(demonstrations_id)
-    shown = measures.chosen(tuple(available), measure)
+    shown = bench.measure_shown(demonstrations_id, measure)
     relevance = bench.relevance(demonstrations_id, measure)
     if shown is None or relevance is None:
         return ["", gr.Row(visible=True), "", "", None, NOT_SCORED]
     found = bench.attention(demonstrations_id, episode) or bench.attention(demonstrations_id, 0)
+    stored = available.get(shown)
+    over_time = bench.laboratory.over_time(demonstrations_id, shown)
+    second = next((one for one in available if one.key == beside and one != shown), None)
+    other = bench.relevance(demonstrations_id, beside) if second else None
+    targets = bench.laboratory.targets(demonstrations_id) if bench.laboratory.neighbours(demonstrations_id) else ()
     value = head_map.head_map(
-        key=available[shown],
+        key=stored or f"{demonstrations_id}/{shown.key}",
         version=time.time_ns() // 1000,
         relevance=relevance,
         attention=found[1] if found else None,
         selected=bench.heads(digits),
         cost=bench.size.head_cost(),
         rank=rank,
-        trust=bench.trust(available[shown]),
+        trust=bench.trust(stored) if stored else None,
         measure=shown.key,
         lora=bench.size.lora(1),
+        second=other,
+        strip=None if over_time is None else strip(over_time),
     )
-    return ["", gr.Row(visible=True), choosers(tuple(available), shown), rule_form(), value, ""]
+    if shown.tokens != bench.laboratory.tokens(demonstrations_id):
+        targets = ()
+    return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule_form(), value, ""]
 
 
 def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:
@@ -148,33 +181,45 @@ def wire(
         return digits, render_header(opened, digits, measure)
 
     @worded
-    def select(opened: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
+    def select(opened: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
         demonstrations_id, episode = session.as_opened(opened)
-        count = session.whole(form.get("count"), 1, 40, PAPER_SET_SIZE)
-        stacks = STACK_CHOICES.get(str(form.get("stacks")), ("vlm",))
-        rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
-        heads = bench.auto_select(demonstrations_id, count, stacks, session.as_id(measure), rule)
-        return _selected(opened, episode, bench.digits(heads), rank, measure)
+        rule, count, stacks = rule_of(form)
+        key, laboratory = session.as_id(measure), bench.laboratory
+        if rule == "greedy":  # a job; its set is taken over when it has grown
+            return [gr.skip(), gr.skip(), gr.skip()]
+        if rule == "above_null":
+            heads = laboratory.above_null(demonstrations_id, key, stacks)
+        elif rule == "budget":
+            parameters = session.whole(form.get("parameters"), 1, 10**9, BUDGET)
+            heads = laboratory.within(demonstrations_id, key, parameters, session.whole(rank, 1, 256, 16), stacks)
+        elif rule == "other_task":
+            heads = laboratory.other_task(demonstrations_id, key, count, stacks)
+        else:
+            heads = bench.auto_select(demonstrations_id, count, stacks, key, rule)
+        return _selected(opened, episode, bench.digits(heads), rank, measure, beside)
 
-    def _selected(opened: Any, episode: int, digits: str, rank: Any, measure: Any) -> list[Any]:
+    def _selected(opened: Any, episode: int, digits: str, rank: Any, measure: Any, beside: Any) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
-        shown = show(bench, demonstrations_id, episode, digits, rank, session.as_id(measure))
+        keys = session.as_id(measure), session.as_id(beside)
+        shown = show(bench, demonstrations_id, episode, digits, rank, *keys)
         return [digits, shown[tab.shown.index(tab.map)], render_header(opened, digits, measure)]
 
     @worded
     def measured(opened: Any, digits: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
         demonstrations_id, episode = session.as_opened(opened)
         available = tuple(bench.measures(demonstrations_id))
-        current = measures.chosen(available, session.as_id(measure))
+        current = bench.measure_shown(demonstrations_id, session.as_id(measure))
         if current is None:
-            return [gr.skip(), gr.skip(), *[gr.skip()] * len(tab.shown)]
+            return [gr.skip(), gr.skip(), gr.skip(), *[gr.skip()] * len(tab.shown)]
+        form = action(event).form
+        beside = session.as_id(form.get("beside"))
         wanted = current
-        for field, value in action(event).form.items():
+        for field, value in form.items():
             if field in measures.FIELDS and value != getattr(current, field):
-                wanted = measures.nearest(available, current, field, str(value))
-        shown = show(bench, demonstrations_id, episode, digits, rank, wanted.key)
-        return [wanted.key, render_header(opened, digits, wanted.key), *shown]
+                wanted = bench.laboratory.asked(demonstrations_id, available, current, field, str(value))
+        shown = show(bench, demonstrations_id, episode, digits, rank, wanted.key, beside)
+        return [wanted.key, beside, render_header(opened, digits, wanted.key), *shown]
 
     @worded
     def episode(opened: Any, heads: Any, measure: Any, event: gr.EventData) -> list[Any]:
@@ -191,20 +236,20 @@ def wire(
         return asdict(bench.exports.heads(kind, demonstrations_id, session.as_id(measure), bench.heads(digits)))
 
     @worded
-    def take(opened: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
+    def take(opened: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
         text = payload(event).get("text")
         _, index = session.as_opened(opened)
-        return _selected(opened, index, bench.digits(bench.read_selection(str(text)).heads), rank, measure)
+        return _selected(opened, index, bench.digits(bench.read_selection(str(text)).heads), rank, measure, beside)
 
     selected = [states.heads, tab.map, header]
     tab.map.toggle(toggle, [states.opened, states.measure], [states.heads, header], trigger_mode="always_last", **QUICK)
     tab.map.keep(keep, [states.opened, states.heads, states.measure], download, **ACTION)
-    tab.map.take(take, [states.opened, states.rank, states.measure], selected, **ACTION)
-    tab.rule.action(select, [states.opened, states.rank, states.measure], selected, **ACTION)
+    tab.map.take(take, [states.opened, states.rank, states.measure, states.beside], selected, **ACTION)
+    tab.rule.action(select, [states.opened, states.rank, states.measure, states.beside], selected, **ACTION)
     tab.choosers.action(
         measured,
         [states.opened, states.heads, states.rank, states.measure],
-        [states.measure, header, *tab.shown],
+        [states.measure, states.beside, header, *tab.shown],
         **ACTION,
     )
     tab.player.episode(

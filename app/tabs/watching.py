@@ -24,6 +24,10 @@ STEP_OF = {
     "capture": "demonstrations",
     "score": "demonstrations",
     "attention": "demonstrations",
+    "measure": "heads",
+    "attribute": "heads",
+    "trust": "heads",
+    "select": "heads",
     "finetune": "finetune",
     "evaluate": "compare",
 }
