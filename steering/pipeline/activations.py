@@ -7,7 +7,7 @@ from typing import Any
 
 from steering import policy_cache
 from steering.errors import InputError
-from steering.pipeline.making import load, made, weights
+from steering.pipeline.making import LOADING, load, made, weights
 from steering.progress import Progress
 from steering.serialisation import content_digest
 from steering.store import Store
@@ -46,9 +46,8 @@ def capture(
         from steering.activations import capture as stage
 
         demonstrations = load(store, demonstrations_id, Demonstrations)
-        return stage.capture(
-            policy_cache.get(policy, None, demonstrations, progress), demonstrations, **settings, progress=progress
-        )
+        loaded = policy_cache.get(policy, None, demonstrations, progress.part(0, LOADING))
+        return stage.capture(loaded, demonstrations, **settings, progress=progress.part(LOADING, 1))
 
     return made(store, "activations", (demonstrations_id,), params, make)
 
@@ -79,8 +78,8 @@ def attention(
         from steering.activations import attention as stage
 
         demonstrations, chosen = _episode(store, demonstrations_id, episode)
-        loaded = policy_cache.get(policy, None, demonstrations, progress)
-        return stage.attention(loaded, chosen, seed=seed, progress=progress)
+        loaded = policy_cache.get(policy, None, demonstrations, progress.part(0, LOADING))
+        return stage.attention(loaded, chosen, seed=seed, progress=progress.part(LOADING, 1))
 
     return made(store, "attention", (demonstrations_id,), params, make)
 
@@ -103,8 +102,8 @@ def attention_at(
         from steering.activations import attention as stage
 
         demonstrations, chosen = _episode(store, demonstrations_id, episode)
-        loaded = policy_cache.get(policy, None, demonstrations, progress)
-        progress.report(0.0, "Attention of one frame")
+        loaded = policy_cache.get(policy, None, demonstrations, progress.part(0, LOADING))
+        progress.report(LOADING, "Attention of one frame")
         return stage.attention_at(loaded, chosen, frame, tokens=tokens, seed=seed)
 
     return made(store, "frame_attention", (demonstrations_id,), params, make)

@@ -9,7 +9,7 @@ import numpy as np
 from steering import policy_cache
 from steering.errors import InputError, unknown_name
 from steering.metrics import WITH_POLICY
-from steering.pipeline.making import load, made, weights
+from steering.pipeline.making import LOADING, load, made, weights
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import ACTION_NAMES, CAMERAS, Demonstrations, GainSweep, Head, Relevance
@@ -51,9 +51,9 @@ def attribute(
                 named_masks(demonstrations, *chosen, progress=progress.part(0, MASKS)),
                 progress.part(MASKS, 1),
             )
-        loaded = policy_cache.get(policy, None, demonstrations, part)
+        loaded = policy_cache.get(policy, None, demonstrations, part.part(0, LOADING))
         options = {"frames": frames, "samples": samples, "seed": seed}
-        return measure(loaded, demonstrations, metric, masks=masks, progress=part, **options)
+        return measure(loaded, demonstrations, metric, masks=masks, progress=part.part(LOADING, 1), **options)
 
     params = {**weights(policy), "metric": metric, "frames": frames, "samples": samples, "seed": seed}
     return made(store, "relevance", (demonstrations_id,), params, make)

@@ -9,6 +9,9 @@ from steering import policy_cache
 from steering.errors import InputError
 from steering.store import Store
 
+LOADING = 0.05
+"""Share of a stage's progress that loading the policy takes."""
+
 
 def made(store: Store, kind: str, parents: Sequence[str], params: Mapping[str, Any], make: Callable[[], object]) -> str:
     """The id of what was made of the same things before, or of what `make` makes now."""
