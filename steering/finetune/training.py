@@ -77,8 +77,10 @@ def finetune(
     memory = PeakMemory(policy.device)
     if method == "zero_shot":
         state = TrainingState()
-        if (evaluation := heldout_frames(policy, demonstrations, heldout, evaluations=0)) is not None:
-            state.heldout.append((0, heldout_error(policy, evaluation, settings.seed)))
+        evaluation = heldout_frames(policy, demonstrations, heldout, evaluations=0)
+        if evaluation is not None:
+            with training_pass(policy):
+                state.heldout.append((0, heldout_error(policy, evaluation, settings.seed)))
         progress.report(1.0, "Held-out error of the untouched policy")
         return _result(method, settings, selection, folder, state, peak_memory_mb=memory.mb())
     processes = Processes(policy)
@@ -86,7 +88,7 @@ def finetune(
     name = _fingerprint(policy, demonstrations, method, settings, selection, heldout)
     folder.mkdir(parents=True, exist_ok=True)
     state = read_checkpoint(folder, name) or TrainingState()
-    with attached(policy, method, settings, selection) as (peft_model, masks):
+    with attached(policy, method, settings, selection) as (peft_model, masks), training_pass(policy):
         frozen = _frozen(policy, chosen)
         frames = frame_set(
             policy,
@@ -210,7 +212,7 @@ class TrainingRun:
                 noise = torch.from_numpy(drawn.noise[rows]).to(policy.device)
                 timestep = torch.from_numpy(drawn.timestep[rows]).to(policy.device)
                 batch = self.frames.batch(drawn.rows[rows])
-                with training_pass(policy), autocast(policy, self.frames.precision):
+                with autocast(policy, self.frames.precision):
                     loss = policy.flow_loss(batch, noise, timestep) * (len(rows) / settings.batch_size)
                 loss.backward()
                 total += float(loss.detach())

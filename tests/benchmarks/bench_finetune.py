@@ -3,11 +3,13 @@
     python tests/benchmarks/bench_finetune.py [--rounds 12] [--noise-samples 1 4] [--threads 2] [--out FILE]
 
 On the embedded policy and the sample demonstrations: 20 VLM heads (the sample's selection) and as many expert heads.
-`plain` is LoRA on all heads as PEFT and transformers alone train it: the same loss, optimizer, autocast, batch and
-noise samples, the vision tower computed at each step from prepared pixels; `lora` is the same adapter in our loop,
-which computes the frozen tower once a frame. Prints one JSON line for each number of noise samples: median milliseconds
-of each, ratios of times taken within a round (median), trainable parameters, and peak memory of a process of its own
-above the loaded policy, in MB. Budgets: vlm / plain 0.5, expert / plain 0.2, memory 0.7, parameters 1/7.
+`peft` is LoRA on all heads as PEFT and transformers train it by themselves: the same loss, optimizer, autocast, batch
+and noise samples, transformers' default attention, the vision tower computed at each step from prepared pixels. `lora`
+is the same adapter in our loop: frozen tower computed once a frame, the workbench's attention, the lean training pass.
+Prints one JSON line for
+each number of noise samples: median milliseconds of each, ratios of times taken within a round (median), trainable
+parameters, and peak memory of a process of its own above the loaded policy, in MB. Budgets: vlm / peft 0.5,
+expert / peft 0.2, memory 0.7, parameters 1/7.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from steering.finetune.peak import PeakMemory
 from steering.finetune.plan import plan, sizes_of_model
 from steering.finetune.processes import Processes
 from steering.finetune.training import BETAS, TrainingRun
+from steering.finetune.training_pass import training_pass
 from steering.models.flow import FlowPolicy
 from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
@@ -42,7 +45,7 @@ from steering.samples import open_store
 from steering.types import Demonstrations, FinetuneSettings, Head, Selection
 
 EPISODES = 3  # of the samples; a step's time does not depend on how many there are
-VARIANTS = ("plain", "lora", "vlm", "expert")
+VARIANTS = ("peft", "lora", "vlm", "expert")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +68,14 @@ def stepping(
     method = "steering" if chosen else "lora"
     precision = getattr(torch, settings.precision)
     frozen = plan(method, settings, chosen, sizes_of_model(policy.model)).frozen_layers(policy.head_shape)
-    with attached(policy, method, settings, chosen) as (_, masks):
+    with contextlib.ExitStack() as stack:
+        _, masks = stack.enter_context(attached(policy, method, settings, chosen))
         options: dict[str, Any] = {"draws": 10**9, "frozen_layers": frozen, "precision": precision}
         episodes = range(len(demonstrations.episodes))
-        if variant == "plain":
+        if variant == "peft":
             options["frozen_layers"] = None
         frames = frame_set(policy, demonstrations, episodes, Progress(), **options)
-        if variant == "plain":
+        if variant == "peft":
             kept = policy.prepare(observe(demonstrations, frames.episode, frames.frame), frames.chunk)
             frames = PixelFrames(**{**vars(frames), "kept": kept})
         trained = [p for p in policy.model.parameters() if p.requires_grad]
@@ -80,7 +84,11 @@ def stepping(
             policy, frames, None, settings, Processes(policy), PeakMemory(policy.device), Path(), "benchmark"
         )
         counts = trainable_parameters(policy.model, masks)
-        yield lambda step: run.step(step, optimizer), sum(counts.values())
+        if variant == "peft":
+            policy.model.set_attn_implementation("sdpa")
+        else:
+            stack.enter_context(training_pass(policy))
+        yield lambda number: run.step(number, optimizer), sum(counts.values())
 
 
 def samples() -> tuple[Demonstrations, Selection]:
@@ -144,7 +152,7 @@ def main() -> None:
         times, parameters = times_ms(given.rounds, settings)
         ratios = {
             f"{variant}/{base}": round(float(np.median(np.divide(times[variant], times[base]))), 3)
-            for base in ("plain", "lora")
+            for base in ("peft", "lora")
             for variant in ("vlm", "expert")
         }
         memory = {}
@@ -158,9 +166,9 @@ def main() -> None:
             "median_ms": {variant: round(float(np.median(values)), 1) for variant, values in times.items()},
             "time_ratio": ratios,
             "peak_mb": {variant: round(value) for variant, value in memory.items()},
-            "memory_ratio": {v: round(memory[v] / memory["plain"], 2) for v in ("lora", "vlm", "expert")},
+            "memory_ratio": {v: round(memory[v] / memory["peft"], 2) for v in ("lora", "vlm", "expert")},
             "parameters": parameters,
-            "parameter_ratio": {v: round(parameters[v] / parameters["plain"], 3) for v in ("vlm", "expert")},
+            "parameter_ratio": {v: round(parameters[v] / parameters["peft"], 3) for v in ("vlm", "expert")},
         }
         lines.append(json.dumps(result))
         print(lines[-1], flush=True)
