@@ -122,7 +122,7 @@ class Laboratory:
     def asked(
         self, demonstrations_id: str, available: Sequence[Measure], current: Measure, field: str, value: str
     ) -> Measure:
-        """The measure with `value` in `field` and all else as it is: stored, asked at once, or else the nearest stored."""
+        """The measure with `value` in `field` and all else as it is: stored, asked at once, or the nearest stored."""
         wanted = replace(current, **{field: value})
         if wanted in available:
             return wanted

@@ -46,7 +46,8 @@ def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any
     if found:
         episode = min(episode, len(bench.card(found).frames) - 1)
     measure = session.as_id(query.get("metric")) or session.as_id(measure)
-    if measure not in {one.key for one in bench.measures(found)}:
+    stored = measure in {one.key for one in bench.measures(found)}
+    if not stored and not bench.laboratory.answers(found, measure):
         if query.get("metric"):
             notes.append("These demonstrations have no scores by the measure of this link, so another is shown.")
         measure = ""

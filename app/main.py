@@ -103,7 +103,8 @@ def build(bench: Workbench) -> gr.Blocks:
             screen = link.restore(bench, dict(request.query_params), opened, digits, measure)
             shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, screen.notes))
             steps = gr.Tabs(selected=screen.tab)
-            return [session.as_owner(owner), screen.opened, screen.heads, screen.measure, steps, shown]
+            beside = session.as_id(request.query_params.get("beside"))
+            return [session.as_owner(owner), screen.opened, screen.heads, screen.measure, beside, steps, shown]
 
         @worded
         def open_set(opened: Any, digits: str, event: gr.EventData) -> list[Any]:
@@ -118,7 +119,7 @@ def build(bench: Workbench) -> gr.Blocks:
         loaded = page.load(
             restore,
             [states.owner, states.opened, states.heads, states.measure],
-            [states.owner, states.opened, states.heads, states.measure, steps, head],
+            [states.owner, states.opened, states.heads, states.measure, states.beside, steps, head],
             **QUICK,
         )
         drawn = loaded.then(show_heads[0], show_heads[1], show_heads[2], **QUICK)

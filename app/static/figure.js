@@ -2,12 +2,7 @@
    with the first figure only; colours of text and grid follow the page's theme. Exports as image and as table. */
 wb.mounts.figure = (element, props, trigger, watch) => {
   const { make } = wb;
-  const load = () => {
-    wb.plotly ??= new Promise((resolve, reject) => {
-      document.head.append(make("script", { src: props.plotly, onload: () => resolve(window.Plotly), onerror: reject }));
-    });
-    return wb.plotly;
-  };
+  const load = () => wb.plotlyFrom(props.plotly);
   const target = make("div", { class: "wb-figure" });
   const keep = (label, title, act) =>
     make("button", { type: "button", class: "wb-button wb-quiet", title, onclick: act }, label);
@@ -32,19 +27,30 @@ wb.mounts.figure = (element, props, trigger, watch) => {
   async function draw() {
     const figure = props.value;
     if (!figure?.data) { element.replaceChildren(); return; }
-    const Plotly = await load();
     if (!target.isConnected) element.replaceChildren(tools, target);
-    const axis = { gridcolor: wb.css("--wb-line"), zerolinecolor: wb.css("--wb-line"), linecolor: wb.css("--wb-line") };
-    const layout = { ...figure.layout, paper_bgcolor: "transparent", plot_bgcolor: "transparent", autosize: true,
-      font: { family: "system-ui, sans-serif", size: 12, color: wb.css("--wb-ink-2") } };
-    for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) layout[name] = { ...layout[name], ...axis };
-    layout.annotations = layout.annotations?.map((note) => ({ ...note, font: { ...note.font, color: wb.css("--wb-ink-2") } }));
-    delete layout.width;
-    delete layout.height;
-    Plotly.react(target, figure.data, layout, { displaylogo: false, responsive: true, displayModeBar: false });
+    await wb.plot(target, figure, props.plotly);
   }
 
   wb.on(element, "theme", draw);
   watch("value", draw);
   draw();
+};
+
+/* plotly.js, once; and a figure in the page's colours, made or updated in place. */
+wb.plotlyFrom = (address) => {
+  wb.plotly ??= new Promise((resolve, reject) => {
+    document.head.append(wb.make("script", { src: address, onload: () => resolve(window.Plotly), onerror: reject }));
+  });
+  return wb.plotly;
+};
+wb.plot = async (target, figure, address) => {
+  const Plotly = await wb.plotlyFrom(address);
+  const axis = { gridcolor: wb.css("--wb-line"), zerolinecolor: wb.css("--wb-line"), linecolor: wb.css("--wb-line") };
+  const layout = { ...figure.layout, paper_bgcolor: "transparent", plot_bgcolor: "transparent", autosize: true,
+    font: { family: "system-ui, sans-serif", size: 12, color: wb.css("--wb-ink-2") } };
+  for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) layout[name] = { ...layout[name], ...axis };
+  layout.annotations = layout.annotations?.map((note) => ({ ...note, font: { ...note.font, color: wb.css("--wb-ink-2") } }));
+  delete layout.width;
+  delete layout.height;
+  return Plotly.react(target, figure.data, layout, { displaylogo: false, responsive: true, displayModeBar: false });
 };

@@ -39,12 +39,13 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       make("div", { class: "wb-cameras" }, ...data.cameras.map((camera, i) =>
         make("figure", {}, canvases[i], make("figcaption", {}, camera.label)))),
       make("div", { class: "wb-controls" }, view.play,
-        make("div", { class: "wb-track" }, phases(data), view.scrubber), view.time),
+        make("div", { class: "wb-track" }, phases(data), view.scrubber, make("div", { class: "wb-strip", "data-testid": "strip" })), view.time),
       make("div", { class: "wb-under" }, view.caption, data.attention ? view.overlayLabel : attentionOffer()),
       curveTabs(), view.curves));
     view.curves.addEventListener("pointerdown", seek);
     view.curves.addEventListener("pointermove", (event) => event.buttons && seek(event));
     drawCurves();
+    wb.emit("player", view.canvases);
     loadSprites(data);
     loadAttention(data);
     show(Math.min(state.frame, data.frames - 1));
@@ -157,6 +158,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       context.drawImage(sprites[c], (state.frame % columns) * tile, Math.floor(state.frame / columns) * tile, tile, tile,
         0, 0, canvas.width, canvas.height);
       if (overlay && state.attention && head !== null) drawAttention(context, canvas, head, c, data);
+      wb.drawOver?.(context, canvas, data.cameras[c].label.toLowerCase());
     });
     const cursor = view.curves.querySelector(".wb-cursor");
     if (cursor) cursor.style.left = `${100 * state.frame / Math.max(data.frames - 1, 1)}%`;
@@ -232,6 +234,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     if (event.target === document.body) key(event);
   }, { signal: abort.signal });
   wb.on(element, "focus", draw);
+  wb.on(element, "redraw", draw);
   watch("value", build);
   build();
 };

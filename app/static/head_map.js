@@ -49,6 +49,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       state.seen.key = data.key;
       headSet.replace(data.selected, fresh);
     } else paint();
+    wb.link({ beside: data.second?.key ?? "" });
     wb.emit("heads", data);
     wb.emit("focus", state.pinned);
   }
@@ -72,6 +73,10 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
         const cell = make("div", { class: look, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
           "data-stack": stack.name, "data-layer": l, "data-head": h, "data-index": i, "aria-label": describe(i) });
         if (!data.inert[i]) cell.style.setProperty("--score", wb.colour(fraction(i, s)));
+        if (data.second && !data.inert[i]) {
+          cell.classList.add("wb-split");
+          cell.style.setProperty("--second", wb.colour(secondFraction(i, s)));
+        }
         cells[i] = cell;
         line.append(cell);
       }
@@ -84,6 +89,11 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   const fraction = (i, s) => {
     const { low, high } = state.heads.stacks[s];
     return high > low ? (state.heads.score[i] - low) / (high - low) : 0.5;
+  };
+
+  const secondFraction = (i, s) => {
+    const { low, high } = state.heads.second.scale[s];
+    return high > low ? ((state.heads.second.score[i] ?? low) - low) / (high - low) : 0.5;
   };
 
   function scale(data, stack) {
@@ -143,7 +153,8 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const key = (look, label) => make("span", {}, make("i", { class: `wb-key ${look}` }), label);
     return make("div", { class: "wb-legend" }, key("wb-key-ring", "selected"), key("wb-key-dot", "shown beside"),
       data.inert.includes(true) ? key("wb-inert", "inert: cannot move an action") : null,
-      data.trust ? key("wb-key-doubtful", "unstable: in the best set of some resamples only") : null,
+      data.trust?.doubtful.includes(true) ? key("wb-key-doubtful", "unstable: in the best set of some resamples only, or a wide interval") : null,
+      data.second ? key("wb-key-split", `lower half: ${data.second.name}`) : null,
       make("span", { class: "wb-legend-metric" },
         `Brighter is more relevant (${data.metric.toLowerCase()}); each stack has its own scale`));
   }
@@ -186,14 +197,15 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   function showTooltip(i) {
     if (i === null) { tooltip.hidden = true; return; }
     const [s, l, h] = place(i);
-    const { stacks, inert, metric, score, rank, ranked, gain, trust } = state.heads;
+    const { stacks, inert, metric, score, rank, ranked, gain, trust, second } = state.heads;
     const lines = inert[i] ? ["inert: cannot move an action"] : [`${metric} ${wb.number(score[i])}`];
     if (!inert[i] && trust) lines.push(`95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}`);
     if (!inert[i] && gain) lines.push(`over state and time ${wb.number(gain[i])}`);
     if (!inert[i]) {
-      const spread = trust ? ` (${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])})` : "";
+      const spread = trust?.rank_low ? ` (${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])})` : "";
       lines.push(`rank ${rank[i]} of ${ranked[s]}${spread}`);
     }
+    if (!inert[i] && second) lines.push(`${second.name}: ${wb.number(second.score[i])}`);
     if (!inert[i] && trust?.p) lines.push(`p = ${trust.p[i]} over all heads`);
     tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
     tooltip.hidden = false;

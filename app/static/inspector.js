@@ -18,9 +18,20 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
         make("div", {}, make("dt", {}, data.metric), make("dd", {}, data.inert[i] ? "—" : wb.number(data.score[i]))),
         make("div", {}, make("dt", {}, "Rank in its stack"),
           make("dd", {}, data.inert[i] ? "—" : String(data.rank[i]), make("small", {}, data.inert[i] ? "" : ` of ${data.ranked[s]}`)))),
+      trusted(data, i),
       make("p", { class: "wb-sentence" }, data.sentence[i]),
       make("h4", {}, "Where its attention goes"), bars));
     drawBars();
+  }
+
+  /* How far the value can be trusted, where that was measured. */
+  function trusted(data, i) {
+    const { trust } = data;
+    if (!trust || data.inert[i]) return null;
+    const rank = trust.rank_low ? `; rank ${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])}` : "";
+    const p = trust.p ? `; p ${trust.p[i] < 0.001 ? "< 0.001" : `= ${trust.p[i]}`} over all heads` : "";
+    return make("p", { class: "wb-muted", "data-testid": "trusted" },
+      `95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}${rank}${p}${trust.doubtful[i] ? ". Unstable: do not lean on it" : ""}.`);
   }
 
   function drawBars() {

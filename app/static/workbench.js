@@ -87,7 +87,7 @@ window.wb = (() => {
     document.documentElement.dataset.ready = "1";
   }
 
-  const number = (value) => value === null || value === undefined ? "not known" : value.toFixed(2).replace("-", "\u2212");
+  const number = (value) => value === null || value === undefined ? "not known" : (Math.abs(value) >= 0.1 || value === 0 ? value.toFixed(2) : Math.abs(value) >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replaceAll("-", "\u2212");
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
   return { bus, state, emit, on, make, colour, css, isDark, theme, stored, store, toast, openTab, ready, number, whole, mounts,

@@ -13,9 +13,9 @@ from app.exports import KINDS
 from app.service import Workbench
 from app.tabs.events import ACTION, QUICK, action, payload, worded
 from app.views import frame_player, head_map
-from app.views.markup import button, choice, empty, number, purpose, segments, slider, tab_button
 from app.views.laboratory_answers import strip
-from app.views.measures import choosers
+from app.views.markup import button, choice, empty, number, purpose, segments, slider, tab_button
+from app.views.measures import choosers, name_of
 from steering.types import PAPER_SET_SIZE
 
 STACK_CHOICES = {"vlm": ("vlm",), "expert": ("expert",), "both": ("vlm", "expert")}
@@ -141,7 +141,7 @@ def show(
         trust=bench.trust(stored) if stored else None,
         measure=shown.key,
         lora=bench.size.lora(1),
-        second=other,
+        second=None if other is None or second is None else (second.key, name_of(second), other),
         strip=None if over_time is None else strip(over_time),
     )
     if shown.tokens != bench.laboratory.tokens(demonstrations_id):

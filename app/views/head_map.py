@@ -23,6 +23,7 @@ BASELINES = {"time": "the time in the episode", "state": "the joint state", "sta
 LOWEST_SHOWN = 10  # percentile of a stack's scores where its colour scale begins: a few bad heads must not flatten it
 CLOSE = 0.02  # explained variance within which a head counts as no better and no worse than a baseline
 DOUBTFUL = (0.2, 0.8)  # share of bootstrap replicates whose best set holds the head: neither clearly in nor out
+WIDE = 0.75  # share of a stack's colour scale beyond which an interval says too little
 INERT = (
     "Inert: only the keys and values of a VLM layer reach the action expert, and behind the last layer nothing reads "
     "what this head writes. Training it could not move an action."
@@ -40,12 +41,15 @@ def head_map(
     trust: Trust | None = None,
     measure: str = "",
     lora: int = 0,
+    second: tuple[str, str, Relevance] | None = None,
+    strip: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What static/head_map.js and static/inspector.js draw.
 
     key: names the relevance; version: changes whenever the server means to replace the page's selection.
     cost: stack -> {per_layer, per_head}, trainable parameters at rank 1 (see app.costs). measure: its key in the link.
-    lora: trainable parameters of LoRA on all heads at rank 1.
+    lora: trainable parameters of LoRA on all heads at rank 1. second: key, name and scores of another measure, shown
+    in the lower half of every cell. strip: relevance by time (see laboratory_answers).
     """
     _, layers, heads = relevance.score.shape
     shape = HeadShape(layers, heads, 0)
@@ -65,7 +69,9 @@ def head_map(
         "metric": metric_label(relevance),
         "explains": explains(relevance),
         "gain": None if relevance.gain is None else _rounded(relevance.gain),
-        "trust": None if trust is None else _trust(trust),
+        "trust": _trust(trust, relevance) if trust is not None else _standard(relevance),
+        "second": None if second is None else _second(*second),
+        "strip": strip,
         "layers": layers,
         "heads": heads,
         "stacks": [_stack(s, relevance) for s in range(len(STACKS))],
@@ -93,14 +99,45 @@ def _stack(s: int, relevance: Relevance) -> dict[str, Any]:
         "name": STACKS[s],
         "label": _capital(STACK_LABELS[STACKS[s]]),
         "reads": STACK_READS[STACKS[s]],
-        "low": round(low, 4),
-        "high": round(high, 4),
+        "low": float(f"{low:.4g}"),
+        "high": float(f"{high:.4g}"),
         "clipped": bool(score.min() < low),
     }
 
 
-def _trust(trust: Trust) -> dict[str, Any]:
+def _second(key: str, name: str, relevance: Relevance) -> dict[str, Any]:
+    return {
+        "key": key,
+        "name": name,
+        "score": _rounded(relevance.score),
+        "inert": relevance.inert.reshape(-1).tolist(),
+        "scale": [{key: _stack(s, relevance)[key] for key in ("low", "high")} for s in range(len(STACKS))],
+    }
+
+
+def _standard(relevance: Relevance) -> dict[str, Any] | None:
+    """Intervals of a measure that knows its standard error; such a measure has no ranks resampled and no null."""
+    error = relevance.effects.get("standard_error")
+    if error is None:
+        return None
+    low, high = relevance.score - 1.96 * error, relevance.score + 1.96 * error
+    unstable = _wide(low, high, relevance)
+    return {"low": _rounded(low), "high": _rounded(high), "p": None, "rank_low": None, "doubtful": unstable.tolist()}
+
+
+def _wide(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> np.ndarray:
+    """bool [head], flat: the interval covers more than WIDE of the colour scale of its stack."""
+    found = np.zeros(relevance.score.shape, bool)
+    for s in range(len(STACKS)):
+        scale = _stack(s, relevance)
+        found[s] = ~relevance.inert[s] & (high[s] - low[s] > WIDE * max(scale["high"] - scale["low"], 1e-12))
+    flat: np.ndarray = found.reshape(-1)
+    return flat
+
+
+def _trust(trust: Trust, relevance: Relevance) -> dict[str, Any]:
     shares = trust.chosen_share.reshape(-1)
+    wide = _wide(trust.score_low, trust.score_high, relevance)
     return {
         "low": _rounded(trust.score_low),
         "high": _rounded(trust.score_high),
@@ -108,13 +145,15 @@ def _trust(trust: Trust) -> dict[str, Any]:
         "rank_high": _rounded(trust.rank_high),
         "share": _rounded(trust.chosen_share),
         "p": _rounded(trust.p) if trust.permutations else None,
-        "doubtful": [bool(DOUBTFUL[0] < share < DOUBTFUL[1]) for share in shares],
+        "doubtful": [
+            bool(DOUBTFUL[0] < share < DOUBTFUL[1] or w) for share, w in zip(shares, wide.tolist(), strict=True)
+        ],
     }
 
 
 def _rounded(values: np.ndarray) -> list[float | None]:
     """[stack, layer, head] flattened; null for what is not finite, which JSON does not know."""
-    return [round(float(v), 4) if np.isfinite(v) else None for v in values.reshape(-1)]
+    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in values.reshape(-1).astype(float)]
 
 
 def metric_label(relevance: Relevance) -> str:

@@ -32,9 +32,7 @@ TOKENS = {
 KS = ("10", "20", "30", "40")
 
 
-def choosers(
-    available: Sequence[Measure], chosen: Measure, targets: Sequence[str] = (), beside: str = ""
-) -> str:
+def choosers(available: Sequence[Measure], chosen: Measure, targets: Sequence[str] = (), beside: str = "") -> str:
     """One list for each property in which the measures differ that can be shown; the others are said in words.
 
     targets: what kept head outputs can be asked at once, with any phase and any of KS; empty where none are kept.

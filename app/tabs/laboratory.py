@@ -1,0 +1,203 @@
+"""The laboratory of the Heads step: ways to measure, what a set would cost, why a head, gains, words, two measures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import components, session
+from app.laboratory import NO_OUTPUTS, Pending
+from app.service import Workbench
+from app.tabs.events import ACTION, QUICK, action, payload, worded
+from app.tabs.heads import HeadsTab, rule_of
+from app.tabs.watching import Watcher
+from app.training_estimate import estimate
+from app.views import laboratory_answers as answers
+from app.views.head_map import metric_label, selection_of
+from app.views.laboratory_menu import measure_menu, what_if
+from steering import figures
+from steering.errors import SteeringError
+from steering.metrics import BY_NAME
+from steering.types import PHASES, Head
+
+KINDS = ("why", "gain", "words", "plane", "two")
+NO_SECOND = (
+    "Choose a second measure in the list Beside it, above the map. Where there is none yet, open Measure… here and "
+    "press one."
+)
+
+
+@dataclass(frozen=True)
+class LaboratoryTab:
+    """menu: ways to measure; jobs: those that run; what_if: cost of the set; answers: about the chosen head."""
+
+    menu: gr.HTML
+    jobs: gr.HTML
+    what_if: gr.HTML
+    answers: gr.HTML
+
+
+def layout(plotly: str) -> LaboratoryTab:
+    """Lay out below the map. plotly: address of plotly.js."""
+    with gr.Column(elem_classes="wb-card wb-lab-card", elem_id="laboratory"):
+        with gr.Row(elem_classes="wb-lab-top"):
+            menu = components.panel()
+            what = components.what_if()
+        jobs = components.panel()
+        found = components.laboratory(plotly)
+    return LaboratoryTab(menu, jobs, what, found)
+
+
+def show_menu(bench: Workbench, opened: Any, measure: Any) -> str:
+    """Markup of the menu."""
+    demonstrations_id, _ = session.as_opened(opened)
+    if not demonstrations_id:
+        return ""
+    measured = {one.metric for one in bench.measures(demonstrations_id)}
+    if bench.laboratory.captured(demonstrations_id) is None:
+        measured.discard("knn")
+    relevance_id = bench.relevance_id(demonstrations_id, session.as_id(measure))
+    trusted = bool(relevance_id and bench.trust(relevance_id))
+    scene = bool(bench.load(demonstrations_id).task)
+    return measure_menu(measured, bench.laboratory.targets(demonstrations_id), scene, trusted)
+
+
+def answer(
+    bench: Workbench, owner: str, opened: Any, measure: str, beside: str, heads: str, asked: dict[str, Any]
+) -> dict[str, Any]:
+    """What static/laboratory.js draws for the question `asked`, which comes from the client."""
+    demonstrations_id, episode = session.as_opened(opened)
+    kind = next((kind for kind in KINDS if kind == asked.get("kind")), KINDS[0])
+    serial = session.whole(asked.get("serial"), 0, 10**9, 0)
+    shown = {"kind": kind, "serial": serial}
+    if not demonstrations_id:
+        return {**shown, "empty": "Open demonstrations first."}
+    frames = bench.card(demonstrations_id).frames
+    episode = min(episode, len(frames) - 1)
+    frame = session.whole(asked.get("frame"), 0, frames[episode] - 1, 0)
+    chosen = selection_of([asked.get("head")], bench.size.head_shape)
+    head = chosen[0] if chosen else Head("vlm", 0, 0)
+    laboratory = bench.laboratory
+    try:
+        if kind == "why":
+            if laboratory.captured(demonstrations_id) is None:
+                return {**shown, "empty": NO_OUTPUTS}
+            explained = laboratory.why(demonstrations_id, head, episode)
+            return {**shown, "why": answers.why(explained, laboratory.thumbnails(demonstrations_id))}
+        if kind == "plane":
+            if laboratory.captured(demonstrations_id) is None:
+                return {**shown, "empty": NO_OUTPUTS}
+            return {
+                **shown,
+                "figure": figures.projection(laboratory.projection(demonstrations_id, head)).to_plotly_json(),
+            }
+        if kind == "two":
+            return {**shown, **_two(bench, demonstrations_id, measure, beside, heads)}
+        if kind == "gain":
+            swept = laboratory.sweep(owner, demonstrations_id, head, episode, frame)
+            return {**shown, **(_waiting(swept) if isinstance(swept, Pending) else {"gain": answers.sweep(swept)})}
+        seen = laboratory.words(owner, demonstrations_id, episode, frame)
+        return {**shown, **(_waiting(seen) if isinstance(seen, Pending) else {"words": answers.words(seen)})}
+    except SteeringError as error:
+        return {**shown, "empty": str(error)}
+
+
+def _waiting(pending: Pending) -> dict[str, Any]:
+    return {"empty": pending.message} if pending.failed else {"pending": pending.message}
+
+
+def _two(bench: Workbench, demonstrations_id: str, measure: str, beside: str, digits: str) -> dict[str, Any]:
+    first = bench.relevance(demonstrations_id, measure)
+    if first is None or beside not in {one.key for one in bench.measures(demonstrations_id)}:
+        return {"empty": NO_SECOND}
+    second = bench.relevance(demonstrations_id, beside)
+    assert second is not None
+    drawn = figures.disagreement(first, second, bench.heads(digits))
+    drawn.update_layout(xaxis_title=metric_label(first), yaxis_title=metric_label(second))
+    lines = answers.agreement_lines(bench.laboratory.agreements(first, second))
+    return {"figure": drawn.to_plotly_json(), "lines": lines}
+
+
+def wire(
+    bench: Workbench, tab: LaboratoryTab, heads_tab: HeadsTab, states: session.States, watcher: Watcher
+) -> tuple[Any, Any]:
+    """Questions, the menu and greedy sets. Returns the chains that show the menu, and adopt what a job has measured,
+    each as (function, inputs, outputs).
+    """
+
+    @worded
+    def ask(owner: Any, opened: Any, measure: Any, beside: Any, heads: Any, event: gr.EventData) -> dict[str, Any]:
+        names = (session.as_id(measure), session.as_id(beside), session.as_id(heads))
+        return answer(bench, session.as_owner(owner), opened, *names, payload(event))
+
+    @worded
+    def cost(opened: Any, measure: Any, rank: Any, event: gr.EventData) -> str:
+        indices = payload(event).get("selected")
+        chosen = selection_of(indices if isinstance(indices, list) else [], bench.size.head_shape)
+        demonstrations_id, _ = session.as_opened(opened)
+        rank = session.whole(rank, 1, 256, 16)
+        try:
+            error = bench.laboratory.set_error(demonstrations_id, session.as_id(measure), chosen)
+        except SteeringError:
+            error = None  # a target that a set cannot be asked about has no error of the set
+        training = estimate(bench.store, bench.policy, chosen) if chosen else None
+        return what_if(len(chosen), bench.size.steering(chosen, rank), rank, error, training)
+
+    @worded
+    def start(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
+        given = action(event)
+        demonstrations_id, _ = session.as_opened(opened)
+        if given.name != "measure" or not demonstrations_id:
+            return gr.skip()
+        laboratory = bench.laboratory
+        if given.value == "trust":
+            shown = bench.measure_shown(demonstrations_id, session.as_id(measure))
+            laboratory.measure_trust(owner, demonstrations_id, shown)
+        elif given.value in BY_NAME:
+            targets = laboratory.targets(demonstrations_id)
+            target = next((one for one in targets if one == given.form.get("target")), targets[0])
+            phase = next((one for one in PHASES if one == given.form.get("phase")), "whole")
+            laboratory.measure(owner, demonstrations_id, given.value, "default", target, phase)
+        return watcher.start()
+
+    @worded
+    def grow(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
+        rule, count, stacks = rule_of(action(event).form)
+        if rule != "greedy":
+            return gr.skip()
+        demonstrations_id, _ = session.as_opened(opened)
+        bench.laboratory.greedy(owner, demonstrations_id, session.as_id(measure), count, stacks)
+        return watcher.start()
+
+    @worded
+    def adopt(owner: Any, opened: Any) -> list[Any]:
+        """What a job has just measured is shown, and the set that it chose is selected."""
+        ended = bench.laboratory.ended(session.as_owner(owner), time.time())
+        if ended is None:
+            return [gr.skip(), gr.skip()]
+        if ended.function == "select":
+            return [gr.skip(), bench.digits(bench.load(ended.result).heads)]
+        found = bench.laboratory.measure_of_result(session.as_opened(opened)[0], ended.result)
+        return [found or gr.skip(), gr.skip()]
+
+    tab.answers.ask(
+        ask,
+        [states.owner, states.opened, states.measure, states.beside, states.heads],
+        tab.answers,
+        trigger_mode="always_last",
+        **QUICK,
+    )
+    tab.what_if.ask(
+        cost, [states.opened, states.measure, states.rank], tab.what_if, trigger_mode="always_last", **QUICK
+    )
+    tab.menu.action(start, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
+    heads_tab.rule.action(grow, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
+    menu = (
+        worded(lambda opened, measure: show_menu(bench, opened, measure)),
+        [states.opened, states.measure],
+        [tab.menu],
+    )
+    return menu, (adopt, [states.owner, states.opened], [states.measure, states.heads])
