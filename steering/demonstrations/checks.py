@@ -104,18 +104,21 @@ def _actions(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
         )
         return
     if len(still):
-        words = f"Action {_list(still)} never changes."
+        words = f"Action {_list(still)} never change{'s' if len(still) == 1 else ''}."
         meaning = "It adds nothing to any score; normalised scores leave it out."
         yield Problem("note", "still_dimensions", words, meaning)
     if sample.dims[1] - 1 in still:
         meaning = "Keyframes at grasp and release cannot be found; check that the last column is the gripper."
         yield Problem("warning", "still_gripper", "The last action, taken as the gripper, never changes.", meaning)
     yield from _idle(sample)
-    shares = np.array([_clipped(action[:, i]) for i in range(action.shape[1])])
+    moving = action[np.append(True, (np.abs(np.diff(action, axis=0)) > STILL).any(axis=1))]
+    shares = np.array([_clipped(moving[:, i]) for i in range(action.shape[1])])
     clipped = np.flatnonzero(shares > CLIPPED_SHARE)
     if len(clipped):
         worst = f"{shares.max():.0%} of the frames at worst"
-        words = f"Action {_list(clipped)} is clipped: it sits exactly at its limit in {worst}."
+        words = (
+            f"Action {_list(clipped)} {'is' if len(clipped) == 1 else 'are'} clipped: exactly at a limit in {worst}."
+        )
         meaning = "Frames at the limit look alike whatever the arm should do, which flatters k-NN; raise the limit."
         yield Problem("warning", "clipped_actions", words, meaning)
 
@@ -231,7 +234,8 @@ def _normalisation(sample: Sample, policy: PolicyStatistics | None) -> Iterator[
         ratio = np.maximum(values.std(0), 1e-6) / wide
         far = np.flatnonzero((away > FAR_MEAN) | (ratio > FAR_SPREAD))
         if len(far):
-            words = f"The {what} {_list(far)} is far from what the policy is normalised by (up to {away.max():.1f} SD)."
+            lie = "lies" if len(far) == 1 else "lie"
+            words = f"The {what} {_list(far)} {lie} far from the policy's normalisation (up to {away.max():.1f} SD)."
             meaning = "Heads get inputs unlike their training, and their scores say little; check units and columns."
             yield Problem("warning", "normalisation", words, meaning)
 

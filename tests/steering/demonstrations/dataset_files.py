@@ -42,7 +42,7 @@ def episodes(count: int = 3, frames: int = 30, seed: int = 0) -> list[Truth]:
     mixing = rng.standard_normal((7, 8))
     for index in range(count):
         n = frames + index
-        action = np.clip(np.cumsum(rng.standard_normal((n, 7)) * 0.3, axis=0), -4, 4) / 5
+        action = np.tanh(np.cumsum(rng.standard_normal((n, 7)) * 0.3, axis=0) / 4)
         action[:, 6] = np.where(np.arange(n) > n // 2, 1.0, -1.0)
         moved = np.concatenate([np.zeros((1, 8)), action[:-1] @ mixing])
         state = np.cumsum(moved, axis=0) * 0.05 + rng.standard_normal(8)
