@@ -12,7 +12,14 @@ from steering.errors import Cancelled, InputError, NotFound
 from steering.progress import Progress, Report
 from steering.rollout import episode
 from steering.rollout.episode import VIDEO_PX
-from steering.rollout.runner import BATCH_SIZE, REPLAN_STEPS, SMALL_BATCH_SIZE, default_processes, run_rollouts, run_scenes
+from steering.rollout.runner import (
+    BATCH_SIZE,
+    REPLAN_STEPS,
+    SMALL_BATCH_SIZE,
+    default_processes,
+    run_rollouts,
+    run_scenes,
+)
 from steering.simulation.experts import expert_action
 from steering.simulation.tasks import TASKS, bench_scene, succeeded
 from steering.simulation.world import World
@@ -89,7 +96,9 @@ def test_outcomes_and_noise_do_not_depend_on_batch_and_processes(
     together.chunks = apart.chunks = expert.chunks
     expected = run_scenes(together, scenes, SEEDS, LIMIT, processes=1)
     assert run_scenes(apart, scenes, SEEDS, LIMIT, batch_size=batch_size, processes=processes) == expected
-    assert set(together.batches) == {SMALL_BATCH_SIZE} and set(apart.batches) == {batch_size}, "short batches are filled up"
+    assert set(together.batches) == {SMALL_BATCH_SIZE} and set(apart.batches) == {batch_size}, (
+        "short batches are filled up"
+    )
     assert together.noise.keys() == apart.noise.keys()
     assert all(np.array_equal(together.noise[moment], apart.noise[moment]) for moment in together.noise)
 
