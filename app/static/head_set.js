@@ -2,7 +2,16 @@
 wb.headSet = (() => {
   const { state } = wb;
   const DEPTH = 100;
-  let send = () => {};
+  const PAINT_MS = 16;
+  let sender = () => {};
+  let waiting = false;
+
+  /* After the paint: handing an event to Gradio takes longer than painting. Several changes in between go as one. */
+  function send() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => setTimeout(() => { waiting = false; sender([...state.selected]); }, PAINT_MS));
+  }
 
   const movable = (indices) => [...indices].filter((i) => state.heads && !state.heads.inert[i]);
 
@@ -16,7 +25,7 @@ wb.headSet = (() => {
     state.undo.splice(0, state.undo.length - DEPTH);
     state.redo = [];
     show(next);
-    send([...state.selected]);
+    send();
     wb.emit("changed");
   }
 
@@ -24,12 +33,12 @@ wb.headSet = (() => {
     if (!from.length) return;
     to.push([...state.selected]);
     show(from.pop());
-    send([...state.selected]);
+    send();
     wb.emit(name);
   }
 
   return {
-    connect(sender) { send = sender; },
+    connect(given) { sender = given; },
     /* A set that the server chose: by a rule, a link or a file. */
     replace(next, fresh) {
       if (fresh) state.undo = [];
