@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from steering.demonstrations.dataset import Dataset, Feature
-from steering.demonstrations.layouts import LAYOUTS, Layout, spellings
+from steering.demonstrations.layouts import AS_IT_IS, LAYOUTS, Layout, spellings
 from steering.demonstrations.mapping import Camera, Columns, Guess, Mapping, remembered
 from steering.errors import InputError
 
@@ -158,7 +158,7 @@ def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:
     if open_at_high > 0.5:
         share = f"{round(open_at_high * len(starts))} of {len(starts)} episodes"
         reason = f"The last action begins near its high end ({high:g}) in {share}, so high is open; it is turned over."
-        return replace(mapping, gripper_range=(low, high)), reason
+        return replace(mapping, gripper_range=(low, high)), f"{reason} {AS_IT_IS}"
     return mapping, f"The last action begins near its low end ({low:g}), so a larger value closes the gripper."
 
 

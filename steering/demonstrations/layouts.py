@@ -11,6 +11,8 @@ from dataclasses import dataclass
 PREFIXES = ("observation", "observations", "obs", "images", "image", "state", "robot_state", "cam")
 """First parts of a feature's name that say nothing."""
 
+AS_IT_IS = "Here a larger value closes; for a policy trained on this data as it is, set gripper_range to null."
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -120,7 +122,7 @@ LAYOUTS = (
         robots=("so100", "so101", "so-100", "so-101", "so_100", "so_101"),
         sizes=(6, 6),
         gripper_range=(0.0, 100.0),
-        why=("SO-100 and SO-101: five joints and a gripper from 0 (closed) to 100 (open), turned over.",),
+        why=("SO-100 and SO-101: five joints and a gripper from 0 (closed) to 100 (open), turned over.", AS_IT_IS),
     ),
     Layout(
         "Bridge",
@@ -130,7 +132,7 @@ LAYOUTS = (
         robots=("widowx", "bridge"),
         sizes=(None, 7),
         gripper_range=(0.0, 1.0),
-        why=("Bridge's action ends in a gripper from 0 (closed) to 1 (open), which is turned over.",),
+        why=("Bridge's action ends in a gripper from 0 (closed) to 1 (open), which is turned over.", AS_IT_IS),
     ),
 )
 

@@ -22,7 +22,7 @@ from steering.store import Store
 from steering.types import Demonstrations
 
 IMAGE_PX = 224
-MAPPING_FILE = "mapping.json"
+MAPPING_FILE = "mapping.json"  # beside what was imported
 
 
 def record(
@@ -97,7 +97,7 @@ def import_demonstrations(
     limits: Limits = LIMITS,
     progress: Progress = Progress(),
 ) -> str:
-    """Import a folder, file, zip or hub id as demonstrations; the mapping lies beside them as `mapping.json`.
+    """Import a folder, file, zip or hub id as demonstrations; the mapping lies beside them (MAPPING_FILE).
 
     mapping: fields that replace those guessed; they are remembered for other datasets of the same layout. episodes:
     indices, None for all. image_px: longest side of the pictures kept, None for as they are.

@@ -15,6 +15,8 @@ from steering.demonstrations.mapping import Guess
 from steering.demonstrations.readers.registry import open_dataset
 from steering.demonstrations.statistics import PolicyStatistics
 from steering.errors import InputError
+from steering.pipeline.demonstrations import MAPPING_FILE
+from steering.pipeline.demonstrations import mappings as kept_mappings
 from steering.progress import Progress
 from steering.store import Store
 
@@ -61,7 +63,7 @@ def store_in_child(
 ) -> str:
     """Import into the store at `root`; the artefact's id."""
     store = Store(root)
-    memory = store.root / "mappings"
+    memory = kept_mappings(store)
     with open_dataset(path) as dataset:
         guessed = _guess(dataset, mapping, str(memory))
         found = import_episodes(
@@ -78,7 +80,7 @@ def store_in_child(
         params["mapping"] = guessed.mapping.document()
         progress.report(0.6, "Storing the episodes")
         with store.new_folder("demonstrations") as folder:
-            mappings.write(folder / "mapping.json", guessed.mapping)
+            mappings.write(folder / MAPPING_FILE, guessed.mapping)
             return store.save("demonstrations", found, params=params, folder=folder)
 
 

@@ -14,6 +14,7 @@ Headers alone are read when a file is opened; pictures are read one at a time. P
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,10 @@ from steering.errors import InputError
 
 IMAGE = "image."
 TEXT_BYTES = 1 << 16
-_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),  # the last two from an array's header
+)
 
 
 @dataclass(frozen=True)
