@@ -64,7 +64,7 @@ def what_if() -> gr.HTML:
 
 
 def laboratory(plotly: str) -> gr.HTML:
-    """Questions about the chosen head; `ask` carries {kind, head, frame, serial}, answered by the value."""
+    """Questions about the chosen head; `ask` carries {kind, head, frame, serial, turn}, answered by the value."""
     return _drawn("laboratory", ("ask",), plotly=plotly)
 
 

@@ -31,6 +31,7 @@ from steering.types import (
     Relevance,
     RelevanceOverTime,
     SetError,
+    Trust,
     Why,
 )
 
@@ -207,6 +208,12 @@ class Laboratory:
             **asked,
         )
 
+    def trust(self, demonstrations_id: str, measure: str) -> Trust | None:
+        """Intervals and null of the scores shown, where they were measured."""
+        stored = not self.answers(demonstrations_id, measure)
+        relevance_id = self._scores.relevance_id(demonstrations_id, measure) if stored else None
+        return self._scores.trust(relevance_id) if relevance_id else None
+
     def ended(self, owner: str, now_s: float) -> Ended | None:
         """The newest job of the owner, where it measured or chose heads, ended well and did so just now."""
         for status in self._jobs.recent(owner, limit=1):
@@ -232,9 +239,7 @@ class Laboratory:
 
     def above_null(self, demonstrations_id: str, measure: str, stacks: Sequence[str]) -> tuple[Head, ...]:
         """Every head better than chance by the Trust of the measure shown."""
-        relevance_id = self._scores.relevance_id(demonstrations_id, measure)
-        trust = self._scores.trust(relevance_id) if relevance_id else None
-        relevance = self._scores.relevance(demonstrations_id, measure)
+        relevance, trust = self._scores.relevance(demonstrations_id, measure), self.trust(demonstrations_id, measure)
         if trust is None or relevance is None or not trust.permutations:
             raise InputError(
                 "Chance was not measured for these scores yet. Open Measure… and press Intervals and chance."

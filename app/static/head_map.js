@@ -206,7 +206,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       lines.push(`rank ${rank[i]} of ${ranked[s]}${spread}`);
     }
     if (!inert[i] && second) lines.push(`${second.name}: ${wb.number(second.score[i])}`);
-    if (!inert[i] && trust?.p) lines.push(`p = ${trust.p[i]} over all heads`);
+    if (!inert[i] && trust?.p) lines.push(`p = ${trust.p[i].toPrecision(2)} over all heads`);
     tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
     tooltip.hidden = false;
     const at = cells[i].getBoundingClientRect();

@@ -29,7 +29,7 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
     const { trust } = data;
     if (!trust || data.inert[i]) return null;
     const rank = trust.rank_low ? `; rank ${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])}` : "";
-    const p = trust.p ? `; p ${trust.p[i] < 0.001 ? "< 0.001" : `= ${trust.p[i]}`} over all heads` : "";
+    const p = trust.p ? `; p ${trust.p[i] < 0.001 ? "< 0.001" : `= ${trust.p[i].toPrecision(2)}`} over all heads` : "";
     return make("p", { class: "wb-muted", "data-testid": "trusted" },
       `95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}${rank}${p}${trust.doubtful[i] ? ". Unstable: do not lean on it" : ""}.`);
   }

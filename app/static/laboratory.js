@@ -16,7 +16,8 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   const POLL_MS = 400;
   let kind = wb.stored("laboratory", "why");
   if (!LEAD[kind]) kind = "why";
-  let asked = "", serial = 0, answer = null, timer = null, seen = false, gain = 1, atlas = null;
+  let asked = "", serial = 0, turn = 0, answer = null, timer = null, seen = false, gain = 1, atlas = null;
+  let cameras = [...document.querySelectorAll(".wb-cameras canvas")];
 
   const subject = () => {
     const { heads, episode, pinned, frame } = state;
@@ -37,7 +38,8 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     if (!seen || !now || !element.isConnected || element.offsetParent === null) return;
     if (now === asked && !answer?.pending) return;
     if (now !== asked) { asked = now; serial += 1; answer = null; draw(); }
-    trigger("ask", { kind, head: state.pinned, frame: state.frame, serial });
+    turn += 1;
+    trigger("ask", { kind, head: state.pinned, frame: state.frame, serial, turn });
   }
 
   function take() {
@@ -128,6 +130,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     const rows = make("div", {});
     const said = make("p", { class: "wb-lab-said", "aria-live": "polite" });
     const knob = make("input", { type: "range", min: steps[0], max: steps[steps.length - 1], step: 0.25, value: gain, "aria-label": "Gain of the head", "data-testid": "gain-knob" });
+    const mirrors = Object.keys(paths).length ? cameras.map((camera) => make("canvas", { width: camera.width, height: camera.height, role: "img", "aria-label": "Predicted path" })) : [];
     const set = (value) => { gain = value; knob.value = value; update(); };
     function update() {
       const i = index();
@@ -139,6 +142,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
         : `${gain === 0 ? "Switched off" : `At ${gain} times`}, the predicted actions change by ${moved.toFixed(2)} standard deviations.`;
       wb.drawOver = (context, canvas, camera) => path(context, canvas, paths[camera], i, own);
       wb.emit("redraw");
+      mirrors.forEach((mirror, c) => cameras[c]?.width && mirror.getContext("2d").drawImage(cameras[c], 0, 0, mirror.width, mirror.height));
     }
     knob.addEventListener("input", () => { gain = Number(knob.value); update(); });
     const button = (title, value) => make("button", { type: "button", class: "wb-button wb-quiet", onclick: () => set(value) }, title);
@@ -146,8 +150,9 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
       make("section", {}, heading(`${label()} at frame ${state.frame + 1}`),
         make("label", { class: "wb-knob" }, make("span", {}, "Gain"), knob, output),
         make("div", { class: "wb-buttons" }, button("Switch off", 0), button("As it is", 1), button("Twice", 2), button("Three times", 3)), said,
+        mirrors.length ? make("div", { class: "wb-mirrors" }, ...mirrors) : null,
         make("p", { class: "wb-muted" }, Object.keys(paths).length
-          ? "On the cameras above: the path of the gripper that the policy predicts, white as it is, orange at this gain."
+          ? "On the cameras: the path of the gripper that the policy predicts, white as it is, orange at this gain."
           : "The path cannot be drawn on these images: they come from outside the simulator, or from another version of it.")),
       make("section", {}, heading("Mean action of the predicted chunk"), rows,
         make("p", { class: "wb-muted" }, "Blue: the policy as it is. Bar: at this gain. Cross: demonstrated. In standard deviations."))));
@@ -236,6 +241,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   }, { rootMargin: "-40px" });
   observer.observe(element);
   wb.on(element, "frame", moved);
+  wb.on(element, "player", (canvases) => { cameras = canvases; });
   for (const name of ["heads", "player"]) wb.on(element, name, () => { if (subject() !== asked) soon(); });
   wb.on(element, "pin", () => {
     if (kind === "words" && answer?.words) words();

@@ -59,8 +59,7 @@ def show_menu(bench: Workbench, opened: Any, measure: Any) -> str:
     measured = {one.metric for one in bench.measures(demonstrations_id)}
     if bench.laboratory.captured(demonstrations_id) is None:
         measured.discard("knn")
-    relevance_id = bench.relevance_id(demonstrations_id, session.as_id(measure))
-    trusted = bool(relevance_id and bench.trust(relevance_id))
+    trusted = bench.laboratory.trust(demonstrations_id, session.as_id(measure)) is not None
     scene = bool(bench.load(demonstrations_id).task)
     return measure_menu(measured, bench.laboratory.targets(demonstrations_id), scene, trusted)
 
@@ -72,7 +71,8 @@ def answer(
     demonstrations_id, episode = session.as_opened(opened)
     kind = next((kind for kind in KINDS if kind == asked.get("kind")), KINDS[0])
     serial = session.whole(asked.get("serial"), 0, 10**9, 0)
-    shown = {"kind": kind, "serial": serial}
+    turn = session.whole(asked.get("turn"), 0, 10**9, 0)  # tells two equal answers apart, so that both arrive
+    shown = {"kind": kind, "serial": serial, "turn": turn}
     if not demonstrations_id:
         return {**shown, "empty": "Open demonstrations first."}
     frames = bench.card(demonstrations_id).frames

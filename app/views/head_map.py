@@ -23,7 +23,7 @@ BASELINES = {"time": "the time in the episode", "state": "the joint state", "sta
 LOWEST_SHOWN = 10  # percentile of a stack's scores where its colour scale begins: a few bad heads must not flatten it
 CLOSE = 0.02  # explained variance within which a head counts as no better and no worse than a baseline
 DOUBTFUL = (0.2, 0.8)  # share of bootstrap replicates whose best set holds the head: neither clearly in nor out
-WIDE = 0.75  # share of a stack's colour scale beyond which an interval says too little
+WIDE = 1.0  # share of a stack's colour scale beyond which an interval says too little
 INERT = (
     "Inert: only the keys and values of a VLM layer reach the action expert, and behind the last layer nothing reads "
     "what this head writes. Training it could not move an action."

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,6 +71,18 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
             server.kill()
             server.wait()
         log.close()
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., None]:
+    """Runs a script of the repository, which fills a folder: (its path from the root, the folder)."""
+    return lambda script, target: _run(ROOT / script, target)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[str]]:
+    """`serving`, for tests with a store of their own."""
+    return serving
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,204 @@
+"""The laboratory over head outputs in which one head is known to tell the action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app import link, training_estimate
+from app.laboratory import NO_OUTPUTS
+from app.measures import BEST, Measure, parsed
+from app.service import Workbench
+from app.tabs import heads
+from app.tabs.laboratory import answer, show_menu
+from app.views import head_map
+from app.views import laboratory_answers as answers
+from app.views.laboratory_menu import TrainingEstimate, what_if
+from steering.errors import InputError
+from steering.store import Store
+from steering.types import ACTION_NAMES, GainSweep, Head
+
+TELLS = Head("expert", 3, 2)
+PLACE = (1, 3, 2)
+FLAT = (1 * 8 + 3) * 8 + 2
+LIVE = Measure("knn", "default", "state", "whole", "last_prefix+first_action", "20")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("laboratory_store", Path(__file__).parent / "laboratory_store.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    root = tmp_path_factory.mktemp("laboratory")
+    return root, module.fill(root, episodes=5, count=16, size=32)
+
+
+@pytest.fixture
+def lab(filled: tuple[Path, dict[str, str]], make_bench: Callable[[bool], Workbench], tmp_path: Path) -> Workbench:
+    bench = make_bench(False)
+    store = Store(tmp_path / "other", readonly=[filled[0]])
+    return Workbench(store, bench.jobs, bench.policy, tmp_path / "policy")
+
+
+def opened(filled: tuple[Path, dict[str, str]]) -> str:
+    return filled[1]["place_cube_in_bowl"]
+
+
+def test_keys_of_measures_come_back_and_old_links_still_fit() -> None:
+    assert parsed(LIVE.key) == LIVE
+    assert replace(LIVE, k=BEST).key.count(".") == 4 and parsed(replace(LIVE, k=BEST).key) == replace(LIVE, k=BEST)
+    for wrong in ("", "knn", "a.b.c.d.e.f.g", LIVE.key.replace("20", "x")):
+        assert parsed(wrong) is None
+
+
+def test_kept_neighbours_answer_other_questions(lab: Workbench, filled: Any) -> None:
+    found = lab.relevance(opened(filled), LIVE.key)
+    assert found is not None and "state" in found.target
+    again = lab.relevance(opened(filled), replace(LIVE, target="action").key)
+    assert again is not None and np.unravel_index(again.score.argmax(), again.score.shape) == PLACE
+    shown = lab.measure_shown(opened(filled), LIVE.key)
+    assert shown == LIVE
+    for asked in ({"k": "7"}, {"target": "object"}, {"tokens": "state+state"}, {"phase": "x"}):
+        assert lab.laboratory.answers(opened(filled), replace(LIVE, **asked).key) is None
+    assert link.restore(lab, {"metric": LIVE.key}, [opened(filled), 0], "", "").measure == LIVE.key
+
+
+def test_choosing_a_field_prefers_what_is_stored(lab: Workbench, filled: Any) -> None:
+    available = tuple(lab.measures(opened(filled)))
+    own = next(one for one in available if one.preset == "default" and one.target == "action")
+    assert lab.laboratory.asked(opened(filled), available, own, "target", "state") == LIVE
+    assert lab.laboratory.asked(opened(filled), available, LIVE, "target", "action") == own
+    assert lab.laboratory.asked(opened(filled), available, own, "metric", "attribution_patching").preset == "policy"
+    assert lab.laboratory.asked(opened(filled), available, own, "k", "10").k == "10"
+
+
+def test_every_stored_measure_is_shown_beside_every_other(lab: Workbench, filled: Any) -> None:
+    keys = [one.key for one in lab.measures(opened(filled))]
+    assert len(keys) >= 4
+    for key in keys:
+        for beside in keys:
+            value = heads.show(lab, opened(filled), 0, "", 16, key, beside)[4]
+            assert value["measure"] == key and (value["second"] is None) == (key == beside)
+            assert len(value["sentence"]) == 128
+    policy = next(key for key in keys if "policy" in key)
+    value = heads.show(lab, opened(filled), 0, "", 16, policy)[4]
+    low, score = value["trust"]["low"][FLAT], value["score"][FLAT]
+    assert low == pytest.approx(score - 1.96 * 4e-4, rel=1e-2) and value["trust"]["p"] is None
+
+
+def test_wide_intervals_are_unstable(lab: Workbench, filled: Any) -> None:
+    relevance, trust = lab.load(filled[1]["own"]), lab.load(filled[1]["own_trust"])
+    sure = replace(
+        trust,
+        score_low=relevance.score - 0.001,
+        score_high=relevance.score + 0.001,
+        chosen_share=np.ones_like(trust.chosen_share),
+    )
+    assert not any(head_map._trust(sure, relevance)["doubtful"])
+    wide = sure.score_high.copy()
+    wide[PLACE] += 50
+    found = head_map._trust(replace(sure, score_high=wide), relevance)["doubtful"]
+    assert found.index(True) == FLAT and sum(found) == 1
+
+
+def test_why_holds_neighbours_of_other_episodes_and_predicts_the_action(lab: Workbench, filled: Any) -> None:
+    asked = {"kind": "why", "head": FLAT, "frame": 3, "serial": 4}
+    given = answer(lab, "owner", [opened(filled), 1], "", "", "", asked)
+    assert given["serial"] == 4
+    frames = given["why"]["frames"]
+    assert len(frames) == lab.load(opened(filled)).episodes[1].frames
+    assert all(episode != 1 for one in frames for episode, _, _ in one["near"])
+    miss = np.array([one["predicted"] for one in frames]) - np.array([one["true"] for one in frames])
+    assert (miss**2).mean() < 0.7  # 1 is the mean action's
+    sheet = given["why"]["atlas"]
+    assert sheet["starts"][1] == lab.load(opened(filled)).episodes[0].frames and sheet["url"].endswith("atlas.webp")
+
+
+def test_questions_without_head_outputs_say_what_to_press(bench: Workbench, samples: Any) -> None:
+    button = samples[1]["press_button"]
+    for kind in ("why", "plane"):
+        assert answer(bench, "owner", [button, 0], "", "", "", {"kind": kind})["empty"] == NO_OUTPUTS
+    assert "second measure" in answer(bench, "owner", [button, 0], "", "", "", {"kind": "two"})["empty"]
+    assert bench.laboratory.set_error(button, "", (TELLS,)) is None
+    assert "k-NN beyond" in show_menu(bench, [button, 0], "")
+
+
+def test_hostile_questions_are_answered_within_range(lab: Workbench, filled: Any) -> None:
+    for asked in ({}, {"kind": "x", "head": -5, "frame": "1e9"}, {"kind": "plane", "head": "0"}, {"kind": "two"}):
+        assert {"kind", "serial"} <= set(answer(lab, "owner", [opened(filled), 10**6], "..", "..", "zz", asked))
+
+
+def test_two_measures_give_points_and_agreement(lab: Workbench, filled: Any) -> None:
+    keys = [one.key for one in lab.measures(opened(filled))]
+    given = answer(lab, "owner", [opened(filled), 0], keys[0], keys[-1], "", {"kind": "two"})
+    assert len(given["lines"]) == 2 and "Spearman" in given["lines"][0]
+    assert sum(len(curve["x"]) for curve in given["figure"]["data"]) == 120
+    assert len(given["figure"]["data"][1]["customdata"][0]) == 3
+
+
+def test_a_set_with_the_head_that_tells_has_the_lower_error(lab: Workbench, filled: Any) -> None:
+    good = lab.laboratory.set_error(opened(filled), "", (TELLS,))
+    bad = lab.laboratory.set_error(opened(filled), "", (Head("expert", 0, 0),))
+    assert good is not None and bad is not None and good.error < 0.8 * bad.error
+    line = what_if(1, 2560, 16, good, TrainingEstimate(61.0, 2048.0, 300, 2))
+    assert "61 s" in line and "2.0 GB" in line and "estimate from 2 measured runs" in line and "Held-out" in line
+
+
+def test_the_estimate_is_of_measured_runs(lab: Workbench) -> None:
+    vlm = training_estimate.estimate(lab.store, lab.policy, (Head("vlm", 2, 0),))
+    assert vlm is not None and vlm.runs == 1
+    assert vlm.seconds == pytest.approx(41.0)  # the run of the sample store, of the default length and batch
+    assert training_estimate.estimate(Store(lab.store.root / "empty"), lab.policy, (TELLS,)) is None
+
+
+def test_rules_above_chance_and_within_a_budget(lab: Workbench, filled: Any) -> None:
+    own = next(m.key for m, found in lab.measures(opened(filled)).items() if found == filled[1]["own"])
+    assert TELLS in lab.laboratory.above_null(opened(filled), own, ("expert",))
+    with pytest.raises(InputError, match="Intervals and chance"):
+        lab.laboratory.above_null(opened(filled), LIVE.key.replace("state", "chunk"), ("expert",))
+    chosen = lab.laboratory.within(opened(filled), own, 20_000, 16, ("expert",))
+    more = lab.laboratory.within(opened(filled), own, 40_000, 16, ("expert",))
+    assert lab.size.steering(chosen, 16) <= 20_000 < lab.size.steering(more, 16) and set(chosen) < set(more)
+    with pytest.raises(InputError, match="another task"):
+        lab.laboratory.other_task(opened(filled), own, 5, ("vlm",))
+
+
+def test_measuring_starts_the_right_jobs(lab: Workbench, filled: Any) -> None:
+    lab.laboratory.measure("me", opened(filled), "mean_ablation", "default", "action", "whole")
+    lab.laboratory.measure("me", opened(filled), "ridge", "default", "state", "grasp")
+    own = next(m for m, found in lab.measures(opened(filled)).items() if found == filled[1]["own"])
+    lab.laboratory.measure_trust("me", opened(filled), own)
+    lab.laboratory.measure_trust("me", opened(filled), LIVE)
+    lab.laboratory.greedy("me", opened(filled), own.key, 3, ("vlm",))
+    submitted = lab.jobs.submitted  # type: ignore[attr-defined]
+    assert [name for name, _ in submitted] == ["attribute", "measure", "trust", "measure", "select"]
+    assert submitted[1][1]["phase"] == "grasp" and submitted[3][1]["trusted"] and submitted[3][1]["target"] == "state"
+    assert lab.laboratory.measure_of_result(opened(filled), filled[1]["own_trust"]) == own.key
+
+
+def test_the_strip_of_the_head_that_tells_is_high(lab: Workbench, filled: Any) -> None:
+    own = next(m for m, found in lab.measures(opened(filled)).items() if found == filled[1]["own"])
+    over = lab.laboratory.over_time(opened(filled), own)
+    assert over is not None
+    drawn = answers.strip(over)
+    rows = np.array([[np.nan if v is None else v for v in row] for row in drawn["score"]])
+    assert rows.shape == (128, 20) and np.nanmean(rows, 1).argmax() == FLAT
+
+
+def test_a_sweep_says_how_far_the_action_moves() -> None:
+    rng = np.random.default_rng(0)
+    chunk = np.repeat(rng.normal(size=(1, 10, 7)), 3, 0).astype(np.float32)
+    chunk[0] += 0.5
+    names = ACTION_NAMES
+    found = GainSweep(TELLS, 0, 3, (0.0, 1.0, 2.0), chunk, chunk[1, :4], np.full(7, 0.5, np.float32), names)
+    drawn = answers.sweep(found)
+    assert drawn["change"] == pytest.approx([1, 0, 0], abs=1e-3) and drawn["paths"] == {}
+    assert drawn["names"][0] == "Δx" and len(drawn["mean"]) == 3
