@@ -15,8 +15,8 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import folds
-from steering.relevance.neighbours import WEIGHT_OFFSET, check_ks, nearest, nearest_by_cosine, unit_vectors
-from steering.relevance.regression import frame_errors
+from steering.relevance.neighbours import WEIGHT_OFFSET, check_ks, for_each_by_cosine, nearest, unit_vectors
+from steering.relevance.regression import unit_errors
 from steering.types import STACKS, Activations, Head, Neighbours
 
 KS = (10, 20, 30, 40)
@@ -35,14 +35,6 @@ def head_frame_errors(
     return errors.reshape(len(ks), *outputs.shape[1:4], len(outputs))
 
 
-def set_errors(
-    activations: Activations, heads: Sequence[Head], action: np.ndarray, ks: Sequence[int] = KS
-) -> np.ndarray:
-    """Squared error of a head set at each k, float64 [k]: the heads' raw outputs concatenated, then scored as one."""
-    errors = errors_of(joined(activations, heads)[:, None], action, activations.episode, activations.frame, ks)
-    return errors[:, 0].mean(1, np.float64)
-
-
 def errors_of(
     features: np.ndarray,
     action: np.ndarray,
@@ -56,10 +48,15 @@ def errors_of(
     features: float [frame, head, dim]. action: float [frame, dim]. episode, frame: int [frame].
     """
     check_ks(ks, episode, frame)
-    progress = progress or Progress()
-    order, distance = nearest_by_cosine(features, episode, frame, int(max(ks)), progress=progress.part(0, 0.9))
-    found = Neighbours(order, distance, (1, 1, len(order)), (), episode, frame)
-    return frame_errors(found, action, ks, progress.part(0.9, 1))
+    errors = np.empty((len(ks), features.shape[1], len(features)), np.float32)
+    target = action.astype(np.float32)
+
+    def take(heads: np.ndarray, order: np.ndarray, distance: np.ndarray) -> None:
+        one = Neighbours(order[None], distance[None], (1, 1, 1), (), episode, frame)
+        errors[:, heads] = unit_errors(one, 0, target, ks)[:, None]
+
+    for_each_by_cosine(features, episode, frame, int(max(ks)), take, progress or Progress())
+    return errors
 
 
 def predict(features: np.ndarray, target: np.ndarray, rows: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:

@@ -8,15 +8,15 @@ Neighbours depend neither on the target, nor on k, the frames that count, or the
 changes how often each counts: see `steering.relevance.regression` and `resampling`. SPARE neighbours beyond the
 largest k are kept, so that k are left when an episode is taken out.
 
-Cost: 20 episodes of 60 frames at 128 heads of 32 dims take about 0.3 s on two idle cores; time grows with frames² ×
-heads. Memory: 6 bytes for each head, frame and neighbour kept, and BLOCK_BYTES and a few times one head's outputs a
-thread while searching, and 8 bytes for every pair of frames of one episode. Measured at π0's size (288 heads of 256
-dims) with 20 episodes of 300 frames: 670 MB kept, 710 MB at the peak, 53 s with other work on the two cores.
+Cost: 20 episodes of 60 frames at 128 heads of 32 dims take about 0.25 s on two idle cores; time grows with frames² ×
+heads. Memory: 6 bytes for each head, frame and neighbour kept; while searching, BLOCK_BYTES (or 32 MB where distances
+are mirrored) and a few times one head's outputs a thread; and 8 bytes for every pair of frames of one episode.
+Measured at π0's size (288 heads of 256 dims) with 20 episodes of 300 frames: 670 MB kept, 710 MB at the peak, 36 s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -30,7 +30,9 @@ from steering.types import Activations, Neighbours
 SPARE = 24
 DEPTH = 40 + SPARE  # 40 is the largest k of the paper
 WEIGHT_OFFSET = 1e-8
-BLOCK_BYTES = 2**20  # a block of distances stays in a core's cache
+BLOCK_BYTES = 2**21  # a block of distances stays near a core; with smaller ones, threads wait for each other
+_DIMS_TO_MIRROR = 64
+_MOST_BYTES_TO_MIRROR = 2**25  # a thread's; 2 896 frames
 _NEAR = 1e-4  # of the mean distance: float32 keeps three digits there
 _ROUNDING = 1e-14  # of a cosine in float64
 
@@ -58,46 +60,47 @@ def find(
     units = flat.shape[1] + len(baselines)
     order = np.empty((units, len(flat), depth), row_type(len(flat)))
     distance = np.empty(order.shape, np.float32)
-    _by_cosine(flat, episode, frame, order[: flat.shape[1]], distance[: flat.shape[1]], progress)
+
+    def keep(predictors: np.ndarray, nearest_frames: np.ndarray, their_distance: np.ndarray) -> None:
+        order[predictors], distance[predictors] = nearest_frames, their_distance
+
+    for_each_by_cosine(flat, episode, frame, depth, keep, progress)
     for unit, feature in enumerate(baselines.values(), start=flat.shape[1]):
         order[unit], distance[unit] = nearest_by_euclid(feature, episode, frame, depth)
     return Neighbours(order, distance, (stacks, layers, heads), tuple(baselines), episode, frame)
 
 
-def nearest_by_cosine(
-    features: np.ndarray, episode: np.ndarray, frame: np.ndarray, depth: int, *, progress: Progress | None = None
-) -> Found:
-    """Rows of the nearest frames that may predict each frame, and their distances, each [head, frame, depth].
+def for_each_by_cosine(
+    features: np.ndarray,
+    episode: np.ndarray,
+    frame: np.ndarray,
+    depth: int,
+    take: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+    progress: Progress,
+) -> None:
+    """Call `take(predictors, order, distance)` for every feature set, from several threads.
 
-    features: float [frame, head, dim], any units. A zero vector has distance 1 to everything (scikit-learn's
-    convention).
+    features: float [frame, predictor, dim], any units. predictors: int, those that these neighbours are of: one, or
+    all that are zero throughout and so all alike. order, distance: rows of the nearest frames that may predict each
+    frame and how far they are, [frame, depth]; the caller's only during the call. A zero vector has distance 1 to
+    everything (scikit-learn's convention).
     """
-    count, heads, _ = features.shape
-    order = np.empty((heads, count, depth), row_type(count))
-    distance = np.empty((heads, count, depth), np.float32)
-    _by_cosine(features, episode, frame, order, distance, progress or Progress())
-    return order, distance
+    check_finite(features)
+    blocks = list(_blocks(episode, frame))
+    alive = features.any((0, 2))
+    searched = [*np.flatnonzero(alive)[:, None], *([np.flatnonzero(~alive)] if not alive.all() else [])]
 
+    def one(number: int) -> None:
+        order = np.empty((len(features), depth), row_type(len(features)))
+        distance = np.empty(order.shape, np.float32)
+        _search(features[:, searched[number][0]], blocks, order, distance)
+        take(searched[number], order, distance)
 
-def search(features: np.ndarray, blocks: Iterable[Block], depth: int, order: np.ndarray, distance: np.ndarray) -> None:
-    """Write the neighbours of one feature set, float [frame, dim], into `order` and `distance`, [frame, depth]."""
-    unit = unit_vectors(features)
-    left, right, mean_distance = _factors(unit)
-    for rows, left_out in blocks:
-        block = left[rows] @ right  # [row, frame]
-        block.ravel()[left_out] = np.inf
-        chosen, found = nearest(block, depth)
-        near = np.flatnonzero(found[:, 0] < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
-        if len(near):
-            exact = 1 - unit[rows][near] @ unit.T
-            exact[exact < _ROUNDING] = 0  # equal directions tie, whatever their rounding
-            exact[np.isinf(block[near])] = np.inf
-            chosen[near], found[near] = nearest(exact, depth)
-        order[rows], distance[rows] = chosen, np.maximum(found, 0)
+    for_each(len(searched), one, progress, "Heads whose nearest frames are known")
 
 
 def nearest_by_euclid(features: np.ndarray, episode: np.ndarray, frame: np.ndarray, depth: int) -> Found:
-    """Like `nearest_by_cosine` for one feature set, float [frame, dim], by Euclidean distance; [frame, depth]."""
+    """Nearest frames of one feature set, float [frame, dim], and their Euclidean distances; each [frame, depth]."""
     wide = features.astype(np.float64)
     order = np.empty((len(wide), depth), row_type(len(wide)))
     distance = np.empty((len(wide), depth), np.float32)
@@ -117,26 +120,29 @@ def nearest(distance: np.ndarray, k: int) -> Found:
     rounding may put a distance, counts as 0.
     """
     rows, columns = distance.shape
-    width = max(1, columns // (3 * k))
-    groups = columns // width
-    minima = distance[:, : width * groups].reshape(rows, width, groups).min(1)
-    minima.partition(k - 1, axis=1)
+    minima = distance
+    while minima.shape[1] >= 5 * k:  # halve the columns: groups of two, four, ...
+        half = minima.shape[1] // 2
+        minima = np.minimum(minima[:, :half], minima[:, half : 2 * half])
+    minima = np.partition(minima, k - 1, axis=1)
     within = np.flatnonzero(distance <= minima[:, k - 1 : k])
     number = np.diff(np.searchsorted(within, np.arange(rows + 1) * columns))[:, None]
     filled = np.arange(number.max()) < number  # [row, candidate]
     first = np.arange(rows)[:, None] * columns
-    values = np.maximum(distance.ravel()[within], 0) + distance.dtype.type(0)  # no -0: its bits would sort last
+    values = distance.ravel()[within]
     if distance.dtype != np.float32:
         padded, places = np.full(filled.shape, np.inf), np.zeros(filled.shape, np.int64)
-        padded[filled], places[filled] = values, within  # candidates come first, so ties with padding go to them
-        by_value = np.argsort(padded, axis=1, kind="stable")[:, :k]
+        padded[filled], places[filled] = np.maximum(values, 0), within
+        by_value = np.argsort(padded, axis=1, kind="stable")[:, :k]  # candidates come first, so ties go to them
         return np.take_along_axis(places, by_value, 1) - first, np.take_along_axis(padded, by_value, 1)
-    keys = np.full(filled.shape, np.iinfo(np.uint64).max)  # value above, place below: floats sort like their bits
-    keys[filled] = (values.view(np.uint32).astype(np.uint64) << np.uint64(32)) | within.view(np.uint64)
+    candidates = np.empty((len(within), 2), "<u4")  # as one number: value above, place below
+    candidates[:, 0] = within
+    np.maximum(values.view(np.int32), 0, out=candidates[:, 1], casting="unsafe")  # positive floats sort like their bits
+    keys = np.full(filled.shape, np.iinfo(np.uint64).max, "<u8")
+    keys[filled] = candidates.view("<u8")[:, 0]
     keys.sort(axis=1)
-    keys = keys[:, :k]
-    found = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
-    return (keys & np.uint64(0xFFFFFFFF)).view(np.int64) - first, found
+    places_and_values = np.ascontiguousarray(keys[:, :k]).view("<u4").reshape(rows, k, 2)
+    return places_and_values[..., 0] - first, np.ascontiguousarray(places_and_values[..., 1]).view(np.float32)
 
 
 def unit_vectors(features: np.ndarray) -> np.ndarray:
@@ -171,30 +177,38 @@ def row_type(count: int) -> type[np.unsignedinteger] | type[np.signedinteger]:
     return np.uint16 if count <= 65_535 else np.int32
 
 
-def _by_cosine(
-    features: np.ndarray,
-    episode: np.ndarray,
-    frame: np.ndarray,
-    order: np.ndarray,
-    distance: np.ndarray,
-    progress: Progress,
-) -> None:
-    """`nearest_by_cosine` into arrays that are there."""
-    check_finite(features)
-    heads, _, depth = order.shape
-    blocks = list(_blocks(episode, frame))
-    alive = np.flatnonzero(features.any((0, 2)))
-    dead = np.setdiff1d(np.arange(heads), alive)[:1]  # all zero, so all alike: one stands for all
-    searched = np.concatenate([dead, alive])
+def _search(features: np.ndarray, blocks: Sequence[Block], order: np.ndarray, distance: np.ndarray) -> None:
+    """Write the neighbours of one feature set, float [frame, dim], into `order` and `distance`, [frame, depth]."""
+    unit, depth = unit_vectors(features), order.shape[1]
+    left, right, mean_distance = _factors(unit)
+    for (rows, left_out), block in zip(blocks, _distances(left, right, blocks), strict=True):
+        block.ravel()[left_out] = np.inf
+        chosen, found = nearest(block, depth)
+        near = np.flatnonzero(found[:, 0] < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
+        if len(near):
+            exact = 1 - unit[rows][near] @ unit.T
+            exact[exact < _ROUNDING] = 0  # equal directions tie, whatever their rounding
+            exact[np.isinf(block[near])] = np.inf
+            chosen[near], found[near] = nearest(exact, depth)
+        order[rows], distance[rows] = chosen, found
 
-    def one(number: int) -> None:
-        head = searched[number]
-        search(features[:, head], blocks, depth, order[head], distance[head])
 
-    for_each(len(searched), one, progress, "Heads whose nearest frames are known")
-    if len(dead):
-        rest = np.setdiff1d(np.arange(heads), searched)
-        order[rest], distance[rest] = order[dead], distance[dead]
+def _distances(left: np.ndarray, right: np.ndarray, blocks: Sequence[Block]) -> Iterator[np.ndarray]:
+    """Yield the distances of each block of query rows to all frames, float32 [row, frame], to be used at once.
+
+    Distances are symmetric: where they fit and a product costs more than a copy, half of them are mirrored.
+    """
+    frames, dims = left.shape
+    if dims < _DIMS_TO_MIRROR or 4 * frames**2 > _MOST_BYTES_TO_MIRROR:
+        block = np.empty((blocks[0][0].stop, frames), np.float32)
+        for rows, _ in blocks:
+            yield np.matmul(left[rows], right, out=block[: rows.stop - rows.start])
+        return
+    whole = np.empty((frames, frames), np.float32)
+    for rows, _ in blocks:
+        np.matmul(left[rows], right[:, rows.start :], out=whole[rows, rows.start :])
+        whole[rows.stop :, rows] = whole[rows, rows.stop :].T
+        yield whole[rows]
 
 
 def _blocks(episode: np.ndarray, frame: np.ndarray) -> Iterator[Block]:

@@ -28,11 +28,18 @@ def frame_errors(
     errors = np.empty((len(ks), *neighbours.order.shape[:2]), np.float32)
 
     def one(unit: int) -> None:
-        for index, predicted in predictions(neighbours, unit, target, ks):
-            predicted -= target
-            errors[index, unit] = np.einsum("fd,fd->f", predicted, predicted) / target.shape[1]
+        errors[:, unit] = unit_errors(neighbours, unit, target, ks)
 
     for_each(neighbours.order.shape[0], one, progress or Progress(), "Scored predictors")
+    return errors
+
+
+def unit_errors(neighbours: Neighbours, unit: int, target: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """`frame_errors` of one predictor, float32 [k, frame]; target: float32 [frame, dim]."""
+    errors = np.empty((len(ks), len(target)), np.float32)
+    for index, predicted in predictions(neighbours, unit, target, ks):
+        predicted -= target
+        errors[index] = np.einsum("fd,fd->f", predicted, predicted) / target.shape[1]
     return errors
 
 
@@ -69,20 +76,21 @@ def predictions(
     Each array is the caller's to change. target: float32 [frame, dim], any number of dimensions.
     """
     check_depth(neighbours, ks)
-    order, weight = neighbours.order[unit], weights(neighbours, unit)
-    weight[exact(neighbours, unit)[:, 0], 1:] = 0
-    frames, last = len(order), int(max(ks))
+    frames, last = len(target), int(max(ks))
     ends = sorted({int(k) for k in ks})
+    weight = weights(neighbours, unit)[:, :last]
+    alone = np.flatnonzero(exact(neighbours, unit, 1))
+    weight[alone, 1:] = 0
     # one sparse row for each frame and each part between two ks, all parts of a frame side by side
     starts = np.append(np.add.outer(np.arange(frames) * last, [0, *ends[:-1]]).ravel(), frames * last)
-    table = (weight[:, :last].ravel(), order[:, :last].astype(np.int32).ravel(), starts.astype(np.int32))
-    sums = (csr_array(table, shape=(len(starts) - 1, frames)) @ target).reshape(frames, len(ends), -1)
-    mass = np.cumsum(weight[:, :last], axis=1)
+    table = (weight.ravel(), neighbours.order[unit, :, :last].astype(np.int32).ravel(), starts.astype(np.int32))
+    with_ones = np.column_stack([target, np.ones(frames, np.float32)])  # their sum is that of the weights
+    sums = (csr_array(table, shape=(len(starts) - 1, frames)) @ with_ones).reshape(frames, len(ends), -1)
     for place, end in enumerate(ends):
         if place:
             sums[:, place] += sums[:, place - 1]
         for index in np.flatnonzero(np.asarray(ks) == end):
-            yield int(index), sums[:, place] / mass[:, end - 1 : end]
+            yield int(index), sums[:, place, :-1] / sums[:, place, -1:]
 
 
 def weights(neighbours: Neighbours, unit: int) -> np.ndarray:
@@ -91,9 +99,9 @@ def weights(neighbours: Neighbours, unit: int) -> np.ndarray:
     return (distance[:, :1] + np.float32(WEIGHT_OFFSET)) / (distance + np.float32(WEIGHT_OFFSET))
 
 
-def exact(neighbours: Neighbours, unit: int) -> np.ndarray:
+def exact(neighbours: Neighbours, unit: int, depth: int | None = None) -> np.ndarray:
     """bool [frame, depth]: neighbours so near that the nearest of them counts alone; only heads have any."""
-    distance = neighbours.distance[unit]
+    distance = neighbours.distance[unit, :, :depth]
     return (distance < WEIGHT_OFFSET) & (unit < np.prod(neighbours.grid))
 
 

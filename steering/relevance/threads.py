@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from steering.progress import Progress
 
 MOST_THREADS = 8
+MOST_REPORTS = 64
 
 
 def for_each(count: int, work: Callable[[int], None], progress: Progress, what: str) -> None:
@@ -18,10 +19,18 @@ def for_each(count: int, work: Callable[[int], None], progress: Progress, what: 
 
     Stops at once when an item fails or the user cancels.
     """
+    size = max(1, count // MOST_REPORTS)  # each report takes the interpreter from the threads that work
+    parts = [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def run(part: range) -> int:
+        for item in part:
+            work(item)
+        return part.stop
+
     pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, MOST_THREADS))
     try:
         with threadpool_limits(1, user_api="blas"):
-            for done, _ in enumerate(pool.map(work, range(count)), start=1):
+            for done in pool.map(run, parts):
                 progress.report(done / count, f"{what}: {done} of {count}")
     finally:
         pool.shutdown(cancel_futures=True)

@@ -150,6 +150,15 @@ def test_blocks_and_the_order_of_ks_do_not_change_the_result(build, monkeypatch)
     np.testing.assert_allclose(blocked[::-1], whole, atol=1e-6)
 
 
+def test_mirrored_distances_are_those_computed(build, monkeypatch):
+    a = build()
+    computed = errors_of(flat(a), a.action, a.episode, a.frame, KS)
+    monkeypatch.setattr(neighbours, "_DIMS_TO_MIRROR", 1)
+    for size in (2**20, 4 * len(a.episode) * 5):
+        monkeypatch.setattr(neighbours, "BLOCK_BYTES", size)
+        np.testing.assert_allclose(errors_of(flat(a), a.action, a.episode, a.frame, KS), computed, atol=1e-6)
+
+
 def test_k_beyond_the_training_frames_is_an_error_that_says_how_many_there_are(build):
     a = build((12, 15, 14, 13))  # leaving the 15 out leaves 39
     errors_of(flat(a), a.action, a.episode, a.frame, (39,))
