@@ -30,13 +30,18 @@ def capture(
     policy: PolicyOption = "embedded",
     vlm_token: Annotated[str, typer.Option(help="Token at which the VLM's heads are read.")] = "last_prefix",
     expert_token: Annotated[str, typer.Option(help="The expert's token: state or first_action.")] = "first_action",
-    timestep: Annotated[float, typer.Option(help="Flow-matching time of the pass; 1 is pure noise.")] = 1.0,
+    timestep: Annotated[
+        list[float] | None, typer.Option(help="Flow-matching time, 1 (default) is pure noise; repeatable: averaged.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Noise draws a frame that outputs are averaged over.")] = 1,
     stride: Annotated[int, typer.Option(help="Every how many frames.")] = 1,
     seed: SeedOption = 0,
     store: StoreOption = STORE,
 ) -> None:
     """Capture the output of every attention head over demonstrations."""
-    options = {"vlm_token": vlm_token, "expert_token": expert_token, "timestep": timestep, "stride": stride}
+    times = timestep or [1.0]
+    options = {"vlm_token": vlm_token, "expert_token": expert_token, "samples": samples, "stride": stride}
+    options |= {"timestep": times[0] if len(times) == 1 else times}
     run(store, pipeline.capture, demonstrations_id=demonstrations, policy=policy, seed=seed, **options)
 
 

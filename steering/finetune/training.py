@@ -20,8 +20,7 @@ import torch
 from steering.errors import Cancelled, InputError, SteeringError, unknown_name
 from steering.finetune.adapters import attached
 from steering.finetune.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint, write_checkpoint
-from steering.finetune.evaluation import heldout_error, heldout_frames
-from steering.finetune.evaluation import split_episodes as split_episodes
+from steering.finetune.evaluation import heldout_error, heldout_frames, split_episodes
 from steering.finetune.frames import FrameSet, autocast, frame_set
 from steering.finetune.parameters import trainable_parameters
 from steering.finetune.peak import PeakMemory

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from steering.errors import InputError, unknown_name
 from steering.pipeline.making import load, made
-from steering.pipeline.relevance import _demonstrations_id, _frames, _loaded, _question, inert_heads
+from steering.pipeline.questions import demonstrations_of, frames_of, kept, question_of
+from steering.pipeline.relevance import inert_heads
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
@@ -31,7 +32,7 @@ def why(store: Store, *, activations_id: str, head: Head, episode: int, frame: i
     """
     from steering.relevance import why as stage
 
-    activations = _frames(store, activations_id, False)
+    activations = frames_of(store, activations_id, False)
     return stage.why(activations, head, stage.row_of(activations, episode, frame), k)
 
 
@@ -40,9 +41,9 @@ def projection(store: Store, *, activations_id: str, head: Head) -> Projection:
     from steering.relevance.phases import phases_of
     from steering.relevance.projection import project
 
-    activations = _frames(store, activations_id, False)
-    demonstrations_id = _demonstrations_id(store, activations_id)
-    demonstrations = None if demonstrations_id is None else _loaded(store, demonstrations_id, Demonstrations)
+    activations = frames_of(store, activations_id, False)
+    demonstrations_id = demonstrations_of(store, activations_id)
+    demonstrations = None if demonstrations_id is None else kept(store, demonstrations_id, Demonstrations)
     return project(activations, head, phases_of(activations, demonstrations))
 
 
@@ -54,9 +55,9 @@ def over_time(
 
     manifest = store.manifest(neighbours_id)
     activations_id = manifest.parents[0]
-    activations = _frames(store, activations_id, bool(manifest.params["keyframes"]))
-    found = _loaded(store, neighbours_id, Neighbours)
-    question, _ = _question(store, activations_id, activations, preset, target, "whole")
+    activations = frames_of(store, activations_id, bool(manifest.params["keyframes"]))
+    found = kept(store, neighbours_id, Neighbours)
+    question, _ = question_of(store, activations_id, activations, preset, target, "whole")
     return stage(activations, found, question, k=k, preset=preset, bins=bins)
 
 
@@ -105,7 +106,7 @@ def replicate(
 
     def make() -> Replication:
         keyframes = bool(manifest.params.get("keyframes"))
-        pools = tuple(_frames(store, one, keyframes) for one in (manifest.parents[0], other_activations_id))
+        pools = tuple(frames_of(store, one, keyframes) for one in (manifest.parents[0], other_activations_id))
         inert = inert_heads(pools[0])
         return stage.replicate(
             (pools[0], pools[1]),

@@ -1,28 +1,21 @@
 """Scores of heads, from cached activations alone, and how far they can be trusted.
 
-`rescore` answers while a slider is dragged: it keeps the last activations and neighbours in this process (LOADED of
-each, about 0.1 GB on the embedded policy) and stores nothing.
+`rescore` answers while a slider is dragged: it keeps the last activations and neighbours in this process and stores
+nothing.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steering.errors import InputError
 from steering.pipeline.making import load, made
+from steering.pipeline.questions import demonstrations_of, frames_of, kept, question_of
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import Activations, Demonstrations, Neighbours, RankAgreement, Relevance, Trust
-
-if TYPE_CHECKING:
-    from steering.relevance.targets import Target
-
-LOADED = 2
+from steering.types import Activations, Neighbours, RankAgreement, Relevance, Trust
 
 
 def score(
@@ -48,14 +41,14 @@ def score(
     from steering.relevance.scoring import score as score_heads
 
     ks = tuple(ks or knn.KS)
-    demonstrations_id = _demonstrations_id(store, activations_id)
+    demonstrations_id = demonstrations_of(store, activations_id)
     if keyframes is None and preset == "paper" and demonstrations_id is not None:
-        chosen = _frames(store, activations_id, True)
+        chosen = frames_of(store, activations_id, True)
         keyframes = fewest_training_frames(chosen.episode, chosen.frame) >= max(ks)
 
     def make() -> Relevance:
-        activations = _frames(store, activations_id, bool(keyframes))
-        question, counted = _question(store, activations_id, activations, preset, target, phase)
+        activations = frames_of(store, activations_id, bool(keyframes))
+        question, counted = question_of(store, activations_id, activations, preset, target, phase)
         inert = inert_heads(activations)
         return score_heads(
             activations, preset, ks, metric, inert, progress, target=question, counted=counted, phase=phase
@@ -87,9 +80,9 @@ def trust(
         relevance = load(store, relevance_id, Relevance)
         manifest = store.manifest(relevance_id)
         activations_id = manifest.parents[0]
-        activations = _frames(store, activations_id, bool(manifest.params.get("keyframes")))
+        activations = frames_of(store, activations_id, bool(manifest.params.get("keyframes")))
         name, phase = manifest.params.get("target", "action"), manifest.params.get("phase", "whole")
-        target, counted = _question(store, activations_id, activations, relevance.preset, name, phase)
+        target, counted = question_of(store, activations_id, activations, relevance.preset, name, phase)
         neighbours = prepare(activations, progress=progress.part(0, 0.1))
         return stage.trust(
             relevance,
@@ -111,7 +104,7 @@ def neighbours(store: Store, *, activations_id: str, keyframes: bool = False, pr
     from steering.relevance.scoring import prepare
 
     def make() -> Neighbours:
-        return prepare(_frames(store, activations_id, keyframes), progress=progress)
+        return prepare(frames_of(store, activations_id, keyframes), progress=progress)
 
     return made(store, "neighbours", (activations_id,), {"keyframes": keyframes}, make)
 
@@ -130,9 +123,9 @@ def rescore(
 
     manifest = store.manifest(neighbours_id)
     activations_id = manifest.parents[0]
-    activations = _frames(store, activations_id, bool(manifest.params["keyframes"]))
-    found = _loaded(store, neighbours_id, Neighbours)
-    question, counted = _question(store, activations_id, activations, preset, target, phase)
+    activations = frames_of(store, activations_id, bool(manifest.params["keyframes"]))
+    found = kept(store, neighbours_id, Neighbours)
+    question, counted = question_of(store, activations_id, activations, preset, target, phase)
     inert = inert_heads(activations)
     return rescore_heads(
         activations, found, k=k, preset=preset, inert=inert, target=question, counted=counted, phase=phase
@@ -168,40 +161,3 @@ def inert_heads(activations: Activations) -> np.ndarray:
 
     absent = np.array([token == ABSENT for token in activations.tokens])
     return inert_mask(activations.shape) | absent[:, None, None]
-
-
-def _question(
-    store: Store, activations_id: str, activations: Activations, preset: str, target: str, phase: str
-) -> tuple[Target, np.ndarray]:
-    """The target, and the frames that count, bool [frame]."""
-    from steering.relevance import phases, targets
-
-    demonstrations_id = _demonstrations_id(store, activations_id)
-    demonstrations = None if demonstrations_id is None else load(store, demonstrations_id, Demonstrations)
-    question = targets.named(target, activations, preset=preset, demonstrations=demonstrations)
-    return question, phases.frames_of(phase, phases.phases_of(activations, demonstrations))
-
-
-def _frames(store: Store, activations_id: str, keyframes: bool) -> Activations:
-    """The activations, of keyframes only where asked."""
-    from steering.relevance.keyframes import keyframes as find_keyframes
-    from steering.relevance.keyframes import take
-
-    activations: Activations = _loaded(store, activations_id, Activations)
-    if not keyframes:
-        return activations
-    demonstrations_id = _demonstrations_id(store, activations_id)
-    if demonstrations_id is None:
-        raise InputError("Keyframes need the recording rate, which this file does not say. Score all of its frames.")
-    rate_hz = load(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
-    return take(activations, find_keyframes(activations, rate_hz))
-
-
-def _demonstrations_id(store: Store, activations_id: str) -> str | None:
-    """Where the activations came from; None for an imported file."""
-    return next(iter(store.manifest(activations_id).parents), None)
-
-
-@functools.lru_cache(maxsize=2 * LOADED)
-def _loaded(store: Store, artefact_id: str, expected: type) -> Any:
-    return load(store, artefact_id, expected)

@@ -12,7 +12,8 @@ import numpy as np
 from steering.errors import InputError, unknown_name
 from steering.pipeline.finetuning import trainable_parameters
 from steering.pipeline.making import load, made
-from steering.pipeline.relevance import _frames, _question, trust
+from steering.pipeline.questions import frames_of, question_of
+from steering.pipeline.relevance import trust
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
@@ -204,9 +205,9 @@ def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activ
         )
     manifest = store.manifest(relevance_id)
     activations_id, params = manifest.parents[0], manifest.params
-    activations = _frames(store, activations_id, bool(params.get("keyframes")))
+    activations = frames_of(store, activations_id, bool(params.get("keyframes")))
     name, phase = params.get("target", "action"), params.get("phase", "whole")
-    target, counted = _question(store, activations_id, activations, relevance.preset, name, phase)
+    target, counted = question_of(store, activations_id, activations, relevance.preset, name, phase)
     return activations, target.values[:, target.scored], counted, zero_of(relevance.preset, target)
 
 

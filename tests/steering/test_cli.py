@@ -40,7 +40,9 @@ def test_the_stages_by_hand(
     made = Store(tmp_path).save("demonstrations", demonstrations)
     common = ("--store", str(tmp_path))
     source = ("--policy", str(policy_folder))
-    captured = run(capsys, monkeypatch, "capture", made, *source, *common)
+    averaged = ("--samples", "2", "--timestep", "1", "--timestep", "0.5")
+    captured = run(capsys, monkeypatch, "capture", made, *averaged, *source, *common)
+    assert captured["params"]["samples"] == 2 and captured["params"]["timestep"] == [1.0, 0.5]
     scored = run(capsys, monkeypatch, "score", captured["artefact"], "--k", "2", "--k", "4", "--all-frames", *common)
     assert scored["params"] == {"preset": "paper", "metric": "knn", "ks": [2, 4], "keyframes": False}
     chosen = run(capsys, monkeypatch, "select", scored["artefact"], "--count", "2", *common)
