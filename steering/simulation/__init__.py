@@ -1,7 +1,8 @@
 """The bench: a Franka Panda at a table in MuJoCo, its tasks, variations, experts and gymnasium environment.
 
 MuJoCo reads MUJOCO_GL at its first import, so it is chosen here: EGL where its library loads, else OSMesa; with
-neither the physics still runs and rendering raises a SteeringError that names the packages.
+neither the physics still runs and rendering raises a SteeringError that names the packages. Where Mesa draws in
+software, it draws in the calling thread: images are small, and scenes already step in processes of their own.
 """
 
 import ctypes
@@ -24,3 +25,4 @@ def _offscreen_way() -> str:
 
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", _offscreen_way())
+    os.environ.setdefault("LP_NUM_THREADS", "0")
