@@ -119,7 +119,8 @@ def read_json(path: Path) -> Any:
 def content_digest(folder: Path, without: Collection[str] = ()) -> str:
     """SHA-256 (hex) of what a stored dataclass holds, whatever it was made from, without the fields named `without`.
 
-    Arrays and camera frames count by the hashes of their bytes that `value.json` keeps, so nothing else is read.
+    Arrays and camera frames count by the hashes of their bytes that `value.json` keeps, so nothing else is read. Fields
+    at their default count as absent, so that what was stored before a field was added compares.
     """
 
     def content(node: Any) -> Any:
@@ -129,10 +130,20 @@ def content_digest(folder: Path, without: Collection[str] = ()) -> str:
             return node
         if "sha256" in node:
             return [node["dtype"], node["shape"], node["sha256"]]
+        if "$type" in node and isinstance(node.get("fields"), dict):
+            node = {"$type": node["$type"], "fields": _beyond_defaults(node)}
         return {name: content(item) for name, item in node.items() if name not in without}
 
     document = content(read_json(folder / "value.json"))
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _beyond_defaults(node: dict[str, Any]) -> dict[str, Any]:
+    """The stored fields without those at a plain default: what was stored before a field was added lacks it."""
+    cls = known_types().get(str(node["$type"]))
+    fields = dataclasses.fields(cls) if cls is not None else ()
+    plain = {f.name: f.default for f in fields if f.default is None or isinstance(f.default, bool | int | float | str)}
+    return {name: item for name, item in node["fields"].items() if name not in plain or item != plain[name]}
 
 
 def decode(folder: Path) -> Any:

@@ -63,7 +63,7 @@ def capture(
         )
         images.append(image)
     progress.report(1.0, f"Head outputs of {len(frame)} frames")
-    chunks = [action_chunks(e.action, policy.chunk_size) for e in demonstrations.episodes]
+    chunks = [action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in demonstrations.episodes]
     lengths = np.array([e.frames for e in demonstrations.episodes])
     pairs = list(zip(episode, frame, strict=True))
     return Activations(

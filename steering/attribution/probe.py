@@ -66,7 +66,7 @@ def probe(
     if frames < 2 or samples < 1:
         raise InputError(f"Expected at least 2 frames and 1 sample; got {frames} and {samples}.")
     episode, frame = spread_frames(demonstrations, frames)
-    chunks = [action_chunks(e.action, policy.chunk_size) for e in demonstrations.episodes]
+    chunks = [action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in demonstrations.episodes]
     chunk = np.stack([chunks[e][f] for e, f in zip(episode, frame, strict=True)])
     with torch.no_grad():
         batch = policy.prepare(observe(demonstrations, episode, frame), chunk)

@@ -160,6 +160,10 @@ def _timing(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
         words = f"The actions are positions to reach, not motions: the state alone explains {share:.0%} of them."
         meaning = "Look at the gain over state and time, not at raw error: every head that sees the state looks good."
         yield Problem("note", "absolute_actions", words, meaning)
+        if not sample.mapping.absolute_actions:
+            words = "The mapping says that they are motions."
+            meaning = "Chunks past an episode's end would then ask the arm to go to zero; say that they are positions."
+            yield Problem("warning", "action_kind", words, meaning)
 
 
 def _duplicates(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:

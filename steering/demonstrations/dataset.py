@@ -75,6 +75,7 @@ class Dataset:
     """An open dataset. format: of the files, e.g. `LeRobotDataset v3.0`. robot: what the dataset calls it, or empty.
 
     task, variations: of our own recordings, else empty. notices: what the reader passed over, as sentences.
+    absolute_actions: whether actions are positions to reach, None where the dataset does not say.
     cleanup: called when it is closed, after the source.
     """
 
@@ -89,6 +90,7 @@ class Dataset:
     task: str = ""
     variations: tuple[str, ...] = ()
     cleanup: Callable[[], None] | None = None
+    absolute_actions: bool | None = None
 
     def __enter__(self) -> Dataset:
         return self
@@ -199,6 +201,7 @@ class Dataset:
             state=state.astype(np.float32),
             action=action.astype(np.float32),
             success=summary.success,
+            absolute_actions=mapping.absolute_actions,
             **({} if extra is None else extra(index, chosen)),
         )
 

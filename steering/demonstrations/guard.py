@@ -16,6 +16,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -39,14 +40,22 @@ def guarded(
     *,
     name: str,
     limits: Limits = LIMITS,
+    scratch: Path | None = None,
     progress: Progress = Progress(),
 ) -> Any:
     """What `function` (`module:name`) returns for the keyword `arguments`, both plain JSON values.
 
-    The function gets `progress` too. name: of what is read, for messages. Raises the function's own SteeringError, or
-    InputError where the child crashed, took longer than `limits.seconds` or needed more than `limits.memory_bytes`.
+    The function gets `progress` too. name: of what is read, for messages. scratch: folder in which the child's
+    temporary files lie (None: the system's); they are gone afterwards, however it ended. Raises the function's own
+    SteeringError, or InputError where the child crashed, took longer than `limits.seconds` or needed more than
+    `limits.memory_bytes`.
     """
     request = {"function": function, "arguments": dict(arguments), "name": name, "memory_bytes": limits.memory_bytes}
+    with tempfile.TemporaryDirectory(prefix="reading-", dir=scratch, ignore_cleanup_errors=True) as temporary:
+        return _run(request, Path(temporary), name, limits, progress)
+
+
+def _run(request: Mapping[str, Any], temporary: Path, name: str, limits: Limits, progress: Progress) -> Any:
     python_path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     child = subprocess.Popen(
         [sys.executable, "-m", "steering.demonstrations.guard"],
@@ -55,7 +64,7 @@ def guarded(
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **THREADS, "PYTHONPATH": python_path},
+        env={**os.environ, **THREADS, "PYTHONPATH": python_path, "TMPDIR": str(temporary)},
     )
     assert child.stdin is not None and child.stdout is not None
     try:

@@ -15,7 +15,9 @@ import numpy as np
 from steering.demonstrations.dataset import Dataset, Feature
 from steering.demonstrations.layouts import AS_IT_IS, LAYOUTS, Layout, spellings
 from steering.demonstrations.mapping import Camera, Columns, Guess, Mapping, remembered
+from steering.demonstrations.offsets import follows_state
 from steering.errors import InputError
+from steering.types import Episode
 
 WRIST_WORDS = ("wrist", "hand", "gripper", "eye_in", "ego")
 EXTERIOR_WORDS = (
@@ -54,6 +56,14 @@ def guess(dataset: Dataset, memory: Path | None = None) -> Guess:
     if mapping.gripper_range is None and not mapping.layout:
         mapping, reason = _gripper(dataset, mapping)
         reasons += [reason] if reason else []
+    if dataset.absolute_actions is not None:
+        mapping = replace(mapping, absolute_actions=dataset.absolute_actions)
+    elif not mapping.absolute_actions and (share := _absolute_share(dataset, mapping)) is not None:
+        mapping = replace(mapping, absolute_actions=True)
+        reasons.append(
+            f"The state alone explains {share:.0%} of the actions, so they are positions to reach, not motions: past "
+            "an episode's end the last one is repeated."
+        )
     if not any(episode.instruction for episode in dataset.episodes):
         reasons.append("The dataset has no instruction; give one, which every episode will have.")
     return Guess(mapping, tuple(reasons))
@@ -92,6 +102,7 @@ def _by_layout(dataset: Dataset, layout: Layout) -> tuple[Mapping, list[str]] | 
         state=tuple(Columns(name) for name in state if name),
         action=tuple(Columns(name) for name in action if name),
         gripper_range=layout.gripper_range,
+        absolute_actions=layout.absolute_actions,
         layout=layout.name,
     )
     shown = ", ".join(f"{camera.feature} is {role}" for role, camera in cameras.items())
@@ -138,11 +149,7 @@ def _numbers_named(dataset: Dataset, what: str, words: Sequence[str], taken: set
 def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:
     """Turn the gripper over where it begins at its high end in most episodes: demonstrations begin with it open."""
     starts, values = [], []
-    for index in range(min(len(dataset.episodes), JUDGED_EPISODES)):
-        try:
-            action = dataset.episode(index, mapping, frames=None, cameras=False).action
-        except InputError:
-            continue
+    for action in (episode.action for episode in _judged(dataset, mapping)):
         if action.shape[1] > 1 and len(action):
             column = action[np.isfinite(action[:, -1]), -1]
             if not len(column):
@@ -160,6 +167,29 @@ def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:
         reason = f"The last action begins near its high end ({high:g}) in {share}, so high is open; it is turned over."
         return replace(mapping, gripper_range=(low, high)), f"{reason} {AS_IT_IS}"
     return mapping, f"The last action begins near its low end ({low:g}), so a larger value closes the gripper."
+
+
+def _judged(dataset: Dataset, mapping: Mapping) -> list[Episode]:
+    """The first episodes without their pictures; those that cannot be read are left out."""
+    mapping = mapping if mapping.rate_hz else replace(mapping, rate_hz=UNKNOWN_RATE_HZ)
+    found = []
+    for index in range(min(len(dataset.episodes), JUDGED_EPISODES)):
+        try:
+            found.append(dataset.episode(index, mapping, cameras=False))
+        except InputError:
+            continue
+    return found
+
+
+def _absolute_share(dataset: Dataset, mapping: Mapping) -> float | None:
+    """`follows_state` of the first episodes of one size whose numbers are finite."""
+    found = [
+        e for e in _judged(dataset, mapping) if e.frames and np.isfinite(e.state).all() and np.isfinite(e.action).all()
+    ]
+    alike = [
+        e for e in found if (e.state.shape[1], e.action.shape[1]) == (found[0].state.shape[1], found[0].action.shape[1])
+    ]
+    return follows_state(alike)
 
 
 def _named(dataset: Dataset, kind: str, names: Sequence[str], taken: Collection[str] = ()) -> str | None:

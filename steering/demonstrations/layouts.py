@@ -12,6 +12,7 @@ PREFIXES = ("observation", "observations", "obs", "images", "image", "state", "r
 """First parts of a feature's name that say nothing."""
 
 AS_IT_IS = "Here a larger value closes; for a policy trained on this data as it is, set gripper_range to null."
+TARGETS = "Its actions are joint positions to reach: past an episode's end the last one is repeated."
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Layout:
     state, action: groups of spellings, one column group each, all must be found. robots: what datasets call the robot,
     any part of the name; a layout with robots fits only those. rotate: degrees clockwise for all its cameras.
     gripper_range: where a larger value opens the gripper, which is turned over. why: sentences for `Guess.reasons`.
-    sizes: numbers of (state, action), to tell apart layouts of the same names; None fits any.
+    sizes: numbers of (state, action), to tell apart layouts of the same names; None fits any. absolute_actions: its
+    actions are joint positions to reach.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Layout:
     rotate: int = 0
     gripper_range: tuple[float, float] | None = None
     sizes: tuple[int | None, int | None] = (None, None)
+    absolute_actions: bool = False
     why: tuple[str, ...] = ()
 
 
@@ -109,7 +112,8 @@ LAYOUTS = (
         (("state", "qpos"),),
         (("action",),),
         sizes=(14, 14),
-        why=("ALOHA's two arms: 6 joints and a gripper each; `wrist` is the left one.",),
+        absolute_actions=True,
+        why=("ALOHA's two arms: 6 joints and a gripper each; `wrist` is the left one.", TARGETS),
     ),
     Layout(
         "SO-101",
@@ -122,7 +126,12 @@ LAYOUTS = (
         robots=("so100", "so101", "so-100", "so-101", "so_100", "so_101"),
         sizes=(6, 6),
         gripper_range=(0.0, 100.0),
-        why=("SO-100 and SO-101: five joints and a gripper from 0 (closed) to 100 (open), turned over.", AS_IT_IS),
+        absolute_actions=True,
+        why=(
+            "SO-100 and SO-101: five joints and a gripper from 0 (closed) to 100 (open), turned over.",
+            AS_IT_IS,
+            TARGETS,
+        ),
     ),
     Layout(
         "Bridge",

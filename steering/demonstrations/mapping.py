@@ -47,7 +47,8 @@ class Mapping:
     cameras: role -> camera; roles are `exterior` and `wrist`, others are free. state, action: columns side by side. The
     last action is the gripper. gripper_range: (low, high) where the gripper counts the other way round and is turned
     over, x -> low + high - x; None leaves it. Here a larger value closes. instruction, rate_hz: instead of the
-    dataset's, None leaves those. layout: the known layout it follows, or empty.
+    dataset's, None leaves those. absolute_actions: positions to reach, not motions (see `Episode`). layout: the known
+    layout it follows, or empty.
     """
 
     cameras: Mapped[str, Camera]
@@ -57,6 +58,7 @@ class Mapping:
     instruction: str | None = None
     rate_hz: float | None = None
     layout: str = ""
+    absolute_actions: bool = False
 
     def document(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -86,6 +88,9 @@ def parse(document: object) -> Mapping:
     rate = document.get("rate_hz")
     if rate is not None and (type(rate) not in (int, float) or not 0 < rate <= 10_000):
         raise InputError(f"rate_hz of the mapping should be frames a second, got {rate!r}.")
+    absolute = document.get("absolute_actions", False)
+    if type(absolute) is not bool:
+        raise InputError(f"absolute_actions of the mapping should be true or false, got {absolute!r}.")
     cameras = document.get("cameras", {})
     if not isinstance(cameras, dict) or len(cameras) > 8:
         raise InputError("cameras of the mapping should name up to eight roles, e.g. exterior and wrist.")
@@ -97,6 +102,7 @@ def parse(document: object) -> Mapping:
         instruction=_text(document.get("instruction"), "instruction"),
         rate_hz=None if rate is None else float(rate),
         layout=_text(document.get("layout"), "layout") or "",
+        absolute_actions=absolute,
     )
 
 

@@ -116,12 +116,13 @@ def frame_set(
     lengths = [demonstrations.episodes[e].frames for e in episodes]
     episode = np.repeat(np.asarray(episodes, np.int32), lengths)
     frame = np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])
-    chunk = np.concatenate([action_chunks(demonstrations.episodes[e].action, policy.chunk_size) for e in episodes])
+    chosen = [demonstrations.episodes[e] for e in episodes]
+    chunk = np.concatenate([action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in chosen])
     if limit is not None and len(frame) > limit:
         rows = np.linspace(0, len(frame) - 1, limit).round().astype(int)
         episode, frame, chunk = episode[rows], frame[rows], chunk[rows]
-    instructions = [demonstrations.episodes[e].instruction for e in episodes]
-    cameras = len(demonstrations.episodes[episodes[0]].cameras)
+    instructions = [e.instruction for e in chosen]
+    cameras = len(chosen[0].cameras)
     tokens = policy.preprocessor.tokens(instructions, cameras)["input_ids"].shape[1]
     frames = FrameSet(policy, demonstrations, episode, frame, chunk, tokens, precision=precision)
     if frozen_layers is None:

@@ -16,7 +16,7 @@ class Activations:
 
     outputs: float32 [frame, stack, layer, head, dim]. episode, frame: int32 [frame], where each row came from.
     action: float32 [frame, dim], raw demonstrated action. chunk: float32 [frame, step, dim], the following
-    actions (past the end: no motion, the last gripper value). state: float32 [frame, dim].
+    actions (past the end the arm stays still: no motion, or the last position again). state: float32 [frame, dim].
     time_in_episode: float32 [frame], 0..1.
     tokens: (VLM token, expert token) by name. timestep: flow-matching time of the capture (1 = pure noise).
     image: float32 [frame, dim], an embedding of the cameras' images (mean over patches), None where not captured.

@@ -27,7 +27,8 @@ class Episode:
     """One demonstration or recorded rollout.
 
     cameras: name -> uint8 [frame, height, width, 3], RGB. state: float32 [frame, dim] (STATE_NAMES).
-    action: float32 [frame, dim] in [-1, 1] (ACTION_NAMES), the command given at that frame.
+    action: float32 [frame, dim] in [-1, 1] (ACTION_NAMES), the command given at that frame. absolute_actions: commands
+    are positions to reach (joint targets of ALOHA, SO-101), not motions: repeating the last one keeps the arm still.
     phase: int8 [frame] index into PHASES, or None where unknown. success: None where unknown.
     seed: the simulator's seed, None for outside recordings.
     ground_truth: name -> float32 [frame, ...], simulator only (object positions in metres, base frame).
@@ -43,6 +44,7 @@ class Episode:
     success: bool | None = None
     seed: int | None = None
     ground_truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    absolute_actions: bool = False
 
     @property
     def frames(self) -> int:
@@ -60,7 +62,7 @@ class Demonstrations:
     episodes: tuple[Episode, ...]
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over every camera, state, action and instruction byte."""
+        """SHA-256 (hex) over every camera, state, action and instruction byte, and what kind the actions are."""
         digest = hashlib.sha256()
         for episode in self.episodes:
             digest.update(episode.instruction.encode())
@@ -68,4 +70,5 @@ class Demonstrations:
                 digest.update(np.ascontiguousarray(episode.cameras[camera]).data)
             digest.update(np.ascontiguousarray(episode.state).data)
             digest.update(np.ascontiguousarray(episode.action).data)
+            digest.update(b"absolute" if episode.absolute_actions else b"")
         return digest.hexdigest()

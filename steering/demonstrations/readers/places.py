@@ -129,6 +129,13 @@ def _unpack(path: Path, folder: Path, limits: Limits) -> None:
         infos = [info for info in archive.infolist() if not info.filename.startswith("__MACOSX/")]
         if len(infos) > limits.files:
             raise InputError(f"{path.name} holds {len(infos)} files; at most {limits.files} are unpacked.")
+        claimed, free = sum(info.file_size for info in infos), shutil.disk_usage(folder).free
+        if claimed > limits.unpacked_bytes:
+            raise _too_large(path, limits)
+        if claimed > free:
+            raise InputError(
+                f"{path.name} unpacks to {claimed >> 20} MB, and {free >> 20} MB are free here. Make room."
+            )
         total = 0
         for info in infos:
             name = PurePosixPath(info.filename.replace("\\", "/"))
@@ -145,12 +152,14 @@ def _unpack(path: Path, folder: Path, limits: Limits) -> None:
             with archive.open(info) as source, target.open("xb") as sink:
                 while part := source.read(_PART):
                     total += len(part)
-                    if total > limits.unpacked_bytes:
-                        raise InputError(
-                            f"{path.name} unpacks to more than {limits.unpacked_bytes >> 20} MB, which is refused. "
-                            "Unpack it yourself and give the folder."
-                        )
+                    if total > limits.unpacked_bytes:  # the sizes that it claims may be lies
+                        raise _too_large(path, limits)
                     sink.write(part)
+
+
+def _too_large(path: Path, limits: Limits) -> InputError:
+    most = f"{limits.unpacked_bytes >> 20} MB"
+    return InputError(f"{path.name} unpacks to more than {most}, which is refused. Leave out episodes or cameras.")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -30,7 +30,18 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
             features[name] = Feature(name, "number", array.shape[1:], str(array.dtype), known)
     source = _Source(value)
     kind = "workbench recording"
-    return Dataset(value.name, kind, features, summaries, source, limits, task=value.task, variations=value.variations)
+    absolute = any(e.absolute_actions for e in value.episodes)
+    return Dataset(
+        value.name,
+        kind,
+        features,
+        summaries,
+        source,
+        limits,
+        task=value.task,
+        variations=value.variations,
+        absolute_actions=absolute,
+    )
 
 
 class _Source:

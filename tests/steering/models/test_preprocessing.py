@@ -79,6 +79,14 @@ def test_action_chunks_rest_past_the_end():
     np.testing.assert_array_equal(chunks[1, 2], chunks[2, 2])
 
 
+def test_positions_to_reach_are_held_past_the_end():
+    action = np.arange(1, 22, dtype=np.float32).reshape(3, 7)
+    chunks = action_chunks(action, 3, absolute=True)
+    np.testing.assert_array_equal(chunks[0], action)
+    np.testing.assert_array_equal(chunks[1], action[[1, 2, 2]])
+    np.testing.assert_array_equal(chunks[2], action[[2, 2, 2]])
+
+
 def test_statistics_of_all_frames(demonstrations):
     statistics = dataset_statistics(demonstrations)
     action = np.concatenate([e.action for e in demonstrations.episodes])
