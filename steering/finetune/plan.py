@@ -10,12 +10,14 @@ Cost: counting needs a policy's configuration only, no weights, and takes a mill
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from steering.errors import InputError, unknown_name
-from steering.models.sites import LAYERS, check_heads, head_shape, inert_heads
+from steering.models.checkpoint import Checkpoint
+from steering.models.names import HEAD_DIM, RULES, translated
+from steering.models.sites import LAYERS, check_heads, head_shape, inert_heads, same_shape
 from steering.types import FFN_CHOICES, METHODS, METHODS_OF_HEADS, FinetuneSettings, Head, HeadShape, Selection
 
 FFN = ("gate_proj", "up_proj", "down_proj")
@@ -23,6 +25,7 @@ ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", *FFN)
 STATE_AND_ACTION = ("state_proj", "action_in_proj", "action_out_proj")
 GROUPS = {**dict.fromkeys(FFN, "mlp"), **dict.fromkeys(STATE_AND_ACTION, "projections")}
 """Projection -> the group it is counted in; any other is its own group."""
+DEFAULT_DIM = 32  # of states and actions, PI0Config's; a configuration that is saved leaves defaults out
 
 _LAYER = re.compile("(" + "|".join(map(re.escape, LAYERS.values())) + r")\.(\d+)\.(?:self_attn|mlp)\.(\w+)")
 
@@ -146,8 +149,36 @@ def selected_heads(selection: Selection | None, shape: HeadShape) -> tuple[Head,
     return heads
 
 
+def sizes_of_checkpoint(checkpoint: Checkpoint) -> Sizes:
+    """Sizes of a policy before it is loaded: of the headers of its weights where `config.json` names none.
+
+    Raises InputError for families whose tensors have no names here (`steering.models.names`).
+    """
+    if "vlm_config" in checkpoint.config:
+        return sizes_of_config(checkpoint.config)
+    if checkpoint.family not in RULES:
+        raise InputError(
+            f"The sizes of a {checkpoint.family or 'policy without a family'} are not known before it is loaded. "
+            f"Choose one of {', '.join(sorted(RULES))}, or name its tensors in steering/models/names.py."
+        )
+    rules = RULES[checkpoint.family]
+    shapes = {translated(name, rules): header.shape for name, header in checkpoint.tensors.items()}
+    modules = _adaptable((name.removesuffix(".weight"), shape) for name, shape in shapes.items())
+    stacks = []
+    for stack in LAYERS:
+        layers = {site[1] for name in modules if (site := _site(name)) and site[0] == stack}
+        if not layers or module_name(stack, 0, "q_proj") not in modules:
+            raise InputError(
+                f"Expected the {stack} stack of a {checkpoint.family} in the weights of {checkpoint.source!r}; there "
+                "is none. Fetch the whole checkpoint, or choose one such as 'lerobot/pi0_base'."
+            )
+        dim = HEAD_DIM[checkpoint.family]
+        stacks.append(HeadShape(len(layers), modules[module_name(stack, 0, "q_proj")][0] // dim, dim))
+    return Sizes(same_shape(*stacks), modules)
+
+
 def sizes_of_config(config: Any) -> Sizes:
-    """Sizes from a π0's configuration: the contents of `config.json`, or a PI0Config."""
+    """Sizes from a π0's configuration in transformers' format: the contents of `config.json`, or a PI0Config."""
     config = _Fields(config)
     modules: dict[str, tuple[int, int]] = {}
     for stack, one in (("vlm", config.vlm_config.text_config), ("expert", config.dit_config)):
@@ -159,21 +190,27 @@ def sizes_of_config(config: Any) -> Sizes:
         for layer in range(one.num_hidden_layers):
             modules |= {module_name(stack, layer, projection): shape for projection, shape in shapes.items()}
     width = config.dit_config.hidden_size
-    modules["embed_action_time.state_proj"] = (width, config.max_state_dim)
-    modules["embed_action_time.action_in_proj"] = (width, config.max_action_dim)
-    modules["action_out_proj"] = (config.max_action_dim, width)
+    state, action = (config.get(name, DEFAULT_DIM) for name in ("max_state_dim", "max_action_dim"))
+    modules["embed_action_time.state_proj"] = (width, state)
+    modules["embed_action_time.action_in_proj"] = (width, action)
+    modules["action_out_proj"] = (action, width)
     return Sizes(head_shape(config), modules)
 
 
 def sizes_of_model(model: Any) -> Sizes:
     """Sizes from a model's modules, whatever its family."""
-    modules = {
-        name: (module.weight.shape[0], module.weight.shape[1])
-        for name, module in model.named_modules()
-        if hasattr(module, "weight")
+    weighted = ((name, module.weight.shape) for name, module in model.named_modules() if hasattr(module, "weight"))
+    return Sizes(head_shape(model.config), _adaptable(weighted))
+
+
+def _adaptable(shapes: Iterable[tuple[str, Sequence[int]]]) -> dict[str, tuple[int, int]]:
+    """Of modules with the shapes of their weights, those that a method may train."""
+    return {
+        name: (shape[0], shape[1])
+        for name, shape in shapes
+        if len(shape) == 2
         and ((found := _LAYER.fullmatch(name)) and found[3] in ALL_PROJECTIONS or _last(name) in STATE_AND_ACTION)
     }
-    return Sizes(head_shape(model.config), modules)
 
 
 def module_name(stack: str, layer: int, projection: str) -> str:
@@ -273,3 +310,8 @@ class _Fields:
             ) from None
         nested = isinstance(value, Mapping) or name.endswith("_config")
         return _Fields(value) if nested else value
+
+    def get(self, name: str, default: Any) -> Any:
+        """The field, or `default` where it stands nowhere."""
+        config = self._config
+        return config.get(name, default) if isinstance(config, Mapping) else getattr(config, name, default)

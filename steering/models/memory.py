@@ -8,18 +8,16 @@ what the system can give without swapping, and no more than a container's limit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
 import torch
 
 from steering.errors import InputError, unknown_name
 from steering.models.checkpoint import Checkpoint
+from steering.models.free_memory import system_bytes
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SMALL_BYTES = 1 << 30
 WORKING_BYTES = 512 << 20  # activations of a small batch, images, libraries
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class Placement:
     def words(self) -> str:
         """What it takes and what there is, as one sentence."""
         return (
-            f"{_count(self.elements)} parameters in {_name(self.dtype)} on {self.device}: {_gb(self.need_bytes)} of "
-            f"{_gb(self.free_bytes)} free memory."
+            f"{_count(self.elements)} parameters in {_name(self.dtype)} on {self.device}: "
+            f"{gigabytes(self.need_bytes)} of {gigabytes(self.free_bytes)} free memory."
         )
 
 
@@ -62,8 +60,8 @@ def place(checkpoint: Checkpoint, device: str | None = None, precision: str | No
     if placement.need_bytes > free:
         half = "" if dtype.itemsize == 2 else " load it in bfloat16,"
         raise InputError(
-            f"Expected {_gb(placement.need_bytes)} of free memory on {device} for {checkpoint.name} "
-            f"({_count(checkpoint.elements)} parameters in {_name(dtype)}); there are {_gb(free)}. Close other "
+            f"Expected {gigabytes(placement.need_bytes)} of free memory on {device} for {checkpoint.name} "
+            f"({_count(checkpoint.elements)} parameters in {_name(dtype)}); there are {gigabytes(free)}. Close other "
             f"programs,{half} use a machine with more memory or a GPU, or choose a smaller policy."
         )
     return placement
@@ -73,20 +71,7 @@ def free_bytes(device: str = "cpu") -> int:
     """Memory that can still be taken on `device`."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    return min(int(psutil.virtual_memory().available), _container_bytes())
-
-
-def _container_bytes() -> int:
-    """What a container's limit leaves (cgroup version 2); without one, more than any machine has."""
-    try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = (CGROUP / "memory.current").read_text().strip()
-        reclaimable = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except OSError:
-        return 1 << 62
-    if limit == "max":
-        return 1 << 62
-    return int(limit) - int(used) + int(reclaimable.get("inactive_file", 0))
+    return system_bytes()
 
 
 def _precision(elements: int, device: str, free: int) -> torch.dtype:
@@ -100,7 +85,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _gb(count: int) -> str:
+def gigabytes(count: int) -> str:
+    """Bytes as people say them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
 
 

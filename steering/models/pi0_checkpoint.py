@@ -1,10 +1,9 @@
 """From a π0 checkpoint to a policy: configuration, names of the weights, tokenizer, statistics.
 
 Three layouts load: transformers' own (`PI0ForConditionalGeneration.save_pretrained`), lerobot's from 0.4 on
-(`lerobot/pi0_base`) with openpi's PyTorch conversion, and lerobot's before that. `KEY_RULES` is the whole mapping; a
-test compares it with transformers' own conversion. lerobot's configuration names sizes only by variant, so they are
-read from the weights' shapes. PaliGemma's tokenizer is not in lerobot's folders: it is `google/paligemma-3b-pt-224`
-on the hub, behind a licence to accept there.
+(`lerobot/pi0_base`) with openpi's PyTorch conversion, and lerobot's before that; `steering.models.names` maps their
+names. lerobot's configuration names sizes only by variant, so they are read from the weights' shapes. PaliGemma's
+tokenizer is not in lerobot's folders: it is `google/paligemma-3b-pt-224` on the hub, behind a licence to accept there.
 """
 
 from __future__ import annotations
@@ -22,33 +21,19 @@ from steering.models.attention import GROUPED_MATMUL
 from steering.models.checkpoint import Checkpoint
 from steering.models.families import Family
 from steering.models.memory import Placement
+from steering.models.names import HEAD_DIM, RULES, translated
 from steering.models.pi0 import PI0Policy
 from steering.models.preprocessing import Preprocessor, Statistics
-from steering.models.weights import load_model, translated
+from steering.models.weights import load_model
 from steering.progress import Progress
 
 PROCESSOR_FILE = "processor_config.json"
 TOKENIZER = "google/paligemma-3b-pt-224"
 MAX_TEXT_TOKENS = 48  # openpi, lerobot and PI0Processor
 SIGLIP_HEAD_DIM = 72  # SigLIP so400m: 1152 in 16 heads; not to be read from shapes
+KEY_RULES = RULES["pi0"]
 GROUPED_UP_TO_TOKENS = 64
 """Image tokens of a camera up to which a CPU uses grouped_matmul; longer sequences use PyTorch's own attention."""
-
-_VLM = r"(?:model\.)?paligemma_with_expert\.paligemma\.(?:model\.)?"
-_EXPERT = r"(?:model\.)?paligemma_with_expert\.gemma_expert\."
-KEY_RULES = (
-    (rf"{_VLM}(?:language_model\.)?lm_head\.", "model.vlm.language_model.embed_tokens."),  # tied; often the only copy
-    (rf"{_VLM}language_model\.(?:model\.)?", "model.vlm.language_model."),
-    (rf"{_VLM}vision_tower\.(?:vision_model\.)?", "model.vlm.vision_tower."),
-    (rf"{_VLM}multi_modal_projector\.", "model.vlm.multi_modal_projector."),
-    (rf"{_EXPERT}lm_head\.", "model.dit.embed_tokens."),
-    (rf"{_EXPERT}model\.", "model.dit."),
-    (r"model\.vlm\.vision_tower\.vision_model\.", "model.vlm.vision_tower."),
-    (r"model\.vlm\.language_model\.model\.", "model.vlm.language_model."),
-    (r"(?:model\.)?(state_proj|action_in_proj|action_time_mlp_in|action_time_mlp_out)\.", r"embed_action_time.\1."),
-    (r"model\.action_out_proj\.", "action_out_proj."),
-)
-"""Published name -> transformers' name, see `steering.models.weights.Rules`."""
 
 _SIZES = ("chunk_size", "max_state_dim", "max_action_dim", "num_inference_steps", "min_period", "max_period")
 _TIMES = ("time_sampling_beta_alpha", "time_sampling_beta_beta", "time_sampling_scale", "time_sampling_offset")
@@ -80,18 +65,19 @@ def config(checkpoint: Checkpoint) -> PI0Config:
 
 
 def _gemma(shapes: dict[str, tuple[int, ...]], stack: str) -> dict[str, Any]:
-    """Sizes of a Gemma stack; every published one has heads of 256 dimensions."""
+    """Sizes of a Gemma stack."""
     first = f"{stack}.layers.0"
     layers = {int(found[1]) for name in shapes if (found := re.match(rf"{re.escape(stack)}\.layers\.(\d+)\.", name))}
+    dim = HEAD_DIM["pi0"]
     queries, width = shapes[f"{first}.self_attn.q_proj.weight"]
     return {
         "model_type": "gemma",
         "hidden_size": width,
         "num_hidden_layers": len(layers),
         "intermediate_size": shapes[f"{first}.mlp.gate_proj.weight"][0],
-        "num_attention_heads": queries // 256,
-        "num_key_value_heads": shapes[f"{first}.self_attn.k_proj.weight"][0] // 256,
-        "head_dim": 256,
+        "num_attention_heads": queries // dim,
+        "num_key_value_heads": shapes[f"{first}.self_attn.k_proj.weight"][0] // dim,
+        "head_dim": dim,
     }
 
 

@@ -36,7 +36,11 @@ def head_block(head: int, head_dim: int) -> slice:
 def head_shape(config: Any) -> HeadShape:
     """Layers, heads and head dimension of a policy's configuration. Both stacks must agree, as in every π0."""
     text, expert = config.vlm_config.text_config, config.dit_config
-    vlm, dit = (HeadShape(c.num_hidden_layers, c.num_attention_heads, c.head_dim) for c in (text, expert))
+    return same_shape(*(HeadShape(c.num_hidden_layers, c.num_attention_heads, c.head_dim) for c in (text, expert)))
+
+
+def same_shape(vlm: HeadShape, dit: HeadShape) -> HeadShape:
+    """The shape of both stacks. Raises InputError where they differ."""
     if vlm != dit:
         raise InputError(
             f"Expected a policy whose VLM and action expert have the same heads; the VLM has {vlm}, the expert {dit}. "

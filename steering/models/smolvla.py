@@ -4,7 +4,7 @@ SmolVLM2's first layers read images, instruction and state; an action expert of 
 Even layers of the expert attend to the VLM's keys and values and their own, causally; odd ones to the VLM's alone,
 through projections of their own. So, as in π0, only keys and values leave the VLM. Differences that show: the state is
 the VLM's last token and the expert sees actions only. 450 million parameters: a laptop runs it. Built from
-transformers' SmolVLM and Llama modules; the weights' names are translated by `KEY_RULES`.
+transformers' SmolVLM and Llama modules; `steering.models.names` maps the weights' names.
 """
 
 from __future__ import annotations
@@ -34,22 +34,18 @@ from steering.models.checkpoint import Checkpoint
 from steering.models.families import Family
 from steering.models.flow import Batch, FlowPolicy
 from steering.models.memory import Placement
+from steering.models.names import HEAD_DIM as HEAD_DIMS
+from steering.models.names import RULES, translated
 from steering.models.pi0_checkpoint import load_tokenizer
 from steering.models.preprocessing import Preprocessor, Statistics
-from steering.models.weights import load_model, translated
+from steering.models.weights import load_model
 from steering.progress import Progress
 
 TOKENIZER = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"
-HEAD_DIM = 64  # of every SmolLM2 and SigLIP base; not to be read from shapes
+HEAD_DIM = HEAD_DIMS["smolvla"]  # SigLIP bases have it too
 ROPE_BASE = 10_000.0
 MAX_TEXT_TOKENS = 48
-_VLM = r"model\.vlm_with_expert\.vlm\.model\."
-KEY_RULES = (
-    (rf"{_VLM}text_model\.", "model.vlm.language_model."),
-    (_VLM, "model.vlm."),
-    (r"model\.vlm_with_expert\.lm_expert\.", "model.dit."),
-    (r"model\.(state_proj|action_in_proj|action_out_proj|action_time_mlp_in|action_time_mlp_out)\.", r"\1."),
-)
+KEY_RULES = RULES["smolvla"]
 
 
 @dataclass

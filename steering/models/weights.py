@@ -7,7 +7,6 @@ an error, never left random. Cost: the disk's speed; 7 GB in 10 to 60 s.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,20 +17,10 @@ from torch import nn
 from steering.errors import InputError
 from steering.models.checkpoint import Checkpoint
 from steering.models.memory import Placement
+from steering.models.names import Rules, translated
 from steering.progress import Progress
 
 DOWNLOAD_SHARE = 0.9  # of the progress, where the weights are fetched first
-Rules = Sequence[tuple[str, str]]
-"""(pattern at the start of a name, what replaces it); the first that fits is applied."""
-
-
-def translated(name: str, rules: Rules) -> str:
-    """The model's name of a tensor that the file calls `name`."""
-    for pattern, replacement in rules:
-        new, count = re.subn(f"^{pattern}", replacement, name)
-        if count:
-            return new
-    return name
 
 
 def load_model(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from steering.errors import InputError, NotFound
-from steering.models import memory
+from steering.models import free_memory, memory
 from steering.models.checkpoint import Checkpoint, TensorHeader, open_checkpoint
 from steering.models.loading import load_policy
 from steering.models.memory import free_bytes, place
@@ -61,7 +61,7 @@ def test_a_gpu_takes_half_precision_from_a_gigabyte_on(monkeypatch, tmp_path, po
 
 
 def test_free_memory_obeys_a_containers_limit(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(free_memory, "CGROUP", tmp_path)
     unlimited = free_bytes()
     assert 10**7 < unlimited < 10**14
     for name, text in (("max", "3000000"), ("current", "1000000"), ("stat", "anon 5\ninactive_file 400000\n")):

@@ -1,0 +1,57 @@
+"""What published checkpoints call their tensors, and the same tensors' names in the models here. Torch-free.
+
+The rules are the whole mapping of a family's weights; a test compares π0's with transformers' own conversion. With them
+the sizes of every projection are read from the files' headers, where the configuration names sizes only by variant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+Rules = Sequence[tuple[str, str]]
+"""(pattern at the start of a name, what replaces it); the first that fits is applied."""
+
+_VLM = r"(?:model\.)?paligemma_with_expert\.paligemma\.(?:model\.)?"
+_EXPERT = r"(?:model\.)?paligemma_with_expert\.gemma_expert\."
+_SMOLVLM = r"model\.vlm_with_expert\.vlm\.model\."
+
+RULES: dict[str, Rules] = {
+    "pi0": (
+        (
+            rf"{_VLM}(?:language_model\.)?lm_head\.",
+            "model.vlm.language_model.embed_tokens.",
+        ),  # tied; often the only copy
+        (rf"{_VLM}language_model\.(?:model\.)?", "model.vlm.language_model."),
+        (rf"{_VLM}vision_tower\.(?:vision_model\.)?", "model.vlm.vision_tower."),
+        (rf"{_VLM}multi_modal_projector\.", "model.vlm.multi_modal_projector."),
+        (rf"{_EXPERT}lm_head\.", "model.dit.embed_tokens."),
+        (rf"{_EXPERT}model\.", "model.dit."),
+        (r"model\.vlm\.vision_tower\.vision_model\.", "model.vlm.vision_tower."),
+        (r"model\.vlm\.language_model\.model\.", "model.vlm.language_model."),
+        (
+            r"(?:model\.)?(state_proj|action_in_proj|action_time_mlp_in|action_time_mlp_out)\.",
+            r"embed_action_time.\1.",
+        ),
+        (r"model\.action_out_proj\.", "action_out_proj."),
+    ),
+    "smolvla": (
+        (rf"{_SMOLVLM}text_model\.", "model.vlm.language_model."),
+        (_SMOLVLM, "model.vlm."),
+        (r"model\.vlm_with_expert\.lm_expert\.", "model.dit."),
+        (r"model\.(state_proj|action_in_proj|action_out_proj|action_time_mlp_in|action_time_mlp_out)\.", r"\1."),
+    ),
+}
+"""Family -> published names to those of its model."""
+
+HEAD_DIM = {"pi0": 256, "smolvla": 64}
+"""Family -> dimensions of a head: of every published Gemma and SmolLM2 base; not to be read from shapes."""
+
+
+def translated(name: str, rules: Rules) -> str:
+    """The model's name of a tensor that the file calls `name`."""
+    for pattern, replacement in rules:
+        new, count = re.subn(f"^{pattern}", replacement, name)
+        if count:
+            return new
+    return name
