@@ -8,11 +8,13 @@ leaves the others running.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +126,8 @@ def _processes(
     before = {name: os.environ.get(name) for name in threads}
     os.environ |= threads  # inherited, and read when the processes import torch
     try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, initializer=end_with_parent, max_tasks_per_child=1) as pool:
             futures = {pool.submit(_attempt, cell, settings, store, 1): cell for cell in cells}
             try:
                 for i, future in enumerate(as_completed(futures)):
@@ -138,6 +141,18 @@ def _processes(
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, however that ended: killed, it can tell nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _ray(

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +155,34 @@ def test_a_grid_goes_on_where_it_was_and_past_what_fails(
     other = replace(tiny, steps=3)
     assert len(run_grid(chosen[:1], other, say=lines.append, **folders)) == 1, "other settings are another result"
     assert len(run_grid(chosen[2:3], tiny, say=lines.append, **folders)) == 1, "a damaged file is made again"
+
+
+PARENT = """
+import multiprocessing, os, time
+from steering.evidence.engine import end_with_parent
+
+def child():
+    end_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=child).start()
+    time.sleep(60)
+"""
+
+
+def test_processes_end_when_the_grid_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(engine.__file__).parents[2])}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=environment, text=True) as parent:
+        assert parent.stdout is not None
+        os.kill(int(parent.stdout.readline()), 0)
+        parent.send_signal(signal.SIGKILL)
+        began_s = time.monotonic()
+        parent.stdout.read()  # until no process holds the other end
+        assert time.monotonic() - began_s < 30
 
 
 def test_an_unknown_engine_is_refused(tmp_path: Path, tiny: GridSettings) -> None:
