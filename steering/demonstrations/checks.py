@@ -223,11 +223,20 @@ def _normalisation(sample: Sample, policy: PolicyStatistics | None) -> Iterator[
     episodes = list(sample.alike.values())
     if policy is None or not episodes:
         return
-    for what, mean, spread in (
-        ("state", policy.state_mean, policy.state_std),
-        ("action", policy.actions_mean, policy.actions_std),
+    for what, mean, spread, most in (
+        ("state", policy.state_mean, policy.state_std, policy.most_state),
+        ("action", policy.actions_mean, policy.actions_std, policy.most_action),
     ):
         values = np.concatenate([getattr(e, what) for e in episodes]).astype(np.float64)
+        if most is not None and values.shape[1] > most:
+            words = (
+                f"The policy takes at most {most} {what} dimensions, and these demonstrations have {values.shape[1]}."
+            )
+            meaning = (
+                "Its heads cannot be looked at on them: map fewer columns, e.g. of one arm, or use a larger policy."
+            )
+            yield Problem("warning", "too_many_dims", words, meaning)
+            continue
         if values.shape[1] != len(mean):
             words = f"The policy normalises {len(mean)} {what} dimensions, these demonstrations have {values.shape[1]}."
             meaning = "It is loaded with the statistics of these demonstrations instead; its heads see another scale."

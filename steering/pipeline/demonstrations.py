@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError
 from steering.pipeline.making import load, made
 from steering.progress import Progress
+from steering.serialisation import read_json
 from steering.store import Store
 from steering.types import Demonstrations
 
 IMAGE_PX = 224
 MAPPING_FILE = "mapping.json"  # beside what was imported
+HEALTH_FILE = "health.json"  # likewise: the report on what it was imported from
 
 
 def record(
@@ -62,7 +65,8 @@ def inspect_demonstrations(
     is held against. memory: folder of mappings that were kept, see `mappings`. Raises SteeringError where it cannot be
     opened at all.
     """
-    arguments = {"path": str(path), "mapping": _plain(mapping), "policy": policy, "memory": _text(memory)}
+    arguments = {"path": str(path), "mapping": _plain(mapping), "memory": _text(memory)}
+    arguments["policy"] = None if policy is None else policy_statistics(policy)
     return _run("inspect", arguments, path, limits, progress)
 
 
@@ -94,13 +98,17 @@ def import_demonstrations(
     mapping: Mapping[str, Any] | None = None,
     episodes: Sequence[int] | None = None,
     image_px: int | None = IMAGE_PX,
+    policy: str | None = None,
     limits: Limits = LIMITS,
+    scratch: Path | None = None,
     progress: Progress = Progress(),
 ) -> str:
-    """Import a folder, file, zip or hub id as demonstrations; the mapping lies beside them (MAPPING_FILE).
+    """Import a folder, file, zip or hub id as demonstrations; mapping and health report lie beside them (MAPPING_FILE,
+    HEALTH_FILE).
 
     mapping: fields that replace those guessed; they are remembered for other datasets of the same layout. episodes:
-    indices, None for all. image_px: longest side of the pictures kept, None for as they are.
+    indices, None for all. image_px: longest side of the pictures kept, None for as they are. policy: whose
+    normalisation the report holds the data against. scratch: folder for what is unpacked, None for the system's.
     """
     arguments = {
         "root": str(store.root),
@@ -108,8 +116,29 @@ def import_demonstrations(
         "mapping": _plain(mapping),
         "episodes": None if episodes is None else [int(index) for index in episodes],
         "image_px": image_px,
+        "policy": None if policy is None else policy_statistics(policy),
     }
-    return str(_run("store", arguments, path, limits, progress))
+    return str(_run("store", arguments, path, limits, progress, scratch))
+
+
+def health(store: Store, demonstrations_id: str) -> dict[str, Any] | None:
+    """The health report that was kept with imported demonstrations, as `HealthReport.document` gives it, or None."""
+    path = store.folder(demonstrations_id) / HEALTH_FILE
+    return read_json(path) if path.is_file() else None
+
+
+def policy_statistics(policy: str) -> dict[str, Any]:
+    """What a policy normalises by and takes at most, as fields of `PolicyStatistics`; no weights are loaded."""
+    from steering.models.checkpoint import open_checkpoint
+    from steering.models.families import family_of
+
+    checkpoint = open_checkpoint(policy)
+    found = family_of(checkpoint).statistics(checkpoint)
+    if found is None:
+        raise InputError(f"The policy {policy!r} has no normalisation of its own to compare with; leave it out.")
+    numbers = {name: np.asarray(values).tolist() for name, values in vars(found).items()}
+    most = {f"most_{what}": checkpoint.config.get(f"max_{what}_dim") for what in ("state", "action")}
+    return numbers | {name: size if type(size) is int else None for name, size in most.items()}
 
 
 def export_demonstrations(
@@ -132,11 +161,18 @@ def mappings(store: Store) -> Path:
     return store.root / "mappings"
 
 
-def _run(what: str, arguments: dict[str, Any], path: Path | str, limits: Limits, progress: Progress) -> Any:
+def _run(
+    what: str,
+    arguments: dict[str, Any],
+    path: Path | str,
+    limits: Limits,
+    progress: Progress,
+    scratch: Path | None = None,
+) -> Any:
     name = str(path) if not Path(path).exists() else Path(path).name
-    return guarded(
-        f"steering.pipeline.importing:{what}_in_child", arguments, name=name[:120], limits=limits, progress=progress
-    )
+    function = f"steering.pipeline.importing:{what}_in_child"
+    arguments = {**arguments, "limits": asdict(limits)}
+    return guarded(function, arguments, name=name[:120], limits=limits, scratch=scratch, progress=progress)
 
 
 def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -1,36 +1,53 @@
-"""What `pipeline.demonstrations` runs in a process of its own. Arguments and results are plain JSON values."""
+"""What `pipeline.demonstrations` and `pipeline.uploads` run in a process of its own.
+
+Arguments and results are plain JSON values; `limits` are the fields of `Limits`.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from steering.demonstrations import mapping as mappings
+from steering.demonstrations import pictures
+from steering.demonstrations.dataset import Dataset
 from steering.demonstrations.guessing import guess
 from steering.demonstrations.health import examine
 from steering.demonstrations.importing import import_episodes
+from steering.demonstrations.limits import Limits
 from steering.demonstrations.mapping import Guess
+from steering.demonstrations.readers import hdf5
 from steering.demonstrations.readers.registry import open_dataset
 from steering.demonstrations.statistics import PolicyStatistics
 from steering.errors import InputError
-from steering.pipeline.demonstrations import MAPPING_FILE
+from steering.pipeline.demonstrations import HEALTH_FILE, MAPPING_FILE
 from steering.pipeline.demonstrations import mappings as kept_mappings
+from steering.pipeline.relevance import import_activations
 from steering.progress import Progress
+from steering.relevance import authors_file
 from steering.store import Store
 
 CORRECTED = "Corrected by you."
+PICTURE_PX = 240
+MOST_CAMERAS = 12
+MOST_LISTED = 2000
 
 
 def inspect_in_child(
-    path: str, mapping: dict[str, Any] | None, policy: str | None, memory: str | None, progress: Progress
+    path: str,
+    mapping: dict[str, Any] | None,
+    policy: dict[str, Any] | None,
+    memory: str | None,
+    limits: dict[str, Any],
+    progress: Progress,
 ) -> dict[str, Any]:
-    """The health report as a document."""
-    statistics = None if policy is None else policy_statistics(policy)
-    with open_dataset(path) as dataset:
-        guessed = _guess(dataset, mapping, memory)
-        return examine(dataset, guessed, policy=statistics, progress=progress).document()
+    """The health report as a document. policy: fields of `PolicyStatistics`."""
+    with open_dataset(path, Limits(**limits)) as dataset:
+        return _report(dataset, _guess(dataset, mapping, memory), policy, progress)
 
 
 def preview_in_child(
@@ -41,16 +58,70 @@ def preview_in_child(
     episode: int,
     frames: list[int],
     image_px: int,
+    limits: dict[str, Any],
     progress: Progress,
 ) -> None:
     """Write the pictures of some frames to the NPZ file `out`."""
     progress.report(0.0, "Reading pictures")
-    with open_dataset(path) as dataset:
+    with open_dataset(path, Limits(**limits)) as dataset:
         shown = _guess(dataset, mapping, memory).mapping
         if not shown.rate_hz and dataset.rate_hz is None:
             shown = mappings.corrected(shown, {"rate_hz": 1})
         found = dataset.episode(episode, shown, frames=frames, image_px=image_px)
         np.savez(out, allow_pickle=False, **found.cameras)
+
+
+def look_in_child(
+    path: str,
+    mapping: dict[str, Any] | None,
+    memory: str,
+    policy: dict[str, Any] | None,
+    out: str,
+    limits: dict[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    """What a page needs to show a mapping: the health report, the mapping as it was guessed, every episode's name, and
+    the first picture of every camera, as stored, in `out`. Of a file of head outputs: its tasks.
+    """
+    if tasks := activation_tasks(path):
+        return {"kind": "activations", "name": Path(path).stem, "tasks": tasks}
+    with open_dataset(path, Limits(**limits)) as dataset:
+        guessed = _guess(dataset, mapping, memory)
+        report = _report(dataset, guessed, policy, progress.part(0, 0.9))
+        progress.report(0.9, "Looking through every camera")
+        return {
+            "kind": "demonstrations",
+            "report": report,
+            "guessed": guess(dataset, Path(memory)).mapping.document(),
+            "components": {name: list(f.names[:64]) for name, f in dataset.features.items() if f.kind == "number"},
+            "pictures": [
+                _picture(dataset, name, Path(out), i) for i, name in enumerate(dataset.cameras[:MOST_CAMERAS])
+            ],
+            "episodes": [[e.name[:120], e.frames, e.instruction[:200]] for e in dataset.episodes[:MOST_LISTED]],
+        }
+
+
+def activations_in_child(root: str, path: str, task: str | None, limits: dict[str, Any], progress: Progress) -> str:
+    """Store one task of a file of head outputs into the store at `root`; the artefact's id."""
+    progress.report(0.0, "Reading head outputs")
+    return import_activations(Store(root), Path(path), task)
+
+
+def activation_tasks(path: str) -> list[str]:
+    """Names of the tasks in a file of head outputs as the Robotic Steering release writes them; none for others."""
+    place = Path(path)
+    if not place.is_file() or not authors_file.is_authors_file(place):
+        return []
+    with hdf5.open_file(place) as file:
+        group = file
+        for _ in range(3):  # task, episode, frame
+            below = [one for one in hdf5.members(group, place.name).values() if hasattr(one, "keys")]
+            if not below:
+                return []
+            group = below[0]
+        if not set(hdf5.members(group, place.name)) & set(authors_file.DATASETS):
+            return []
+    return list(authors_file.tasks(place))
 
 
 def store_in_child(
@@ -59,15 +130,18 @@ def store_in_child(
     mapping: dict[str, Any] | None,
     episodes: list[int] | None,
     image_px: int | None,
+    policy: dict[str, Any] | None,
+    limits: dict[str, Any],
     progress: Progress,
 ) -> str:
     """Import into the store at `root`; the artefact's id."""
     store = Store(root)
     memory = kept_mappings(store)
-    with open_dataset(path) as dataset:
+    with open_dataset(path, Limits(**limits)) as dataset:
         guessed = _guess(dataset, mapping, str(memory))
+        report = _report(dataset, guessed, policy, progress.part(0, 0.2))
         found = import_episodes(
-            dataset, guessed.mapping, episodes=episodes, image_px=image_px, progress=progress.part(0, 0.6)
+            dataset, guessed.mapping, episodes=episodes, image_px=image_px, progress=progress.part(0.2, 0.8)
         )
         if mapping:
             mappings.remember(memory, dataset.signature(), guessed.mapping)
@@ -78,25 +152,39 @@ def store_in_child(
             "episodes": episodes,
         }
         params["mapping"] = guessed.mapping.document()
-        progress.report(0.6, "Storing the episodes")
+        progress.report(0.8, "Storing the episodes")
         with store.new_folder("demonstrations") as folder:
             mappings.write(folder / MAPPING_FILE, guessed.mapping)
+            (folder / HEALTH_FILE).write_text(json.dumps(report, indent=1), encoding="utf-8")
             return store.save("demonstrations", found, params=params, folder=folder)
 
 
-def policy_statistics(policy: str) -> PolicyStatistics:
-    """What a policy normalises by, from its small files; no weights are loaded."""
-    from steering.models.checkpoint import open_checkpoint
-    from steering.models.families import family_of
+def _report(dataset: Dataset, guessed: Guess, policy: dict[str, Any] | None, progress: Progress) -> dict[str, Any]:
+    statistics = None
+    if policy is not None:
+        limits: dict[str, Any] = {name: policy[name] for name in ("most_state", "most_action")}
+        arrays: dict[str, Any] = {
+            name: np.array(values, float) for name, values in policy.items() if name not in limits
+        }
+        statistics = PolicyStatistics(**arrays, **limits)
+    return examine(dataset, guessed, policy=statistics, progress=progress).document()
 
-    checkpoint = open_checkpoint(policy)
-    found = family_of(checkpoint).statistics(checkpoint)
-    if found is None:
-        raise InputError(f"The policy {policy!r} has no normalisation of its own to compare with; leave it out.")
-    return PolicyStatistics(found.state_mean, found.state_std, found.actions_mean, found.actions_std)
+
+def _picture(dataset: Dataset, name: str, out: Path, number: int) -> dict[str, Any]:
+    """Write the first picture of a camera as WebP; where none can be read, say why."""
+    index = next((i for i, episode in enumerate(dataset.episodes) if episode.frames), None)
+    try:
+        if index is None:
+            raise InputError("No episode has frames.")
+        whole = dataset.images(index, name, [0])[0]
+        small = Image.fromarray(pictures.smaller(whole, PICTURE_PX))
+        small.save(out / f"picture-{number}.webp", "WEBP", quality=80)
+        return {"feature": name, "file": f"picture-{number}.webp", "size": list(whole.shape[:2])}
+    except InputError as error:
+        return {"feature": name, "words": str(error)}
 
 
-def _guess(dataset: Any, mapping: dict[str, Any] | None, memory: str | None) -> Guess:
+def _guess(dataset: Dataset, mapping: dict[str, Any] | None, memory: str | None) -> Guess:
     guessed = guess(dataset, None if memory is None else Path(memory))
     if not mapping:
         return guessed

@@ -8,7 +8,7 @@ import pickle
 import stat
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -307,6 +307,6 @@ def test_a_library_that_hangs_crashes_or_devours_ends_in_a_sentence(
 def test_stopping_ends_the_reading_process(files: ModuleType, tmp_path: Path) -> None:
     path = files.npz(tmp_path / "set.npz")
     stop = Progress(should_cancel=lambda: True)
-    arguments = {"path": str(path), "mapping": None, "policy": None, "memory": None}
+    arguments = {"path": str(path), "mapping": None, "policy": None, "memory": None, "limits": asdict(LIMITS)}
     with pytest.raises(Cancelled):
         guarded("steering.pipeline.importing:inspect_in_child", arguments, name="set", progress=stop)
