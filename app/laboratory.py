@@ -77,7 +77,8 @@ class Laboratory:
     def captured(self, demonstrations_id: str) -> str | None:
         """The newest head outputs of a set, of every frame, that fit the policy."""
         for manifest in self._store.find("activations"):
-            if demonstrations_id in manifest.parents and manifest.params.get("stride", 1) == 1:
+            whole = demonstrations_id in manifest.parents and manifest.params.get("stride", 1) == 1
+            if whole and self._scores.policies.made(manifest):
                 return manifest.id
         return None
 

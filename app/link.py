@@ -52,8 +52,11 @@ def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any
             notes.append("These demonstrations have no scores by the measure of this link, so another is shown.")
         measure = ""
     policy = query.get("policy")
-    if policy and policy != bench.policy_name:
-        notes.append(f"The link was made for the policy {policy[:80]}; this page runs {bench.policy_name}.")
+    if policy and policy != bench.policies.key:
+        notes.append(
+            f"The link was made for the policy {policy[:80]}, which is not open on this server; this page uses "
+            f"{bench.policy_name}. The Policy chip opens others."
+        )
     given = session.as_id(query.get("heads"))
     if given:
         heads = bench.heads(given)
@@ -68,6 +71,12 @@ def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any
     return Screen([found, episode], digits, measure, tab if tab in session.STEPS else "heads", tuple(notes))
 
 
+def policy_of(bench: Workbench, query: Mapping[str, str]) -> str:
+    """The key of the policy to use: the link's where it can be used here, else the one in use."""
+    wanted = session.as_id(query.get("policy"))
+    return wanted if wanted and bench.policies.usable(wanted) else bench.policies.key
+
+
 def header_of(bench: Workbench, opened: Any, digits: str, measure: str, notes: tuple[str, ...] = ()) -> Opened:
     """What the header says, and what the address should. notes: of `restore`."""
     demonstrations_id, episode = session.as_opened(opened)
@@ -79,7 +88,7 @@ def header_of(bench: Workbench, opened: Any, digits: str, measure: str, notes: t
         policy = "missing"
     heads = bench.heads(digits)
     query = {
-        "policy": policy,
+        "policy": bench.policies.key,
         "demonstrations": demonstrations_id,
         "metric": measure,
         "heads": digits if heads else NO_HEADS,

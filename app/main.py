@@ -14,8 +14,9 @@ import plotly
 
 from app import components, link, session
 from app.compression import MIDDLEWARE
-from app.service import ASSETS, Workbench, default_store
-from app.tabs import compare, demonstrations, finetune, heads, laboratory, learn, watching
+from app.policies import allowed_roots
+from app.service import Workbench, default_store
+from app.tabs import compare, demonstrations, finetune, heads, laboratory, learn, policies, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, worded
 from app.theme import theme
 from app.views.header import header
@@ -33,6 +34,7 @@ def build(bench: Workbench) -> gr.Blocks:
         states = session.states(finetune.DEFAULTS.rank)
         watcher = watching.make()
         head = components.panel(elem_id="header")
+        chooser = policies.layout()
         running = components.panel(elem_id="running")
         download = components.download()
         components.learn(lessons())
@@ -61,6 +63,7 @@ def build(bench: Workbench) -> gr.Blocks:
             "heads": [laboratory_tab.jobs],
             "finetune": [finetune_tab.jobs],
             "compare": [compare_tab.jobs],
+            "policy": [chooser.jobs],
         }
         show_menu, adopt = laboratory.wire(bench, laboratory_tab, heads_tab, states, watcher)
         watch, watched = watching.wire(bench, watcher, states, panels, finetune_tab.plot, running)
@@ -96,15 +99,20 @@ def build(bench: Workbench) -> gr.Blocks:
             [states.opened],
             [compare_tab.form, compare_tab.notice, compare_tab.player, compare_tab.success, compare_tab.cost],
         )
+        show_policies = (worded(lambda: policies.show(bench)), [], [chooser.list, chooser.check])
         show_header = (worded(render_header), [states.opened, states.heads, states.measure], [head])
 
         @worded
         def restore(owner: Any, opened: Any, digits: Any, measure: Any, request: gr.Request) -> list[Any]:
-            screen = link.restore(bench, dict(request.query_params), opened, digits, measure)
-            shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, screen.notes))
+            query = dict(request.query_params)
+            with bench.policies.using(link.policy_of(bench, query)):
+                screen = link.restore(bench, query, opened, digits, measure)
+                shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, screen.notes))
+                policy = bench.policies.key
             steps = gr.Tabs(selected=screen.tab)
-            beside = session.as_id(request.query_params.get("beside"))
-            return [session.as_owner(owner), screen.opened, screen.heads, screen.measure, beside, steps, shown]
+            beside = session.as_id(query.get("beside"))
+            found = [session.as_owner(owner), screen.opened, screen.heads, screen.measure, beside]
+            return [*found, policy, steps, shown]
 
         @worded
         def open_set(opened: Any, digits: str, event: gr.EventData) -> list[Any]:
@@ -119,7 +127,10 @@ def build(bench: Workbench) -> gr.Blocks:
         loaded = page.load(
             restore,
             [states.owner, states.opened, states.heads, states.measure],
-            [states.owner, states.opened, states.heads, states.measure, states.beside, steps, head],
+            [
+                *(states.owner, states.opened, states.heads, states.measure, states.beside, states.policy),
+                *(steps, head),
+            ],
             **QUICK,
         )
         drawn = loaded.then(show_heads[0], show_heads[1], show_heads[2], **QUICK)
@@ -128,7 +139,13 @@ def build(bench: Workbench) -> gr.Blocks:
         loaded.then(watch, [states.owner, watcher.finished], watched, **WATCH)
         loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
         rest = drawn
-        for show in (show_menu, show_sets, show_finetune, show_compare):  # what is not on the first screen waits for it
+        for show in (
+            show_menu,
+            show_policies,
+            show_sets,
+            show_finetune,
+            show_compare,
+        ):  # what is not on the first screen waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
         rest.then(bench.jobs.warm, None, None, **QUICK)
 
@@ -136,8 +153,12 @@ def build(bench: Workbench) -> gr.Blocks:
             opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)
             for show in (show_heads, show_episode, show_header, show_sets, show_menu):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
-        adopted = watcher.finished.change(adopt[0], adopt[1], adopt[2], **QUICK)
-        for show in (show_heads, show_header, show_menu):
+        opening, opened_policy = policies.wire(bench, chooser, states, watcher)
+        for show in (show_heads, show_header, show_policies, show_menu, show_sets, show_finetune, show_compare):
+            opening = opening.then(show[0], show[1], show[2], **QUICK)
+        adopted = watcher.finished.change(opened_policy[0], opened_policy[1], opened_policy[2], **QUICK)
+        adopted = adopted.then(adopt[0], adopt[1], adopt[2], **QUICK)
+        for show in (show_heads, show_header, show_menu, show_policies):
             adopted = adopted.then(show[0], show[1], show[2], **QUICK)
         for show in (show_episode, show_sets, show_finetune, show_compare):
             watcher.finished.change(show[0], show[1], show[2], **QUICK)
@@ -148,6 +169,7 @@ def build(bench: Workbench) -> gr.Blocks:
         ):
             for show in shows:
                 step.select(show[0], show[1], show[2], **QUICK)
+        policies.bind(page, bench, states.policy)
     return page
 
 
@@ -155,9 +177,8 @@ def main() -> None:
     """Launch the page on GRADIO_SERVER_PORT, or the first free port from 7860."""
     store = default_store()
     source = os.environ.get("STEERING_POLICY", "embedded")
-    folder = ASSETS / "policy" if source == "embedded" else Path(source)  # a policy of one's own, in the same layout
     jobs = Jobs(store)
-    bench = Workbench(store, jobs, source, folder)
+    bench = Workbench(store, jobs, source, allowed_roots())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stop ends the worker too, through `finally`
     threading.Thread(target=bench.warm, daemon=True).start()
     try:

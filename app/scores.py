@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from app import measures
-from app.costs import PolicySize, policy_size
+from app.costs import PolicySize
 from app.measures import Measure
+from app.policies import Policies
 from steering.errors import NotFound, SteeringError
 from steering.selection import controls, exchange, rules
 from steering.store import Store
@@ -21,10 +21,10 @@ from steering.types import STACKS, Attention, Head, Relevance, Selection, Trust
 
 
 class Scores:
-    """Scores and head sets of a store, for the policy in `folder`. policy: its name for `steering.models.loading`."""
+    """Scores and head sets of a store, for the policy in use."""
 
-    def __init__(self, store: Store, policy: str, folder: Path) -> None:
-        self.store, self.policy, self._folder = store, policy, folder
+    def __init__(self, store: Store, policies: Policies) -> None:
+        self.store, self.policies = store, policies
         self._load = lru_cache(maxsize=32)(store.load)
 
     def load(self, artefact_id: str) -> Any:
@@ -34,18 +34,23 @@ class Scores:
     @property
     def policy_name(self) -> str:
         """The policy's name for people."""
-        return "Embedded small π0" if self.policy == "embedded" else Path(self.policy).name
+        return self.policies.name(self.policies.key)
+
+    @property
+    def policy(self) -> str:
+        """The policy's source, as `steering.models.loading` knows it."""
+        return self.policies.source
 
     @property
     def size(self) -> PolicySize:
         """Sizes of the policy; NotFound when there is none."""
-        return policy_size(self._folder, self.policy_name)
+        return self.policies.size()
 
     def measures(self, demonstrations_id: str) -> dict[Measure, str]:
         """Every measure that a set was scored by -> its newest relevance, newest first, k-NN before others."""
         found: dict[Measure, str] = {}
         for manifest in self.store.find("relevance"):
-            if demonstrations_id in manifest.parents:
+            if demonstrations_id in manifest.parents and self.policies.made(manifest):
                 try:
                     value = self._load(manifest.id)
                 except SteeringError:
@@ -82,7 +87,8 @@ class Scores:
     def attention(self, demonstrations_id: str, index: int) -> tuple[str, Attention] | None:
         """The attention weights over an episode, where they were computed."""
         for manifest in self.store.find("attention"):
-            if demonstrations_id in manifest.parents and manifest.params.get("episode") == index:
+            of_episode = demonstrations_id in manifest.parents and manifest.params.get("episode") == index
+            if of_episode and self.policies.made(manifest):
                 return manifest.id, self._load(manifest.id)
         return None
 

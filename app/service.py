@@ -15,6 +15,7 @@ from pathlib import Path
 from app.exports import Exports
 from app.laboratory import Laboratory
 from app.measures import Measure, chosen
+from app.policies import Policies
 from app.previews import Previews
 from app.results import Results
 from app.scores import Scores
@@ -41,6 +42,7 @@ _TITLES = {
     "trust": "Measuring intervals and chance",
     "select": "Growing a head set",
     "evaluate": "Running the methods in the same scenes",
+    "open_policy": "Opening a policy",
 }
 
 _KEEP_ENDED_S = 3600.0
@@ -55,11 +57,11 @@ def default_store() -> Store:
 class Workbench(Scores):
     """What the page can ask for; what concerns heads stands in `app.scores`.
 
-    policy: a source that `steering.models.loading` knows; folder: its files.
+    policy: the source of the first one, see `app.policies`; roots: folders whose policies browsers may open.
     """
 
-    def __init__(self, store: Store, jobs: Jobs, policy: str = "embedded", folder: Path = ASSETS / "policy") -> None:
-        super().__init__(store, policy, folder)
+    def __init__(self, store: Store, jobs: Jobs, policy: str = "embedded", roots: Sequence[Path] = ()) -> None:
+        super().__init__(store, Policies(store, jobs, policy, roots))
         self.jobs = jobs
         self.previews = Previews(store)
         self.results = Results(store, self.previews)
@@ -226,7 +228,7 @@ class Workbench(Scores):
         """Method -> the newest adapter trained on a set."""
         found: dict[str, str] = {}
         for manifest in self.store.find("adapter"):
-            if demonstrations_id in manifest.parents:
+            if demonstrations_id in manifest.parents and self.policies.made(manifest):
                 found.setdefault(str(manifest.params.get("method")), manifest.id)
         return found
 

@@ -20,7 +20,9 @@ STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 class States:
     """The parts. owner: a random name by which the queue knows this browser's jobs; opened: [demonstrations id,
     episode]; heads: hexadecimal digits of the head set, None before any choice; rank: of the adapters; measure: key
-    of the relevance shown, empty for the first; beside: key of a second one, empty for none.
+    of the relevance shown, empty for the first; beside: key of a second one, empty for none; policy: key of the policy
+    (`app.policies`), empty for the server's first; choosing: the job that opens another; training: the fields of the
+    finetuning form.
     """
 
     owner: gr.BrowserState
@@ -29,11 +31,15 @@ class States:
     rank: gr.BrowserState
     measure: gr.BrowserState
     beside: gr.BrowserState
+    policy: gr.BrowserState
+    choosing: gr.BrowserState
+    training: gr.BrowserState
 
 
 def states(rank: int) -> States:
     """The browser states of a page, inside its `gr.Blocks`."""
     defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank, "measure": "", "beside": ""}
+    defaults |= {"policy": "", "choosing": "", "training": {}}
     return States(
         **{
             key: gr.BrowserState(default, storage_key=f"steering-{key}", secret=SECRET)

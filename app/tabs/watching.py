@@ -30,6 +30,7 @@ STEP_OF = {
     "select": "heads",
     "finetune": "finetune",
     "evaluate": "compare",
+    "open_policy": "policy",
 }
 
 

@@ -1,4 +1,4 @@
-"""The header: what is open, as chips that open their step, the link, and the theme."""
+"""The header: what is open, as chips that open their step or chooser, the link, and the theme."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.views.jobs import JobLine
 from app.views.markup import duration, text
+from app.views.policies import CHOOSER
 
 LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0b1f33"/>'
@@ -56,7 +57,7 @@ def header(opened: Opened) -> str:
     """The header's markup."""
     last = opened.last_run
     chips = (
-        _chip("Policy", opened.policy, "demonstrations"),
+        _chip("Policy", opened.policy, chooser=CHOOSER),
         _chip("Demonstrations", opened.demonstrations or "none", "demonstrations"),
         _chip("Heads", f"{opened.heads} selected" if opened.heads else "none selected", "heads"),
         _chip("Last run", last or "none yet", "compare" if "compar" in last.lower() else "finetune"),
@@ -83,15 +84,18 @@ def running(jobs: Sequence[JobLine], steps: Mapping[str, str]) -> str:
     job = busy[0]
     left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
     more = f" (+{len(busy) - 1})" if len(busy) > 1 else ""
+    step = steps.get(job.function, "finetune")
+    opens = f'popovertarget="{CHOOSER}"' if step == "policy" else f'data-tab="{text(step)}"'
     return (
-        f'<button type="button" class="wb-running" data-tab="{text(steps.get(job.function, "finetune"))}" '
+        f'<button type="button" class="wb-running" {opens} '
         f'data-testid="running"><i style="width:{100 * job.fraction:.0f}%"></i>'
         f"<span>{text(job.title)}{more}: {100 * job.fraction:.0f} %{left}</span></button>"
     )
 
 
-def _chip(label: str, value: str, tab: str) -> str:
+def _chip(label: str, value: str, tab: str = "", chooser: str = "") -> str:
+    opens = f'popovertarget="{chooser}" aria-haspopup="dialog"' if chooser else f'data-tab="{tab}"'
     return (
-        f'<button type="button" class="wb-chip" data-tab="{tab}" data-name="{label}"><small>{label}</small>'
+        f'<button type="button" class="wb-chip" {opens} data-name="{label}"><small>{label}</small>'
         f"<b>{text(value)}</b></button>"
     )

@@ -17,18 +17,21 @@ from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute, predicted_path
 from steering.pipeline.demonstrations import (
     export_demonstrations,
+    health,
     import_demonstrations,
     inspect_demonstrations,
     mappings,
     preview_demonstrations,
     record,
 )
-from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, open_loop, rollout, scene_seeds
+from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.measuring import measure
+from steering.pipeline.policies import open_policy
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
+from steering.pipeline.uploads import import_upload, inspect_upload
 
 __all__ = [
     "MAX_TRIALS",
@@ -45,18 +48,23 @@ __all__ = [
     "compare",
     "evaluate",
     "export_demonstrations",
+    "film",
     "finetune",
     "finetune_settings",
+    "health",
     "held_by",
     "held_out_error",
     "import_activations",
     "import_demonstrations",
     "import_selection",
+    "import_upload",
     "inspect_demonstrations",
+    "inspect_upload",
     "mappings",
     "measure",
     "neighbours",
     "open_loop",
+    "open_policy",
     "over_time",
     "overlap",
     "predicted_path",
@@ -79,6 +87,8 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
     for function in (
         record,
         import_demonstrations,
+        inspect_upload,
+        import_upload,
         capture,
         neighbours,
         score,
@@ -92,9 +102,11 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         measure,
         finetune,
         rollout,
+        film,
         compare,
         evaluate,
         open_loop,
+        open_policy,
     )
 }
 """The functions that a job may run, by name."""

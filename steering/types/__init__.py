@@ -38,6 +38,7 @@ from steering.types.finetuning import (
     FinetuneResult,
     FinetuneSettings,
 )
+from steering.types.policies import PolicyCheck
 from steering.types.relevance import Neighbours, RankAgreement, Relevance, Trust
 from steering.types.rollouts import (
     FAILURES,
@@ -86,6 +87,7 @@ __all__ = [
     "Outcomes",
     "Overlap",
     "PairedTest",
+    "PolicyCheck",
     "Projection",
     "RankAgreement",
     "Relevance",

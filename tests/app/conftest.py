@@ -60,7 +60,7 @@ def make_bench(tmp_path: Path, samples: tuple[Path, dict[str, str]]) -> Callable
         (tmp_path / "policy").mkdir()
         (tmp_path / "policy" / "config.json").write_text(CONFIG)
         store = Store(tmp_path / "store", readonly=[samples[0]] if with_samples else [])
-        return Workbench(store, RecordingJobs(), str(tmp_path / "policy"), tmp_path / "policy")  # type: ignore[arg-type]
+        return Workbench(store, RecordingJobs(), str(tmp_path / "policy"))  # type: ignore[arg-type]
 
     return make
 

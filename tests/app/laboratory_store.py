@@ -69,9 +69,7 @@ def fill(root: Path, *, episodes: int = 6, count: int = 24, size: int = 96) -> d
         tokens=scored.tokens,
         effects={"standard_error": np.full(scored.score.shape, 4e-4, np.float32)},
     )
-    ids["policy"] = store.save(
-        "relevance", policy, parents=demonstrations, params={"metric": policy.metric, "policy": "embedded"}
-    )
+    ids["policy"] = store.save("relevance", policy, parents=demonstrations, params={"metric": policy.metric})
     return ids
 
 

@@ -45,7 +45,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 def lab(filled: tuple[Path, dict[str, str]], make_bench: Callable[[bool], Workbench], tmp_path: Path) -> Workbench:
     bench = make_bench(False)
     store = Store(tmp_path / "other", readonly=[filled[0]])
-    return Workbench(store, bench.jobs, bench.policy, tmp_path / "policy")
+    return Workbench(store, bench.jobs, bench.policy)
 
 
 def opened(filled: tuple[Path, dict[str, str]]) -> str:

@@ -1,0 +1,134 @@
+"""The policy chooser in the header, and how every event of the page works with the policy that the page has open."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import components, session
+from app.policies import FOLDER, FOLDERS, SERVER
+from app.service import Workbench
+from app.tabs.events import ACTION, action, worded
+from app.tabs.watching import Watcher
+from app.views.policies import CHOOSER, PolicyRow, checked, chooser
+from steering.errors import NotFound
+from steering.models.checkpoint import EMBEDDED
+from steering.selection.rules import PAPER_STACKS
+from steering.types import PAPER_SET_SIZE
+
+NO_FOLDERS = (
+    f"Folders on this server show here when whoever runs it names them in {FOLDERS} (several, separated as in PATH)."
+)
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Components of the chooser."""
+
+    list: gr.HTML
+    jobs: gr.HTML
+    check: gr.HTML
+
+
+def layout() -> Chooser:
+    """The chooser, which static/policies.js makes a popover of the header's chip."""
+    with gr.Column(elem_id=CHOOSER):
+        found = Chooser(components.panel(), components.panel(), components.panel())
+    return found
+
+
+def show(bench: Workbench) -> list[str]:
+    """Markup of the list and of the check."""
+    policies = bench.policies
+    rows = [
+        PolicyRow(
+            choice.key,
+            choice.name,
+            _place(choice.key),
+            choice.size.head_shape if choice.size else None,
+            choice.size.parameters if choice.size else None,
+            choice.key == policies.key,
+        )
+        for choice in policies.choices()
+    ]
+    return [chooser(rows, NO_FOLDERS), checked(policies.check_of(policies.key))]
+
+
+def _place(key: str) -> str:
+    if key == EMBEDDED:
+        return "embedded"
+    return "folder" if key.startswith((FOLDER, SERVER)) else "hub"
+
+
+def adopted(bench: Workbench, opened: Any, measure: Any, key: str) -> list[Any]:
+    """Values of policy and head set after a policy was opened: the paper's rule where its heads are scored."""
+    demonstrations_id, _ = session.as_opened(opened)
+    with bench.policies.using(key):
+        digits = ""
+        if demonstrations_id and bench.relevance_id(demonstrations_id, session.as_id(measure)):
+            best = bench.auto_select(demonstrations_id, PAPER_SET_SIZE, PAPER_STACKS, session.as_id(measure))
+            digits = bench.digits(best)
+        return [bench.policies.key, digits]
+
+
+def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watcher) -> tuple[Any, Any]:
+    """Open a policy by a job, and adopt it when that has ended. Returns the event after which the page shows what is
+    open at once, and the chain (function, inputs, outputs) for when jobs end.
+    """
+
+    @worded
+    def choose(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> list[Any]:
+        chosen = action(event)
+        if chosen.name != "open":
+            return [gr.skip()] * 4
+        key = session.as_id(chosen.value) or session.as_id(chosen.form.get("hub"))
+        if key == bench.policies.start_key:  # in use since the server started: nothing to check
+            return [*adopted(bench, opened, measure, key), "", gr.skip()]
+        job_id = bench.policies.open(session.as_owner(owner), key, session.as_opened(opened)[0])
+        return [gr.skip(), gr.skip(), job_id, watcher.start()]
+
+    @worded
+    def adopt(choosing: Any, opened: Any, measure: Any) -> list[Any]:
+        if not session.as_id(choosing):
+            return [gr.skip()] * 3
+        try:
+            status = bench.jobs.status(choosing)
+        except NotFound:
+            return [gr.skip(), gr.skip(), ""]
+        if not status.ended:
+            return [gr.skip()] * 3
+        key = bench.policies.key_of(str(status.arguments.get("policy"))) if status.state == "done" else ""
+        return [*adopted(bench, opened, measure, key), ""] if key else [gr.skip(), gr.skip(), ""]
+
+    opening = tab.list.action(
+        choose,
+        [states.owner, states.opened, states.measure],
+        [states.policy, states.heads, states.choosing, watcher.timer],
+        **ACTION,
+    )
+    chain = (adopt, [states.choosing, states.opened, states.measure], [states.policy, states.heads, states.choosing])
+    return opening, chain
+
+
+def bind(page: gr.Blocks, bench: Workbench, policy: gr.BrowserState) -> None:
+    """Make every event of `page` bring the page's policy, and its handler work with it. Call when all are wired.
+
+    So no handler needs to pass the policy on, and none can forget it.
+    """
+    for event in page.fns.values():
+        if event.fn is not None:
+            event.fn = _with_policy(event.fn, bench)
+            event.inputs = [*event.inputs, policy]
+
+
+def _with_policy(handler: Any, bench: Workbench) -> Any:
+    @functools.wraps(handler)
+    def handle(*arguments: Any) -> Any:
+        *given, key = arguments
+        with bench.policies.using(session.as_id(key)):
+            return handler(*given)
+
+    return handle
