@@ -21,6 +21,7 @@ from steering.cli.frame import (
 )
 from steering.progress import Progress
 from steering.samples import MAX_BYTES, SAMPLES, TASKS
+from steering.samples import example as make_example
 from steering.samples import precompute as make_samples
 
 
@@ -88,4 +89,20 @@ def precompute(
             max_bytes=int(max_mb * 1e6),
             progress=Progress(line),
         )
+    print_json({"artefacts": made})
+
+
+@app.command()
+def example(
+    work: Annotated[Path, typer.Option(help="Folder in which everything is made; the same one goes on.")] = Path(
+        ".workbench/example"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder of the sample store.")] = SAMPLES,
+    trials: Annotated[int, typer.Option(help="Number of scenes.")] = 100,
+    films: Annotated[int, typer.Option(help="How many of them to film.")] = 6,
+    policy: PolicyOption = "embedded",
+) -> None:
+    """Make the comparison that Compare opens with: train both methods on the samples, run all in the same scenes."""
+    with Line() as line:
+        made = make_example(work, out, trials=trials, films=films, policy=policy, progress=Progress(line))
     print_json({"artefacts": made})

@@ -40,8 +40,7 @@ def compare(rollouts: Sequence[Rollouts]) -> Comparison:
 def report(comparison: Comparison) -> str:
     """The comparison in plain sentences, one a line: rates with intervals, then what the paired tests show."""
     varied = f" with {', '.join(comparison.variations)}" if comparison.variations else ""
-    scenes = len(comparison.seeds)
-    lines = [f"{comparison.task}{varied}: {scenes} scene{'s' if scenes > 1 else ''}, the same for every method."]
+    lines = [f"{comparison.task}{varied}: {_scenes(len(comparison.seeds))}, the same for every method."]
     lines += [
         f"{method_label(rate.method)}: {rate.successes} of {rate.trials} ({100 * rate.rate:.0f} %; "
         f"95 % interval {100 * rate.low:.0f} to {100 * rate.high:.0f} %)."
@@ -57,9 +56,25 @@ def report(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def scenes_to_watch(rollouts: Sequence[Rollouts], count: int) -> tuple[int, ...]:
+    """Seeds of up to `count` scenes that show the most: every pattern of outcomes in turn, those that differ first.
+
+    A pattern is which methods succeeded; the commonest comes first. The seeds are in the order of the scenes.
+    """
+    _check(rollouts)
+    seeds = rollouts[0].seeds
+    patterns: dict[tuple[bool, ...], list[int]] = {}
+    for seed, *won in zip(seeds, *(_in_order(one, seeds).tolist() for one in rollouts), strict=True):
+        patterns.setdefault(tuple(won), []).append(seed)
+    order = sorted(patterns, key=lambda pattern: (len(set(pattern)) == 1, -len(patterns[pattern])))
+    turns = max(map(len, patterns.values()))
+    found = [patterns[one][turn] for turn in range(turns) for one in order if turn < len(patterns[one])]
+    return tuple(sorted(found[:count], key=seeds.index))
+
+
 def _verdict(test: PairedTest, pairs: int) -> str:
     first, second = method_label(test.first), method_label(test.second)
-    counts = f"{first} alone succeeded in {test.only_first} scenes, {second} alone in {test.only_second}"
+    counts = f"{first} alone succeeded in {_scenes(test.only_first)}, {second} alone in {test.only_second}"
     p = f"exact McNemar p = {test.p:.3g}" + (f", {test.p_holm:.3g} after Holm over {pairs} pairs" if pairs > 1 else "")
     if test.p_holm >= LEVEL:
         return f"{first} and {second}: no difference shown ({counts}; {p})."
@@ -76,10 +91,14 @@ def _manner(one: Outcomes) -> str:
         kinds = ", ".join(f"{FAILURES[kind]} {count}" for kind, count in one.failures.items())
         said.append(f"failures were {kinds}, with {100 * one.distance_left_m:.1f} cm left on average")
     if one.wrong_object:
-        said.append(f"another thing was touched in {one.wrong_object}")
+        said.append(f"another thing was touched in {_scenes(one.wrong_object)}")
     if one.named:
         said.append(f"the goal that the changed words name was reached in {one.named[0]} of {one.named[1]}")
     return f"{method_label(one.method)}: {'; '.join(said)}." if said else ""
+
+
+def _scenes(count: int) -> str:
+    return f"{count} scene{'' if count == 1 else 's'}"
 
 
 def _in_order(rollouts: Rollouts, seeds: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from steering import policy_cache
@@ -11,7 +13,7 @@ from steering.errors import InputError
 from steering.pipeline.making import load, made, weights
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import Demonstrations, OpenLoop
+from steering.types import Demonstrations, OpenLoop, Rollouts
 
 MAX_TRIALS = 1000
 _FIRST_SCENE, _END_SCENE = 100_000, 1_000_000  # demonstrations begin at the end
@@ -46,26 +48,73 @@ def rollout(
     params |= {"variations": list(variations), "videos": videos, "instruction": instruction}
     if done := store.find_made("rollouts", parents, params):
         return done
+    seeds = scene_seeds(seed, trials)
+    with store.new_folder("rollouts") as folder:
+        rollouts = _run(store, adapter_id, params, seeds, folder, videos, processes, progress)
+        return store.save("rollouts", rollouts, parents=parents, params=params, folder=folder)
+
+
+def film(store: Store, *, rollouts_id: str, seeds: Sequence[int], progress: Progress = Progress()) -> str:
+    """The same rollouts with the scenes `seeds` filmed and traced: those scenes are run again.
+
+    A scene that ends otherwise when it is run again (on devices whose sums depend on what runs beside it) gets no film,
+    so that every film shows what was counted.
+    """
+    manifest = store.manifest(rollouts_id)
+    before = load(store, rollouts_id, Rollouts)
+    seeds = tuple(seed for seed in before.seeds if seed in set(seeds))
+    params = {**manifest.params, "videos": len(seeds), "filmed": list(seeds)}
+    if done := store.find_made("rollouts", manifest.parents, params):
+        return done
+    with store.new_folder("rollouts") as folder:
+        adapter_id = manifest.parents[0] if manifest.parents else None
+        again = _run(store, adapter_id, manifest.params, seeds, folder, len(seeds), None, progress)
+        kept = []
+        for i, seed in enumerate(seeds):
+            j = before.seeds.index(seed)
+            if (again.success[i], again.steps[i]) == (before.success[j], before.steps[j]):
+                kept.append(i)
+            else:
+                again.videos[i].unlink()
+                again.traces[i].unlink()
+        filmed = replace(
+            before,
+            videos=tuple(again.videos[i] for i in kept),
+            traces=tuple(again.traces[i] for i in kept),
+            filmed=tuple(seeds[i] for i in kept),
+        )
+        return store.save("rollouts", filmed, parents=manifest.parents, params=params, folder=folder)
+
+
+def _run(
+    store: Store,
+    adapter_id: str | None,
+    params: Mapping[str, Any],
+    seeds: Sequence[int],
+    folder: Path,
+    videos: int,
+    processes: int | None,
+    progress: Progress,
+) -> Rollouts:
+    """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`."""
     from steering.rollout import runner
 
     adapter, demonstrations = None, None
     if adapter_id is not None:
         adapter = store.load(adapter_id).folder
         demonstrations = load(store, store.manifest(adapter_id).parents[0], Demonstrations)
-    with store.new_folder("rollouts") as folder:
-        rollouts = runner.run_rollouts(
-            policy_cache.get(policy, adapter, demonstrations, progress),
-            task,
-            scene_seeds(seed, trials),
-            method=method,
-            variations=tuple(variations),
-            instruction=instruction,
-            record_dir=folder if videos else None,
-            record_scenes=videos,
-            processes=processes,
-            progress=progress,
-        )
-        return store.save("rollouts", rollouts, parents=parents, params=params, folder=folder)
+    return runner.run_rollouts(
+        policy_cache.get(params["policy"], adapter, demonstrations, progress),
+        params["task"],
+        seeds,
+        method=params["method"],
+        variations=tuple(params["variations"]),
+        instruction=params["instruction"],
+        record_dir=folder if videos else None,
+        record_scenes=videos,
+        processes=processes,
+        progress=progress,
+    )
 
 
 def compare(store: Store, *, rollouts_ids: Sequence[str], progress: Progress = Progress()) -> str:
@@ -90,15 +139,28 @@ def evaluate(
     videos: int = 6,
     progress: Progress = Progress(),
 ) -> str:
-    """Roll out several methods on the same scenes and compare them. `adapters`: method -> adapter id, None for none."""
+    """Roll out several methods on the same scenes and compare them. `adapters`: method -> adapter id, None for none.
+
+    Where there are more scenes than `videos`, those are filmed afterwards that show the most: scenes in which the
+    methods differ come first (comparison.compare.scenes_to_watch).
+    """
+    first = trials if trials <= videos else 0
+    common: dict[str, Any] = {"trials": trials, "seed": seed, "variations": variations, "videos": first}
+    common |= {"task": task, "instruction": instruction, "policy": policy}
+    films = min(trials, videos) - first
+    share = trials / (trials + 2 * films) / len(adapters)  # a filmed scene takes about twice as long
     rollouts_ids = []
     for i, (method, adapter_id) in enumerate(adapters.items()):
-        part = progress.part(i / len(adapters), (i + 1) / len(adapters))
-        common: dict[str, Any] = {"trials": trials, "seed": seed, "variations": variations, "videos": videos}
-        common["instruction"] = instruction
-        rollouts_ids.append(
-            rollout(store, task=task, method=method, adapter_id=adapter_id, policy=policy, progress=part, **common)
-        )
+        part = progress.part(i * share, (i + 1) * share)
+        rollouts_ids.append(rollout(store, method=method, adapter_id=adapter_id, progress=part, **common))
+    if films:
+        from steering.comparison.compare import scenes_to_watch
+
+        seeds = scenes_to_watch([load(store, one, Rollouts) for one in rollouts_ids], films)
+        begun, left = len(adapters) * share, 1 - len(adapters) * share
+        for i, one in enumerate(rollouts_ids):
+            part = progress.part(begun + left * i / len(adapters), begun + left * (i + 1) / len(adapters))
+            rollouts_ids[i] = film(store, rollouts_id=one, seeds=seeds, progress=part)
     return compare(store, rollouts_ids=rollouts_ids, progress=progress)
 
 

@@ -35,6 +35,7 @@ class Rollouts:
     success: bool [episode]. steps: int32 [episode], control steps until success or the limit.
     videos: one H.264 file per recorded episode, in the order of `seeds`, possibly fewer. rate_hz: of the video.
     traces: one JSON file per recorded episode, with paths in metres and in the pictures (steering.rollout.tracing).
+    filmed: seeds of the recorded episodes, in the order of `videos`; () for the first ones.
     instruction: one of INSTRUCTIONS. instructions: the words of each episode.
     failure: per episode one of FAILURES, empty for a success. distance_m: float32 [episode], left to the goal at the
     end. wrong_object: bool [episode], a thing that the goal does not name was touched. named: int8 [episode], whether
@@ -58,6 +59,12 @@ class Rollouts:
     distance_m: np.ndarray | None = None
     wrong_object: np.ndarray | None = None
     named: np.ndarray | None = None
+    filmed: tuple[int, ...] = ()
+
+    @property
+    def recorded(self) -> tuple[int, ...]:
+        """Seeds of the episodes that `videos` and `traces` show, in their order."""
+        return self.filmed or self.seeds[: len(self.videos)]
 
 
 @dataclass(frozen=True)

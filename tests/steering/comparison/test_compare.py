@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from steering.comparison.compare import compare, report
+from steering.comparison.compare import compare, report, scenes_to_watch
 from steering.comparison.intervals import success_rate, wilson
 from steering.comparison.paired import holm, mcnemar
 from steering.errors import InputError
@@ -155,3 +155,20 @@ def test_a_difference_that_correction_takes_away_is_not_reported_as_shown():
     )
     assert "p = 0.0312, 0.0938 after Holm over 3 pairs" in text
     assert "better" not in text and "No difference between the methods is shown" in text
+
+
+def test_one_scene_is_not_scenes():
+    one, two = rollouts("zero_shot", [1, 0, 1]), rollouts("lora", [0, 0, 1])
+    assert "Zero-shot alone succeeded in 1 scene, LoRA, all heads alone in 0;" in report(compare([one, two]))
+
+
+def test_scenes_worth_a_film_take_every_pattern_in_turn_those_that_differ_first():
+    #             100 101 102 103 104 105 106
+    first = rollouts("lora", [0, 0, 0, 1, 1, 0, 0])
+    second = rollouts("steering", [0, 0, 0, 1, 0, 1, 1])
+    assert scenes_to_watch([first, second], 2) == (104, 105)  # the commoner pattern's first, then the rarer's
+    assert scenes_to_watch([first, second], 4) == (100, 103, 104, 105)
+    assert scenes_to_watch([first, second], 5) == (100, 103, 104, 105, 106)
+    assert scenes_to_watch([first, second], 99) == first.seeds
+    mirrored = replace(second, seeds=second.seeds[::-1], success=second.success[::-1])
+    assert scenes_to_watch([first, mirrored], 2) == (104, 105)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,30 @@ def test_instructions_of_one_policy_are_kept_apart_and_compared(
     comparison = store.load(pipeline.compare(store, rollouts_ids=made))
     assert [one.method for one in comparison.outcomes] == ["zero_shot", "zero_shot/empty"]
     assert "Zero-shot (no words): 0 of 1" in report(comparison)
+
+
+def test_the_scenes_that_are_filmed_are_run_again_and_end_alike(
+    tmp_path: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episode, "IMAGE_PX", 32)
+    monkeypatch.setattr(episode, "VIDEO_PX", 32)
+    store = Store(tmp_path)
+    options = {"task": "press_button", "policy": str(policy_folder), "adapters": {"zero_shot": None}, "trials": 2}
+    made = pipeline.evaluate(store, videos=1, **options)
+    assert pipeline.evaluate(store, videos=1, **options) == made
+    (rollouts_id,) = store.manifest(made).parents
+    filmed = store.load(rollouts_id)
+    unfilmed = [one for one in store.find("rollouts") if one.id != rollouts_id]
+    assert [one.params["videos"] for one in unfilmed] == [0] and len(filmed.seeds) == 2
+    np.testing.assert_array_equal(filmed.success, store.load(unfilmed[0].id).success)
+    assert filmed.recorded == (filmed.seeds[0],) and filmed.videos[0].is_file()
+    assert len(json.loads(filmed.traces[0].read_text())["path_m"]) == filmed.steps[0] + 1
+
+    # A scene that ended otherwise the second time gets no film.
+    other = replace(store.load(unfilmed[0].id), steps=filmed.steps - 1)
+    changed = store.save("rollouts", other, params={**unfilmed[0].params, "seed": 1})
+    without = store.load(pipeline.film(store, rollouts_id=changed, seeds=filmed.seeds[:1]))
+    assert without.recorded == without.videos == () and list(store.folder(rollouts_id).glob("*.mp4"))
 
 
 def test_open_loop_compares_adapters_on_episodes_that_were_left_out(
