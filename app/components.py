@@ -15,9 +15,9 @@ import gradio as gr
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
-    *("rollout_player", "figure", "download", "learn", "laboratory"),
+    *("rollout_player", "figure", "download", "learn", "laboratory", "policies", "upload"),
 )
-STYLES = ("page", "steps", "learn", "laboratory")
+STYLES = ("page", "steps", "learn", "laboratory", "policies", "upload")
 SHELL = "<div></div>"
 
 
@@ -66,6 +66,13 @@ def what_if() -> gr.HTML:
 def laboratory(plotly: str) -> gr.HTML:
     """Questions about the chosen head; `ask` carries {kind, head, frame, serial, turn}, answered by the value."""
     return _drawn("laboratory", ("ask",), plotly=plotly)
+
+
+def uploader(value: dict[str, Any]) -> gr.HTML:
+    """Takes files: `begin` carries {files: [{name, size}]}, answered by {upload} or {error}; `sent` and `abandon` carry
+    {upload}, `hub` a dataset's {name}. Every event has a serial, which the answer repeats.
+    """
+    return _drawn("upload", ("begin", "sent", "abandon", "hub"), value=value)
 
 
 def rollout_player() -> gr.HTML:

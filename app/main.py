@@ -55,7 +55,7 @@ def build(bench: Workbench) -> gr.Blocks:
             return header(link.header_of(bench, opened, digits, session.as_id(measure)))
 
         heads.wire(bench, heads_tab, states, head, render_header, download)
-        demonstrations.wire(bench, sets_tab, states, watcher, heads_tab)
+        demonstrations.wire(bench, sets_tab, states, watcher, heads_tab, download)
         finetune.wire(bench, finetune_tab, states, watcher, download)
         compare.wire(bench, compare_tab, states, watcher, download)
         panels = {
@@ -88,6 +88,11 @@ def build(bench: Workbench) -> gr.Blocks:
             worded(lambda opened: demonstrations.show_episodes(bench, opened)),
             [states.opened],
             [sets_tab.episodes],
+        )
+        show_upload = (
+            worded(lambda owner, shown: demonstrations.show_upload(bench, owner, shown)),
+            [states.owner, sets_tab.shown],
+            [sets_tab.upload, sets_tab.shown],
         )
         show_finetune = (
             worded(lambda digits, rank: finetune.show(bench, digits, rank)),
@@ -143,13 +148,14 @@ def build(bench: Workbench) -> gr.Blocks:
             show_menu,
             show_policies,
             show_sets,
+            show_upload,
             show_finetune,
             show_compare,
         ):  # what is not on the first screen waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
         rest.then(bench.jobs.warm, None, None, **QUICK)
 
-        for panel in (sets_tab.sets, sets_tab.episodes):
+        for panel in (sets_tab.sets, sets_tab.upload, sets_tab.episodes):
             opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)
             for show in (show_heads, show_episode, show_header, show_sets, show_menu):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
@@ -160,10 +166,10 @@ def build(bench: Workbench) -> gr.Blocks:
         adopted = adopted.then(adopt[0], adopt[1], adopt[2], **QUICK)
         for show in (show_heads, show_header, show_menu, show_policies):
             adopted = adopted.then(show[0], show[1], show[2], **QUICK)
-        for show in (show_episode, show_sets, show_finetune, show_compare):
+        for show in (show_episode, show_sets, show_upload, show_finetune, show_compare):
             watcher.finished.change(show[0], show[1], show[2], **QUICK)
         for step, shows in (
-            (demonstrations_step, (show_sets, show_episodes)),
+            (demonstrations_step, (show_sets, show_upload, show_episodes)),
             (finetune_step, (show_finetune,)),
             (compare_step, (show_compare,)),
         ):
@@ -192,7 +198,7 @@ def main() -> None:
             share=False,
             show_error=False,
             quiet=True,
-            app_kwargs={"middleware": MIDDLEWARE},
+            app_kwargs={"middleware": MIDDLEWARE, "routes": bench.uploads.receiving.routes},
         )
     finally:
         jobs.close()

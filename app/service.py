@@ -19,6 +19,7 @@ from app.policies import Policies
 from app.previews import Previews
 from app.results import Results
 from app.scores import Scores
+from app.uploads import Uploads
 from app.views.demonstrations import SetCard
 from app.views.jobs import JobLine
 from steering import pipeline
@@ -34,6 +35,8 @@ UNSEEN_TASK = "pick_mug"
 VARIATIONS = ("lighting", "form", "distractors")
 _TITLES = {
     "record": "Recording demonstrations",
+    "inspect_upload": "Looking at your upload",
+    "import_upload": "Importing your upload",
     "capture": "Capturing head outputs",
     "score": "Scoring heads",
     "attention": "Computing attention",
@@ -67,6 +70,7 @@ class Workbench(Scores):
         self.results = Results(store, self.previews)
         self.exports = Exports(store, self.previews, self)
         self.laboratory = Laboratory(self, jobs, self.previews)
+        self.uploads = Uploads(store, jobs, lambda: self.policy)
 
     def measure_shown(self, demonstrations_id: str, key: str) -> Measure | None:
         """The measure of `key`: stored, or asked of kept neighbours; else the first stored one."""
@@ -114,6 +118,7 @@ class Workbench(Scores):
             outcomes=tuple(episode.success for episode in value.episodes),
             sample=not self.store.folder(demonstrations_id).is_relative_to(self.store.artefacts),
             scored=self.relevance_id(demonstrations_id) is not None,
+            usable=health.usable if (health := self.uploads.health(demonstrations_id)) else "",
         )
 
     def card_images(self, demonstrations_id: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The Demonstrations step: open a set, record a new one, find its heads, look through its episodes."""
+"""The Demonstrations step: open, bring or record a set, find its heads, look through its episodes and its health."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ from typing import Any
 import gradio as gr
 
 from app import components, session
+from app.receiving import LIMITS_IN_WORDS
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
-from app.tabs.events import ACTION, action, worded
+from app.tabs.events import ACTION, action, payload, worded
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
 from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
+from app.views.health import health
+from app.views.mapping import upload_panel
 from app.views.markup import purpose
+from steering.errors import SteeringError
 
-PURPOSE = "Open recordings of a task, or record new ones. The other steps follow what is open here."
+PURPOSE = "Open recordings of a task, bring your own, or record new ones. The other steps follow what is open here."
 
 
 @dataclass(frozen=True)
 class DemonstrationsTab:
-    """Components of the step."""
+    """Components of the step. upload: what was sent and its mapping; shown: which state of it `upload` shows, so that
+    a form that is being filled is not drawn anew; health: the report of a set.
+    """
 
     sets: gr.HTML
     jobs: gr.HTML
+    health: gr.HTML
+    uploader: gr.HTML
+    upload: gr.HTML
+    shown: gr.State
     form: gr.HTML
     episodes: gr.HTML
 
@@ -33,9 +43,12 @@ def layout() -> DemonstrationsTab:
     components.panel(purpose(PURPOSE))
     jobs = components.panel()
     sets = components.panel()
+    report = components.panel()
+    uploader = components.uploader({"limits": LIMITS_IN_WORDS})
+    upload = components.panel()
     form = components.panel(record_form((*TASKS, UNSEEN_TASK), VARIATIONS))
     episodes = components.panel()
-    return DemonstrationsTab(sets, jobs, form, episodes)
+    return DemonstrationsTab(sets, jobs, report, uploader, upload, gr.State(""), form, episodes)
 
 
 def show_sets(bench: Workbench, opened: Any) -> str:
@@ -54,8 +67,22 @@ def show_episodes(bench: Workbench, opened: Any) -> str:
     return episode_grid(bench.card(demonstrations_id), bench.thumbnails(demonstrations_id), rate_hz, index)
 
 
-def wire(bench: Workbench, tab: DemonstrationsTab, states: session.States, watcher: Watcher, others: HeadsTab) -> None:
-    """Recording and finding heads. Opening a set is wired in app.main, for all steps follow it."""
+def show_upload(bench: Workbench, owner: Any, shown: Any) -> list[Any]:
+    """Values of `upload` and `shown`; nothing where that state is shown already."""
+    owner = session.as_owner(owner)
+    key = bench.uploads.key(owner)
+    return [gr.skip(), gr.skip()] if key == shown else [upload_panel(bench.uploads.shown(owner)), key]
+
+
+def wire(
+    bench: Workbench,
+    tab: DemonstrationsTab,
+    states: session.States,
+    watcher: Watcher,
+    others: HeadsTab,
+    download: gr.HTML,
+) -> None:
+    """Recording, bringing, finding heads. Opening a set is wired in app.main, for all steps follow it."""
 
     @worded
     def record(owner: str, event: gr.EventData) -> Any:
@@ -84,7 +111,78 @@ def wire(bench: Workbench, tab: DemonstrationsTab, states: session.States, watch
         bench.compute_attention(owner, *session.as_opened(opened))
         return watcher.start()
 
+    @worded
+    def look(event: gr.EventData) -> Any:
+        chosen = action(event)
+        if chosen.name not in ("health", "close"):
+            return gr.skip()
+        card = bench.uploads.health(session.as_id(chosen.value)) if chosen.name == "health" else None
+        return f'<div class="wb-card wb-section">{health(card, closable=True)}</div>' if card else ""
+
     tab.form.action(record, states.owner, watcher.timer, **ACTION)
-    for panel in (tab.sets, others.unscored):
+    for panel in (tab.sets, tab.upload, others.unscored):
         panel.action(find, [states.owner, states.opened], watcher.timer, **ACTION)
     others.player.attention(attention, [states.owner, states.opened], watcher.timer, **ACTION)
+    for panel in (tab.sets, tab.health):
+        panel.action(look, None, tab.health, **ACTION)
+    _wire_upload(bench, tab, states, watcher, download)
+
+
+def _wire_upload(
+    bench: Workbench, tab: DemonstrationsTab, states: session.States, watcher: Watcher, download: gr.HTML
+) -> None:
+    """What the drop zone asks, and what the buttons of the mapping do."""
+    uploads = bench.uploads
+
+    def answered(sent: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {"limits": LIMITS_IN_WORDS, "serial": sent.get("serial"), **fields}
+
+    def begin(owner: Any, event: gr.EventData) -> Any:
+        sent = payload(event)
+        try:
+            return answered(sent, upload=uploads.begin(session.as_owner(owner), sent.get("files")))
+        except SteeringError as error:
+            return answered(sent, error=str(error))
+
+    def arrived(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
+        sent, owner = payload(event), session.as_owner(owner)
+        try:
+            if "name" in sent:
+                uploads.from_hub(owner, str(sent["name"])[:200])
+            else:
+                uploads.finish(owner, str(sent.get("upload"))[:40])
+        except SteeringError as error:
+            return [answered(sent, error=str(error)), gr.skip(), *show_upload(bench, owner, shown)]
+        return [answered(sent), watcher.start(), *show_upload(bench, owner, shown)]
+
+    @worded
+    def abandon(owner: Any, event: gr.EventData) -> None:
+        uploads.abandon(session.as_owner(owner), str(payload(event).get("upload"))[:40])
+
+    @worded
+    def act(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
+        chosen, owner = action(event), session.as_owner(owner)
+        if chosen.name == "check":
+            uploads.check(owner, chosen.form)
+        elif chosen.name == "import":
+            uploads.take(owner, chosen.form)
+        elif chosen.name == "discard":
+            uploads.discard(owner)
+        else:
+            return [gr.skip(), gr.skip(), gr.skip()]
+        return [watcher.start(), *show_upload(bench, owner, shown)]
+
+    @worded
+    def keep(owner: Any, event: gr.EventData) -> Any:
+        card = uploads.shown(session.as_owner(owner)) if action(event).name == "keep" else None
+        if card is None or not card.selection:
+            return gr.skip()
+        return {"url": bench.previews.export("selection.json", card.selection.encode()), "name": "selection.json"}
+
+    tab.uploader.begin(begin, states.owner, tab.uploader, **ACTION)
+    outputs = [tab.uploader, watcher.timer, tab.upload, tab.shown]
+    tab.uploader.sent(arrived, [states.owner, tab.shown], outputs, **ACTION)
+    tab.uploader.hub(arrived, [states.owner, tab.shown], outputs, **ACTION)
+    tab.uploader.abandon(abandon, states.owner, None, **ACTION)
+    tab.upload.action(act, [states.owner, tab.shown], [watcher.timer, tab.upload, tab.shown], **ACTION)
+    tab.upload.action(keep, states.owner, download, **ACTION)

@@ -21,6 +21,8 @@ from steering import figures
 WATCH_S = 0.8
 STEP_OF = {
     "record": "demonstrations",
+    "inspect_upload": "demonstrations",
+    "import_upload": "demonstrations",
     "capture": "demonstrations",
     "score": "demonstrations",
     "attention": "demonstrations",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.views.health import verdict_tag
 from app.views.markup import button, checks, choice, empty, number, slider, tag, text, words
 
 MAX_EPISODES = 50
@@ -12,7 +13,10 @@ MAX_EPISODES = 50
 
 @dataclass(frozen=True)
 class SetCard:
-    """A demonstration set as its card shows it. outcomes: per episode, None where unknown; images: addresses."""
+    """A demonstration set as its card shows it. outcomes: per episode, None where unknown; images: addresses.
+
+    usable: the verdict of the health report it was imported with, empty where there is none.
+    """
 
     id: str
     name: str
@@ -24,6 +28,7 @@ class SetCard:
     sample: bool
     scored: bool
     images: tuple[str, ...] = ()
+    usable: str = ""
 
     @property
     def title(self) -> str:
@@ -36,8 +41,8 @@ def set_cards(cards: Sequence[SetCard], opened: str) -> str:
     if not cards:
         return empty(
             "No demonstrations yet",
-            "Record twenty in the simulator with the form below. A scripted expert performs the task; "
-            "it takes about a minute.",
+            "Record twenty in the simulator with the form below: a scripted expert performs the task, which takes "
+            "about a minute. Or bring your own.",
         )
     return f'<div class="wb-sets" data-testid="sets">{"".join(_card(card, card.id == opened) for card in cards)}</div>'
 
@@ -53,13 +58,16 @@ def _card(card: SetCard, is_open: bool) -> str:
         tags.append(tag(f"{sum(known)} of {len(known)} succeed", "good" if all(known) else "bad"))
     tags += [tag(name) for name in card.variations]
     images = "".join(f'<img src="{text(url)}" alt="" loading="lazy" width="192" height="192">' for url in card.images)
+    if card.usable:
+        tags.append(verdict_tag(card.usable))
+    report = button("Health", "health", card.id, quiet=True) if card.usable else ""
     find = "" if card.scored else button("Find heads", "find", card.id, quiet=True)
     main = button("Show heads" if is_open else "Open", "open", card.id, primary=is_open, quiet=True)
     return (
         f'<article class="wb-set" data-open="{str(is_open).lower()}" data-testid="set">'
         f'<div class="wb-set-images">{images}</div><div class="wb-set-text"><h3>{words(card.title)}</h3>'
-        f'<p>“{text(card.instruction)}”</p><div class="wb-tags">{"".join(tags)}</div></div>'
-        f'<div class="wb-set-foot">{main}{find}</div></article>'
+        f'<p>{_says(card.instruction)}</p><div class="wb-tags">{"".join(tags)}</div></div>'
+        f'<div class="wb-set-foot">{main}{find}{report}</div></article>'
     )
 
 
@@ -74,10 +82,15 @@ def episode_grid(card: SetCard | None, thumbnails: Sequence[str], rate_hz: float
         "</button>"
         for i, (url, frames, won) in enumerate(zip(thumbnails, card.frames, card.outcomes, strict=True))
     )
+    title = _says(card.instruction) if card.instruction else words(card.title)
     return (
-        f'<div class="wb-section"><h2>Episodes of “{text(card.instruction)}”</h2>'
+        f'<div class="wb-section"><h2>Episodes of {title}</h2>'
         f'<div class="wb-episodes" data-testid="episodes">{cells}</div></div>'
     )
+
+
+def _says(instruction: str) -> str:
+    return f"“{text(instruction)}”" if instruction else "No instruction"
 
 
 def _outcome(won: bool | None) -> str:
