@@ -47,13 +47,18 @@ def report(comparison: Comparison) -> str:
         for rate in comparison.rates
     ]
     lines += [line for one in comparison.outcomes if (line := _manner(one))]
-    lines += [_verdict(test, len(comparison.tests)) for test in comparison.tests]
+    return "\n".join([*lines, *verdicts(comparison)])
+
+
+def verdicts(comparison: Comparison) -> list[str]:
+    """What the paired tests show, a sentence a pair."""
+    lines = [_verdict(test, len(comparison.tests)) for test in comparison.tests]
     if comparison.tests and not any(test.p_holm < LEVEL for test in comparison.tests):
         lines.append(
             "No difference between the methods is shown. That is not proof that they are equal: "
             "more scenes narrow the intervals."
         )
-    return "\n".join(lines)
+    return lines
 
 
 def scenes_to_watch(rollouts: Sequence[Rollouts], count: int) -> tuple[int, ...]:

@@ -70,16 +70,20 @@ def curve_figure(results: Results, axis: str) -> go.Figure:
     return figure
 
 
+def figures(results: Results) -> dict[str, go.Figure]:
+    """Every figure that has something to show, by name."""
+    found = {"success": success_figure(results), "cost": cost_figure(results)}
+    found |= {f"success_by_{axis}": curve_figure(results, axis) for axis in ("heads", "demonstrations")}
+    return {name: figure for name, figure in found.items() if figure.data}
+
+
 def write_figures(results: Results, folder: Path) -> list[Path]:
-    """Every figure that has something to show, as Plotly JSON."""
-    figures = {"success": success_figure(results), "cost": cost_figure(results)}
-    figures |= {f"success_by_{axis}": curve_figure(results, axis) for axis in ("heads", "demonstrations")}
+    """Every figure as Plotly JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in figures.items():
-        if figure.data:
-            written.append(folder / f"{name}.json")
-            written[-1].write_text(figure.to_json() + "\n", encoding="utf-8")
+    for name, figure in figures(results).items():
+        written.append(folder / f"{name}.json")
+        written[-1].write_text(figure.to_json() + "\n", encoding="utf-8")
     return written
 
 

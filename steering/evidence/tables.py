@@ -1,4 +1,4 @@
-"""What the grid's results say: tables in Markdown beside the paper's numbers, and where they agree. Instant.
+"""What the grid's results say: tables beside the paper's numbers, for Markdown and the page, and where they agree.
 
 Cells of several training seeds are pooled: every (scene, seed) is one trial, and pairs are formed within a seed. Trials
 of one scene are not independent, so pooled intervals are a little narrow; the tables give scenes and seeds. Holm's
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,32 +80,64 @@ def read_results(folder: Path) -> Results:
     return Results([json.loads(file.read_text(encoding="utf-8")) for file in files])
 
 
+@dataclass(frozen=True)
+class Table:
+    """Titles of the columns, and rows of texts; rows without any figure are left out."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the evidence: a table, or sentences."""
+
+    title: str
+    table: Table | None = None
+    lines: tuple[str, ...] = ()
+
+
+def sections(results: Results) -> tuple[Section, ...]:
+    """The whole evidence of the grid; parts without any figure are left out."""
+    found = (
+        Section("Beside the paper", paper_table(results)),
+        Section("What agrees and what does not", lines=tuple(agreement(results))),
+        Section("Success by task", success_table(results)),
+        Section("Variations and the unseen task", variation_table(results)),
+        Section("Paired tests", test_table(results)),
+        Section("Cost", cost_table(results)),
+        Section("Success against the number of heads", curve_table(results, "heads")),
+        Section("Success against the number of demonstrations", curve_table(results, "demonstrations")),
+        Section("How failures failed", failure_table(results)),
+    )
+    return tuple(one for one in found if one.lines or (one.table and one.table.rows))
+
+
 def document(results: Results) -> str:
     """The whole evidence of the grid as one Markdown page."""
-    sections = (
-        ("Success by task", success_table(results)),
-        ("Variations and the unseen task", variation_table(results)),
-        ("Paired tests", test_table(results)),
-        ("Cost", cost_table(results)),
-        ("Beside the paper", paper_table(results)),
-        ("What agrees and what does not", "\n".join(f"- {line}" for line in agreement(results))),
-        ("Success against the number of heads", curve_table(results, "heads")),
-        ("Success against the number of demonstrations", curve_table(results, "demonstrations")),
-        ("How failures failed", failure_table(results)),
-    )
     made = "`python -m steering evidence grid` makes this page and every cell; one cell: add `--cell task/method/seed`."
-    return "\n\n".join(
-        [f"# The paper's cells in the twin\n\n{made}", *(f"## {t}\n\n{body}" for t, body in sections if body)]
-    )
+    parts = [f"# The paper's cells in the twin\n\n{made}"]
+    for one in sections(results):
+        body = markdown(one.table) if one.table else "\n".join(f"- {line}" for line in one.lines)
+        parts.append(f"## {one.title}\n\n{body}")
+    return "\n\n".join(parts)
 
 
-def success_table(results: Results) -> str:
+def markdown(table: Table) -> str:
+    """The table in Markdown; empty without rows."""
+    if not table.rows:
+        return ""
+    lines = (table.titles, ["---"] * len(table.titles), *table.rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def success_table(results: Results) -> Table:
     """Task by method: pooled success with its Wilson interval."""
     rows = [[METHODS[m].label, *(_rate(results, m, (t, t, ())) for t in TASKS)] for m in METHODS]
     return _table(["Method", *map(_words, TASKS)], rows)
 
 
-def variation_table(results: Results) -> str:
+def variation_table(results: Results) -> Table:
     """Method by variation of one task, and the task that no training saw."""
     where: list[Condition] = [(VARIED_TASK, VARIED_TASK, (v,)) for v in VARIATIONS]
     where.append((TRAINED_FOR_UNSEEN, UNSEEN_TASK, ()))
@@ -125,7 +158,7 @@ def paired_tests(results: Results) -> list[tuple[Condition, PairedTest]]:
     return [(condition, test) for (condition, _), test in zip(found, corrected, strict=True)]
 
 
-def test_table(results: Results) -> str:
+def test_table(results: Results) -> Table:
     """Every paired test in a row."""
     rows = [
         [
@@ -142,7 +175,7 @@ def test_table(results: Results) -> str:
     return _table(titles, rows)
 
 
-def cost_table(results: Results) -> str:
+def cost_table(results: Results) -> Table:
     """What each method costs, a mean over its cells."""
     rows = []
     for method, how in METHODS.items():
@@ -165,7 +198,7 @@ def cost_table(results: Results) -> str:
     return _table([*titles, "Peak memory (MB)"], rows)
 
 
-def paper_table(results: Results) -> str:
+def paper_table(results: Results) -> Table:
     """The paper's LoRA and Robotic Steering beside the twin's, cell by cell."""
     rows = []
     for condition, (lora, steering) in _paper_cells() if results.cells else ():
@@ -240,7 +273,7 @@ def curve(results: Results, axis: str) -> dict[str, list[tuple[int, SuccessRate]
     return {method: sorted(points.items()) for method, points in found.items() if len(points) > 1}
 
 
-def curve_table(results: Results, axis: str) -> str:
+def curve_table(results: Results, axis: str) -> Table:
     """Success against `heads` or `demonstrations`."""
     lines = curve(results, axis)
     numbers = sorted({number for points in lines.values() for number, _ in points})
@@ -248,7 +281,7 @@ def curve_table(results: Results, axis: str) -> str:
     return _table(["Method", *(f"{number} {axis}" for number in numbers)], rows)
 
 
-def failure_table(results: Results) -> str:
+def failure_table(results: Results) -> Table:
     """Kinds of failure of each method, over the five tasks as trained."""
     rows = []
     for method, how in METHODS.items():
@@ -298,9 +331,5 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; empty without rows, and rows without any figure are left out."""
-    kept = [row for row in rows if any(row[1:])]
-    if not kept:
-        return ""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [titles, ["---"] * len(titles), *kept])
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    return Table(tuple(titles), tuple(tuple(row) for row in rows if any(row[1:])))

@@ -30,6 +30,7 @@ from steering.types.axes import (
 )
 from steering.types.demonstrations import Demonstrations, Episode, Observation
 from steering.types.finetuning import (
+    CONTROL_LABELS,
     FFN_CHOICES,
     METHOD_LABELS,
     METHODS,
@@ -43,6 +44,8 @@ from steering.types.relevance import Neighbours, RankAgreement, Relevance, Trust
 from steering.types.rollouts import (
     FAILURES,
     INSTRUCTIONS,
+    Cell,
+    CellTest,
     Comparison,
     OpenLoop,
     OpenLoopComparison,
@@ -56,6 +59,7 @@ from steering.types.selection import Overlap, Projection, RelevanceOverTime, Rep
 __all__ = [
     "ACTION_NAMES",
     "CAMERAS",
+    "CONTROL_LABELS",
     "FAILURES",
     "FFN_CHOICES",
     "INSTRUCTIONS",
@@ -71,6 +75,8 @@ __all__ = [
     "TOKEN_GROUPS",
     "Activations",
     "Attention",
+    "Cell",
+    "CellTest",
     "Comparison",
     "Demonstrations",
     "Episode",

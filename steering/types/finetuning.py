@@ -19,6 +19,12 @@ METHOD_LABELS = {
     "dense_heads": "Selected heads, dense",
     "full": "Full finetune",
 }
+CONTROL_LABELS = {
+    "random": "Control: random heads",
+    "bottom": "Control: worst heads",
+    "other_task": "Control: another task's heads",
+}
+"""Robotic Steering on heads that were not chosen for the task: rule -> label. Rollouts are named by the rule."""
 METHODS_OF_HEADS = ("steering", "lora_rank_matched", "dense_heads")  # these need a selection
 FFN_CHOICES = ("none", "selected", "all")
 PRECISIONS = ("bfloat16", "float32")

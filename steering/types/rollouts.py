@@ -130,6 +130,26 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One cell of a table: a method under a task, variations and words. `rate.method` is named as in Comparison."""
+
+    task: str
+    variations: tuple[str, ...]
+    instruction: str
+    rate: SuccessRate
+    outcomes: Outcomes | None
+
+
+@dataclass(frozen=True)
+class CellTest:
+    """A paired test of two cells of the same task and variations."""
+
+    task: str
+    variations: tuple[str, ...]
+    test: PairedTest
+
+
+@dataclass(frozen=True)
 class OpenLoop:
     """Predicted beside demonstrated action chunks of one method, on episodes that it was not trained on.
 

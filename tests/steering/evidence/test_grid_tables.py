@@ -18,8 +18,10 @@ from steering.evidence.tables import (
     cost_table,
     curve,
     document,
+    markdown,
     paired_tests,
     read_results,
+    sections,
     success_table,
 )
 
@@ -66,7 +68,7 @@ def results() -> Results:
 def test_success_is_pooled_over_seeds_with_its_interval(results: Results) -> None:
     low, high = wilson(96, 120)
     expected = f"80 % ({100 * low:.0f} to {100 * high:.0f}; n = 120), 3 seeds"
-    lines = success_table(results).splitlines()
+    lines = markdown(success_table(results)).splitlines()
     assert lines[0].startswith("| Method | place marker in mug | press button |")
     row = next(line for line in lines if line.startswith("| Robotic Steering, VLM heads |"))
     assert row.count(expected) == 4 and "10 %" in row
@@ -99,7 +101,7 @@ def test_equal_methods_show_no_difference() -> None:
 
 
 def test_costs_are_means_and_count_extraction_and_selection(results: Results) -> None:
-    row = next(line for line in cost_table(results).splitlines() if "VLM heads" in line and "Robotic" in line)
+    row = next(line for line in markdown(cost_table(results)).splitlines() if "VLM heads" in line and "Robotic" in line)
     assert row == "| Robotic Steering, VLM heads | 1,000 | 6 | 4 | 50 | 60 | 500 |"
 
 
@@ -129,7 +131,9 @@ def test_the_page_and_figures_are_written_from_the_files(tmp_path: Path, results
     assert [file.stem for file in figures] == ["success", "cost", "success_by_heads"]
     bars = json.loads(figures[0].read_text())["data"]
     assert {bar["name"] for bar in bars} == {"Zero-shot", "LoRA, all heads", "Robotic Steering, VLM heads"}
-    assert document(Results([])).count("\n") < 5
+    assert document(Results([])).count("\n") < 5 and sections(Results([])) == ()
+    assert [one.title for one in sections(read)][:2] == ["Beside the paper", "What agrees and what does not"]
+    assert all(f"## {one.title}\n" in page for one in sections(read))
 
 
 def test_the_paper_s_numbers_cover_its_tasks() -> None:
