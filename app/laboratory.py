@@ -257,15 +257,20 @@ class Laboratory:
 
     def other_task(self, demonstrations_id: str, measure: str, count: int, stacks: Sequence[str]) -> tuple[Head, ...]:
         """The control: the best heads of another task, by the same metric."""
+        relevance, found = self._scored(demonstrations_id, measure), self.other_relevance(demonstrations_id, measure)
+        other = self._scores.load(self._store.manifest(found).parents[-1])
+        return controls.other_task(
+            relevance, self._scores.load(found), other.task or other.name, count, tuple(stacks)
+        ).heads
+
+    def other_relevance(self, demonstrations_id: str, measure: str) -> str:
+        """The newest scores of another task by the metric that is shown. Raises InputError where there are none."""
         relevance = self._scored(demonstrations_id, measure)
         for manifest in self._store.find("demonstrations"):
-            other = self._scores.load(manifest.id)
-            if other.task != self._scores.load(demonstrations_id).task:
+            if self._scores.load(manifest.id).task != self._scores.load(demonstrations_id).task:
                 for asked, found in self._scores.measures(manifest.id).items():
                     if asked.metric == relevance.metric:
-                        name = other.task or other.name
-                        scored = self._scores.load(found)
-                        return controls.other_task(relevance, scored, name, count, tuple(stacks)).heads
+                        return found
         raise InputError(
             "No demonstrations of another task were scored by this measure. Record another task in the Demonstrations "
             "step, press Find heads there, and come back."

@@ -1,47 +1,170 @@
-"""Seconds and memory that training a head set would take, estimated from the runs of this store. Milliseconds."""
+"""Seconds and memory that a training would take, before it starts.
+
+From runs of this store where there are some: the time of a run is divided by its arithmetic (multiplications of the
+layers that are passed forward and back, of what lies below computed once a frame), and the arithmetic of the training
+that is asked for multiplied by it; runs of the same method count before others. Before any run the machine's own speed
+at multiplying matrices stands in, roughly. Milliseconds; the machine is measured once, in a tenth of a second.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.costs import PolicySize, policy_size
 from app.views.laboratory_menu import TrainingEstimate
 from steering.errors import SteeringError
+from steering.finetune.plan import FFN, FULL_BYTES, Plan, module_name
+from steering.models.sites import LAYERS
 from steering.store import Store
 from steering.types import FinetuneResult, FinetuneSettings, Head
 
+if TYPE_CHECKING:
+    from app.service import Workbench
+
+PREFIX_TOKENS, CHUNK_TOKENS = 92, 11  # of the embedded policy; a run's own speed makes up for other lengths
+EFFICIENCY = 0.3
+"""Share of NumPy's speed at multiplying matrices that a training step reaches on a CPU, on the embedded policy."""
+LIBRARIES_MB = 700.0
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", *FFN)
+_RECENT = 24
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training. work: its arithmetic, multiplications."""
+
+    method: str
+    work: float
+    seconds: float
+    memory_mb: float
+    batch_size: int
+    frozen: int
+
 
 def estimate(store: Store, policy: str, heads: Sequence[Head]) -> TrainingEstimate | None:
-    """From the runs on `policy` whose lowest trained layer comes nearest: what lies below is computed once a frame.
+    """Of Robotic Steering on `heads` at default settings, from measured runs; None where there are none."""
+    found = estimate_for(store, policy, policy_size(policy, policy), "steering", FinetuneSettings(), heads)
+    return found if found and found.runs else None
 
-    For the default settings; a step's time counts by the size of its batch. None where nothing was trained yet.
-    """
-    settings = FinetuneSettings()
-    runs: list[tuple[int, float, float]] = []  # depth, seconds an example, memory
-    for manifest in store.find("adapter"):
-        if manifest.params.get("method") != "steering" or manifest.params.get("policy", policy) != policy:
-            continue
-        try:
-            result: FinetuneResult = store.load(manifest.id)
-        except SteeringError:
-            continue  # a damaged run tells nothing
-        if result.selection and len(result.loss):
-            examples = len(result.loss) * result.settings.batch_size
-            runs.append((_depth(result.selection.heads), result.train_s / examples, result.peak_memory_mb))
-    if not runs:
+
+def estimate_of(
+    bench: Workbench, method: str, settings: FinetuneSettings, heads: Sequence[Head]
+) -> TrainingEstimate | None:
+    """Of a training on the policy in use."""
+    return estimate_for(bench.store, bench.policy, bench.size, method, settings, heads)
+
+
+def estimate_for(
+    store: Store, policy: str, size: PolicySize, method: str, settings: FinetuneSettings, heads: Sequence[Head]
+) -> TrainingEstimate | None:
+    """Of a training on the policy `policy` of `size`. None where the method cannot train anything."""
+    try:
+        planned = size.plan(method, settings, heads)
+    except SteeringError:
         return None
-    nearest = min(abs(depth - _depth(heads)) for depth, _, _ in runs)
-    chosen = [run for run in runs if abs(run[0] - _depth(heads)) == nearest]
-    memory = [run[2] for run in chosen if run[2] > 0]
+    frozen = planned.frozen_layers(size.head_shape)
+    work = work_of(planned, size, settings) * settings.steps * settings.batch_size
+    runs = _runs(store, policy, size)
+    near = [run for run in runs if run.method == method] or runs
+    closest = min((abs(run.frozen - frozen) for run in near), default=0)
+    chosen = [run for run in near if abs(run.frozen - frozen) == closest]
+    speed = float(np.median([run.work / run.seconds for run in chosen])) if chosen else EFFICIENCY * machine_speed()
     return TrainingEstimate(
-        seconds=float(np.median([run[1] for run in chosen])) * settings.steps * settings.batch_size,
-        memory_mb=float(np.median(memory)) if memory else None,
+        seconds=work / speed,
+        memory_mb=_memory(planned, size, settings, [run for run in chosen if run.memory_mb > 0]),
         steps=settings.steps,
         runs=len(chosen),
     )
 
 
-def _depth(heads: Sequence[Head]) -> int:
-    """The lowest selected VLM layer; behind them all where only expert heads are selected."""
-    return min((head.layer for head in heads if head.stack == "vlm"), default=1_000)
+def work_of(planned: Plan, size: PolicySize, settings: FinetuneSettings) -> float:
+    """Multiplications of one example in one step: forward, back to what trains, and the gradients of whole weights."""
+    layers, whole = size.head_shape.layers, planned.method == "full"
+    weights = {stack: _weights(size, stack) / layers for stack in LAYERS}
+    frozen = planned.frozen_layers(size.head_shape)
+    passes = 3 if whole else 2  # forward, gradient of what passes through, gradient of the weights themselves
+    vlm = weights["vlm"] * (layers - frozen) * PREFIX_TOKENS * passes
+    expert = weights["expert"] * layers * CHUNK_TOKENS * settings.noise_samples * passes
+    return float(vlm + expert)
+
+
+def _weights(size: PolicySize, stack: str) -> int:
+    layers = range(size.head_shape.layers)
+    modules = size.sizes.modules
+    names = [module_name(stack, layer, projection) for layer in layers for projection in PROJECTIONS]
+    return sum(modules[name][0] * modules[name][1] for name in names if name in modules)
+
+
+def _memory(planned: Plan, size: PolicySize, settings: FinetuneSettings, runs: Sequence[Run]) -> float | None:
+    """Peak in MB: of the nearest run, with what a batch keeps scaled; else libraries, weights, optimiser and batch."""
+    batch = settings.batch_size / settings.accumulation
+    held = _held_mb(planned, size, settings)
+    if runs:
+        return float(np.median([max(run.memory_mb + held * (batch - run.batch_size), LIBRARIES_MB) for run in runs]))
+    if size.parameters is None:
+        return None
+    trained = (
+        size.parameters * (FULL_BYTES - 4) if planned.method == "full" else 16 * sum(planned.parameters().values())
+    )
+    return LIBRARIES_MB + (4 * size.parameters + trained) / 1e6 + held * batch
+
+
+def _held_mb(planned: Plan, size: PolicySize, settings: FinetuneSettings) -> float:
+    """What one example keeps for the gradients, in MB: about six times the outputs of its trained layers' weights."""
+    layers = size.head_shape.layers
+    outputs = {
+        stack: sum(size.sizes.modules[module_name(stack, 0, name)][0] for name in PROJECTIONS) for stack in LAYERS
+    }
+    vlm = outputs["vlm"] * (layers - planned.frozen_layers(size.head_shape)) * PREFIX_TOKENS
+    expert = outputs["expert"] * layers * CHUNK_TOKENS * settings.noise_samples
+    return 2 * 4 * (vlm + expert) / 1e6
+
+
+def _runs(store: Store, policy: str, size: PolicySize) -> list[Run]:
+    found = []
+    for manifest in store.find("adapter")[:_RECENT]:
+        if manifest.params.get("policy", policy) == policy:
+            key = (str(store.folder(manifest.id)), size.name)
+            if key not in _known:
+                _known[key] = _run(store, manifest.id, size)
+            found.append(_known[key])
+    return [run for run in found if run is not None]
+
+
+_known: dict[tuple[str, str], Run | None] = {}
+"""(folder of a run, policy) -> the run, read once: what is stored never changes."""
+
+
+def _run(store: Store, run_id: str, size: PolicySize) -> Run | None:
+    try:
+        result: FinetuneResult = store.load(run_id)
+        heads = result.selection.heads if result.selection else ()
+        planned = size.plan(result.method, result.settings, heads)
+    except SteeringError:
+        return None  # a damaged run, or one of other heads, tells nothing
+    settings, steps = result.settings, len(result.loss)
+    if not steps or not result.train_s:
+        return None
+    work = work_of(planned, size, settings) * steps * settings.batch_size
+    frozen = planned.frozen_layers(size.head_shape)
+    kept = settings.batch_size // settings.accumulation
+    return Run(result.method, work, result.train_s, result.peak_memory_mb, kept, frozen)
+
+
+@lru_cache(maxsize=1)
+def machine_speed() -> float:
+    """Multiplications a second of NumPy's matrix product in single precision, the best of a few."""
+    side = 512
+    matrix = np.ones((side, side), np.float32)
+    best = float("inf")
+    for _ in range(4):
+        began_s = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - began_s)
+    return side**3 / best

@@ -1,4 +1,4 @@
-"""The Finetune step: methods side by side, shared settings, live curves, results."""
+"""The Finetune step: methods side by side, settings, the equal command, live runs and curves, results."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session
+from app import components, session, training
 from app.service import Workbench
-from app.tabs.events import ACTION, action, worded
+from app.tabs.events import ACTION, WATCH, action, worded
 from app.tabs.watching import Watcher
-from app.views.finetune import BATCHES, MAX_STEPS, RANKS, RATES, TRAINED, method_cards, results_table, settings_form
+from app.training import Outlook
+from app.views import finetune as views
 from app.views.markup import purpose
+from steering.errors import SteeringError
+from steering.finetune.presets import PRESETS
 from steering.types import FinetuneSettings
 
 DEFAULTS = FinetuneSettings()
 
-PURPOSE = "Train only the selected heads, and all heads with LoRA beside them, on the demonstrations that are open."
+PURPOSE = (
+    "Train only the selected heads, and beside them LoRA on all heads or controls, on the demonstrations that are open."
+)
 
 
 @dataclass(frozen=True)
 class FinetuneTab:
-    """Components of the step."""
+    """Components of the step. costs: what the form shows beside its fields. live: numbers of what runs."""
 
-    methods: gr.HTML
-    settings: gr.HTML
+    form: gr.HTML
+    costs: gr.HTML
     jobs: gr.HTML
+    live: gr.HTML
     plot: gr.HTML
     results: gr.HTML
 
@@ -34,40 +40,67 @@ class FinetuneTab:
 def layout(plotly: str) -> FinetuneTab:
     """Lay out the step inside its tab. plotly: address of plotly.js."""
     components.panel(purpose(PURPOSE))
-    methods = components.panel()
-    settings = components.panel(settings_form(DEFAULTS))
+    form = components.panel()
+    costs = components.panel()
     jobs = components.panel()
+    live = components.panel()
     with gr.Column(elem_classes="wb-plot"):
         plot = components.figure(plotly=plotly)
-    return FinetuneTab(methods, settings, jobs, plot, components.panel())
-
-
-def show(bench: Workbench, digits: str, rank: int) -> list[str]:
-    """Markup of the method cards and of the results."""
-    size = bench.size
-    heads = bench.heads(digits)
-    parameters = {"steering": size.steering(heads, rank), "lora": size.lora(rank)}
-    return [method_cards(parameters, len(heads), rank, size.parameters), results_table(bench.results.finetunes())]
+    return FinetuneTab(form, costs, jobs, live, plot, components.panel())
 
 
 def settings_from(form: dict[str, Any]) -> FinetuneSettings:
-    """Settings from the form, each within its bounds: the form comes from the client."""
+    """Settings from the form, each within its bounds."""
+    return training.read(form).settings
 
-    def among(name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        return next((choice for choice in choices if str(choice) == str(form.get(name))), default)
 
-    return FinetuneSettings(
-        steps=session.whole(form.get("steps"), 1, MAX_STEPS, DEFAULTS.steps),
-        batch_size=among("batch_size", BATCHES, DEFAULTS.batch_size),
-        rank=among("rank", RANKS, DEFAULTS.rank),
-        alpha=float(among("rank", RANKS, DEFAULTS.rank)),
-        learning_rate=float(among("learning_rate", RATES, DEFAULTS.learning_rate)),
-        seed=session.whole(form.get("seed"), 0, 999_999, DEFAULTS.seed),
+def show_form(fields: Any) -> str:
+    """Markup of the form with the fields that the browser kept."""
+    asked = training.read(fields if isinstance(fields, dict) else {})
+    return views.form(training.fields(asked), training.OFFERS, list(PRESETS), training.RANKS, training.BATCHES)
+
+
+def show(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) -> list[str]:
+    """Markup of the costs and of the results."""
+    return [show_costs(bench, opened, digits, measure, fields), views.results_table(bench.results.finetunes())]
+
+
+def show_costs(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) -> str:
+    """What every method would train and take with these fields, and the equal command."""
+    asked = training.read(fields if isinstance(fields, dict) else {})
+    demonstrations_id, _ = session.as_opened(opened)
+    heads, key = bench.heads(digits), session.as_id(measure)
+    found = bench.training.outlook(demonstrations_id, key, heads, asked)
+    try:
+        command, python = bench.training.preview(demonstrations_id, key, heads, asked)
+    except SteeringError as error:  # what cannot run has no command; starting says the same
+        command = python = f"# {error}"
+    return views.costs({name: _cost(one) for name, one in found.items()}, command, python)
+
+
+def _cost(one: Outlook) -> views.MethodCost:
+    taken = one.training
+    return views.MethodCost(
+        groups=one.parameters,
+        heads=one.heads,
+        share=one.share,
+        seconds=taken.seconds if taken else None,
+        memory_mb=taken.memory_mb if taken else None,
+        runs=taken.runs if taken else 0,
+        rank=one.rank,
+        notices=one.notices,
+        missing=one.missing,
+        off=one.off,
     )
 
 
+def show_live(bench: Workbench, owner: str) -> str:
+    """Numbers of this owner's trainings that run."""
+    return views.live([views.LiveRun(**asdict(run)) for run in bench.training.running(session.as_owner(owner))])
+
+
 def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
-    """Start, recount parameters when the rank changes, and keep a run as one page."""
+    """Start, count again whenever the form changes, follow what runs, and keep a run as one page."""
 
     @worded
     def report(event: gr.EventData) -> Any:
@@ -77,22 +110,35 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
         return asdict(bench.exports.report(session.as_id(chosen.value)))
 
     @worded
-    def act(owner: str, opened: Any, heads: str, measure: Any, event: gr.EventData) -> list[Any]:
+    def act(owner: str, opened: Any, heads: str, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
-        settings = settings_from(chosen.form)
-        if chosen.name == "change":
-            return [gr.skip(), settings.rank, show(bench, heads, settings.rank)[0]]
-        demonstrations_id, _ = session.as_opened(opened)
-        if not demonstrations_id:
-            raise gr.Error("Open demonstrations first.", print_exception=False)
-        methods = session.names(chosen.form.get("methods"), TRAINED)
-        bench.finetune(owner, demonstrations_id, bench.heads(heads), methods, settings, session.as_id(measure))
-        return [watcher.start(), settings.rank, gr.skip()]
+        if chosen.name not in ("change", "start"):
+            return [gr.skip()] * 5
+        asked, form = training.read(chosen.form), gr.skip()
+        if isinstance(kept, dict) and asked.preset != kept.get("preset", "default"):
+            asked = training.from_preset(asked, asked.preset)
+            form = show_form(training.fields(asked))
+        fields = training.fields(asked)
+        if chosen.name == "start":
+            demonstrations_id, _ = session.as_opened(opened)
+            chosen_heads = bench.heads(heads)
+            bench.training.start(
+                session.as_owner(owner), demonstrations_id, session.as_id(measure), chosen_heads, asked
+            )
+            return [watcher.start(), asked.settings.rank, fields, gr.skip(), gr.skip()]
+        costs = show_costs(bench, opened, heads, measure, fields)
+        return [gr.skip(), asked.settings.rank, fields, form, costs]
+
+    @worded
+    def follow(owner: str) -> str:
+        return show_live(bench, owner)
 
     tab.results.action(report, None, download, **ACTION)
-    tab.settings.action(
+    tab.form.action(
         act,
-        [states.owner, states.opened, states.heads, states.measure],
-        [watcher.timer, states.rank, tab.methods],
+        [states.owner, states.opened, states.heads, states.measure, states.training],
+        [watcher.timer, states.rank, states.training, tab.form, tab.costs],
         **ACTION,
     )
+    watcher.timer.tick(follow, states.owner, tab.live, **WATCH)
+    watcher.finished.change(follow, states.owner, tab.live, **WATCH)

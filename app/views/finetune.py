@@ -1,19 +1,46 @@
-"""The Finetune step: method cards with their trainable parameters, shared settings, and the table of results."""
+"""The Finetune step: methods with what they would train and take, settings, the equal command, live runs, results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from app.views.markup import METHOD_TEXTS, button, checks, choice, duration, number, tag, text
-from steering.types import METHOD_LABELS, FinetuneSettings
+from app.views.markup import button, choice, duration, number, tag, text
+from steering.types import FFN_CHOICES, METHOD_LABELS, PRECISIONS
 
-TRAINED = ("steering", "lora")
-RANKS = (4, 8, 16, 32)
-BATCHES = (8, 16, 24, 32)
-RATES = ("0.0003", "0.001", "0.003")
-MAX_STEPS = 3000
+CONTROL_LABELS = {
+    "random": "Control: random heads",
+    "bottom": "Control: worst heads",
+    "other_task": "Control: another task's heads",
+}
+LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
+TEXTS = {
+    "steering": "Low-rank adapters on queries and outputs of the selected heads. All else is frozen.",
+    "lora": "Low-rank adapters on every head and feed-forward layer of both stacks, as openpi does it.",
+    "lora_rank_matched": "LoRA on everything, at the rank that comes nearest to the selected heads' parameters.",
+    "dense_heads": "The same rows and columns as Robotic Steering, at full rank.",
+    "random": "As many heads per layer as the best have there, drawn by the seed. What selection must beat.",
+    "bottom": "As many of the least relevant heads.",
+    "other_task": "As many of the heads that another scored task would train.",
+    "full": "Every parameter of the policy, the vision tower included.",
+}
+GROUP_LABELS = {
+    "q_proj": "queries",
+    "k_proj": "keys",
+    "v_proj": "values",
+    "o_proj": "outputs",
+    "mlp": "feed-forward",
+    "projections": "state and action",
+    "all": "all",
+}
+PRESET_LABELS = {
+    "default": "Quick: a minute",
+    "paper": "The authors' recipe",
+    "paper_ffn": "The authors' recipe, with every FFN",
+}
+FFN_LABELS = {"none": "of no layer", "selected": "of the selected layers", "all": "of all layers"}
 COLUMNS = (
     "Method",
     "Demonstrations",
@@ -30,60 +57,225 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A finished finetune. heldout: first and last held-out error, None where it was not measured."""
+    """A finished finetune. heldout: first and last held-out error, None where it was not measured. rule: of its heads,
+    empty where it had none; best_step: whose weights were kept, None for the last.
+    """
 
     id: str
     method: str
     heads: int | None
     steps: int
-    rank: int
+    rank: int | None
     parameters: int
     train_s: float
     loss: float
     heldout: tuple[float, float] | None
     demonstrations: str
+    rule: str = ""
+    best_step: int | None = None
 
 
-def method_cards(parameters: Mapping[str, int], heads: int, rank: int, total: int | None) -> str:
-    """The three methods side by side. parameters: method -> trainable parameters at `rank`; total: of the policy."""
-    cards = "".join(_card(method, parameters, heads, rank, total) for method in (*TRAINED, "zero_shot"))
-    return f'<div class="wb-methods">{cards}</div>'
+@dataclass(frozen=True)
+class MethodCost:
+    """What a method would train and take, for its card. groups: name -> parameters. share: of the policy. rank: of the
+    adapters where it is another than asked. seconds, memory_mb: None where not known; runs: measured ones behind them.
+    missing: what it needs first; off: why it cannot run.
+    """
+
+    groups: Mapping[str, int]
+    heads: int | None = None
+    share: float | None = None
+    seconds: float | None = None
+    memory_mb: float | None = None
+    runs: int = 0
+    rank: int | None = None
+    notices: tuple[str, ...] = ()
+    missing: str = ""
+    off: str = ""
 
 
-def _card(method: str, parameters: Mapping[str, int], heads: int, rank: int, total: int | None) -> str:
-    mark = ""
-    if method == "zero_shot":
-        body, extra = "0 <small>trainable parameters</small>", "Nothing to train; runs in Compare."
-    elif method == "steering" and not heads:
-        body = "No heads <small>selected</small>"
-        extra = f"Select heads on the map first. {button('Open the map', tab='heads', quiet=True)}"
-    else:
-        count = parameters[method]
-        body = f'<span data-testid="parameters-{method}">{count:,}</span> <small>trainable parameters</small>'
-        extra = f"{100 * count / total:.1f} % of the policy, rank {rank}" if total else f"rank {rank}"
-        if method == "steering":
-            mark = tag(f"{heads} head{'s' if heads > 1 else ''}")
-            if parameters["lora"] >= 1.5 * count:
-                extra += f"; {parameters['lora'] / count:.0f} times fewer than LoRA"
+@dataclass(frozen=True)
+class LiveRun:
+    """A training as it runs: its newest numbers, None before they are known."""
+
+    name: str
+    step: int
+    steps: int
+    left_s: float | None
+    samples_per_s: float | None
+    peak_memory_mb: float | None
+    loss: float | None
+    heldout: float | None
+
+
+def form(
+    fields: Mapping[str, Any],
+    offers: Sequence[str],
+    presets: Collection[str],
+    ranks: Sequence[int],
+    batches: Sequence[int],
+) -> str:
+    """The whole form. fields: name -> value as text, `methods` and `options` as lists of what is ticked. What depends
+    on the numbers is filled in by static/finetune.js, so that typing is never undone by an update.
+    """
+    shown = {name: text(value) for name, value in fields.items()}
+    cards = "".join(_card(name, name in fields["methods"]) for name in offers)
+    numbers = [(str(n), str(n)) for n in ranks], [(str(n), str(n)) for n in batches]
     return (
-        f'<article class="wb-card wb-method" data-method="{method}"><header><h3>{text(METHOD_LABELS[method])}</h3>'
-        f'{mark}</header><div class="wb-number">{body}</div><p>{text(METHOD_TEXTS[method])}</p>'
-        f'<p class="wb-muted">{extra}</p></article>'
+        '<div class="wb-training" data-live><div class="wb-methods" role="group" aria-label="Methods to train">'
+        f"{cards}</div>"
+        '<div class="wb-card wb-settings"><div class="wb-form">'
+        + choice("preset", "Start from", [(p, PRESET_LABELS.get(p, p)) for p in presets], fields["preset"])
+        + number("steps", "Steps", 1, 3000, fields["steps"])
+        + choice("batch_size", "Batch", numbers[1], fields["batch_size"])
+        + choice("rank", "Rank", numbers[0], fields["rank"])
+        + number("learning_rate", "Learning rate", 1e-7, 0.1, fields["learning_rate"], "any")
+        + number("seed", "Seed", 0, 999999, fields["seed"])
+        + button("Finetune", "start", primary=True, testid="finetune-start")
+        + "</div>"
+        + _more(fields, shown)
+        + '<details class="wb-fold"><summary>The same on the command line, or in Python</summary>'
+        '<div data-slot="command"></div></details></div></div>'
+        '<span hidden data-emit="training-form" data-emitted="null"></span>'
     )
 
 
-def settings_form(settings: FinetuneSettings) -> str:
-    """Settings shared by both methods. Shown once, so that typing is never undone by an update."""
+def _more(fields: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+    ticked = fields["options"]
     return (
-        '<div class="wb-card wb-settings"><div class="wb-form" data-live>'
-        + number("steps", "Steps", 10, MAX_STEPS, settings.steps, "10")
-        + choice("rank", "Rank", [(str(r), str(r)) for r in RANKS], str(settings.rank))
-        + choice("batch_size", "Batch", [(str(b), str(b)) for b in BATCHES], str(settings.batch_size))
-        + choice("learning_rate", "Learning rate", [(r, r) for r in RATES], f"{settings.learning_rate:g}")
-        + number("seed", "Seed", 0, 999999, settings.seed)
-        + checks("methods", "Train", [(m, METHOD_LABELS[m], True, True) for m in TRAINED])
-        + button("Finetune", "start", primary=True, testid="finetune-start")
-        + "</div></div>"
+        '<details class="wb-fold" data-testid="more-options"><summary>More options</summary>'
+        '<div class="wb-options"><div><h3>What else trains</h3>'
+        + _tick("shared_kv", "Keys and values of the selected layers, which all their heads share", ticked)
+        + choice("ffn", "Feed-forward", [(name, FFN_LABELS[name]) for name in FFN_CHOICES], fields["ffn"])
+        + _tick("projections", "State and action projections, whole", ticked)
+        + "</div><div><h3>How</h3>"
+        + _unset("alpha", "Alpha (ΔW × alpha / rank)", 0.1, 1024, "as the rank", shown["alpha"])
+        + number("noise_samples", "Noise samples of a frame", 1, 16, fields["noise_samples"])
+        + number("accumulation", "Parts of a batch", 1, 64, fields["accumulation"])
+        + choice("precision", "Precision", [(name, name) for name in PRECISIONS], fields["precision"])
+        + "</div><div><h3>When it is good</h3>"
+        + _unset("heldout", "Held-out episodes, the last ones", 0, 100, "a tenth", shown["heldout"])
+        + number(
+            "patience", "Stop after so many evaluations without a better one (0: never)", 0, 50, fields["patience"]
+        )
+        + _tick("keep_best", "Keep the weights of the lowest held-out error", ticked)
+        + "</div></div></details>"
+    )
+
+
+def _unset(name: str, label: str, low: float, high: float, meaning: str, value: str) -> str:
+    """A number field that may stay empty, which means `meaning`."""
+    return (
+        f'<label class="wb-field"><span>{text(label)}</span><input type="number" name="{name}" min="{low}" max="{high}" '
+        f'step="any" placeholder="{text(meaning)}" value="{value}"></label>'
+    )
+
+
+def _tick(name: str, label: str, ticked: Collection[str]) -> str:
+    return (
+        f'<label class="wb-tick"><input type="checkbox" name="options" value="{name}"'
+        f"{' checked' if name in ticked else ''}><span>{text(label)}</span></label>"
+    )
+
+
+def _card(name: str, ticked: bool) -> str:
+    return (
+        f'<label class="wb-card wb-method" data-method="{name}"><header><input type="checkbox" name="methods" '
+        f'value="{name}"{" checked" if ticked else ""}><h3>{text(LABELS[name])}</h3></header>'
+        f'<p>{text(TEXTS[name])}</p><div class="wb-cost" data-slot="cost-{name}"></div></label>'
+    )
+
+
+def costs(found: Mapping[str, MethodCost], command: str, python: str) -> str:
+    """What the form shows beside its fields, for static/finetune.js: name of a slot -> markup, and what is off."""
+    lora = sum(found["lora"].groups.values()) if "lora" in found else 0
+    slots = {f"cost-{name}": _cost(name, cost, lora) for name, cost in found.items()}
+    slots["command"] = _code("Shell", command, "command-shell") + _code("Python", python, "command-python")
+    told = {"slots": slots, "off": [name for name, cost in found.items() if cost.off]}
+    return f'<span hidden data-emit="training" data-emitted="{text(json.dumps(told))}"></span>'
+
+
+def _cost(name: str, cost: MethodCost, lora: int) -> str:
+    if cost.missing:
+        step, label = ("demonstrations", "Demonstrations") if name == "other_task" else ("heads", "Open the map")
+        more = button(label, tab=step, quiet=True)
+        return f'<p class="wb-missing">{text(cost.missing)}</p>{more}'
+    total = sum(cost.groups.values())
+    share = "" if cost.share is None or name == "full" else f", {_share(cost.share)} of the policy"
+    fewer = f"; {lora / total:.0f} times fewer than LoRA" if name == "steering" and lora >= 1.5 * total > 0 else ""
+    heads = "" if cost.heads is None else " " + tag(f"{cost.heads} head{'s' if cost.heads != 1 else ''}")
+    rank = "" if cost.rank is None else f", rank {cost.rank}"
+    lines = [
+        f'<div class="wb-number"><span data-testid="parameters-{name}">{total:,}</span> <small>parameters</small>'
+        f"{heads}</div>",
+        _groups(cost.groups),
+        f'<p class="wb-muted">Trainable{share}{rank}{fewer}</p>' if share or rank or fewer else "",
+    ]
+    if cost.off:
+        lines.append(f'<p class="wb-missing" data-testid="off-{name}">{text(cost.off)}</p>')
+    elif cost.seconds is not None:
+        memory = "" if cost.memory_mb is None else f" · {cost.memory_mb / 1024:.1f} GB"
+        basis = (
+            f"from {cost.runs} measured run{'s' if cost.runs != 1 else ''}"
+            if cost.runs
+            else "rough, no run measured yet"
+        )
+        lines.append(
+            f'<p class="wb-time-cost" data-testid="time-{name}"><b>≈ {duration(cost.seconds)}{memory}</b> '
+            f"<small>{text(basis)}</small></p>"
+        )
+    lines += [f'<p class="wb-muted">{text(notice)}</p>' for notice in cost.notices]
+    return "".join(lines)
+
+
+def _groups(groups: Mapping[str, int]) -> str:
+    total = sum(groups.values()) or 1
+    parts = "".join(
+        f'<i data-group="{text(name)}" style="width:{100 * count / total:.2f}%"></i>' for name, count in groups.items()
+    )
+    told = " · ".join(f"{GROUP_LABELS.get(name, name)} {_short(count)}" for name, count in groups.items())
+    return f'<div class="wb-groups" aria-hidden="true">{parts}</div><p class="wb-muted wb-groups-told">{text(told)}</p>'
+
+
+def _short(count: int) -> str:
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
+
+
+def _code(label: str, code: str, testid: str) -> str:
+    if not code:
+        return ""
+    return (
+        f'<div class="wb-code"><header><b>{label}</b><button type="button" class="wb-button wb-quiet" data-copy-code>'
+        f'Copy</button></header><pre tabindex="0" data-testid="{testid}"><code>{text(code)}</code></pre></div>'
+    )
+
+
+def live(runs: Sequence[LiveRun]) -> str:
+    """The trainings that run, in numbers."""
+    if not runs:
+        return ""
+    return f'<div class="wb-live" data-testid="live-runs">{"".join(map(_live, runs))}</div>'
+
+
+def _live(run: LiveRun) -> str:
+    def entry(name: str, value: str) -> str:
+        return f"<div><dt>{name}</dt><dd>{value}</dd></div>"
+
+    return (
+        f'<dl aria-label="{text(run.name)}"><div><dt>{text(run.name)}</dt><dd>step {run.step} of {run.steps}</dd></div>'
+        + entry("Time left", "" if run.left_s is None else duration(run.left_s))
+        + entry("Samples a second", "" if run.samples_per_s is None else f"{run.samples_per_s:.1f}")
+        + entry("Peak memory", "" if run.peak_memory_mb is None else f"{run.peak_memory_mb / 1024:.2f} GB")
+        + entry("Loss", "" if run.loss is None else f"{run.loss:.3f}")
+        + entry("Held-out error", "" if run.heldout is None else f"{run.heldout:.3f}")
+        + "</dl>"
     )
 
 
@@ -111,11 +303,12 @@ def _told(rows: Sequence[ResultRow]) -> str:
 
 
 def _row(row: ResultRow) -> str:
+    kept = "" if row.best_step is None else f" <small>kept step {row.best_step}</small>"
     values = (
         text(row.demonstrations),
         "all" if row.heads is None else row.heads,
-        row.rank,
-        row.steps,
+        "full" if row.rank is None else row.rank,
+        f"{row.steps}{kept}",
         f"{row.parameters:,}",
         duration(row.train_s),
         f"{row.loss:.3f}",
@@ -124,4 +317,5 @@ def _row(row: ResultRow) -> str:
     report = button("Report", "report", row.id, quiet=True, testid="report")
     cells = "".join(f"<td>{value}</td>" for value in (*values, report))
     label = text(METHOD_LABELS.get(row.method, row.method))
-    return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}</td>{cells}</tr>'
+    rule = "" if row.rule in ("", "manual") else f"<small>{text(row.rule)}</small>"
+    return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}{rule}</td>{cells}</tr>'

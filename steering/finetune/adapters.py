@@ -19,15 +19,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from steering.errors import InputError
-from steering.finetune.plan import Part, Plan, plan, sizes_of_model
+from steering.finetune.plan import FULL_BYTES, Part, Plan, plan, sizes_of_model
 from steering.models.loading import without_peft_warning
 from steering.models.memory import free_bytes
 from steering.models.policy import SteerablePolicy
 from steering.models.sites import head_block
 from steering.types import FinetuneSettings, Selection
-
-FULL_BYTES = 4 + 4 + 8 + 4
-"""A parameter of a full finetune in single precision: itself, its gradient, Adam's two moments, its old value."""
 
 Masks = Mapping[str, torch.Tensor]
 """Full parameter name -> bool mask that broadcasts to the parameter: True where it trains."""

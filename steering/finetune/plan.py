@@ -25,6 +25,8 @@ ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", *FFN)
 STATE_AND_ACTION = ("state_proj", "action_in_proj", "action_out_proj")
 GROUPS = {**dict.fromkeys(FFN, "mlp"), **dict.fromkeys(STATE_AND_ACTION, "projections")}
 """Projection -> the group it is counted in; any other is its own group."""
+FULL_BYTES = 4 + 4 + 8 + 4
+"""A parameter of a full finetune in single precision: itself, its gradient, Adam's two moments, its old value."""
 DEFAULT_DIM = 32  # of states and actions, PI0Config's; a configuration that is saved leaves defaults out
 
 _LAYER = re.compile("(" + "|".join(map(re.escape, LAYERS.values())) + r")\.(\d+)\.(?:self_attn|mlp)\.(\w+)")
