@@ -15,9 +15,10 @@ import gradio as gr
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
-    *("rollout_player", "figure", "download", "learn", "laboratory", "policies", "upload"),
+    *("rollout_player", "figure", "download", "learn", "laboratory", "policies", "finetune", "upload"),
+    "compare_paths",
 )
-STYLES = ("page", "steps", "learn", "laboratory", "policies", "upload")
+STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare")
 SHELL = "<div></div>"
 
 

@@ -82,13 +82,18 @@ class Exports:
         for parent in self._store.manifest(run_id).parents:
             rollouts.append(self._store.load(parent))
             finetunes += [self._trained(one) for one in self._store.manifest(parent).parents]
-        order = sorted(range(len(value.seeds)), key=lambda i: (value.seeds[i] not in value.disagreement, i))
+        filmed = {seed for one in rollouts for seed in one.recorded}
+        order = sorted(
+            (i for i, seed in enumerate(value.seeds) if seed in filmed),
+            key=lambda i: (value.seeds[i] not in value.disagreement, i),
+        )
         scenes = []
         for i in order[:VIDEOS_IN_REPORT]:
             shown = []
             for one in rollouts:
                 j = one.seeds.index(value.seeds[i])
-                video = _data_url(one.videos[j]) if j < len(one.videos) else ""
+                films = dict(zip(one.recorded, one.videos, strict=True))
+                video = _data_url(films[value.seeds[i]]) if value.seeds[i] in films else ""
                 shown.append(views.Shot(one.method, bool(one.success[j]), one.steps[j] / one.rate_hz, video))
             scenes.append(views.Scene(i + 1, value.seeds[i], tuple(shown)))
         task = value.task.replace("_", " ")

@@ -47,7 +47,7 @@ def build(bench: Workbench) -> gr.Blocks:
             with gr.Tab("Finetune", id="finetune") as finetune_step:
                 finetune_tab = finetune.layout(plotly_js)
             with gr.Tab("Compare", id="compare") as compare_step:
-                compare_tab = compare.layout()
+                compare_tab = compare.layout(plotly_js)
             with gr.Tab("Learn", id="learn"):
                 learn.layout()
 
@@ -95,16 +95,16 @@ def build(bench: Workbench) -> gr.Blocks:
             [sets_tab.upload, sets_tab.shown],
         )
         show_finetune = (
-            worded(lambda digits, rank: finetune.show(bench, digits, rank)),
-            [states.heads, states.rank],
-            [finetune_tab.methods, finetune_tab.results],
+            worded(lambda *open_now: finetune.show(bench, *open_now)),
+            [states.opened, states.heads, states.measure, states.training],
+            [finetune_tab.costs, finetune_tab.results],
         )
         show_compare = (
-            worded(lambda opened: compare.show(bench, opened)),
-            [states.opened],
-            [compare_tab.form, compare_tab.notice, compare_tab.player, compare_tab.success, compare_tab.cost],
+            worded(lambda opened, wanted: compare.show(bench, opened, wanted)),
+            [states.opened, compare_tab.wanted],
+            compare_tab.shown,
         )
-        show_policies = (worded(lambda: policies.show(bench)), [], [chooser.list, chooser.check])
+        show_policies = (worded(lambda: policies.show(bench)), None, [chooser.list, chooser.check])
         show_header = (worded(render_header), [states.opened, states.heads, states.measure], [head])
 
         @worded
@@ -117,7 +117,8 @@ def build(bench: Workbench) -> gr.Blocks:
             steps = gr.Tabs(selected=screen.tab)
             beside = session.as_id(query.get("beside"))
             found = [session.as_owner(owner), screen.opened, screen.heads, screen.measure, beside]
-            return [*found, policy, steps, shown]
+            comparison = session.as_id(query["comparison"]) if "comparison" in query else gr.skip()
+            return [*found, policy, comparison, steps, shown]
 
         @worded
         def open_set(opened: Any, digits: str, event: gr.EventData) -> list[Any]:
@@ -134,7 +135,7 @@ def build(bench: Workbench) -> gr.Blocks:
             [states.owner, states.opened, states.heads, states.measure],
             [
                 *(states.owner, states.opened, states.heads, states.measure, states.beside, states.policy),
-                *(steps, head),
+                *(compare_tab.wanted, steps, head),
             ],
             **QUICK,
         )
@@ -143,15 +144,10 @@ def build(bench: Workbench) -> gr.Blocks:
         loaded.then(show_episode[0], show_episode[1], show_episode[2], **QUICK)
         loaded.then(watch, [states.owner, watcher.finished], watched, **WATCH)
         loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
+        show_form = (worded(finetune.show_form), [states.training], [finetune_tab.form])
+        steps_shown = (show_sets, show_upload, show_finetune, show_compare)
         rest = drawn
-        for show in (
-            show_menu,
-            show_policies,
-            show_sets,
-            show_upload,
-            show_finetune,
-            show_compare,
-        ):  # what is not on the first screen waits for it
+        for show in (show_menu, show_policies, show_form, *steps_shown):  # not on the first screen: waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
         rest.then(bench.jobs.warm, None, None, **QUICK)
 
@@ -160,14 +156,13 @@ def build(bench: Workbench) -> gr.Blocks:
             for show in (show_heads, show_episode, show_header, show_sets, show_menu):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
         opening, opened_policy = policies.wire(bench, chooser, states, watcher)
-        for show in (show_heads, show_header, show_policies, show_menu, show_sets, show_finetune, show_compare):
+        around = (show_heads, show_episode, show_header, show_menu, show_policies)
+        for show in (*around, *steps_shown):
             opening = opening.then(show[0], show[1], show[2], **QUICK)
         adopted = watcher.finished.change(opened_policy[0], opened_policy[1], opened_policy[2], **QUICK)
         adopted = adopted.then(adopt[0], adopt[1], adopt[2], **QUICK)
-        for show in (show_heads, show_header, show_menu, show_policies):
+        for show in (*around, *steps_shown):  # in turn, for the policy may be another one now
             adopted = adopted.then(show[0], show[1], show[2], **QUICK)
-        for show in (show_episode, show_sets, show_upload, show_finetune, show_compare):
-            watcher.finished.change(show[0], show[1], show[2], **QUICK)
         for step, shows in (
             (demonstrations_step, (show_sets, show_upload, show_episodes)),
             (finetune_step, (show_finetune,)),

@@ -1,4 +1,4 @@
-"""Small files that the browser fetches: sprite sheets, thumbnails, attention and copies of rollout videos.
+"""Small files that the browser fetches: sprite sheets, thumbnails, attention and copies of rollout recordings.
 
 They lie in one media folder under the store, the only folder the server gives out, named by what they were made from,
 so each is made once. A sprite sheet costs about 0.5 s, a thumbnail 0.1 s (decoding the episode's frames).
@@ -89,8 +89,8 @@ class Previews:
         digest = hashlib.sha256(content).hexdigest()[:16]
         return self._file(f"{digest}-{name}", lambda: content)
 
-    def video(self, artefact_id: str, path: Path) -> str:
-        """Address of a rollout video: a hard link in the media folder, or a copy where links are not possible."""
+    def recording(self, artefact_id: str, path: Path) -> str:
+        """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none."""
         target = self.folder / f"{artefact_id}-{path.name}"
         if not target.exists():
             try:

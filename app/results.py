@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.previews import Previews
-from app.views.comparison import cost, rollout_player, success
+from app.views.compare_table import below, cells_card, cost_card, failures_card
+from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
-from steering.comparison.compare import report
+from steering.comparison.cells import cell_tests, cells
+from steering.comparison.compare import verdicts
 from steering.errors import SteeringError
-from steering.store import Store
+from steering.store import Manifest, Store
 from steering.types import METHOD_LABELS, Comparison, FinetuneResult, Rollouts
 
 _RECENT = 12
+_MOST_CHOICES = 40
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A comparison as the page shows it: markup of success and cost, data of the rollout player."""
+    """A comparison as the page shows it: data of the rollout player, and markup of everything else.
+
+    made: how a ready example came about; empty for one's own.
+    """
 
     id: str
     task: str
-    success: str
-    cost: str
+    made: str
     player: dict[str, Any]
+    success: str
+    tables: str
 
 
 class Results:
-    """Reads results of `store`; addresses of videos come from `previews`."""
+    """Reads results of `store`; addresses of recordings come from `previews`."""
 
     def __init__(self, store: Store, previews: Previews) -> None:
         self._store, self._previews = store, previews
@@ -50,19 +58,21 @@ class Results:
         return ResultRow(
             id=adapter_id,
             method=result.method,
-            heads=len(result.selection.heads) if result.selection else None,
+            heads=heads_trained(result),
             steps=len(result.loss),
-            rank=result.settings.rank,
+            rank=result.rank or (None if result.method in ("full", "dense_heads") else result.settings.rank),
             parameters=result.trainable_parameters,
             train_s=result.train_s,
             loss=float(result.loss[-10:].mean()),
             heldout=(float(error[0]), float(error[-1])) if len(error) else None,
             demonstrations=(demonstrations.task or demonstrations.name).replace("_", " "),
+            rule=result.selection.rule if result.selection and heads_trained(result) else "",
+            best_step=result.best_step,
         )
 
     def last_run(self) -> str:
-        """What was finished last, in a few words; empty when nothing was."""
-        runs = [*self._store.find("adapter")[:1], *self._store.find("comparison")[:1]]
+        """What was finished last here, in a few words; empty when nothing was."""
+        runs = [one for kind in ("adapter", "comparison") for one in self._own(kind)[:1]]
         if not runs:
             return ""
         last = max(runs, key=lambda manifest: manifest.created)
@@ -71,31 +81,104 @@ class Results:
         method = str(last.params.get("method"))
         return f"finetuned {METHOD_LABELS.get(method, method)}"
 
-    def newest_comparison(self, task: str) -> str | None:
-        """The newest comparison on `task`, else the newest of all."""
-        newest = None
-        for manifest in self._store.find("comparison"):
-            newest = newest or manifest.id
-            if self._store.load(manifest.id).task == task:
-                return manifest.id
-        return newest
+    def _own(self, kind: str) -> list[Manifest]:
+        return [manifest for manifest in self._store.find(kind) if not self._sample(manifest.id)]
+
+    def _sample(self, artefact_id: str) -> bool:
+        return not self._store.folder(artefact_id).is_relative_to(self._store.artefacts)
+
+    def choices(self) -> list[Choice]:
+        """The newest comparisons, one's own first; damaged ones are left out."""
+        found = []
+        for manifest in self._store.find("comparison")[:_MOST_CHOICES]:
+            try:
+                value: Comparison = self._store.load(manifest.id)
+            except SteeringError:
+                continue
+            words = {rate.method.partition("/")[2] for rate in value.rates}
+            found.append(
+                Choice(
+                    manifest.id,
+                    value.task,
+                    value.variations,
+                    next(iter(words)) or "original" if len(words) == 1 else "original",
+                    len(value.rates),
+                    len(value.seeds),
+                    self._sample(manifest.id),
+                )
+            )
+        return sorted(found, key=lambda one: one.sample)
+
+    @staticmethod
+    def chosen(choices: list[Choice], task: str, wanted: str) -> str | None:
+        """The comparison to show: `wanted`, else one's own newest on `task`, one's own newest, the ready example."""
+        known = [one.id for one in choices]
+        if wanted in known:
+            return wanted
+        return min(choices, key=lambda one: (one.sample, one.task != task)).id if choices else None
 
     def comparison(self, comparison_id: str) -> Shown:
-        """A comparison with its videos and costs."""
+        """A comparison with its recordings, the table of its policies, and costs."""
         value: Comparison = self._store.load(comparison_id)
         parents = self._store.manifest(comparison_id).parents
         rollouts: list[Rollouts] = [self._store.load(parent) for parent in parents]
-        videos = [
-            [self._previews.video(parent, path) for path in one.videos]
-            for parent, one in zip(parents, rollouts, strict=True)
-        ]
+        videos, traces = (
+            [
+                {seed: self._previews.recording(parent, path) for seed, path in zip(one.recorded, paths, strict=False)}
+                for parent, one in zip(parents, rollouts, strict=True)
+                for paths in [getattr(one, kind)]
+            ]
+            for kind in ("videos", "traces")
+        )
         costs = {one.method: self._trained(parent) for parent, one in zip(parents, rollouts, strict=True)}
+        table = self._same_policies(comparison_id)
+        aside = f'<div class="wb-pair">{failures_card(value.outcomes)}{cost_card(rollouts, costs)}</div>'
         return Shown(
             id=comparison_id,
             task=value.task,
+            made=self._made(value, costs) if self._sample(comparison_id) else "",
+            player=rollout_player(comparison_id, rollouts, value.disagreement, videos, traces),
             success=success(value, verdict(value)),
-            cost=cost(value, costs, {one.method: one.wall_s for one in rollouts}),
-            player=rollout_player(comparison_id, rollouts, value.disagreement, videos),
+            tables=below(cells_card(cells(table), cell_tests(table)) + aside),
+        )
+
+    def _same_policies(self, comparison_id: str) -> list[Rollouts]:
+        """Rollouts of every stored condition that the policies of a comparison were run under, its own first."""
+        policies = self._policies(comparison_id)
+        found: dict[tuple[Any, ...], str] = {}
+        others = [one.id for one in self._store.find("comparison") if one.id != comparison_id]
+        for one in (comparison_id, *others):
+            if not policies.items() >= self._policies(one).items():
+                continue
+            for parent in self._store.manifest(one).parents:
+                params = self._store.manifest(parent).params
+                where = (params.get("task"), tuple(params.get("variations", ())), params.get("instruction"))
+                found.setdefault((*where, params.get("method")), parent)
+        return [self._store.load(parent) for parent in found.values()]
+
+    def _policies(self, comparison_id: str) -> Mapping[str, tuple[str, ...]]:
+        """Method -> what identifies the policy that ran: its adapter, or the weights."""
+        manifests = [self._store.manifest(parent) for parent in self._store.manifest(comparison_id).parents]
+        return {
+            str(one.params.get("method")): one.parents
+            or (
+                str(
+                    one.params.get("weights", ""),
+                ),
+            )
+            for one in manifests
+        }
+
+    def _made(self, value: Comparison, costs: Mapping[str, FinetuneResult | None]) -> str:
+        run = next((one for one in costs.values() if one), None)
+        trained = (
+            f"finetuned for {len(run.loss)} steps at rank {run.settings.rank} on the sample demonstrations, "
+            if run
+            else ""
+        )
+        return (
+            f"The workbench's own policy, {trained}run in {len(value.seeds)} scenes of "
+            f"{value.task.replace('_', ' ')}: the same scenes for every method."
         )
 
     def _trained(self, rollouts_id: str) -> FinetuneResult | None:
@@ -103,8 +186,15 @@ class Results:
         return self._store.load(parents[0]) if parents else None
 
 
+def heads_trained(result: FinetuneResult) -> int | None:
+    """Heads that a finetune trained apart; None where it trained all. A rank-matched LoRA trains all: its selection
+    says only how many parameters it was matched to.
+    """
+    return len(result.selection.heads) if result.selection and result.method != "lora_rank_matched" else None
+
+
 def verdict(value: Comparison) -> tuple[str, ...]:
-    """What the comparison shows, in sentences: the report without its first lines, the rates, which bars show."""
+    """What the comparison shows, in sentences."""
     if len(value.rates) == 1:
         return ("One method alone cannot be compared: train another, or tick more methods.",)
-    return tuple(report(value).splitlines()[1 + len(value.rates) :])
+    return tuple(verdicts(value))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+from app.comparing import Comparing
+from app.evidence import Grid
 from app.exports import Exports
 from app.laboratory import Laboratory
 from app.measures import Measure, chosen
@@ -19,15 +20,15 @@ from app.policies import Policies
 from app.previews import Previews
 from app.results import Results
 from app.scores import Scores
+from app.training import Training, control_of
 from app.uploads import Uploads
 from app.views.demonstrations import SetCard
 from app.views.jobs import JobLine
-from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
 from steering.store import Store
-from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, FinetuneSettings, Head, Relevance
+from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, Relevance
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")
@@ -45,6 +46,7 @@ _TITLES = {
     "trust": "Measuring intervals and chance",
     "select": "Growing a head set",
     "evaluate": "Running the methods in the same scenes",
+    "open_loop": "Predicting held-out action chunks",
     "open_policy": "Opening a policy",
 }
 
@@ -70,6 +72,9 @@ class Workbench(Scores):
         self.results = Results(store, self.previews)
         self.exports = Exports(store, self.previews, self)
         self.laboratory = Laboratory(self, jobs, self.previews)
+        self.training = Training(self)
+        self.comparing = Comparing(store, jobs, self)
+        self.grid = Grid()
         self.uploads = Uploads(store, jobs, lambda: self.policy)
 
     def measure_shown(self, demonstrations_id: str, key: str) -> Measure | None:
@@ -172,7 +177,9 @@ class Workbench(Scores):
         """The jobs of an owner, newest first; ended ones for an hour."""
         since_s = time.time() - _KEEP_ENDED_S
         return [
-            _line(status) for status in self.jobs.recent(owner) if not status.ended or (status.ended_s or 0) > since_s
+            _line(status, self.training)
+            for status in self.jobs.recent(owner)
+            if not status.ended or (status.ended_s or 0) > since_s
         ]
 
     def follow(self, owner: str, work: Sequence[JobLine]) -> None:
@@ -195,81 +202,23 @@ class Workbench(Scores):
     def _tried(work: Sequence[JobLine], function: str, **arguments: str) -> bool:
         return any(job.function == function and arguments.items() <= dict(job.arguments).items() for job in work)
 
-    def finetune(
-        self,
-        owner: str,
-        demonstrations_id: str,
-        heads: Sequence[Head],
-        methods: Sequence[str],
-        settings: FinetuneSettings,
-        measure: str = "",
-    ) -> list[str]:
-        """Queue a finetune of each method."""
-        if not methods:
-            raise InputError("Tick at least one method to train.")
-        selection_id = None
-        if "steering" in methods:
-            relevance_id = self.relevance_id(demonstrations_id, measure)
-            if not heads or relevance_id is None:
-                raise InputError(
-                    "Robotic Steering trains selected heads, and none is selected. Select heads on the map first."
-                )
-            rows = [(head.stack, head.layer, head.head) for head in heads]
-            selection_id = pipeline.select(self.store, relevance_id=relevance_id, rule="manual", heads=rows)
-        return [
-            self.jobs.submit(
-                "finetune",
-                owner=owner,
-                demonstrations_id=demonstrations_id,
-                method=method,
-                selection_id=selection_id if method == "steering" else None,
-                settings=asdict(settings),
-                policy=self.policy,
-            )
-            for method in methods
-        ]
-
     def adapters(self, demonstrations_id: str) -> dict[str, str]:
         """Method -> the newest adapter trained on a set."""
         found: dict[str, str] = {}
         for manifest in self.store.find("adapter"):
-            if demonstrations_id in manifest.parents and self.policies.made(manifest):
+            control = any(control_of(self.store, parent) for parent in manifest.parents)
+            if demonstrations_id in manifest.parents and self.policies.made(manifest) and not control:
                 found.setdefault(str(manifest.params.get("method")), manifest.id)
         return found
 
-    def compare(
-        self,
-        owner: str,
-        demonstrations_id: str,
-        task: str,
-        methods: Sequence[str],
-        trials: int,
-        seed: int,
-        variations: Sequence[str],
-    ) -> str:
-        """Queue rollouts of every method on the same scenes, and their comparison."""
-        trained = self.adapters(demonstrations_id)
-        adapters = {m: trained.get(m) for m in METHOD_LABELS if m in methods and (m == "zero_shot" or m in trained)}
-        if not adapters:
-            raise InputError("Tick at least one method to compare. Methods appear here once they are trained.")
-        return self.jobs.submit(
-            "evaluate",
-            owner=owner,
-            task=task,
-            adapters=adapters,
-            trials=trials,
-            seed=seed,
-            variations=[name for name in VARIATIONS if name in variations],
-            policy=self.policy,
-        )
-
     def histories(self, owner: str) -> dict[str, tuple[Mapping[str, float], ...]]:
-        """Method -> the numbers that its newest finetune of this owner reported."""
+        """Method, or label of a control -> the numbers that its newest finetune of this owner reported."""
         found: dict[str, tuple[Mapping[str, float], ...]] = {}
         for status in self.jobs.recent(owner):
             if status.function == "finetune" and status.metrics:
-                found.setdefault(str(status.arguments.get("method")), status.metrics)
-        return {method: found[method] for method in METHOD_LABELS if method in found}
+                found.setdefault(self.training.curve_of(status.arguments), status.metrics)
+        known = [method for method in METHOD_LABELS if method in found]
+        return {name: found[name] for name in (*known, *sorted(found.keys() - set(known)))}
 
     def stop(self, owner: str, job_id: str) -> None:
         """Stop a job of this owner."""
@@ -277,10 +226,10 @@ class Workbench(Scores):
             self.jobs.cancel(job_id)
 
 
-def _line(status: JobStatus) -> JobLine:
+def _line(status: JobStatus, training: Training) -> JobLine:
     method = str(status.arguments.get("method", ""))
     title = (
-        f"Finetuning: {METHOD_LABELS.get(method, method)}"
+        f"Finetuning: {training.name_of(status.arguments)}"
         if status.function == "finetune"
         else _TITLES.get(status.function, status.function)
     )

@@ -1,6 +1,7 @@
 /* Every method's rollout of one scene, side by side, on one play button. Scenes where methods differ come first, and
    pinned ones before them. Until the labels are shown, a scene asks for a vote: methods stand in an order drawn from
-   the scene's seed, without name, colour and outcome. */
+   the scene's seed, without name, colour and outcome. Predicted paths are drawn into the pictures and in space
+   (compare_paths.js). */
 wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   const { make } = wb;
   const LETTERS = "ABCDEFGH";
@@ -8,6 +9,8 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   let videos = [];
   let shown = null;
   let memory = null;  // {votes: {seed: method name or "same"}, pins: [seed], open: labels are shown everywhere}
+  let views = [];  // what draws paths at a time: one a video, and the view in space
+  let frame = null;
   let camera = "exterior";  // videos show both cameras side by side; the page shows one half at a time, larger
 
   const keepMemory = () => wb.store(`votes-${shown}`, memory);
@@ -42,28 +45,44 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     videos = places.map((m, at) => make("video", { src: entry.videos[m], muted: true, playsinline: true, preload: "auto",
       "aria-label": `${blind(entry) ? `Method ${LETTERS[at]}` : data.methods[m].label}, scene ${entry.number}` }));
     videos.forEach((video) => { video.muted = true; });
+    const look = (m, at) => blind(entry) ? { label: LETTERS[at], colour: "--wb-ink-2" }
+      : { label: data.methods[m].label, colour: wb.methodColour(data.methods[m].name) };
+    const overlays = places.map((m, at) => entry.traces[m] ? wb.pathOverlay(videos[at], look(m, at), () => camera) : null);
+    const traced = places.filter((m) => entry.traces[m]);
+    const space = traced.length ? wb.pathSpace(places.map((m, at) => ({ ...look(m, at), hidden: !entry.traces[m] }))) : null;
+    views = [...overlays, space].filter(Boolean);
+    places.forEach((m, at) => {
+      if (entry.traces[m]) wb.trace(entry.traces[m]).then((trace) => { overlays[at].show(trace); space.show(at, trace); paint(); });
+    });
     const play = make("button", { type: "button", class: "wb-button wb-primary", "data-testid": "rollout-play" }, "Play");
     const bar = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": "Time" });
+    cancelAnimationFrame(frame);
     element.replaceChildren(make("div", { class: "wb-rollouts", "data-testid": "rollout-player", "data-camera": camera,
         "data-blind": String(blind(entry)) },
-      make("div", { class: "wb-rollouts-head" }, make("h2", {}, "The same scene, method by method"), tools(data, entry)),
+      make("div", { class: "wb-rollouts-head" }, make("h2", {}, "The same scene, method by method ",
+        data.of > data.scenes.length ? make("small", {}, `${data.scenes.length} of ${data.of} scenes filmed`) : null), tools(data, entry)),
       make("div", { class: "wb-scenes", role: "group", "aria-label": "Scene" }, ...sorted().map((one) => sceneButton(data, one))),
-      make("div", { class: "wb-videos" }, ...places.map((m, at) => figure(data, entry, m, at))),
-      make("div", { class: "wb-controls" }, play, bar),
+      make("div", { class: "wb-videos" }, ...places.map((m, at) => figure(data, entry, m, at, overlays[at]))),
+      make("div", { class: "wb-controls" }, play, bar, space ? pathSwitch() : null),
+      entry.words === null ? null : make("p", { class: "wb-told" }, "Told: ", make("b", {}, entry.words ? `\u201c${entry.words}\u201d` : "nothing")),
+      space ? make("details", { class: "wb-more wb-space", open: wb.stored("space", false), ontoggle: (event) => {
+        wb.store("space", event.target.open); paint(); } }, make("summary", {}, "In space"), space.element) : null,
       blind(entry) ? vote(data, entry, places) : verdict(data, entry)));
     wire(play, bar);
     wb.emit("votes", memory);
   }
 
-  function figure(data, entry, m, at) {
+  function figure(data, entry, m, at, overlay) {
     const hidden = blind(entry);
     const caption = hidden ? [make("b", {}, `Method ${LETTERS[at]}`)] : [make("b", {}, data.methods[m].label),
       make("span", { class: entry.success[m] ? "wb-good" : "wb-bad" },
-        entry.success[m] ? `succeeds in ${entry.seconds[m]} s` : "fails"),
+        entry.success[m] ? `succeeds in ${entry.seconds[m]} s` : "fails",
+        entry.how[m].length ? make("small", {}, entry.how[m].join(", ")) : null),
       entry.videos[m] ? make("a", { href: entry.videos[m], class: "wb-keep", title: `Keep the video of ${data.methods[m].label}`,
         download: `${data.methods[m].name}-scene-${entry.number}.mp4` }, "Video") : null];
     return make("figure", { "data-method": hidden ? "hidden" : data.methods[m].name }, make("figcaption", {}, ...caption),
-      entry.videos[m] ? videos[at] : make("div", { class: "wb-novideo" }, "No video kept"));
+      make("div", { class: "wb-screen" }, entry.videos[m] ? videos[at] : make("div", { class: "wb-novideo" }, "No video kept"),
+        overlay?.element));
   }
 
   function vote(data, entry, places) {
@@ -109,6 +128,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
       camera = name;
       element.querySelector(".wb-rollouts").dataset.camera = name;
       for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.name === name));
+      paint();
     };
     const group = make("div", { class: "wb-segments", role: "group", "aria-label": "Camera" });
     for (const [name, label] of [["exterior", "Exterior"], ["wrist", "Wrist"]]) {
@@ -130,6 +150,22 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
           title: `${data.methods[m].label}: ${won ? "success" : "failure"}` })))));
   }
 
+  function pathSwitch() {
+    const on = wb.stored("paths", true);
+    element.dataset.paths = String(on);
+    const box = make("input", { type: "checkbox", checked: on, "data-testid": "paths", onchange: () => {
+      wb.store("paths", box.checked); element.dataset.paths = String(box.checked); } });
+    return make("label", { class: "wb-switch", title: "Where every predicted chunk would have taken the gripper" }, box, make("i"), "Predicted paths");
+  }
+
+  /* Draws the paths at the videos' time; again on every frame while they play. */
+  function paint() {
+    cancelAnimationFrame(frame);
+    const at = longest()?.currentTime ?? 0;
+    for (const view of views) view.paint(at);
+    if (playing() && element.isConnected) frame = requestAnimationFrame(paint);
+  }
+
   const longest = () => videos.reduce((best, video) => (video.duration || 0) > (best?.duration || 0) ? video : best, null);
   const playing = () => videos.some((video) => !video.paused && !video.ended);
 
@@ -146,8 +182,8 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   function wire(play, bar) {
     play.onclick = flip;
     for (const video of videos) {
-      for (const name of ["play", "pause", "ended"]) {
-        video.addEventListener(name, () => { play.textContent = playing() ? "Pause" : "Play"; });
+      for (const name of ["play", "pause", "ended", "seeked", "loadeddata"]) {
+        video.addEventListener(name, () => { play.textContent = playing() ? "Pause" : "Play"; paint(); });
       }
       video.addEventListener("timeupdate", () => {
         if (video === longest()) bar.value = 1000 * video.currentTime / (video.duration || 1);
@@ -160,6 +196,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     for (const video of videos) { video.pause(); video.currentTime = Math.min(Math.max(to, 0), video.duration || 0); }
   }
 
+  wb.on(element, "theme", paint);
   const abort = new AbortController();
   document.addEventListener("keydown", (event) => {
     if (!element.isConnected) { abort.abort(); return; }

@@ -1,4 +1,4 @@
-"""The Compare step: every method in the same scenes, side by side, with success, paired test and cost."""
+"""The Compare step: every method in the same scenes, side by side; on recordings; and the evidence of the grid."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from app import components, session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs.events import ACTION, action, payload, worded
 from app.tabs.watching import Watcher
-from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, compare_form
+from app.views.compare_evidence import evidence_card
+from app.views.compare_open_loop import open_loop_card
+from app.views.compare_table import LABELS, below
+from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, WORDS, chooser, compare_form
 from app.views.markup import purpose
-from steering.types import METHODS
 
 PURPOSE = (
     "Run the untouched policy, Robotic Steering and LoRA in the same scenes, and see whether a difference is shown."
@@ -22,48 +24,71 @@ PURPOSE = (
 
 @dataclass(frozen=True)
 class CompareTab:
-    """Components of the step."""
+    """Components of the step. wanted: id of the comparison that the browser asked for, empty for the first."""
 
+    wanted: gr.BrowserState
     form: gr.HTML
     jobs: gr.HTML
+    chooser: gr.HTML
     notice: gr.HTML
     player: gr.HTML
     success: gr.HTML
-    cost: gr.HTML
+    tables: gr.HTML
+    open_loop: gr.HTML
+    evidence: gr.HTML
+    figure: gr.HTML
+
+    @property
+    def shown(self) -> list[Any]:
+        """Outputs of `show`."""
+        compared = [self.chooser, self.notice, self.player, self.success, self.tables]
+        return [self.form, *compared, self.open_loop, self.evidence]
 
 
-def layout() -> CompareTab:
+def layout(plotly: str) -> CompareTab:
     """Lay out the step inside its tab."""
+    wanted = gr.BrowserState("", storage_key="steering-comparison", secret=session.SECRET)
     components.panel(purpose(PURPOSE))
     form = components.panel()
     jobs = components.panel()
+    shown = components.panel()
     notice = components.panel()
     with gr.Row(elem_id="outcome"):
-        with gr.Column(elem_classes="wb-outcome"):
-            with gr.Column(elem_classes="wb-card"):
-                player = components.rollout_player()
-            cost = components.panel()
-        with gr.Column():
-            success = components.panel()
-    return CompareTab(form, jobs, notice, player, success, cost)
+        with gr.Column(elem_classes="wb-card"):
+            player = components.rollout_player()
+        success = components.panel()
+    tables = components.panel()
+    open_loop = components.panel()
+    evidence = components.panel()
+    with gr.Column(elem_classes="wb-plot"):
+        figure = components.figure(plotly)
+    return CompareTab(wanted, form, jobs, shown, notice, player, success, tables, open_loop, evidence, figure)
 
 
-def show(bench: Workbench, opened: Any) -> list[Any]:
-    """Values of form, notice, player, success and cost."""
-    demonstrations_id, _ = session.as_opened(opened)
+def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
+    """Values of `CompareTab.shown`."""
+    demonstrations_id, episode = session.as_opened(opened)
     card = bench.card(demonstrations_id) if demonstrations_id else None
     task = card.task if card else TASKS[0]
-    trained = bench.adapters(demonstrations_id) if demonstrations_id else {}
-    form = compare_form((*TASKS, UNSEEN_TASK), VARIATIONS, task, trained)
-    comparison_id = bench.results.newest_comparison(task)
+    trained = bench.comparing.trained(demonstrations_id)
+    form = compare_form((*TASKS, UNSEEN_TASK), VARIATIONS, task, trained, card.title.replace("_", " ") if card else "")
+    predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
+    recorded = below(open_loop_card(predictions, episode)) if predictions else ""
+    rest = [recorded, below(evidence_card(bench.grid.shown()))]
+    choices = bench.results.choices()
+    comparison_id = bench.results.chosen(choices, task, session.as_id(wanted))
     if comparison_id is None:
-        return [form, NOTHING if trained else UNTRAINED, None, "", ""]
+        return [form, "", NOTHING if trained else UNTRAINED, None, "", "", *rest]
     shown = bench.results.comparison(comparison_id)
-    return [form, "", shown.player, shown.success, shown.cost]
+    asked = comparison_id if comparison_id == wanted else ""
+    return [
+        *(form, chooser(choices, comparison_id, asked, shown.made), ""),
+        *(shown.player, shown.success, shown.tables, *rest),
+    ]
 
 
 def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
-    """Start a comparison, and keep one as one page."""
+    """Start a comparison, choose which is shown, keep one as one page, and draw the evidence."""
 
     @worded
     def report(event: gr.EventData) -> dict[str, str]:
@@ -72,20 +97,45 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
     @worded
     def start(owner: str, opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
-        if chosen.name != "start":
-            return gr.skip()
         form = chosen.form
+        demonstrations_id, _ = session.as_opened(opened)
+        methods = session.names(form.get("methods"), tuple(LABELS))
+        if chosen.name == "open_loop":
+            bench.comparing.start_open_loop(owner, demonstrations_id, methods)
+            return [watcher.start(), gr.skip()]
+        if chosen.name != "start":
+            return [gr.skip(), gr.skip()]
         tasks = (*TASKS, UNSEEN_TASK)
-        bench.compare(
+        bench.comparing.start(
             owner,
-            session.as_opened(opened)[0],
+            demonstrations_id,
             next((task for task in tasks if task == form.get("task")), TASKS[0]),
-            session.names(form.get("methods"), METHODS),
+            methods,
             session.whole(form.get("trials"), 1, MAX_SCENES, 10),
             session.whole(form.get("seed"), 0, MAX_SCENE_SET, 0),
             session.names(form.get("variations"), VARIATIONS),
+            session.names(form.get("words"), WORDS),
         )
-        return watcher.start()
+        return [watcher.start(), ""]  # what comes of it is shown, not what was chosen before
 
-    tab.form.action(start, [states.owner, states.opened], watcher.timer, **ACTION)
+    @worded
+    def choose(opened: Any, event: gr.EventData) -> Any:
+        wanted = session.as_id(action(event).form.get("comparison"))
+        return [wanted, *show(bench, opened, wanted)[1:6]]
+
+    @worded
+    def draw(opened: Any, event: gr.EventData) -> Any:
+        demonstrations_id, _ = session.as_opened(opened)
+        predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
+        episode = session.whole(action(event).form.get("open_loop_episode"), 0, 100_000, 0)
+        return below(open_loop_card(predictions, episode)) if predictions else ""
+
+    @worded
+    def evidence(event: gr.EventData) -> Any:
+        return bench.grid.figure(action(event).value)
+
+    tab.form.action(start, [states.owner, states.opened], [watcher.timer, tab.wanted], **ACTION)
+    tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:6]], **ACTION)
     tab.player.report(report, None, download, **ACTION)
+    tab.open_loop.action(draw, states.opened, tab.open_loop, **ACTION)
+    tab.evidence.action(evidence, None, tab.figure, **ACTION)

@@ -32,8 +32,10 @@ STEP_OF = {
     "select": "heads",
     "finetune": "finetune",
     "evaluate": "compare",
+    "open_loop": "compare",
     "open_policy": "policy",
 }
+SAID_ELSEWHERE = ("inspect_upload", "import_upload")  # why they failed stands beside the upload
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def make() -> Watcher:
 
 def lines_of(work: Sequence[JobLine], step: str) -> str:
     """Markup of the jobs of a step."""
-    return job_lines([job for job in work if STEP_OF.get(job.function) == step])
+    shown = (job for job in work if not (job.state == "failed" and job.function in SAID_ELSEWHERE))
+    return job_lines([job for job in shown if STEP_OF.get(job.function) == step])
 
 
 def curves(bench: Workbench, owner: str) -> dict[str, Any] | None:

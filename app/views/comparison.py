@@ -1,16 +1,20 @@
-"""The Compare step: the form, success with intervals, the paired test in words, cost, and the rollout player's data."""
+"""The Compare step: forms, what is shown, success with intervals and the paired test in words, the player's data."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from app.views.finetune import TRAINED
-from app.views.markup import button, checks, choice, duration, empty, number, slider, tab_button, text
-from steering.types import METHOD_LABELS, METHODS, Comparison, FinetuneResult, Rollouts, SuccessRate
+from app.views.compare_table import LABELS, condition, label_of, method_attribute, name_of
+from app.views.markup import button, checks, choice, empty, number, slider, tab_button, text
+from steering.types import FAILURES, INSTRUCTIONS, Comparison, Rollouts, SuccessRate
 
+ALWAYS = ("zero_shot", "steering", "lora")
 MAX_SCENES = 40
 MAX_SCENE_SET = 80  # seeds of rollouts end where those of demonstrations begin (steering.pipeline.scene_seeds)
+WORDS = tuple(name for name in INSTRUCTIONS if name != "original")
 NOTHING = empty(
     "Nothing compared yet",
     "Choose a task and the methods, then start: every method runs in the same scenes, and the videos play side by side "
@@ -24,56 +28,144 @@ UNTRAINED = empty(
 )
 
 
-def compare_form(tasks: Sequence[str], variations: Sequence[str], task: str, trained: Mapping[str, str]) -> str:
-    """The form. trained: method -> what its newest adapter was trained on, for the methods that have one."""
+@dataclass(frozen=True)
+class Choice:
+    """A comparison that can be shown. sample: one that came with the workbench."""
+
+    id: str
+    task: str
+    variations: tuple[str, ...]
+    instruction: str
+    methods: int
+    scenes: int
+    sample: bool
+
+
+def compare_form(
+    tasks: Sequence[str], variations: Sequence[str], task: str, trained: Mapping[str, str], recordings: str = ""
+) -> str:
+    """The forms. trained: method -> what its newest adapter was trained on, for the methods that have one.
+
+    recordings: name of the opened demonstrations, for the comparison that needs no simulator; empty without any.
+    """
     methods = []
-    for m in METHODS:
+    for m in LABELS:
         ready = m == "zero_shot" or m in trained
-        if not ready and m not in TRAINED:
-            continue  # baselines show once they are trained
-        methods.append((m, METHOD_LABELS[m] if ready else f"{METHOD_LABELS[m]} (not trained yet)", ready, ready))
+        if ready or m in ALWAYS:  # baselines and controls show once they are trained
+            methods.append((m, LABELS[m] if ready else f"{LABELS[m]} (not trained yet)", ready, ready))
     chosen = task if task in tasks else tasks[0]
+    recorded = (
+        '<div class="wb-form wb-recordings"><p><b>Without a simulator:</b> predicted against demonstrated action '
+        f"chunks on the held-out episodes of “{text(recordings)}”.</p>"
+        + button("Compare on recordings", "open_loop", testid="open-loop-start")
+        + "</div>"
+    )
     return (
         '<div class="wb-card wb-settings"><div class="wb-form">'
         + choice("task", "Task", [(name, name.replace("_", " ").capitalize()) for name in tasks], chosen)
         + checks("variations", "Variations", [(name, name.capitalize(), False, True) for name in variations])
+        + checks("words", "Instruction checks", [(n, INSTRUCTIONS[n].capitalize(), False, True) for n in WORDS])
         + checks("methods", "Methods", methods)
         + slider("trials", "Scenes", 2, MAX_SCENES, 10)
         + number("seed", "Scene set", 0, MAX_SCENE_SET, 0)
         + button("Compare", "start", primary=True, testid="compare-start")
-        + "</div></div>"
+        + "</div>"
+        + (recorded if recordings else "")
+        + "</div>"
     )
 
 
+def chooser(choices: Sequence[Choice], shown: str, wanted: str, made: str) -> str:
+    """Which comparison is shown, and what the ready example is. made: how it was made, empty for one's own."""
+    options = "".join(
+        f'<option value="{text(one.id)}"{" selected" if one.id == shown else ""}>{_titled(one)}</option>'
+        for one in choices
+    )
+    example = (
+        f'<p data-testid="example"><b>Ready example.</b> {text(made)} Your own comparison takes its place here.</p>'
+        if made
+        else ""
+    )
+    picker = (
+        f'<label class="wb-field"><span>Shown</span><select name="comparison" data-testid="shown">{options}'
+        "</select></label>"
+        if len(choices) > 1
+        else ""
+    )
+    query = text(json.dumps({"comparison": wanted}))
+    return f'<div class="wb-shown" data-live>{picker}{example}<span hidden data-query="{query}"></span></div>'
+
+
+def _titled(one: Choice) -> str:
+    name = condition(one.task, one.variations, one.instruction).capitalize()
+    counts = f"{one.methods} method{'s' if one.methods > 1 else ''}, {one.scenes} scene{'s' if one.scenes > 1 else ''}"
+    return f"{name}: {counts}{', example' if one.sample else ''}"
+
+
 def rollout_player(
-    key: str, rollouts: Sequence[Rollouts], disagreement: Sequence[int], videos: Sequence[Sequence[str]]
+    key: str,
+    rollouts: Sequence[Rollouts],
+    disagreement: Sequence[int],
+    videos: Sequence[Mapping[int, str]],
+    traces: Sequence[Mapping[int, str]] = (),
 ) -> dict[str, Any]:
-    """What static/rollout_player.js draws; scenes where methods differ come first. videos: [method][scene] address."""
+    """What static/rollout_player.js draws; scenes where methods differ come first.
+
+    videos, traces: a method's addresses by seed.
+    """
     seeds = rollouts[0].seeds
-    kept = [i for i, _ in enumerate(seeds) if any(i < len(row) and row[i] for row in videos)]
+    kept = [i for i, seed in enumerate(seeds) if any(seed in row for row in videos)]
     order = sorted(kept, key=lambda i: (seeds[i] not in disagreement, i))
-    places = [{seed: j for j, seed in enumerate(one.seeds)} for one in rollouts]
+    traces = traces or [{}] * len(rollouts)
     scenes = []
     for i in order:
-        at = [place[seeds[i]] for place in places]
+        seed = seeds[i]
+        at = [one.seeds.index(seed) for one in rollouts]
         scenes.append(
             {
                 "number": i + 1,
-                "seed": seeds[i],
-                "differs": seeds[i] in disagreement,
+                "seed": seed,
+                "differs": seed in disagreement,
                 "success": [bool(one.success[j]) for one, j in zip(rollouts, at, strict=True)],
                 "seconds": [f"{one.steps[j] / one.rate_hz:.1f}" for one, j in zip(rollouts, at, strict=True)],
-                "videos": [row[j] if j < len(row) else "" for row, j in zip(videos, at, strict=True)],
+                "steps": [int(one.steps[j]) for one, j in zip(rollouts, at, strict=True)],
+                "how": [_how(one, j) for one, j in zip(rollouts, at, strict=True)],
+                "words": _words(rollouts[0], at[0]),
+                "videos": [row.get(seed, "") for row in videos],
+                "traces": [row.get(seed, "") for row in traces],
             }
         )
-    methods = [{"name": one.method, "label": METHOD_LABELS.get(one.method, one.method)} for one in rollouts]
-    return {"key": key, "methods": methods, "scenes": scenes}
+    methods = [{"name": one.method, "label": label_of(one.method)} for one in rollouts]
+    return {"key": key, "methods": methods, "scenes": scenes, "of": len(seeds)}
+
+
+def _how(one: Rollouts, j: int) -> list[str]:
+    """How an episode failed, and what else is to be said of it."""
+    said = []
+    if one.failure and one.failure[j]:
+        said.append(FAILURES.get(one.failure[j], one.failure[j]))
+        if one.distance_m is not None:
+            said.append(f"{100 * float(one.distance_m[j]):.1f} cm left")
+    if one.wrong_object is not None and one.wrong_object[j]:
+        said.append("touched a wrong thing")
+    if one.named is not None and one.named[j] >= 0:
+        said.append("reached the named goal" if one.named[j] else "did not reach the named goal")
+    return said
+
+
+def _words(one: Rollouts, j: int) -> str | None:
+    """What the policy was told, None where the words are the task's own."""
+    if one.instruction == "original" or j >= len(one.instructions):
+        return None
+    return one.instructions[j]
 
 
 def success(comparison: Comparison, sentences: Sequence[str]) -> str:
     """Success with intervals, and the paired tests in words (sentences: from steering.comparison.compare.report)."""
     bars = "".join(_rate(rate) for rate in comparison.rates)
+    words = {rate.method.partition("/")[2] for rate in comparison.rates}
     where = comparison.task.replace("_", " ") + "".join(f", {name}" for name in comparison.variations)
+    where += "".join(f", {INSTRUCTIONS.get(name, name)}" for name in sorted(words) if name)
     verdict = "".join(f"<p>{text(line)}</p>" for line in sentences)
     count = f"{len(comparison.seeds)} scene{'s' if len(comparison.seeds) > 1 else ''}"
     return (
@@ -83,39 +175,11 @@ def success(comparison: Comparison, sentences: Sequence[str]) -> str:
     )
 
 
-def cost(comparison: Comparison, costs: Mapping[str, FinetuneResult | None], seconds: Mapping[str, float]) -> str:
-    """Cost of each method. costs: method -> its finetune, None for methods without one.
-
-    seconds: method -> wall seconds of its rollouts.
-    """
-    table = _costs(comparison, costs, seconds)
-    return f'<section class="wb-card" data-testid="cost"><h2>Cost</h2><div class="wb-scroll">{table}</div></section>'
-
-
 def _rate(rate: SuccessRate) -> str:
     low, high = 100 * rate.low, 100 * rate.high
     return (
-        f'<div class="wb-rate" data-method="{text(rate.method)}"><span>{_label(rate.method)}</span>'
+        f'<div class="wb-rate" {method_attribute(rate.method)}><span>{name_of(rate.method)}</span>'
         f'<span class="wb-bar-track"><i style="width:{100 * rate.rate:.1f}%"></i>'
         f'<span class="wb-whisker" style="left:{low:.1f}%;width:{high - low:.1f}%"></span></span>'
         f"<span><b>{rate.successes} of {rate.trials}</b><small>{low:.0f}–{high:.0f} %</small></span></div>"
     )
-
-
-def _costs(comparison: Comparison, costs: Mapping[str, FinetuneResult | None], seconds: Mapping[str, float]) -> str:
-    rows = ""
-    for rate in comparison.rates:
-        run = costs.get(rate.method)
-        trained = (run.trainable_parameters, duration(run.train_s)) if run else (0, "none")
-        rows += (
-            f'<tr data-method="{text(rate.method)}"><td><i class="wb-swatch"></i>{_label(rate.method)}</td>'
-            f"<td>{trained[0]:,}</td><td>{trained[1]}</td><td>{duration(seconds.get(rate.method, 0.0))}</td></tr>"
-        )
-    return (
-        '<table class="wb-table wb-costs"><thead><tr><th>Method</th><th>Trainable</th><th>Training</th>'
-        f"<th>Rollouts</th></tr></thead><tbody>{rows}</tbody></table>"
-    )
-
-
-def _label(method: str) -> str:
-    return text(METHOD_LABELS.get(method, method))

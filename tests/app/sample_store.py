@@ -6,6 +6,7 @@ and a comparison follow from a seed.
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -141,6 +142,29 @@ def attention(seed: int, count: int) -> Attention:
     return Attention(image.astype(np.uint8), mass.astype(np.float32), GRID)
 
 
+def trace(seed: int, method: str, steps: int = 40) -> dict[str, object]:
+    """A recorded path as `steering.rollout.tracing` writes it: an arc from the arm's rest to a bowl."""
+    rng = np.random.default_rng([seed, len(method)])
+    t = np.linspace(0, 1, steps + 1)[:, None]
+    goal = np.array([0.5, 0.2, 0.1]) + rng.normal(0, 0.02, 3)
+    path = (1 - t) * np.array([0.35, -0.1, 0.3]) + t * goal + np.sin(np.pi * t) * rng.normal(0, 0.03, 3)
+    places = np.stack([0.2 + 0.6 * t[:, 0], 0.3 + 0.4 * t[:, 0]], axis=1)
+    chunks = []
+    for step in range(0, steps, 5):
+        ahead = slice(step, step + 11)
+        pixels = {camera: places[ahead].round(4).tolist() for camera in ("exterior", "wrist")}
+        chunks.append({"step": step, "path_m": path[ahead].round(4).tolist(), "path_px": pixels})
+    thing = {"name": "cube", "phrase": "red cube", "radius_m": 0.03, "height_m": 0.04}
+    return {
+        "rate_hz": 20.0,
+        "cameras": ["exterior", "wrist"],
+        "path_m": path.round(4).tolist(),
+        "path_px": {"exterior": places.round(4).tolist()},
+        "things": [{**thing, "path_m": [[0.45, 0.0, 0.0]] * (steps + 1)}],
+        "chunks": chunks,
+    }
+
+
 def write_h264(path: Path, images: np.ndarray) -> None:
     """An H.264 file that browsers play."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -232,9 +256,25 @@ def _runs(store: Store, ids: dict[str, str], size: int) -> None:
                 videos.append(folder / f"{seed}.mp4")
                 both = [frames(np.random.default_rng(seed), 40 + 5 * (i % 3), size, zoom) for zoom in (1.0, 1.9)]
                 write_h264(videos[-1], np.concatenate(both, axis=2))
+            traces = []
+            for seed in seeds:
+                traces.append(folder / f"{seed}.json")
+                traces[-1].write_text(json.dumps(trace(seed, method)))
             success = rng.permutation(np.arange(10) < wins[method])
             value = Rollouts(
-                method, "place_cube_in_bowl", (), seeds, success, np.full(10, 80, np.int32), tuple(videos), 20.0, 9.5
+                method,
+                "place_cube_in_bowl",
+                (),
+                seeds,
+                success,
+                np.full(10, 80, np.int32),
+                tuple(videos),
+                20.0,
+                9.5,
+                tuple(traces),
+                failure=tuple("" if won else ("dropped", "never_reached")[i % 2] for i, won in enumerate(success)),
+                distance_m=np.where(success, 0, 0.062).astype(np.float32),
+                wrong_object=np.arange(10) == 3,
             )
             rollouts.append(store.save("rollouts", value, parents=parents, params={"method": method}, folder=folder))
     comparison = compare([store.load(one) for one in rollouts])

@@ -12,7 +12,6 @@ import pytest
 from app import session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import compare, demonstrations, finetune, heads
-from steering.errors import SteeringError
 from steering.types import FinetuneSettings, Head
 
 Samples = tuple[Path, dict[str, str]]
@@ -51,8 +50,8 @@ def test_an_empty_store_says_what_to_do(make_bench: Callable[[bool], Workbench])
     assert bench.open_set() == ""
     assert "Record" in heads.show(bench, "", 0, "", 16)[0]
     assert "No demonstrations yet" in demonstrations.show_sets(bench, ["", 0])
-    assert "Nothing compared yet" in compare.show(bench, ["", 0])[1]
-    assert "Results" in finetune.show(bench, "", 16)[1]
+    assert "Nothing compared yet" in compare.show(bench, ["", 0], "")[2]
+    assert "Results" in finetune.show(bench, ["", 0], "", "", {})[1]
 
 
 def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: Samples) -> None:
@@ -75,36 +74,6 @@ def test_head_sets_travel_as_digits(bench: Workbench) -> None:
     assert bench.digits(()) == "" and bench.heads("") == ()
     for wrong in ("zz", "f" * 32 + "0", "<script>", "f" * 72):
         assert bench.heads(wrong) == ()
-
-
-def test_finetune_submits_one_job_a_method(bench: Workbench, samples: Samples) -> None:
-    demonstrations_id = samples[1]["place_cube_in_bowl"]
-    bench.finetune("o", demonstrations_id, [Head("vlm", 1, 1)], ["steering", "lora"], FinetuneSettings(steps=7))
-    (first, steering), (second, lora) = bench.jobs.submitted  # type: ignore[attr-defined]
-    assert first == second == "finetune"
-    assert bench.store.load(steering["selection_id"]).heads == (Head("vlm", 1, 1),)
-    assert lora["selection_id"] is None and lora["settings"]["steps"] == 7
-    with pytest.raises(SteeringError, match="Select heads on the map"):
-        bench.finetune("o", demonstrations_id, [], ["steering"], FinetuneSettings())
-
-
-def test_compare_takes_trained_methods_only(bench: Workbench, samples: Samples) -> None:
-    demonstrations_id = samples[1]["place_cube_in_bowl"]
-    bench.compare("o", demonstrations_id, "pick_cube", ["zero_shot", "steering"], 4, 0, ["form", "no such"])
-    _, asked = bench.jobs.submitted[0]  # type: ignore[attr-defined]
-    assert asked["adapters"] == {"zero_shot": None, "steering": samples[1]["steering"]}
-    assert asked["variations"] == ["form"]
-    with pytest.raises(SteeringError, match="Tick at least one"):
-        bench.compare("o", samples[1]["press_button"], "pick_cube", ["lora"], 4, 0, [])
-
-
-def test_newest_comparison_is_shown_with_videos(bench: Workbench, samples: Samples) -> None:
-    form, notice, player, success, cost = compare.show(bench, [samples[1]["place_cube_in_bowl"], 0])
-    assert notice == "" and len(player["scenes"]) == 10 and len(player["methods"]) == 3
-    flags = [scene["differs"] for scene in player["scenes"]]
-    assert flags == sorted(flags, reverse=True) and any(flags)
-    assert "8 of 10" in success and "20,000" in cost and "not trained yet" not in form
-    assert len(list(bench.previews.folder.glob("*.mp4"))) == 30
 
 
 def test_settings_from_the_client_stay_in_bounds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import io
 from dataclasses import replace
 from types import ModuleType
@@ -11,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.views import comparison, demonstrations, finetune, frame_player, head_map, header, jobs, markup
-from steering.types import Comparison as ComparisonValue
-from steering.types import Head, HeadShape, PairedTest, Rollouts, SuccessRate
+from app.views import demonstrations, finetune, frame_player, head_map, header, jobs, markup, policies
+from steering.types import Head, HeadShape, PolicyCheck
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 COST = {"vlm": {"per_layer": 256, "per_head": 64}, "expert": {"per_layer": 256, "per_head": 64}}
@@ -108,7 +108,10 @@ def test_hostile_text_stays_text() -> None:
         demonstrations.episode_grid(card, [HOSTILE], 20.0, 0),
         jobs.job_lines([line]),
         jobs.job_lines([running]),
-        finetune.results_table([row]),
+        finetune.results_table([replace(row, rule=HOSTILE)]),
+        finetune.live([finetune.LiveRun(HOSTILE, 1, 2, 3.0, 4.0, 5.0, 6.0, None)]),
+        policies.chooser([policies.PolicyRow(HOSTILE, HOSTILE, HOSTILE, None, None, False)], HOSTILE),
+        policies.checked(PolicyCheck(HOSTILE, HOSTILE, HOSTILE, SHAPE, 3, HOSTILE, "own", 1.0, (HOSTILE,))),
         header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE})),
         header.running([running], {"x": HOSTILE}),
         markup.empty(HOSTILE, HOSTILE),
@@ -118,10 +121,17 @@ def test_hostile_text_stays_text() -> None:
         assert "alert(1)" in one
 
 
-def test_method_cards_say_what_is_missing() -> None:
-    assert "Select heads on the map first" in finetune.method_cards({"steering": 0, "lora": 100}, 0, 16, None)
-    shown = finetune.method_cards({"steering": 1000, "lora": 16000}, 5, 8, 100_000)
+def test_method_costs_say_what_is_missing() -> None:
+    lora = finetune.MethodCost({"q_proj": 6000, "mlp": 10_000}, share=0.16, seconds=66.0, memory_mb=2048.0, runs=2)
+    ours = finetune.MethodCost({"q_proj": 400, "o_proj": 600}, heads=5, share=0.01, seconds=125.0)
+    full = finetune.MethodCost({"all": 100_000}, off=HOSTILE)
+    missing = finetune.MethodCost({}, missing="Select heads on the map first.")
+    found = {"steering": ours, "lora": lora, "full": full, "bottom": missing}
+    shown = html.unescape(finetune.costs(found, HOSTILE, ""))
     assert "16 times fewer" in shown and "1.0 % of the policy" in shown and ">1,000<" in shown
+    assert "2 min 05 s" in shown and "rough, no run measured yet" in shown and "from 2 measured runs" in shown
+    assert "Select heads on the map first" in shown and '"off": ["full"]' in shown
+    assert "&lt;img" in shown and "<img src=x" not in shown
 
 
 def test_jobs_show_progress_and_hide_what_is_done() -> None:
@@ -136,24 +146,3 @@ def test_jobs_show_progress_and_hide_what_is_done() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (99, "99 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])
 def test_duration(seconds: float, said: str) -> None:
     assert markup.duration(seconds) == said
-
-
-def test_rollouts_show_disagreement_first_and_pair_by_seed() -> None:
-    one = Rollouts("zero_shot", "t", (), (10, 11, 12), np.array([True, False, True]), np.array([20, 40, 60]))
-    two = Rollouts("steering", "t", (), (12, 11, 10), np.array([True, True, True]), np.array([1, 2, 3]))
-    videos = [["a10", "a11", "a12"], ["b12", "b11", "b10"]]
-    data = comparison.rollout_player("k", [one, two], [11], videos)
-    assert [scene["seed"] for scene in data["scenes"]] == [11, 10, 12]
-    assert data["scenes"][0]["success"] == [False, True]
-    assert data["scenes"][1]["videos"] == ["a10", "b10"]
-    assert data["scenes"][2]["seconds"] == ["3.0", "0.1"]
-
-
-def test_outcome_states_rates_intervals_and_verdict() -> None:
-    rate = SuccessRate("steering", 3, 4, 0.3, 0.95)
-    value = ComparisonValue("pick_cube", ("lighting",), (1, 2, 3, 4), (rate,), (PairedTest("a", "b", 0, 0, 1, 1),), ())
-    shown = comparison.success(value, ["No difference shown."])
-    assert (
-        "3 of 4" in shown and "30–95 %" in shown and "No difference shown." in shown and "pick cube, lighting" in shown
-    )
-    assert "none" in comparison.cost(value, {"steering": None}, {"steering": 61.0})

@@ -1,0 +1,175 @@
+"""Results beyond the success bars: the table of cells, its paired tests, kinds of failure and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from app.views.markup import duration, text
+from steering.types import (
+    CONTROL_LABELS,
+    FAILURES,
+    INSTRUCTIONS,
+    METHOD_LABELS,
+    Cell,
+    CellTest,
+    FinetuneResult,
+    Outcomes,
+    Rollouts,
+)
+
+LEVEL = 0.05
+LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
+
+
+def label_of(method: str) -> str:
+    """A compared method for people, not escaped; `steering/empty` was told something else (types.Comparison)."""
+    kind, _, words = method.partition("/")
+    label = LABELS.get(kind, kind)
+    return f"{label} ({INSTRUCTIONS.get(words, words)})" if words else label
+
+
+def name_of(method: str) -> str:
+    """`label_of` as markup."""
+    return text(label_of(method))
+
+
+def method_attribute(method: str) -> str:
+    """The attribute by which style sheets colour a method."""
+    return f'data-method="{text(method.partition("/")[0])}"'
+
+
+def swatch(method: str) -> str:
+    """A method's name behind its colour."""
+    return f'<i class="wb-swatch"></i>{name_of(method)}'
+
+
+def below(cards: str) -> str:
+    """Cards one under the other, beneath what is there."""
+    return f'<div class="wb-below">{cards}</div>' if cards else ""
+
+
+def cells_card(cells: Sequence[Cell], tests: Sequence[CellTest]) -> str:
+    """Task × variations × words × method: success with its Wilson interval and how it went, then every paired test."""
+    rows, before = "", ""
+    named = any(cell.outcomes and cell.outcomes.named for cell in cells)
+    for cell in cells:
+        where = condition(cell.task, cell.variations, cell.instruction)
+        rows += (
+            f"<tr {method_attribute(cell.rate.method)}><td>{where if where != before else ''}</td>"
+            f"<td>{swatch(cell.rate.method.partition('/')[0])}</td>"
+            f"<td><b>{cell.rate.successes} of {cell.rate.trials}</b></td>"
+            f"<td>{100 * cell.rate.low:.0f}–{100 * cell.rate.high:.0f} %</td>{_manner(cell.outcomes, named)}</tr>"
+        )
+        before = where
+    head = (
+        "<th>Condition</th><th>Method</th><th>Success</th><th>95 % interval</th>"
+        '<th title="Control steps until success: median and quartiles">Steps to success</th>'
+        '<th title="Mean over failures, from the end to the goal">Left at failure</th>'
+        '<th title="Scenes in which a thing that the goal does not name was touched">Wrong thing touched</th>'
+        + ('<th title="Scenes in which the goal that the changed words name was reached">Named goal</th>' * named)
+    )
+    return (
+        '<section class="wb-card" data-testid="cells"><h2>Every condition that these policies were run under</h2>'
+        f'<div class="wb-scroll"><table class="wb-table wb-cells" data-named><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{_tests(tests)}</section>"
+    )
+
+
+def condition(task: str, variations: Sequence[str], instruction: str = "original") -> str:
+    """What a policy was run under, in words."""
+    said = [*variations, *([INSTRUCTIONS.get(instruction, instruction)] if instruction != "original" else [])]
+    where = text(task.replace("_", " "))
+    return where + (f" ({text(', '.join(said))})" if said else "")
+
+
+def _manner(one: Outcomes | None, named: bool) -> str:
+    if one is None:
+        return "<td></td>" * (3 + named)
+    steps = f"{one.steps[0]:.0f} ({one.steps[1]:.0f}–{one.steps[2]:.0f})" if one.steps else "none"
+    left = f"{100 * one.distance_left_m:.1f} cm" if one.distance_left_m is not None else "none"
+    reached = f"<td>{f'{one.named[0]} of {one.named[1]}' if one.named else ''}</td>" if named else ""
+    return f"<td>{steps}</td><td>{left}</td><td>{one.wrong_object}</td>{reached}"
+
+
+def _tests(tests: Sequence[CellTest]) -> str:
+    if not tests:
+        return ""
+    rows = ""
+    for one in tests:
+        first, second = name_of(one.test.first), name_of(one.test.second)
+        better = first if one.test.only_first > one.test.only_second else second
+        shown = f"<b>{better} is better</b>" if one.test.p_holm < LEVEL else "no difference shown"
+        rows += (
+            f"<tr><td>{condition(one.task, one.variations)}</td><td>{first} and {second}</td>"
+            f"<td>{one.test.only_first}</td><td>{one.test.only_second}</td><td>{one.test.p:.2g}</td>"
+            f"<td>{one.test.p_holm:.2g}</td><td>{shown}</td></tr>"
+        )
+    count = f"{len(tests)} pair{'' if len(tests) == 1 else 's'}"
+    return (
+        f'<details class="wb-more"><summary>Paired tests ({count})</summary><div class="wb-scroll">'
+        '<table class="wb-table wb-cells" data-named data-testid="paired-tests"><thead><tr><th>Condition</th>'
+        "<th>Pair</th><th>Only the first</th><th>Only the second</th><th>p</th><th>p after Holm</th>"
+        f"<th>Shown</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        '<p class="wb-muted wb-note">Exact McNemar on the same scenes; Holm over all pairs of this table. “Only” '
+        "counts scenes in which that one alone succeeded.</p></details>"
+    )
+
+
+def failures_card(outcomes: Sequence[Outcomes]) -> str:
+    """Kinds of failure by method; empty where nothing failed or nothing is known."""
+    kinds = [kind for kind in FAILURES if any(kind in one.failures for one in outcomes)]
+    if not kinds:
+        return ""
+    most = max(max(one.failures.values(), default=0) for one in outcomes)
+    head = "".join(f"<th {method_attribute(one.method)}>{swatch(one.method)}</th>" for one in outcomes)
+    rows = ""
+    for kind in kinds:
+        counts = "".join(
+            f'<td {method_attribute(one.method)}><span class="wb-count" style="--share:'
+            f'{one.failures.get(kind, 0) / most:.2f}">{one.failures.get(kind, 0)}</span></td>'
+            for one in outcomes
+        )
+        rows += f"<tr><td>{text(FAILURES[kind])}</td>{counts}</tr>"
+    return (
+        '<section class="wb-card" data-testid="failures"><h2>How failures failed</h2><div class="wb-scroll">'
+        f'<table class="wb-table wb-cells"><thead><tr><th>Kind</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        '</div><p class="wb-muted wb-note">From the simulator\'s ground truth: how far each failed episode came.</p>'
+        "</section>"
+    )
+
+
+def cost_card(rollouts: Sequence[Rollouts], costs: Mapping[str, FinetuneResult | None]) -> str:
+    """What each method cost. costs: method -> its finetune, None for methods without one."""
+    rows = ""
+    for one in rollouts:
+        run = costs.get(one.method)
+        cells = (
+            (
+                f"{run.trainable_parameters:,}",
+                str(run.rank or "none"),
+                str(len(run.loss)),
+                duration(run.train_s),
+                f"{run.peak_memory_mb:,.0f} MB" if run.peak_memory_mb else "not measured",
+            )
+            if run
+            else ("0", "", "", "none", "")
+        )
+        shown = "".join(f"<td>{cell}</td>" for cell in (*cells, f"{one.wall_s / max(len(one.seeds), 1):.1f} s"))
+        rows += f"<tr {method_attribute(one.method)}><td>{swatch(one.method)}</td>{shown}</tr>"
+    titles = ("Method", "Trainable parameters", "Rank", "Steps", "Training", "Peak memory", "One scene")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    return (
+        '<section class="wb-card" data-testid="cost"><h2>Cost</h2><div class="wb-scroll">'
+        f'<table class="wb-table wb-cells"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        '<p class="wb-muted wb-note">Wall time on the machine that ran it, whatever else ran beside it.</p></section>'
+    )
+
+
+def plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts."""
+    head = "".join(f"<th>{text(title)}</th>" for title in titles)
+    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="wb-scroll"><table class="wb-table wb-cells"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,282 @@
+"""The Compare step without a browser: what is shown and offered, tables, recordings, the evidence, and the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.evidence import Grid
+from app.results import heads_trained
+from app.service import Workbench
+from app.tabs import compare
+from app.views import compare_evidence, compare_table, comparison
+from app.views.compare_open_loop import open_loop_card
+from steering.comparison.compare import compare as compare_rollouts
+from steering.comparison.open_loop import compare_open_loop
+from steering.errors import SteeringError
+from steering.evidence.grid import cells
+from steering.types import Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, SuccessRate
+from steering.types import Comparison as ComparisonValue
+
+Samples = tuple[Path, dict[str, str]]
+HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
+
+
+def rollouts(method: str, won: str, **fields: object) -> Rollouts:
+    success = np.array([one == "1" for one in won])
+    seeds = tuple(range(50, 50 + len(won)))
+    return Rollouts(method, "pick_cube", (), seeds, success, np.full(len(won), 40, np.int32), **fields)
+
+
+# -- what is offered and queued ---------------------------------------------------------------------------------------
+
+
+def test_compare_takes_trained_methods_only(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    bench.comparing.start("o", demonstrations_id, "pick_cube", ["zero_shot", "steering"], 4, 0, ["form"])
+    ((function, asked),) = bench.jobs.submitted  # type: ignore[attr-defined]
+    assert function == "evaluate" and asked["instruction"] == "original" and asked["variations"] == ["form"]
+    assert asked["adapters"] == {"zero_shot": None, "steering": samples[1]["steering"]}
+    with pytest.raises(SteeringError, match="Tick at least one"):
+        bench.comparing.start("o", samples[1]["press_button"], "pick_cube", ["lora"], 4, 0, [])
+
+
+def test_instruction_checks_run_the_same_scenes_told_otherwise(bench: Workbench, samples: Samples) -> None:
+    bench.comparing.start("o", samples[1]["place_cube_in_bowl"], "pick_cube", ["zero_shot"], 4, 3, [], ["empty", "x"])
+    first, second = (asked for _, asked in bench.jobs.submitted)  # type: ignore[attr-defined]
+    assert (first.pop("instruction"), second.pop("instruction")) == ("original", "empty") and first == second
+
+
+def test_recordings_need_an_episode_left_out(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    bench.comparing.start_open_loop("o", demonstrations_id, ["zero_shot", "lora"])
+    ((function, asked),) = bench.jobs.submitted  # type: ignore[attr-defined]
+    assert function == "open_loop" and asked["demonstrations_id"] == demonstrations_id
+    assert asked["adapters"] == {"zero_shot": None, "lora": samples[1]["lora"]}
+    few = bench.store.load(demonstrations_id)
+    made = bench.store.save("demonstrations", replace(few, episodes=few.episodes[:2]), params={"few": True})
+    with pytest.raises(SteeringError, match="2 episodes, so none is held out"):
+        bench.comparing.start_open_loop("o", made, ["zero_shot"])
+
+
+def test_controls_are_compared_under_their_own_name(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    selection = bench.store.save(
+        "selection", bench.store.load(bench.store.find("selection")[0].id), params={"rule": "random"}
+    )
+    result = bench.store.load(samples[1]["steering"])
+    with bench.store.new_folder("adapter") as folder:
+        (folder / "adapter").mkdir()
+        control = bench.store.save(
+            "adapter",
+            replace(result, folder=folder / "adapter"),
+            parents=[demonstrations_id, selection],
+            params={"method": "steering", "seed": 9},
+            folder=folder,
+        )
+    trained = bench.comparing.trained(demonstrations_id)
+    assert trained["random"] == control and trained["steering"] == samples[1]["steering"]
+    assert "Control: random heads" in compare.show(bench, [demonstrations_id, 0], "")[0]
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, samples: Samples) -> None:
+    opened = [samples[1]["place_cube_in_bowl"], 0]
+    form, chooser, notice, player, success, tables, open_loop, evidence = compare.show(bench, opened, "")
+    assert "Ready example." in chooser and "300 steps at rank 16" in chooser and "10 scenes" in chooser
+    assert notice == "" and len(player["scenes"]) == 10 and len(player["methods"]) == 3 and open_loop == ""
+    flags = [scene["differs"] for scene in player["scenes"]]
+    assert flags == sorted(flags, reverse=True) and any(flags)
+    assert "8 of 10" in success and "20,000" in tables and "not trained yet" not in form
+    media = bench.previews.folder
+    assert len(list(media.glob("*.mp4"))) == len(list(media.glob("*.json"))) == 30
+    assert bench.results.last_run() == "", "an example was not run here"
+
+    own = [
+        bench.store.save("rollouts", rollouts(m, won), params={"method": m, "task": "pick_cube"})
+        for m, won in (("zero_shot", "0101"), ("lora", "1111"))
+    ]
+    made = bench.store.save("comparison", compare_rollouts([bench.store.load(one) for one in own]), parents=own)
+    _, chooser, _, _, success, *_ = compare.show(bench, opened, "")
+    assert "Ready example." not in chooser and "pick cube, 4 scenes" in success and "example</option>" in chooser
+    assert bench.results.last_run() == "compared 2 methods"
+    _, chooser, _, _, success, *_ = compare.show(bench, opened, samples[1]["comparison"])
+    assert "Ready example." in chooser and "10 scenes" in success, "what was chosen is shown"
+    assert f"&quot;comparison&quot;: &quot;{samples[1]['comparison']}&quot;" in chooser, "and stands in the link"
+    assert compare.show(bench, opened, "comparison-0000000000000000")[4].count("4 scenes")
+    assert bench.exports.report(made).name.endswith(".html")
+
+
+def test_rollouts_show_disagreement_first_and_pair_by_seed() -> None:
+    one = Rollouts("zero_shot", "t", (), (10, 11, 12), np.array([True, False, True]), np.array([20, 40, 60]))
+    two = Rollouts("steering", "t", (), (12, 11, 10), np.array([True, True, True]), np.array([1, 2, 3]))
+    videos = [{10: "a10", 11: "a11", 12: "a12"}, {10: "b10", 11: "b11", 12: "b12"}]
+    data = comparison.rollout_player("k", [one, two], [11], videos)
+    assert [scene["seed"] for scene in data["scenes"]] == [11, 10, 12]
+    assert data["scenes"][0]["success"] == [False, True]
+    assert data["scenes"][1]["videos"] == ["a10", "b10"]
+    assert data["scenes"][2]["seconds"] == ["3.0", "0.1"]
+
+
+def test_only_filmed_scenes_are_shown_and_say_how_they_failed() -> None:
+    one = rollouts(
+        "steering",
+        "010",
+        instruction="renamed",
+        instructions=("a", HOSTILE, "c"),
+        failure=("dropped", "", "never_reached"),
+        distance_m=np.array([0.062, 0, 0.2]),
+        wrong_object=np.array([True, False, False]),
+        named=np.array([1, -1, 0], np.int8),
+        filmed=(50, 51),
+    )
+    data = comparison.rollout_player("k", [one], [], [{50: "v", 51: "w"}], [{50: "t"}])
+    assert [scene["number"] for scene in data["scenes"]] == [1, 2] and data["of"] == 3
+    first, second = data["scenes"]
+    assert first["how"] == [
+        ["picked up, then dropped", "6.2 cm left", "touched a wrong thing", "reached the named goal"]
+    ]
+    assert second["how"] == [[]] and second["words"] == HOSTILE and first["traces"] == ["t"]
+
+
+def test_outcome_states_rates_intervals_and_verdict() -> None:
+    rate = SuccessRate("steering/empty", 3, 4, 0.3, 0.95)
+    value = ComparisonValue("pick_cube", ("lighting",), (1, 2, 3, 4), (rate,), (PairedTest("a", "b", 0, 0, 1, 1),), ())
+    shown = comparison.success(value, ["No difference shown."])
+    for words in (
+        "3 of 4",
+        "30–95 %",
+        "No difference shown.",
+        "pick cube, lighting, no words",
+        'data-method="steering"',
+    ):
+        assert words in shown
+
+
+def test_the_table_holds_every_condition_of_the_same_policies(bench: Workbench, samples: Samples) -> None:
+    """Runs of the same adapter under another variation join the table; those of another adapter do not."""
+    comparison_id = samples[1]["comparison"]
+    parents = bench.store.manifest(comparison_id).parents
+    same = {bench.store.manifest(one).params["method"]: bench.store.manifest(one).parents for one in parents}
+
+    def add(task: str, method: str, adapters: tuple[str, ...]) -> None:
+        params = {"method": method, "task": task}
+        made = bench.store.save(
+            "rollouts", replace(rollouts(method, "0110"), task=task), parents=adapters, params=params
+        )
+        bench.store.save("comparison", compare_rollouts([bench.store.load(made)]), parents=[made])
+
+    add("press_button", "steering", same["steering"])
+    add("push_cup_to_bowl", "steering", same["lora"])
+    shown = bench.results.comparison(comparison_id).tables
+    assert "press button" in shown and "push cup" not in shown and "Paired tests (3 pairs)" in shown
+
+
+def test_tables_say_what_is_better_and_escape() -> None:
+    one = rollouts("steering", "1" * 8, failure=("",) * 8, distance_m=np.zeros(8), wrong_object=np.zeros(8, bool))
+    two = rollouts("lora", "0" * 8, failure=("dropped",) * 8, distance_m=np.full(8, 0.1), wrong_object=np.ones(8, bool))
+    from steering.comparison.cells import cell_tests
+    from steering.comparison.cells import cells as cells_of
+
+    shown = compare_table.cells_card(cells_of([one, two]), cell_tests([one, two]))
+    assert "<b>Robotic Steering is better</b>" in shown and "10.0 cm" in shown and "40 (40–40)" in shown
+    failures = compare_table.failures_card([cell.outcomes for cell in cells_of([one, two]) if cell.outcomes])
+    assert failures.count("picked up, then dropped") == 1 and "never reached" not in failures
+    rate = SuccessRate(HOSTILE, 1, 2, 0.1, 0.9)
+    hostile = compare_table.cells_card([Cell(HOSTILE, (HOSTILE,), "original", rate, None)], [])
+    assert "<img" not in hostile
+
+
+def test_a_rank_matched_run_trains_all_heads(bench: Workbench, samples: Samples) -> None:
+    result: FinetuneResult = bench.store.load(samples[1]["steering"])
+    assert heads_trained(result) == 20
+    assert heads_trained(replace(result, method="lora_rank_matched")) is None
+
+
+# -- recordings -------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_show_errors_with_intervals_and_the_chosen_episode(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    rng = np.random.default_rng(0)
+    demonstrated = rng.normal(size=(6, 4, 2)).astype(np.float32)
+    valid = np.arange(4) < np.array([4, 4, 2, 4, 4, 2])[:, None]
+    made = []
+    for i, method in enumerate(("zero_shot", "lora")):
+        predicted = demonstrated + (0.5 - 0.4 * i)
+        value = OpenLoop(
+            method, np.repeat([1, 2], 3), np.tile([0, 5, 10], 2), predicted, demonstrated, valid,
+            np.ones(2, np.float32), (HOSTILE, "gripper"), 20.0,
+        )  # fmt: skip
+        made.append(bench.store.save("open_loop", value, parents=[demonstrations_id], params={"method": method}))
+    compared = compare_open_loop([bench.store.load(one) for one in made])
+    bench.store.save("open_loop_comparison", compared, parents=made)
+    shown = compare.show(bench, [demonstrations_id, 0], "")[6]
+    assert "2 held-out episodes" in shown and "0.250 (0.250 to 0.250)" in shown and "<img" not in shown
+    assert 'value="1" checked' in shown and "LoRA, all heads less Zero-shot: -0.240" in shown
+    predictions = bench.comparing.predictions(demonstrations_id)
+    assert predictions is not None
+    assert 'value="2" checked' in open_loop_card(predictions, 2)
+    assert shown.count("<svg") == 3, "two dimensions and the error by step"
+    # Three chunks of an episode, each for the demonstration and two methods, in two dimensions; and two by step.
+    assert shown.count("<polyline") == 3 * 3 * 2 + 2
+    assert bench.comparing.predictions(samples[1]["press_button"]) is None
+
+
+# -- evidence ---------------------------------------------------------------------------------------------------------
+
+
+def result(cell: str, won: int) -> dict[str, object]:
+    task, method, _ = cell.split("/")
+    run = {
+        "task": task,
+        "variations": [],
+        "success": "1" * won + "0" * (40 - won),
+        "failure": [""] * won + ["dropped"] * (40 - won),
+    }
+    cost = {"extraction_s": 1.0, "selection_s": 1.0, "train_s": 9.0, "trainable_parameters": 7, "peak_memory_mb": 5.0}
+    return {
+        "cell": cell,
+        "cost": cost,
+        "conditions": [run],
+        "settings": {"heads": 20, "demonstrations": 20},
+        "wall_s": 1.0,
+    }
+
+
+def test_the_evidence_says_how_far_it_is_and_grows(tmp_path: Path) -> None:
+    grid = Grid(tmp_path)
+    assert grid.shown() is None and "not computed yet" in compare_evidence.evidence_card(None)
+    assert grid.figure("success") is None
+
+    def add(cell: str, won: int) -> None:
+        file = tmp_path / f"{cell}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(result(cell, won)))
+
+    add("pick_cube/lora/0", 10)
+    one = grid.shown()
+    assert one is not None and (one.done, one.cells) == (1, len(cells()))
+    add("pick_cube/steering_vlm/0", 30)
+    shown = compare_evidence.evidence_card(grid.shown())
+    assert f"2 of {len(cells())} cells" in shown and "Beside the paper" in shown
+    assert "<td>75</td><td>90</td><td>+15</td><td>25</td><td>75</td><td>+50</td>" in shown
+    assert "the paper has Robotic Steering above LoRA by 15 points; the twin agrees" in shown
+    figure = grid.figure("success")
+    assert figure is not None and {bar["name"] for bar in figure["data"]} == {
+        "LoRA, all heads",
+        "Robotic Steering, VLM heads",
+    }
+    assert grid.figure("../../secret") is None
+
+
+def test_an_unreadable_cell_does_not_break_the_page(tmp_path: Path) -> None:
+    (tmp_path / "pick_cube" / "lora").mkdir(parents=True)
+    (tmp_path / "pick_cube" / "lora" / "0.json").write_text('{"cell": "pick')
+    assert Grid(tmp_path).shown() is None
