@@ -166,8 +166,8 @@ def _more(fields: Mapping[str, Any], shown: Mapping[str, str]) -> str:
 def _unset(name: str, label: str, low: float, high: float, meaning: str, value: str) -> str:
     """A number field that may stay empty, which means `meaning`."""
     return (
-        f'<label class="wb-field"><span>{text(label)}</span><input type="number" name="{name}" min="{low}" max="{high}" '
-        f'step="any" placeholder="{text(meaning)}" value="{value}"></label>'
+        f'<label class="wb-field"><span>{text(label)}</span><input type="number" name="{name}" min="{low}" '
+        f'max="{high}" step="any" placeholder="{text(meaning)}" value="{value}"></label>'
     )
 
 

@@ -1,46 +1,122 @@
-"""Parameters counted from the configuration against those that PEFT really trains on the model."""
+"""Parameters counted from a checkpoint's small files against those that PEFT really trains on the model."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 
-from app.costs import policy_size
-from steering.errors import NotFound
-from steering.types import FinetuneSettings, Head, Selection
+from app import training_estimate
+from app.costs import PolicySize, policy_size
+from steering.errors import InputError, NotFound
+from steering.store import Store
+from steering.types import METHODS, FinetuneResult, FinetuneSettings, Head, Selection
+
+HEADS = (Head("vlm", 1, 0), Head("vlm", 1, 5), Head("vlm", 3, 2), Head("expert", 7, 7))
+
+
+def _make(script: str, folder: Path) -> Path:
+    path = Path(__file__).parents[1] / "browser" / script
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("policy")
-    path = Path(__file__).parents[1] / "browser" / "random_policy.py"
-    spec = importlib.util.spec_from_file_location("random_policy", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.make(made)
-    return made
+    return _make("random_policy.py", tmp_path_factory.mktemp("policy"))
 
 
-def test_counts_equal_the_model(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def size(folder: Path) -> PolicySize:
+    return policy_size(str(folder), "random")
+
+
+def test_counts_equal_the_model(folder: Path, size: PolicySize) -> None:
     from steering.finetune.adapters import attached
     from steering.finetune.parameters import trainable_parameters
     from steering.models.loading import load_policy
 
-    policy, size = load_policy(folder), policy_size(folder, "random")
-    heads = (Head("vlm", 1, 0), Head("vlm", 1, 5), Head("vlm", 3, 2), Head("expert", 7, 7))
-    settings = FinetuneSettings(rank=8)
-    for method, selection, counted in (
-        ("steering", Selection(heads, "manual"), size.steering(heads, 8)),
-        ("lora", None, size.lora(8)),
-    ):
-        with attached(policy, method, settings, selection) as (_, masks):
-            assert sum(trainable_parameters(policy.model, masks).values()) == counted
+    policy, settings = load_policy(folder), FinetuneSettings(rank=8, shared_kv=True, projections=True)
+    selection = Selection(HEADS, "manual")
+    for method in METHODS:
+        if method not in ("zero_shot", "full"):
+            with attached(policy, method, settings, selection) as (_, masks):
+                assert trainable_parameters(policy.model, masks) == size.groups(method, settings, HEADS)
     assert size.parameters == sum(p.numel() for p in policy.model.state_dict(keep_vars=True).values())
+    assert size.groups("full", settings) == {"all": size.parameters}
+
+
+def test_the_maps_own_count_is_the_plans(size: PolicySize) -> None:
+    cost = size.head_cost()
+    layers = {(head.stack, head.layer) for head in HEADS}
+    counted = sum(cost[stack]["per_layer"] for stack, _ in layers) + sum(cost[h.stack]["per_head"] for h in HEADS)
+    assert 8 * counted == size.steering(HEADS, 8)
+    assert size.lora(8) == 8 * size.lora(1)
+    assert size.steering((Head("vlm", 7, 0),), 8) == 0  # inert heads alone move nothing
+
+
+def test_a_published_checkpoint_is_sized_by_its_headers(tmp_path: Path) -> None:
+    size = policy_size(str(_make("published_policy.py", tmp_path / "wide")), "wide")
+    assert (size.head_shape.layers, size.head_shape.heads, size.head_shape.head_dim) == (18, 8, 256)
+    settings = FinetuneSettings(rank=1)
+    assert size.groups("steering", settings, [Head("vlm", 0, 0)]) == {"q_proj": 32 + 256, "o_proj": 32 + 256}
+    assert size.parameters is not None and size.parameters > 5_000_000
 
 
 def test_a_missing_policy_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"config\.json is missing"):
-        policy_size(tmp_path, "none")
+        policy_size(str(tmp_path), "none")
+    (tmp_path / "config.json").write_text(json.dumps({"type": "act"}))
+    with pytest.raises(InputError, match="configuration of a π0"):
+        policy_size(str(tmp_path), "other")
+
+
+def _trained(store: Store, size: PolicySize, policy: str, method: str, settings: FinetuneSettings) -> None:
+    with store.new_folder("adapter") as folder:
+        (folder / "adapter").mkdir()
+        (folder / "adapter" / "adapter_config.json").write_text("{}")
+        import numpy as np
+
+        heads = Selection(HEADS, "manual") if method == "steering" else None
+        loss, step = np.ones(settings.steps, np.float32), np.zeros(0, np.int32)
+        result = FinetuneResult(
+            method,
+            settings,
+            heads,
+            folder / "adapter",
+            {"q_proj": 1},
+            loss,
+            step,
+            loss[:0],
+            30.0,
+            peak_memory_mb=2000.0,
+        )
+        store.save("adapter", result, params={"method": method, "policy": policy}, folder=folder)
+
+
+def test_seconds_follow_measured_runs(tmp_path: Path, folder: Path, size: PolicySize) -> None:
+    store, settings, policy = Store(tmp_path), FinetuneSettings(steps=10, batch_size=8), str(folder)
+
+    def asked(method: str, settings: FinetuneSettings, heads: tuple[Head, ...] = HEADS) -> object:
+        return training_estimate.estimate_for(store, policy, size, method, settings, heads)
+
+    before = asked("steering", settings)
+    assert before is not None and before.runs == 0 and before.seconds > 0  # by the machine's own speed
+    assert training_estimate.estimate(store, policy, HEADS) is None
+    _trained(store, size, policy, "steering", settings)
+    same = asked("steering", settings)
+    assert same.runs == 1 and same.seconds == pytest.approx(30.0) and same.memory_mb == pytest.approx(2000.0)
+    twice = asked("steering", dataclasses.replace(settings, steps=20))
+    assert twice.seconds == pytest.approx(60.0)
+    assert asked("steering", dataclasses.replace(settings, batch_size=16)).memory_mb > 2000.0
+    assert asked("lora", settings).seconds > 30.0  # one VLM layer more to pass through
+    assert asked("steering", settings, (Head("expert", 1, 1),)).seconds < 15.0  # the whole VLM once a frame
+    assert asked("full", settings).seconds > asked("lora", settings).seconds
+    assert asked("steering", settings, ()) is None

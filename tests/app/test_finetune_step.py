@@ -1,0 +1,168 @@
+"""The Finetune step without a browser: the form and its bounds, what methods train, the equal command, the jobs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import training
+from app.service import Workbench
+from app.tabs import finetune
+from app.training import OFFERS, Asked, fields, from_preset, read
+from steering.cli import finetuning as cli
+from steering.errors import InputError
+from steering.finetune.presets import PRESETS
+from steering.types import FinetuneSettings, Head
+
+Samples = tuple[Path, dict[str, str]]
+HEADS = (Head("vlm", 1, 1), Head("vlm", 4, 3))
+FORM = {
+    "methods": ["steering", "lora"],
+    "options": ["shared_kv", "keep_best"],
+    "ffn": "selected",
+    "rank": "8",
+    "steps": "40",
+    "patience": "3",
+    "heldout": "1",
+    "precision": "float32",
+    "learning_rate": "2e-4",
+    "seed": "7",
+}
+
+
+def submitted(bench: Workbench) -> list[tuple[str, dict[str, Any]]]:
+    return bench.jobs.submitted  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_form_reads_back_what_it_shows() -> None:
+    asked = read(FORM)
+    settings = asked.settings
+    assert settings.shared_kv and settings.keep_best and not settings.projections and settings.ffn == "selected"
+    assert (settings.rank, settings.alpha, settings.patience, settings.warmup_steps) == (8, 8.0, 3, 8)
+    assert asked.heldout == 1 and read(fields(asked)) == asked
+    own = read({**FORM, "alpha": "32"})
+    assert own.settings.alpha == 32.0 and read(fields(own)) == own
+    assert read({}) == Asked() and read({}).settings == FinetuneSettings()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_fill_the_form(preset: str) -> None:
+    asked = from_preset(Asked(), preset)
+    assert asked.settings == PRESETS[preset] and read(fields(asked)) == asked
+
+
+def test_hostile_fields_stay_in_bounds() -> None:
+    wrong = {name: "<script>" for name in (*FORM, "alpha", "noise_samples", "accumulation", "preset")}
+    assert read(wrong).settings == FinetuneSettings() and read(wrong).methods == ()
+    large = read({"alpha": "1e999", "accumulation": "99", "batch_size": "8", "noise_samples": "999", "heldout": "-4"})
+    assert large.settings.alpha == 16.0 and large.settings.accumulation == 8
+    assert large.settings.noise_samples == 16 and large.heldout == 0
+
+
+def test_every_method_says_what_it_would_train(bench: Workbench, samples: Samples) -> None:
+    found = bench.training.outlook(samples[1]["place_cube_in_bowl"], "", HEADS, read({"rank": "8"}))
+    assert set(found) == set(OFFERS)
+    assert found["steering"].total == bench.size.steering(HEADS, 8) and found["steering"].heads == 2
+    assert found["lora"].total == bench.size.lora(8) and found["lora"].training is not None
+    assert found["lora_rank_matched"].rank == 1 and "Rank 1" in found["lora_rank_matched"].notices[0]
+    assert found["dense_heads"].total == 2 * 2 * 32 * 128
+    assert found["random"].heads == found["bottom"].heads == 2
+    assert "another task" in found["other_task"].missing
+    assert "weights" in found["full"].off  # this policy is a configuration alone
+    nothing = bench.training.outlook(samples[1]["place_cube_in_bowl"], "", (), Asked())
+    assert "Select heads on the map" in nothing["steering"].missing and nothing["lora"].total > 0
+
+
+def test_a_full_finetune_without_the_memory_is_off_and_refused(
+    bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(training, "system_bytes", lambda: 8 * 10**9)
+    monkeypatch.setattr(training, "_GPU", tmp_path / "none")
+    assert training.Training._too_large(4_000_000) == ""
+    words = training.Training._too_large(3_500_000_000)
+    assert "70.0 GB" in words and "8.0 GB are free" in words
+    with pytest.raises(InputError, match="does not fit"):
+        bench.training.start("o", samples[1]["place_cube_in_bowl"], "", HEADS, Asked(("full",)))
+    assert submitted(bench) == []
+
+
+def test_one_job_a_method_with_its_heads(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    asked = read({**FORM, "methods": ["steering", "lora", "random", "bottom"]})
+    bench.training.start("o", demonstrations_id, "", HEADS, asked)
+    jobs = [arguments for _, arguments in submitted(bench)]
+    assert [one["method"] for one in jobs] == ["steering", "lora", "steering", "steering"]
+    assert bench.store.load(jobs[0]["selection_id"]).heads == HEADS and jobs[1]["selection_id"] is None
+    controls = [bench.store.load(jobs[i]["selection_id"]) for i in (2, 3)]
+    assert "random heads of the same layers, seed 7" in controls[0].rule and "bottom 2" in controls[1].rule
+    assert all(one["heldout_episodes"] == [2] and one["settings"]["steps"] == 40 for one in jobs)
+    names = [bench.training.name_of(one) for one in jobs]
+    assert names == ["Robotic Steering", "LoRA, all heads", "Control: random heads", "Control: worst heads"]
+
+
+def test_what_cannot_start_is_said(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    for asked, heads, words in (
+        (Asked(()), HEADS, "Tick at least one"),
+        (Asked(("steering",)), (), "Select heads on the map"),
+        (Asked(("random",)), (), "Select heads on the map"),
+        (Asked(("lora",), heldout=3), HEADS, "leave none to train on"),
+        (Asked(("other_task",)), HEADS, "another task"),
+    ):
+        with pytest.raises(InputError, match=words):
+            bench.training.start("o", demonstrations_id, "", heads, asked)
+    with pytest.raises(InputError, match="Open demonstrations"):
+        bench.training.start("o", "", "", HEADS, Asked())
+    assert submitted(bench) == []
+
+
+def test_the_preview_does_the_same_as_the_job(bench: Workbench, samples: Samples) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    for form in (FORM, {**FORM, "alpha": "24", "preset": "paper_ffn"}, {"rank": "32"}, {"preset": "paper"}):
+        asked = read({**form, "methods": ["steering"]})
+        shell, python = bench.training.preview(demonstrations_id, "", HEADS, asked)
+        bench.training.start("o", demonstrations_id, "", HEADS, asked)
+        _, job = submitted(bench).pop()
+        call = ast.parse(python.splitlines()[-1]).body[0].value  # type: ignore[attr-defined]
+        given = {k.arg: ast.literal_eval(k.value) for k in call.keywords if not isinstance(k.value, ast.Name)}
+        from steering import pipeline
+
+        assert pipeline.finetune_settings(given["settings"]) == asked.settings
+        assert given.get("heldout_episodes") == job.get("heldout_episodes") and given["policy"] == job["policy"]
+        assert given["demonstrations_id"] == demonstrations_id and given["method"] == "steering"
+        words = shlex.split(shell.splitlines()[-1])
+        assert words[:4] == ["python", "-m", "steering", "finetune"] and cli_settings(words) == job["settings"]
+        chosen = re.search(r"--hex (\w+)", shell)
+        assert chosen and bench.heads(chosen.group(1)) == HEADS
+
+
+def cli_settings(words: list[str]) -> dict[str, Any]:
+    """The settings that the command line makes of these words, by its own parser."""
+    import typer.main
+
+    from steering.cli.frame import app
+
+    command = typer.main.get_command(app).commands["finetune"]  # type: ignore[attr-defined]
+    params = command.make_context("finetune", words[4:]).params
+    names = [name for name in cli._settings("default") if name in params]
+    flags = {name: params[name] if params[name] is not False else None for name in names}
+    return cli._settings(params["preset"], **flags)
+
+
+def test_the_page_is_told_costs_and_command(bench: Workbench, samples: Samples) -> None:
+    opened = [samples[1]["place_cube_in_bowl"], 0]
+    shown = finetune.show_costs(bench, opened, bench.digits(HEADS), "", {"rank": "4"})
+    found = re.search(r'data-emitted="([^"]*)"', shown)
+    assert found is not None
+    told = json.loads(unescape(found.group(1)))
+    assert f"{bench.size.steering(HEADS, 4):,}" in told["slots"]["cost-steering"] and told["off"] == ["full"]
+    assert "python -m steering finetune" in told["slots"]["command"]
+    form = finetune.show_form({"rank": "4", "methods": ["full"], "preset": '"><script>'})
+    assert form.count('name="methods"') == len(OFFERS) and form.count("checked") == 1 and "<script>" not in form
