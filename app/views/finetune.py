@@ -181,7 +181,8 @@ def _tick(name: str, label: str, ticked: Collection[str]) -> str:
 def _card(name: str, ticked: bool) -> str:
     return (
         f'<label class="wb-card wb-method" data-method="{name}"><header><input type="checkbox" name="methods" '
-        f'value="{name}"{" checked" if ticked else ""}><h3>{text(LABELS[name])}</h3></header>'
+        f'value="{name}" aria-label="{text(LABELS[name])}"{" checked" if ticked else ""}>'
+        f"<h3>{text(LABELS[name])}</h3></header>"
         f'<p>{text(TEXTS[name])}</p><div class="wb-cost" data-slot="cost-{name}"></div></label>'
     )
 

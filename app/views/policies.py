@@ -69,15 +69,11 @@ def checked(check: PolicyCheck | None) -> str:
         return ""
     family = FAMILIES.get(check.family, check.family)
     layout = LAYOUTS.get(check.layout, check.layout)
-    normalised = (
-        "Its own statistics normalise states and actions."
-        if check.statistics == "own"
-        else "It brings no statistics that fit, so those of the demonstrations normalise."
-    )
+    normalised = ["Its own statistics normalise states and actions."] if check.statistics == "own" else []
     lines = (
         f"Recognised: {family} in {layout}, {sizes(check.head_shape, check.parameters)}.",
         f"Memory: {check.placement}",
-        normalised,
+        *normalised,
         *check.notices,
     )
     return (

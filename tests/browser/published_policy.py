@@ -52,7 +52,8 @@ def make(folder: Path) -> None:
     text = {**gemma, "hidden_size": 32, "intermediate_size": 48, "head_dim": 256, "vocab_size": len(tokenizer)}
     paligemma = {"model_type": "paligemma", "text_config": text, "vision_config": vision, "projection_dim": 32}
     expert = {**gemma, "hidden_size": 32, "intermediate_size": 48, "head_dim": 256}
-    model = PI0ForConditionalGeneration(PI0Config(vlm_config={**paligemma, "image_token_id": len(tokenizer)}, dit_config=expert))
+    paligemma["image_token_id"] = len(tokenizer)
+    model = PI0ForConditionalGeneration(PI0Config(vlm_config=paligemma, dit_config=expert))
     state = {}
     for name, tensor in model.state_dict().items():
         new = next((to + name[len(old) :] for old, to in NAMES if name.startswith(old)), name)
