@@ -3,6 +3,9 @@
 Each is a `gr.HTML` whose value is data (a dict) or, for a panel, markup made by a view. Events go to the server by
 name with a small payload, which comes from the client and is checked by the handler. Updating the value never
 remounts. (Functions rather than subclasses: Gradio writes a stub file beside the source of every subclass.)
+
+Data travels as JSON in one text: at every event the browser side of Gradio copies all values of the page leaf by
+leaf, which took 47 000 copies and a quarter of a second a click while they were objects.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import orjson
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
@@ -34,7 +38,7 @@ def styles() -> str:
 
 def panel(value: str = "", **options: Any) -> gr.HTML:
     """Markup made by a view. A click on `data-action` triggers `action` with {action, value, form}."""
-    return _drawn("panel", ("action",), value, "${value ?? ''}", **options)
+    return _drawn("panel", ("action",), value, "${value ?? ''}", markup=True, **options)
 
 
 def head_map() -> gr.HTML:
@@ -61,7 +65,7 @@ def inspector() -> gr.HTML:
 
 def what_if() -> gr.HTML:
     """What the selected heads would cost; `ask` carries {selected} after every change of the set. Its value: markup."""
-    return _drawn("whatIf", ("ask",))
+    return _drawn("whatIf", ("ask",), markup=True)
 
 
 def laboratory(plotly: str) -> gr.HTML:
@@ -91,14 +95,29 @@ def figure(plotly: str) -> gr.HTML:
     return _drawn("figure", plotly=plotly)
 
 
-def _drawn(script: str, events: tuple[str, ...] = (), value: Any = None, shell: str = SHELL, **options: Any) -> gr.HTML:
+def _drawn(
+    script: str,
+    events: tuple[str, ...] = (),
+    value: Any = None,
+    shell: str = SHELL,
+    markup: bool = False,
+    **options: Any,
+) -> gr.HTML:
     """A `gr.HTML` mounted by `script`. Gradio finds the events by their quoted names in `js_on_load`."""
     named = "".join(f' "{event}";' for event in events)
-    return gr.HTML(
-        value,
+    made = gr.HTML(
+        value if markup else _json(value),
         html_template=shell,
-        js_on_load=f'{named} wb.mount("{script}", element, props, trigger, watch);',
+        js_on_load=f'{named} wb.mount("{script}", element, {"props" if markup else "wb.data(props)"}, trigger, watch);',
         apply_default_css=False,
         elem_classes="wb-html",
         **options,
     )
+    if not markup:
+        made.postprocess = _json  # type: ignore[method-assign]
+    return made
+
+
+def _json(value: Any) -> str | None:
+    """`value` as JSON; numbers that are not finite become null."""
+    return None if value is None else orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()

@@ -3,6 +3,7 @@
 wb.mounts.framePlayer = (element, props, trigger, watch) => {
   const { make, state } = wb;
   const LINES = ["#4c78d0", "#e07b39", "#3a9d6e", "#9b6bcf", "#c9558a", "#8a7a4a", "#3aa0b5", "#7d8795"];
+  const open = wb.latest(trigger, "episode");
   let view = null;
   let sprites = [];
   let timer = null;
@@ -20,15 +21,19 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     state.seen.episode = name;
     state.seen.attention = data.attention;
     state.episode = data;
-    const canvases = data.cameras.map((camera) => make("canvas", { width: data.tile * 2, height: data.tile * 2, role: "img",
+    // As many pixels as the screen shows: every drawn frame is copied to the screen, and twice as wide costs four times.
+    const side = data.tile * (window.devicePixelRatio > 1 ? 2 : 1);
+    const canvases = data.cameras.map((camera) => make("canvas", { width: side, height: side, role: "img",
       "aria-label": `${camera.label} camera` }));
     view = {
       canvases,
+      contexts: canvases.map((canvas) => canvas.getContext("2d")),
       scrubber: make("input", { type: "range", min: 0, max: data.frames - 1, value: state.frame, step: 1,
         "data-testid": "scrubber", "aria-label": "Frame", oninput: (event) => show(Number(event.target.value)) }),
       play: make("button", { type: "button", class: "wb-round", "aria-label": "Play", onclick: toggle }, icon("play")),
-      time: make("output", { class: "wb-time" }),
+      time: make("output", { class: "wb-time" }, document.createTextNode("")),
       curves: make("div", { class: "wb-curves" }),
+      cursor: make("i", { class: "wb-cursor" }),
       overlay: make("input", { type: "checkbox", checked: overlay, onchange: (event) => { overlay = event.target.checked; draw(); } }),
       caption: make("p", { class: "wb-caption", "aria-live": "polite" }),
     };
@@ -52,8 +57,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   }
 
   function chooser(data) {
-    const select = make("select", { "aria-label": "Episode", onchange: (event) =>
-      trigger("episode", { index: Number(event.target.value) }) });
+    const select = make("select", { "aria-label": "Episode", onchange: (event) => open({ index: Number(event.target.value) }) });
     for (const episode of data.episodes) {
       select.append(make("option", { value: episode.index, selected: episode.index === data.episode },
         `Episode ${episode.index + 1}${episode.success === false ? " (failed)" : ""}`));
@@ -100,7 +104,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     const lines = values.map((series, i) => `<polyline points="${series.map((v, f) =>
       `${(1000 * f / Math.max(frames - 1, 1)).toFixed(1)},${y(v)}`).join(" ")}" stroke="${LINES[i % LINES.length]}"/>`);
     const zero = low < 0 && high > 0 ? `<line class="wb-zero" x1="0" x2="1000" y1="${y(0)}" y2="${y(0)}"/>` : "";
-    view.curves.innerHTML = `<svg viewBox="0 0 1000 96" preserveAspectRatio="none" aria-hidden="true">${zero}${lines.join("")}</svg><i class="wb-cursor"></i>`;
+    view.curves.innerHTML = `<svg viewBox="0 0 1000 96" preserveAspectRatio="none" aria-hidden="true">${zero}${lines.join("")}</svg>`;
+    view.curves.append(view.cursor);
   }
 
   function seek(event) {
@@ -110,12 +115,13 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   }
 
   async function loadSprites(data) {
+    for (const sheet of sprites) sheet?.close();
     sprites = [];
     await Promise.all(data.cameras.map(async (camera, i) => {
-      const image = new Image();
-      image.src = camera.sprite;
-      try { await image.decode(); } catch { return; }
-      if (state.episode === data) { sprites[i] = image; draw(); }
+      const answer = await fetch(camera.sprite);
+      if (!answer.ok) return;
+      const sheet = await createImageBitmap(await answer.blob());  // decoded once, not again at every frame
+      if (state.episode === data) { sprites[i] = sheet; draw(); }
     }));
   }
 
@@ -135,48 +141,59 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
 
   function show(frame) {
     state.frame = frame;
-    view.scrubber.value = frame;
-    view.scrubber.style.setProperty("--at", `${100 * frame / Math.max(state.episode.frames - 1, 1)}%`);
-    view.time.textContent = `${frame + 1} / ${state.episode.frames}`;
-    view.time.title = `${(frame / state.episode.rate).toFixed(2)} s`;
-    draw();
+    if (Number(view.scrubber.value) !== frame) view.scrubber.value = frame;
+    view.time.firstChild.data = `${frame + 1} / ${state.episode.frames}`;
     wb.emit("frame", frame);
+    draw();
     wb.link({ frame: frame ? String(frame) : "" });
   }
 
   const grid = document.createElement("canvas");
+  const gridContext = grid.getContext("2d");
+  let pixels = null;
+
+  let waiting = false;  // a click changes head, set and answer: one drawing shows them all
+  function soon() {
+    if (waiting) return;
+    waiting = true;
+    queueMicrotask(() => { waiting = false; draw(); });
+  }
 
   function draw() {
     const data = state.episode;
     if (!data || !view) return;
     const head = state.hover ?? state.pinned;
-    view.canvases.forEach((canvas, c) => {
-      const context = canvas.getContext("2d");
+    view.contexts.forEach((context, c) => {
       if (!sprites[c]) return;
+      const { canvas } = context;
       const { tile, columns } = data;
-      context.imageSmoothingQuality = "high";
       context.drawImage(sprites[c], (state.frame % columns) * tile, Math.floor(state.frame / columns) * tile, tile, tile,
         0, 0, canvas.width, canvas.height);
       if (overlay && state.attention && head !== null) drawAttention(context, canvas, head, c, data);
       wb.drawOver?.(context, canvas, data.cameras[c].label.toLowerCase());
     });
-    const cursor = view.curves.querySelector(".wb-cursor");
-    if (cursor) cursor.style.left = `${100 * state.frame / Math.max(data.frames - 1, 1)}%`;
-    view.caption.textContent = state.attention && state.heads && head !== null && overlay
-      ? `Bright: where ${state.heads.names[head]} looks` : "";
+    view.cursor.style.transform = `translateX(${100 * state.frame / Math.max(data.frames - 1, 1)}%)`;
+    const caption = state.attention && state.heads && head !== null && overlay ? `Bright: where ${state.heads.names[head]} looks` : "";
+    if (view.caption.textContent !== caption) view.caption.textContent = caption;
   }
 
   /* Looked-at patches stay bright and warm, the rest darkens: reads on any scene and without colour vision. */
   function drawAttention(context, canvas, head, camera, data) {
     const { image, patches, frames } = state.attention;
     const start = (head * data.cameras.length + camera) * patches;
-    grid.width = grid.height = data.grid;
-    const pixels = grid.getContext("2d").createImageData(data.grid, data.grid);
-    for (let p = 0; p < patches; p++) {
-      const w = image[(start + p) * frames + state.frame] / 255;
-      pixels.data.set([12 + 243 * w, 14 + 136 * w, 26 + 24 * w, 255 * (0.56 * (1 - w) + 0.26 * w)], 4 * p);
+    if (grid.width !== data.grid || !pixels) {
+      grid.width = grid.height = data.grid;
+      pixels = gridContext.createImageData(data.grid, data.grid);
     }
-    grid.getContext("2d").putImageData(pixels, 0, 0);
+    const bytes = pixels.data;
+    for (let p = 0, at = 0; p < patches; p++) {
+      const w = image[(start + p) * frames + state.frame] / 255;
+      bytes[at++] = 12 + 243 * w;
+      bytes[at++] = 14 + 136 * w;
+      bytes[at++] = 26 + 24 * w;
+      bytes[at++] = 255 * (0.56 * (1 - w) + 0.26 * w);
+    }
+    gridContext.putImageData(pixels, 0, 0);
     context.drawImage(grid, 0, 0, canvas.width, canvas.height);
   }
 
@@ -220,7 +237,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       show(Math.min(Math.max(state.frame + step, 0), state.episode.frames - 1));
     } else if (event.key === "[" || event.key === "]") {
       const other = state.episode.episode + (event.key === "]" ? 1 : -1);
-      if (state.episode.episodes[other]) trigger("episode", { index: other });
+      if (state.episode.episodes[other]) open({ index: other });
     } else if (event.key.toLowerCase() === "a" && state.episode.attention && !event.ctrlKey && !event.metaKey) view.overlay.click();
   }
 
@@ -233,7 +250,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     if (!element.isConnected) { abort.abort(); return; }
     if (event.target === document.body) key(event);
   }, { signal: abort.signal });
-  wb.on(element, "focus", draw);
+  wb.on(element, "focus", soon);
   wb.on(element, "redraw", draw);
   watch("value", build);
   build();

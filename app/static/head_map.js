@@ -6,7 +6,11 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   let cells = [];
   let tooltip = null;
   let box = null;  // {from, to, drops} while the pointer drags over cells
+  let boxed = new Set();
+  let told = null;  // the head that the tooltip speaks of
 
+  const toggle = wb.latest(trigger, "toggle");
+  const toggled = (selected) => toggle({ selected });
   const flat = (s, l, h) => (s * state.heads.layers + l) * state.heads.heads + h;
   const place = (i) => {
     const { layers, heads } = state.heads;
@@ -30,12 +34,14 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const data = props.value;
     if (!data || !data.score) { element.replaceChildren(); return; }
     state.heads = data;
-    headSet.connect((selected) => trigger("toggle", { selected }));
+    headSet.connect(toggled);
     const fresh = state.seen.key !== data.key;
     if (state.pinned === null) {
       state.pinned = wb.asked.head !== null && wb.asked.head < data.score.length ? wb.asked.head : data.focus;
     } else if (fresh) state.pinned = data.focus;
     cells = [];
+    boxed = new Set();
+    told = null;
     const stacks = data.stacks.map((stack, s) => buildStack(data, stack, s));
     tooltip = make("div", { class: "wb-tooltip", role: "tooltip", hidden: true });
     element.replaceChildren(
@@ -184,17 +190,20 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     if (now) now.tabIndex = 0;
   }
 
+  /* Focus and its tooltip measure the page, so they come before anything is changed. */
   function pin(i) {
+    if (document.activeElement !== cells[i]) cells[i].focus({ preventScroll: false });
     state.pinned = i;
     state.hover = null;
     paintPinned();
-    if (document.activeElement !== cells[i]) cells[i].focus({ preventScroll: false });
     wb.emit("focus", i);
     wb.emit("pin", i);
     wb.link({ head: String(i) });
   }
 
   function showTooltip(i) {
+    if (i === told) return;
+    told = i;
     if (i === null) { tooltip.hidden = true; return; }
     const [s, l, h] = place(i);
     const { stacks, inert, metric, score, rank, ranked, gain, trust, second } = state.heads;
@@ -207,10 +216,10 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     }
     if (!inert[i] && second) lines.push(`${second.name}: ${wb.number(second.score[i])}`);
     if (!inert[i] && trust?.p) lines.push(`p = ${trust.p[i].toPrecision(2)} over all heads`);
-    tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
-    tooltip.hidden = false;
     const at = cells[i].getBoundingClientRect();
     const outer = tooltip.parentElement.getBoundingClientRect();
+    tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
+    tooltip.hidden = false;
     const half = tooltip.offsetWidth / 2;
     const x = Math.min(Math.max(at.left + at.width / 2 - outer.left, half), outer.width - half);
     tooltip.style.transform = `translate(${x}px, ${at.top - outer.top - 8}px) translate(-50%, -100%)`;
@@ -223,16 +232,19 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   function paintBox() {
     const inside = new Set(box && box.to !== box.from ? between(box.from, box.to) : []);
-    cells.forEach((cell, i) => cell.classList.toggle("wb-boxed", inside.has(i)));
+    for (const i of boxed) if (!inside.has(i)) cells[i]?.classList.remove("wb-boxed");
+    for (const i of inside) if (!boxed.has(i)) cells[i].classList.add("wb-boxed");
+    boxed = inside;
   }
 
   element.addEventListener("click", (event) => {
     const i = indexOf(event);
     const line = event.target.closest?.(".wb-all")?.dataset;
     if (i !== null) {
-      if (event.shiftKey && state.pinned !== null && state.pinned !== i) headSet.add(between(state.pinned, i));
-      else headSet.toggle(i);
+      const corner = state.pinned;
       pin(i);
+      if (event.shiftKey && corner !== null && corner !== i) headSet.add(between(corner, i));
+      else headSet.toggle(i);
     } else if (line?.row) headSet.flip(row(...line.row.split(",").map(Number)));
     else if (line?.column) headSet.flip(column(...line.column.split(",").map(Number)));
     else command(event.target.closest?.("[data-command]"));
@@ -294,7 +306,6 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       if (event.shiftKey) headSet.flip(row(s, l));
       else if (event.ctrlKey) headSet.flip(column(s, h));
       else headSet.toggle(i);
-      showTooltip(i);
       return;
     }
     if (event.key === "ArrowUp") l = Math.max(l - 1, 0);

@@ -4,6 +4,7 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
   const GROUPS = { exterior: "Exterior camera", wrist: "Wrist camera", instruction: "Instruction", state: "Joint state",
                    actions: "Action tokens" };
   let bars = null;
+  let moving = null;  // what changes with the frame: [bar, value] of every group
 
   function build() {
     const data = state.heads;
@@ -21,6 +22,7 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
       trusted(data, i),
       make("p", { class: "wb-sentence" }, data.sentence[i]),
       make("h4", {}, "Where its attention goes"), bars));
+    buildBars(i);
     drawBars();
   }
 
@@ -34,19 +36,29 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
       `95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}${rank}${p}${trust.doubtful[i] ? ". Unstable: do not lean on it" : ""}.`);
   }
 
+  /* Bars are built once a head and only stretched afterwards, 60 times a second while scrubbing. */
+  function buildBars(i) {
+    const { heads } = state;
+    const mean = heads.mass ? heads.mass[i] : null;
+    moving = null;
+    if (!mean) { bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode.")); return; }
+    moving = heads.groups.map(() => [make("i", { style: "width:100%" }), document.createTextNode("")]);
+    bars.replaceChildren(...heads.groups.map((group, g) => make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
+      make("div", { class: "wb-bar-track" }, moving[g][0],
+        make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
+      make("span", { class: "wb-bar-value" }, moving[g][1]))), make("p", { class: "wb-muted" }, "Bar: this frame. Tick: mean of the episode."));
+  }
+
   function drawBars() {
     const i = state.hover ?? state.pinned;
     const { attention, heads } = state;
-    if (!bars || !heads || i === null) return;
-    const mean = heads.mass ? heads.mass[i] : null;
-    if (!mean) { bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode.")); return; }
-    bars.replaceChildren(...heads.groups.map((group, g) => {
-      const now = attention ? attention.mass[(i * heads.groups.length + g) * attention.frames + state.frame] / 255 : mean[g];
-      return make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
-        make("div", { class: "wb-bar-track" }, make("i", { style: `width:${(100 * now).toFixed(1)}%` }),
-          make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
-        make("span", { class: "wb-bar-value" }, `${Math.round(100 * now)} %`));
-    }), make("p", { class: "wb-muted" }, "Bar: this frame. Tick: mean of the episode."));
+    if (!moving || !heads || i === null) return;
+    moving.forEach(([bar, value], g) => {
+      const now = attention ? attention.mass[(i * heads.groups.length + g) * attention.frames + state.frame] / 255 : heads.mass[i][g];
+      bar.style.clipPath = `inset(0 ${(100 - 100 * now).toFixed(1)}% 0 0 round 5px)`;  // painted anew, not laid out
+      const text = `${Math.round(100 * now)} %`;
+      if (value.data !== text) value.data = text;
+    });
   }
 
   let waiting = false;  // a click changes both head and set: one build shows both

@@ -14,6 +14,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   const PER_FRAME = ["gain", "words"];
   const SETTLED_MS = 350;
   const POLL_MS = 400;
+  const put = wb.latest(trigger, "ask");
   let kind = wb.stored("laboratory", "why");
   if (!LEAD[kind]) kind = "why";
   let asked = "", serial = 0, turn = 0, answer = null, timer = null, seen = false, gain = 1, atlas = null;
@@ -39,7 +40,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     if (now === asked && !answer?.pending) return;
     if (now !== asked) { asked = now; serial += 1; answer = null; draw(); }
     turn += 1;
-    trigger("ask", { kind, head: state.pinned, frame: state.frame, serial, turn });
+    put({ kind, head: state.pinned, frame: state.frame, serial, turn });
   }
 
   function take() {
@@ -161,11 +162,13 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
   function path(context, canvas, places, changed, own) {
     if (!places) return;
-    const line = (points, colour, width) => {
+    const scale = canvas.width / 384;
+    const line = (points, colour, given) => {
+      const width = given * scale;
       context.beginPath();
       points.forEach(([x, y], i) => x >= 0 && (i ? context.lineTo(x * canvas.width, y * canvas.height) : context.moveTo(x * canvas.width, y * canvas.height)));
       context.lineCap = context.lineJoin = "round";
-      context.lineWidth = width + 3;
+      context.lineWidth = width + 3 * scale;
       context.strokeStyle = "rgb(0 0 0 / 65%)";
       context.stroke();
       context.lineWidth = width;
@@ -173,7 +176,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
       context.stroke();
       const [x, y] = points[points.length - 1];
       context.beginPath();
-      context.arc(x * canvas.width, y * canvas.height, width + 2, 0, 7);
+      context.arc(x * canvas.width, y * canvas.height, width + 2 * scale, 0, 7);
       context.fillStyle = colour;
       context.fill();
     };
@@ -227,6 +230,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   }
 
   const moved = () => {
+    if (!seen) return;  // what is out of sight is drawn when it comes into sight
     if (!answer || answer.empty || answer.pending) { soon(); return; }
     if (kind === "why") why();
     else if (PER_FRAME.includes(kind) && subject() !== asked) {
@@ -237,7 +241,9 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   };
   const observer = new IntersectionObserver((entries) => {
     seen = entries.some((entry) => entry.isIntersecting);
-    if (seen) soon();
+    if (!seen) return;
+    moved();
+    if (subject() !== asked) soon();
   }, { rootMargin: "-40px" });
   observer.observe(element);
   wb.on(element, "frame", moved);
@@ -255,10 +261,11 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 /* What the set would cost: asks after every change of the set, and shows the server's markup. */
 wb.mounts.whatIf = (element, props, trigger, watch) => {
   const show = () => { element.innerHTML = props.value || '<p class="wb-whatif">Select heads to see what training them would take.</p>'; };
+  const put = wb.latest(trigger, "ask");
   let timer = null;
   const ask = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => trigger("ask", { selected: [...wb.state.selected] }), 40);
+    timer = setTimeout(() => put({ selected: [...wb.state.selected] }), 40);
   };
   wb.on(element, "selection", ask);
   wb.on(element, "heads", ask);

@@ -1,5 +1,5 @@
-/* The address always says what is shown, so copying it shares the screen and reloading keeps it. Frames are gathered:
-   browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
+/* The address always says what is shown, so copying it shares the screen and reloading keeps it. Writes are gathered:
+   one takes longer than painting a click, and browsers refuse many a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
 (() => {
   const LIMIT = 1e6;
   let waiting = {};
@@ -25,9 +25,9 @@
 
   wb.link = (parameters) => {
     Object.assign(waiting, parameters);
-    if ("frame" in parameters) timer ??= setTimeout(write, 200);
-    else write();
+    timer ??= setTimeout(write, 200);
   };
+  window.addEventListener("pagehide", write);
 
   wb.bus.addEventListener("notes", (event) => event.detail.forEach(wb.toast));
 

@@ -87,9 +87,28 @@ window.wb = (() => {
     document.documentElement.dataset.ready = "1";
   }
 
+  /* A component's properties, whose value comes as JSON (see components.py): parsed once a change. */
+  function data(props) {
+    let text = null, value = null;
+    return {
+      get value() {
+        if (props.value !== text) { text = props.value; value = text ? JSON.parse(text) : null; }
+        return value;
+      },
+      get plotly() { return props.plotly; },
+    };
+  }
+
+  /* Sends an event of which only the last counts. Where the server is still busy with one, Gradio holds back the next
+     and then sends it with the payload of the first, so all share one payload, filled anew each time. */
+  function latest(trigger, name) {
+    const payload = {};
+    return (given) => trigger(name, Object.assign(payload, given));
+  }
+
   const number = (value) => value === null || value === undefined ? "not known" : (Math.abs(value) >= 0.1 || value === 0 ? value.toFixed(2) : Math.abs(value) >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replaceAll("-", "\u2212");
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
-  return { bus, state, emit, on, make, colour, css, isDark, theme, stored, store, toast, openTab, ready, number, whole, mounts,
+  return { bus, state, emit, on, make, colour, css, isDark, theme, stored, store, toast, openTab, ready, data, latest, number, whole, mounts,
            mount: (kind, ...rest) => mounts[kind](...rest) };
 })();

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -36,6 +36,27 @@ def test_a_box_is_selected_by_dragging_and_dropped_again(open_page: OpenPage, sa
     expect(page.locator("#header")).to_contain_text("12 selected")
     drag(page, cell(page, "expert", 2, 3), cell(page, "expert", 2, 4))
     expect(summary).to_contain_text("10 heads selected")
+
+
+def test_the_last_set_reaches_a_slow_server(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    page.wait_for_timeout(1000)
+    held: list[Route] = []
+    busy = [True]
+    page.route("**/gradio_api/**", lambda route: held.append(route) if busy else route.continue_())
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_timeout(300)  # the server has the empty set and has not answered
+    for head in range(3):
+        cell(page, "expert", 1, head).click()
+        page.wait_for_timeout(100)
+    busy.clear()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#header")).to_contain_text("3 selected")
+    page.wait_for_timeout(500)
+    page.reload()
+    page.wait_for_selector("html[data-ready='1']")
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("3 heads selected")
 
 
 def test_shift_click_selects_the_box_from_the_shown_head(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
