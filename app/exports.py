@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.previews import Previews
-from app.results import verdict
+from app.results import heads_trained, verdict
 from app.scores import Scores
 from app.views import report as views
+from app.views.comparison import how_it_went
 from steering.errors import InputError, SteeringError
 from steering.relevance import tables
 from steering.selection import exchange
@@ -94,7 +95,8 @@ class Exports:
                 j = one.seeds.index(value.seeds[i])
                 films = dict(zip(one.recorded, one.videos, strict=True))
                 video = _data_url(films[value.seeds[i]]) if value.seeds[i] in films else ""
-                shown.append(views.Shot(one.method, bool(one.success[j]), one.steps[j] / one.rate_hz, video))
+                how = ", ".join(how_it_went(one, j))
+                shown.append(views.Shot(one.method, bool(one.success[j]), one.steps[j] / one.rate_hz, video, how))
             scenes.append(views.Scene(i + 1, value.seeds[i], tuple(shown)))
         task = value.task.replace("_", " ")
         return views.Run(f"Comparison: {task}", tuple(finetunes), value, verdict(value), tuple(scenes))
@@ -114,6 +116,7 @@ class Exports:
             demonstrations.episodes[0].instruction,
             len(demonstrations.episodes),
             relevance,
+            heads_trained(result),
         )
 
     def _relevance_of(self, selection_id: str) -> Relevance | None:

@@ -109,7 +109,7 @@
       const seen = [...every, ...corners].map(flatten);
       const [left, right, top, bottom] = [[0, Math.min], [0, Math.max], [1, Math.min], [1, Math.max]].map(([axis, pick]) =>
         seen.reduce((best, point) => pick(best, point[axis]), pick === Math.min ? Infinity : -Infinity));
-      const scale = Math.min((width - 120) / (right - left), (height - 44) / (bottom - top));
+      const scale = Math.min((width - 60) / (right - left), (height - 44) / (bottom - top));
       const place = (point) => {
         const [a, b] = flatten(point);
         return [width / 2 + scale * (a - (left + right) / 2), height / 2 + scale * (b - (top + bottom) / 2)];
@@ -147,9 +147,12 @@
         }
         const tip = place(trace.path_m[step]);
         dot(pen, tip, 4.5, colour);
+      });
+      pen.textAlign = "left";
+      looks.forEach((look, m) => {
+        dot(pen, [16, 18 + 18 * m], 4.5, ink(look.colour));
         pen.fillStyle = wb.css("--wb-ink");
-        pen.textAlign = "left";
-        pen.fillText(looks[m].label, tip[0] + 8, tip[1] - 6);
+        pen.fillText(look.label, 28, 22 + 18 * m);
       });
       canvas.dataset.drawn = String(known.length);
     }

@@ -60,7 +60,7 @@ def layout(plotly: str) -> CompareTab:
     tables = components.panel()
     open_loop = components.panel()
     evidence = components.panel()
-    with gr.Column(elem_classes="wb-plot"):
+    with gr.Column(elem_classes="wb-plot", elem_id="compare-figure"):
         figure = components.figure(plotly)
     return CompareTab(wanted, form, jobs, shown, notice, player, success, tables, open_loop, evidence, figure)
 

@@ -57,6 +57,6 @@ def evidence_card(evidence: Evidence | None) -> str:
         parts += f'<details class="wb-more"{opened}><summary>{text(title)}</summary>{body}</details>'
     return (
         '<section class="wb-card" data-testid="evidence"><h2>Evidence: the paper\'s cells in the twin</h2>'
-        f"<p>{state} The paper: arm on a real bench, 40 trials a cell; here: the embedded policy in the simulator, 100 "
+        f"<p>{state} The paper: a Franka arm, 40 trials a cell. Here: the embedded policy in the simulator, 100 "
         f'scenes a cell and seed.</p>{parts}<div class="wb-buttons wb-evidence-figures">{figures}</div></section>'
     )

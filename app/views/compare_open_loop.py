@@ -110,7 +110,7 @@ def _curves(made: Sequence[OpenLoop], names: Sequence[str], episode: int) -> str
         charts += (
             f'<figure class="wb-chart"><figcaption>{text(name)}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" '
             f'role="img" aria-label="{text(name)}: predicted and demonstrated">{_frame(f"{high:.2g}", f"{low:.2g}")}'
-            f'<g class="wb-demonstrated">{demonstrated}</g>{predicted}<text x="{WIDTH - 6}" y="{HEIGHT - 2}" '
+            f'{predicted}<g class="wb-demonstrated">{demonstrated}</g><text x="{WIDTH - 6}" y="{HEIGHT - 2}" '
             f'text-anchor="end">{last / first.rate_hz:.1f} s</text></svg></figure>'
         )
     return charts

@@ -156,12 +156,13 @@ def cost_card(rollouts: Sequence[Rollouts], costs: Mapping[str, FinetuneResult |
         )
         shown = "".join(f"<td>{cell}</td>" for cell in (*cells, f"{one.wall_s / max(len(one.seeds), 1):.1f} s"))
         rows += f"<tr {method_attribute(one.method)}><td>{swatch(one.method)}</td>{shown}</tr>"
-    titles = ("Method", "Trainable parameters", "Rank", "Steps", "Training", "Peak memory", "One scene")
+    titles = ("Method", "Trainable", "Rank", "Steps", "Training", "Memory", "A scene")
     head = "".join(f"<th>{title}</th>" for title in titles)
     return (
         '<section class="wb-card" data-testid="cost"><h2>Cost</h2><div class="wb-scroll">'
         f'<table class="wb-table wb-cells"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        '<p class="wb-muted wb-note">Wall time on the machine that ran it, whatever else ran beside it.</p></section>'
+        '<p class="wb-muted wb-note">Trainable parameters; peak memory in training; wall time on the machine that '
+        "ran it, whatever else ran beside it.</p></section>"
     )
 
 

@@ -129,7 +129,7 @@ def rollout_player(
                 "success": [bool(one.success[j]) for one, j in zip(rollouts, at, strict=True)],
                 "seconds": [f"{one.steps[j] / one.rate_hz:.1f}" for one, j in zip(rollouts, at, strict=True)],
                 "steps": [int(one.steps[j]) for one, j in zip(rollouts, at, strict=True)],
-                "how": [_how(one, j) for one, j in zip(rollouts, at, strict=True)],
+                "how": [how_it_went(one, j) for one, j in zip(rollouts, at, strict=True)],
                 "words": _words(rollouts[0], at[0]),
                 "videos": [row.get(seed, "") for row in videos],
                 "traces": [row.get(seed, "") for row in traces],
@@ -139,7 +139,7 @@ def rollout_player(
     return {"key": key, "methods": methods, "scenes": scenes, "of": len(seeds)}
 
 
-def _how(one: Rollouts, j: int) -> list[str]:
+def how_it_went(one: Rollouts, j: int) -> list[str]:
     """How an episode failed, and what else is to be said of it."""
     said = []
     if one.failure and one.failure[j]:

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from app.views.compare_table import LABELS, failures_card
 from app.views.comparison import success
 from app.views.markup import duration, text
 from steering.figures import method_colour
-from steering.types import METHOD_LABELS, STACK_LABELS, STACKS, Comparison, FinetuneResult, Head, Relevance
+from steering.types import STACK_LABELS, STACKS, Comparison, FinetuneResult, Head, Relevance
 
 CELL, GAP = 18, 3
 VIRIDIS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37))
@@ -39,7 +40,7 @@ border-radius:4px}.wb-bar-track i{display:block;height:100%;background:var(--met
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A finetune and what it was made from; relevance None where none led to it."""
+    """A finetune and what it was made from; relevance None where none led to it. heads: None where it trained all."""
 
     id: str
     result: FinetuneResult
@@ -47,16 +48,18 @@ class Finetuned:
     instruction: str
     episodes: int
     relevance: Relevance | None
+    heads: int | None = None
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One method in one scene. video: a data URL, empty where none was kept."""
+    """One method in one scene. video: a data URL, empty where none was kept; how: how it failed."""
 
     method: str
     success: bool
     seconds: float
     video: str
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,14 @@ def report(run: Run) -> str:
     else:
         parts.append("<p>Nothing was trained for this run.</p>")
     if run.comparison:
-        parts.append(success(run.comparison, run.sentences))
+        parts.append(success(run.comparison, run.sentences) + failures_card(run.comparison.outcomes))
     parts += [_finetunes(run.finetunes)] if run.finetunes else []
     for one in run.finetunes:
-        if one.relevance and one.result.selection:
+        if one.relevance and one.result.selection and one.heads:
             parts.append(_heads(one.relevance, one.result.selection.heads))
     if run.scenes:
         parts.append(_scenes(run.scenes))
-    colours = "".join(f"[data-method={name}]{{--method:{method_colour(name)}}}" for name in METHOD_LABELS)
+    colours = "".join(f"[data-method={name}]{{--method:{method_colour(name)}}}" for name in LABELS)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{text(run.title)}</title><style>{STYLE}{colours}</style><body><main>{''.join(parts)}</main></body></html>"
@@ -104,14 +107,14 @@ def report(run: Run) -> str:
 
 def method(name: str) -> str:
     """A method's name for people."""
-    return METHOD_LABELS.get(name, name)
+    return LABELS.get(name, name)
 
 
 def _finetunes(finetunes: Sequence[Finetuned]) -> str:
     rows = ""
     for one in finetunes:
         result = one.result
-        heads = len(result.selection.heads) if result.selection else "all"
+        heads = one.heads or "all"
         error = result.heldout_error
         held = f"{error[0]:.3f} → {error[-1]:.3f}" if len(error) else "not measured"
         rows += (
@@ -208,7 +211,7 @@ def _scenes(scenes: Sequence[Scene]) -> str:
     for scene in scenes:
         shots = "".join(
             f'<figure><h3>{text(method(shot.method))}</h3><span class="{"good" if shot.success else "bad"}">'
-            f"{f'succeeds in {shot.seconds:.1f} s' if shot.success else 'fails'}</span>"
+            f"{f'succeeds in {shot.seconds:.1f} s' if shot.success else 'fails'}</span> <small>{text(shot.how)}</small>"
             + (f'<video src="{text(shot.video)}" controls muted loop playsinline></video>' if shot.video else "")
             + "</figure>"
             for shot in scene.shots
