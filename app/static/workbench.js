@@ -92,7 +92,8 @@ window.wb = (() => {
     let text = null, value = null;
     return {
       get value() {
-        if (props.value !== text) { text = props.value; value = text ? JSON.parse(text) : null; }
+        // After gr.skip() Gradio rebuilds the component for this session and sends the value itself.
+        if (props.value !== text) { text = props.value; value = typeof text === "string" ? JSON.parse(text) : text ?? null; }
         return value;
       },
       get plotly() { return props.plotly; },
