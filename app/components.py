@@ -69,8 +69,10 @@ def what_if() -> gr.HTML:
 
 
 def laboratory(plotly: str) -> gr.HTML:
-    """Questions about the chosen head; `ask` carries {kind, head, frame, serial, turn}, answered by the value."""
-    return _drawn("laboratory", ("ask",), plotly=plotly)
+    """Questions about the chosen head; `ask` carries {kind, head, frame, serial, turn}, answered by the value; an empty
+    panel's button sends `measure` with {metric}.
+    """
+    return _drawn("laboratory", ("ask", "measure"), plotly=plotly)
 
 
 def uploader(value: dict[str, Any]) -> gr.HTML:

@@ -43,7 +43,8 @@ LIVE_K = 20  # of a question that was not stored, where none is chosen
 NEIGHBOURS_SHOWN = 6
 RECENT_S = 15.0  # a job that ended so long ago was watched by this page
 NO_OUTPUTS = (
-    "Head outputs of these demonstrations are not kept yet. Open Measure… and press k-NN beyond state and time."
+    "This needs what every head said at every frame, which is not kept for these demonstrations yet. "
+    "Measure this set runs the policy over them once, in about a minute."
 )
 
 

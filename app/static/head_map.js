@@ -65,7 +65,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       "aria-label": `${stack.label}: ${data.layers} layers of ${data.heads} heads`, style: `--columns:${data.heads}` });
     const all = (kind, label, name, attributes) => make("span", { role: kind },
       make("button", { type: "button", tabindex: "-1", class: "wb-all", "aria-label": name, title: name, ...attributes }, label));
-    const columns = make("div", { class: "wb-row wb-columns", role: "row" }, make("span", {}));
+    const columns = make("div", { class: "wb-row", role: "row" }, make("span", {}));
     for (let h = 0; h < data.heads; h++) {
       columns.append(all("columnheader", String(h), `Head ${h} in every layer`, { "data-column": `${s},${h}` }));
     }

@@ -68,15 +68,26 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
   function draw() {
     wb.drawOver = null;
-    if (!state.heads) { body.replaceChildren(note("Score the heads first: press Find heads above the map.")); return; }
+    if (!state.heads) { body.replaceChildren(note("Questions about a head open once heads are scored.")); return; }
     if (!answer || answer.pending) {
       body.replaceChildren(note(answer?.pending ? `The policy is at work. ${answer.pending}…` : "Working it out…"));
-    } else if (answer.empty) body.replaceChildren(note(answer.empty));
+    } else if (answer.empty) body.replaceChildren(empty());
     else ({ why, gain: gains, words, plane, two })[kind]();
     wb.emit("redraw");
   }
 
   const note = (text) => make("p", { class: "wb-lab-note", role: "status" }, text);
+  /* What is missing, and the one button that gets it; its progress shows above. */
+  function empty() {
+    const { offer } = answer;
+    const box = make("div", { class: "wb-lab-note wb-empty", role: "status" }, make("p", {}, answer.empty));
+    if (!offer) return box;
+    box.append(make("button", { type: "button", class: "wb-button wb-primary", "data-testid": "lab-offer", onclick: () => {
+      trigger("measure", { metric: offer.metric });
+      box.replaceChildren(make("p", {}, "Measuring: the line above says how far it is. This panel fills when it is done."));
+    } }, offer.label));
+    return box;
+  }
   const heading = (text) => make("h3", {}, text);
 
   /* -- why ---------------------------------------------------------------------------------------------------- */
@@ -248,7 +259,12 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   observer.observe(element);
   wb.on(element, "frame", moved);
   wb.on(element, "player", (canvases) => { cameras = canvases; });
-  for (const name of ["heads", "player"]) wb.on(element, name, () => { if (subject() !== asked) soon(); });
+  wb.on(element, "heads", () => {
+    if (answer?.empty) { asked = ""; answer = null; }  // what was missing may be there now
+    if (!answer) draw();
+    if (subject() !== asked) soon();
+  });
+  wb.on(element, "player", () => { if (subject() !== asked) soon(); });
   wb.on(element, "pin", () => {
     if (kind === "words" && answer?.words) words();
     else if (subject() !== asked) soon();
@@ -281,7 +297,7 @@ wb.mounts.whatIf = (element, props, trigger, watch) => {
     if (!box || !heads) return;
     const i = wb.state.hover ?? wb.state.pinned;
     if (!heads.strip || i === null) {
-      box.replaceChildren(wb.make("small", {}, "Relevance by time: open Measure… below and press k-NN beyond state and time."));
+      box.replaceChildren(wb.make("small", {}, "Relevance by time shows here after Measure this set, below."));
       return;
     }
     const row = heads.strip.score[i];

@@ -25,9 +25,11 @@ from steering.types import PHASES, Head
 
 KINDS = ("why", "gain", "words", "plane", "two")
 NO_SECOND = (
-    "Choose a second measure in the list Beside it, above the map. Where there is none yet, open Measure… here and "
-    "press one."
+    "These demonstrations were scored by one measure only. Gradient × activation asks the policy itself which heads "
+    "matter, and takes about a minute; Measure… lists others."
 )
+OUTPUTS = {"empty": NO_OUTPUTS, "offer": {"metric": "knn", "label": "Measure this set"}}
+SECOND = {"empty": NO_SECOND, "offer": {"metric": "gradient_activation", "label": "Measure gradient × activation"}}
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,12 @@ def answer(
     try:
         if kind == "why":
             if laboratory.captured(demonstrations_id) is None:
-                return {**shown, "empty": NO_OUTPUTS}
+                return {**shown, **OUTPUTS}
             explained = laboratory.why(demonstrations_id, head, episode)
             return {**shown, "why": answers.why(explained, laboratory.thumbnails(demonstrations_id))}
         if kind == "plane":
             if laboratory.captured(demonstrations_id) is None:
-                return {**shown, "empty": NO_OUTPUTS}
+                return {**shown, **OUTPUTS}
             return {
                 **shown,
                 "figure": figures.projection(laboratory.projection(demonstrations_id, head)).to_plotly_json(),
@@ -110,10 +112,11 @@ def _waiting(pending: Pending) -> dict[str, Any]:
 
 
 def _two(bench: Workbench, demonstrations_id: str, measure: str, beside: str, digits: str) -> dict[str, Any]:
-    first = bench.relevance(demonstrations_id, measure)
-    if first is None or beside not in {one.key for one in bench.measures(demonstrations_id)}:
-        return {"empty": NO_SECOND}
-    second = bench.relevance(demonstrations_id, beside)
+    first, shown = bench.relevance(demonstrations_id, measure), bench.measure_shown(demonstrations_id, measure)
+    others = [one.key for one in bench.measures(demonstrations_id) if one != shown]
+    if first is None or not others:
+        return SECOND
+    second = bench.relevance(demonstrations_id, beside if beside in others else others[0])
     assert second is not None
     drawn = figures.disagreement(first, second, bench.heads(digits))
     drawn.update_layout(xaxis_title=metric_label(first), yaxis_title=metric_label(second))
@@ -164,6 +167,20 @@ def wire(
         return watcher.start()
 
     @worded
+    def offered(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
+        """An empty panel's own button: head outputs and the question shown, or another metric."""
+        demonstrations_id, _ = session.as_opened(opened)
+        metric = str(payload(event).get("metric"))
+        if metric not in BY_NAME or not demonstrations_id:
+            return gr.skip()
+        shown = bench.measure_shown(demonstrations_id, session.as_id(measure))
+        asked = ("default", "action", "whole")
+        if shown is not None and shown.metric == "knn":
+            asked = (shown.preset, shown.target, shown.phase)
+        bench.laboratory.measure(owner, demonstrations_id, metric, *asked)
+        return watcher.start()
+
+    @worded
     def grow(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
         rule, count, stacks = rule_of(action(event).form)
         if rule != "greedy":
@@ -193,6 +210,7 @@ def wire(
     tab.what_if.ask(
         cost, [states.opened, states.measure, states.rank], tab.what_if, trigger_mode="always_last", **QUICK
     )
+    tab.answers.measure(offered, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
     tab.menu.action(start, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
     heads_tab.rule.action(grow, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
     menu = (

@@ -73,7 +73,7 @@ def what_if(heads: int, parameters: int, rank: int, error: SetError | None, trai
         runs = "1 measured run" if training.runs == 1 else f"{training.runs} measured runs"
         cost = f"About {duration(training.seconds)}{memory} for {training.steps} steps (estimate from {runs})."
     if error is None:
-        told = "Held-out error: open Measure… and press k-NN beyond state and time."
+        told = "Held-out error: press Measure this set below."
     else:
         zero = ZERO_LABELS.get(error.zero, error.zero.replace("_", " "))
         told = f"Held-out error {error.error:.3f} (k = {error.k}), {_share(error.score)} than {zero}."

@@ -126,7 +126,8 @@ def test_questions_without_head_outputs_say_what_to_press(bench: Workbench, samp
     button = samples[1]["press_button"]
     for kind in ("why", "plane"):
         assert answer(bench, "owner", [button, 0], "", "", "", {"kind": kind})["empty"] == NO_OUTPUTS
-    assert "second measure" in answer(bench, "owner", [button, 0], "", "", "", {"kind": "two"})["empty"]
+        assert answer(bench, "owner", [button, 0], "", "", "", {"kind": kind})["offer"]["metric"] == "knn"
+    assert "one measure only" in answer(bench, "owner", [button, 0], "", "", "", {"kind": "two"})["empty"]
     assert bench.laboratory.set_error(button, "", (TELLS,)) is None
     assert "k-NN beyond" in show_menu(bench, [button, 0], "")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -131,9 +133,30 @@ def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, addres
     expect(page.get_by_test_id("measure-metric")).to_have_value("gradient_activation")
 
 
-def test_without_head_outputs_every_question_says_what_to_press(open_page: OpenPage, sample_address: str) -> None:
+@pytest.fixture
+def bare_address(tmp_path: Path, run_script: Callable, serve: Callable) -> Iterator[str]:
+    """Scores without the head outputs that they came from, as the repository's own samples are."""
+    run_script("tests/app/sample_store.py", tmp_path / "samples")
+    run_script("tests/browser/random_policy.py", tmp_path / "policy")
+    for outputs in (tmp_path / "samples" / "artefacts").glob("activations-*"):
+        shutil.rmtree(outputs)
+    settings = {"STEERING_SAMPLES": str(tmp_path / "samples"), "STEERING_POLICY": str(tmp_path / "policy")}
+    with serve(tmp_path, **settings) as served:
+        yield served
+
+
+def test_an_empty_panel_measures_the_set_and_fills(open_page: OpenPage, bare_address: str) -> None:
+    page = open_page(bare_address)
+    body = ask(page, "why")
+    expect(page.get_by_test_id("strip")).to_contain_text("Measure this set")
+    body.get_by_role("button", name="Measure this set").click()
+    expect(page.get_by_test_id("job").first).to_contain_text("Measuring heads")
+    expect(body.locator(".wb-near")).to_have_count(6, timeout=240_000)
+    expect(page.get_by_test_id("strip").locator("i")).to_have_count(20)
+
+
+def test_intervals_and_two_measures_without_a_choice(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(sample_address)
-    expect(ask(page, "two")).to_contain_text("second measure")
-    expect(page.get_by_test_id("strip")).to_contain_text("Measure…")
+    expect(ask(page, "two")).to_contain_text("Spearman")
     page.get_by_test_id("measure-menu").locator("summary").click()
     expect(page.get_by_role("button", name="Intervals and chance")).to_be_visible()
