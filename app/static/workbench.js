@@ -93,7 +93,7 @@ window.wb = (() => {
     return {
       get value() {
         // After gr.skip() Gradio rebuilds the component for this session and sends the value itself.
-        if (props.value !== text) { text = props.value; value = typeof text === "string" ? JSON.parse(text) : text ?? null; }
+        if (props.value !== text) { text = props.value; value = text && typeof text === "string" ? JSON.parse(text) : text || null; }
         return value;
       },
       get plotly() { return props.plotly; },
