@@ -131,7 +131,7 @@ LESSONS = (
             ("better", "lower by more than a tenth"),
         ),
         (
-            Task("Set the rule to Random (in the layers of the best) and press Auto-select.", "random", "heads", AUTO),
+            Task("Set the rule to Control: random and press Auto-select.", "random", "heads", AUTO),
             Task("Finetune Robotic Steering again with the same settings.", "started", "finetune", START),
             Task("Wait for it to finish.", "one", "finetune", START),
         ),

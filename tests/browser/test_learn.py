@@ -76,3 +76,30 @@ def test_a_difference_needs_six_scenes(open_page: OpenPage, sample_address: str)
     expect(card.locator("[data-state=done]")).to_have_count(1)  # a comparison is there already
     page.get_by_test_id("vote").get_by_role("button", name="A", exact=True).click()
     expect(page.get_by_test_id("reveal")).to_contain_text("You were right")
+
+
+def test_training_and_its_control_are_told_from_the_runs(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(f"{sample_address}?tab=learn")
+    page.locator("[data-lesson=train]").click()
+    card, reveal = page.get_by_test_id("lesson"), page.get_by_test_id("reveal")
+    card.locator("[data-choice=lora]").click()
+    train(page)
+    expect(card.locator("[data-state=done]")).to_have_count(1)
+    expect(reveal).to_contain_text("Held-out error: Robotic Steering 0.", timeout=240_000)
+    expect(reveal).not_to_contain_text("not measured")
+    card.get_by_role("button", name="Next: Compare with a control").click()
+    card.locator("[data-choice=same]").click()
+    page.get_by_role("tab", name="Heads").click()
+    page.locator("[name=rule]").select_option("random")
+    page.get_by_test_id("auto-select").click()
+    expect(card.locator("[data-state=done]")).to_have_count(1)
+    page.get_by_role("tab", name="Finetune").click()
+    train(page)
+    expect(reveal).to_contain_text("Random heads: 0.", timeout=240_000)
+    expect(reveal).not_to_contain_text("not measured")
+
+
+def train(page: Page) -> None:
+    page.locator("[name=steps]").fill("10")
+    page.locator("[name=batch_size]").select_option("8")
+    page.get_by_test_id("finetune-start").click()
