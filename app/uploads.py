@@ -161,7 +161,8 @@ class Uploads:
         best = rules.top_k(value, count, stacks)
         error, mean = best.cv_mse, value.baselines.get("mean_action")
         errors = None if error is None or mean is None else (error, mean)
-        return replace(card, made=made, heads=best.heads, errors=errors, selection=exchange.to_json(best))
+        ranked = sorted(best.heads, key=lambda one: -value.score[STACKS.index(one.stack), one.layer, one.head])
+        return replace(card, made=made, heads=tuple(ranked), errors=errors, selection=exchange.to_json(best))
 
     def _described(
         self, card: UploadCard, found: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path

@@ -13,6 +13,7 @@ from steering.demonstrations.sampling import Problem, Sample
 from steering.demonstrations.statistics import PolicyStatistics
 
 FEW_EPISODES = 5
+MOST_NEIGHBOURS = 40  # the paper's largest k
 IDLE_S = 1.0
 IDLE_SHARE = 0.25
 CLIPPED_SHARE = 0.05
@@ -47,6 +48,13 @@ def _frames(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
             f"There are {len(lengths)} episodes.",
             "Leave-one-episode-out scores of so few are unstable: look at rank intervals, or record 10 to 20.",
         )
+    others = sum(lengths) - max(lengths)
+    if len(lengths) > 1 and others < MOST_NEIGHBOURS:
+        words = f"Without the longest episode {others} frames are left."
+        meaning = (
+            f"The paper's k-NN compares with up to {MOST_NEIGHBOURS}, so heads cannot be scored; bring more frames."
+        )
+        yield Problem("warning", "few_frames", words, meaning)
 
 
 def _mapped(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:

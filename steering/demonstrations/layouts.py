@@ -113,7 +113,7 @@ LAYOUTS = (
         (("action",),),
         sizes=(14, 14),
         absolute_actions=True,
-        why=("ALOHA's two arms: 6 joints and a gripper each; `wrist` is the left one.", TARGETS),
+        why=("ALOHA's two arms: 6 joints and a gripper each; the left one's camera is the wrist.", TARGETS),
     ),
     Layout(
         "SO-101",

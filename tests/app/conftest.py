@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -68,3 +69,15 @@ def make_bench(tmp_path: Path, samples: tuple[Path, dict[str, str]]) -> Callable
 @pytest.fixture
 def bench(make_bench: Callable[[bool], Workbench]) -> Workbench:
     return make_bench(True)
+
+
+@pytest.fixture(scope="session")
+def dataset_files() -> ModuleType:
+    """Builders of small datasets in every format."""
+    path = HERE.parent / "steering" / "demonstrations" / "dataset_files.py"
+    spec = importlib.util.spec_from_file_location("dataset_files", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["dataset_files"] = module  # its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module

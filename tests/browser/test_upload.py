@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import pickle
+import json
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -88,38 +88,160 @@ def made(kind: str, files: ModuleType, folder: Path) -> Path:
         store = Store(folder / "store")
         own = store.folder(pipeline.import_demonstrations(store, path=files.npz(folder / "a.npz", truth)))
         return files.zipped(own, folder / "own.zip")
-    ending = {"npz": ".npz", "lerobot_v2": "", "droid": ""}.get(kind, ".hdf5")
+    ending = {"lerobot_v2": "", "droid": ""}.get(kind, ".hdf5")
     return getattr(files, kind)(folder / f"cubes{ending}", truth[0] if kind == "aloha" else truth)
 
 
-@pytest.mark.parametrize(
-    ("kind", "layout", "format_"),
-    [
-        ("lerobot_v3", "", "LeRobotDataset v3.0"),
-        ("lerobot_v2", "", "LeRobotDataset v2.1"),
-        ("libero", "LIBERO", "LIBERO HDF5"),
-        ("robomimic", "robomimic", "robomimic HDF5"),
-        ("authors", "DROID", "Robotic Steering HDF5"),
-        ("droid", "DROID", "DROID HDF5"),
-        ("aloha", "ALOHA", "HDF5"),
-        ("npz", "", "NPZ"),
-        ("recording", "workbench", "workbench recording"),
-    ],
+FORMATS = (
+    ("lerobot_v3", "", "LeRobotDataset v3.0"),
+    ("lerobot_v2", "", "LeRobotDataset v2.1"),
+    ("libero", "LIBERO", "LIBERO HDF5"),
+    ("robomimic", "robomimic", "robomimic HDF5"),
+    ("authors", "DROID", "Robotic Steering HDF5"),
+    ("droid", "DROID", "DROID HDF5"),
+    ("aloha", "ALOHA", "ALOHA HDF5"),
+    ("recording", "workbench", "workbench recording"),
 )
-def test_every_format_is_recognised_and_imported(
-    page: Page, files: ModuleType, tmp_path: Path, kind: str, layout: str, format_: str
-) -> None:
-    before = page.get_by_test_id("set").count()
-    send(page, made(kind, files, tmp_path))
+
+
+def test_every_format_is_recognised_and_imported(page: Page, files: ModuleType, tmp_path: Path) -> None:
+    upload, sets = page.get_by_test_id("upload"), page.get_by_test_id("set")
+    for kind, layout, format_ in FORMATS:
+        before = sets.count()
+        folder = tmp_path / kind
+        folder.mkdir()
+        send(page, made(kind, files, folder))
+        inspected(page)
+        expect(upload).to_contain_text(f"Recognised: {layout}" if layout else "No known layout")
+        expect(page.get_by_test_id("health")).to_contain_text(format_)
+        expect(page.get_by_test_id("camera")).to_have_count(2)
+        drawn = "images => images.length === 2 && images.every(image => image.naturalWidth > 0)"
+        assert page.get_by_test_id("camera").locator("img").evaluate_all(drawn), kind
+        page.get_by_test_id("import").click()
+        expect(upload).to_contain_text("imported", timeout=60_000)
+        expect(sets).to_have_count(before + 1)
+        upload.get_by_role("button", name="Done").click()
+        expect(upload).to_have_count(0)
+
+
+def test_the_mapping_is_corrected_imported_and_remembered(page: Page, files: ModuleType, tmp_path: Path) -> None:
+    path = files.npz(tmp_path / "swapped.npz", files.episodes(3, frames=40))
+    send(page, path)
     inspected(page)
-    upload = page.get_by_test_id("upload")
-    expect(upload).to_contain_text(f"Recognised: {layout}" if layout else "No known layout")
-    expect(page.get_by_test_id("health")).to_contain_text(format_)
-    expect(page.get_by_test_id("camera")).to_have_count(2)
-    drawn = "images => images.every(image => image.naturalWidth > 0)"
-    assert page.get_by_test_id("camera").locator("img").evaluate_all(drawn)
+    upload, cameras = page.get_by_test_id("upload"), page.get_by_test_id("camera")
+    expect(page.get_by_test_id("reasons")).to_contain_text("taken as the wrist camera")
+    cameras.nth(0).locator("select").nth(0).select_option("wrist")
     page.get_by_test_id("import").click()
-    expect(upload).to_contain_text("imported", timeout=60_000)
-    expect(page.get_by_test_id("set")).to_have_count(before + 1)
-    upload.get_by_role("button", name="Done").click()
+    expect(page.locator(".toast-body")).to_contain_text("are both the wrist camera")
+    cameras.nth(1).locator("select").nth(0).select_option("exterior")
+    cameras.nth(1).locator("select").nth(1).select_option("180")
+    assert cameras.nth(1).locator("img").evaluate("image => getComputedStyle(image).rotate") == "180deg"
+    page.locator("[name=instruction]").fill("lift <b>it</b>")
+    page.locator("[name=episodes]").fill("0-1")
+    page.locator("[name=state-columns-0]").fill("0-6")
+    page.get_by_test_id("check").click()
+    expect(page.get_by_test_id("reasons")).to_contain_text("Corrected by you", timeout=60_000)
+    expect(page.get_by_test_id("health")).to_contain_text("7 and 7 numbers")
+    page.locator("[name=episodes]").fill("0-1")
+    page.get_by_test_id("import").click()
+    expect(upload).to_contain_text("2 episodes imported", timeout=60_000)
+    card = page.get_by_test_id("set").filter(has_text="Swapped")
+    expect(card).to_contain_text("“lift <b>it</b>”")
+    card.get_by_role("button", name="Health").click()
+    expect(page.get_by_label("Health of swapped")).to_contain_text("Leave-one-episode-out")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_label("Health of swapped")).to_have_count(0)
+    page.get_by_test_id("open-imported").click()
+    expect(page.get_by_test_id("frame-player")).to_contain_text("lift")
+    page.get_by_role("tab", name="Demonstrations").click()
+    send(page, path)
+    inspected(page)
+    expect(page.get_by_test_id("reasons")).to_contain_text("As you mapped a dataset of the same layout before.")
+    expect(cameras.nth(0).locator("select").nth(0)).to_have_value("wrist")
+    expect(page.locator("[name=instruction]")).to_have_value("")
+    page.reload()
+    page.wait_for_selector("html[data-ready='1']")
+    inspected(page)
+    upload.get_by_role("button", name="Remove").click()
     expect(upload).to_have_count(0)
+
+
+def test_heads_are_found_on_what_was_brought(page: Page, files: ModuleType, tmp_path: Path) -> None:
+    one_camera = [
+        type(one)(one.state, one.action, {"exterior": one.cameras["exterior"]}) for one in files.episodes(3, frames=24)
+    ]
+    send(page, files.npz(tmp_path / "front_only.npz", one_camera))
+    inspected(page)
+    expect(page.get_by_test_id("health")).to_contain_text("No camera is mapped as wrist.")
+    page.get_by_test_id("import").click()
+    expect(page.get_by_test_id("upload")).to_contain_text("imported", timeout=60_000)
+    page.get_by_test_id("open-imported").click()
+    expect(page.get_by_test_id("frame-player")).to_be_visible()
+    page.get_by_role("tab", name="Demonstrations").click()
+    page.get_by_test_id("upload").get_by_role("button", name="Find heads").click()
+    page.get_by_role("tab", name="Heads").click()
+    expect(page.get_by_test_id("head-cell").first).to_be_visible(timeout=120_000)
+    expect(page.get_by_test_id("selection-summary")).to_be_visible()
+
+
+def test_head_outputs_are_scored(page: Page, tmp_path: Path) -> None:
+    send(page, activations(tmp_path / "captured.h5"))
+    upload = page.get_by_test_id("upload")
+    expect(upload.locator("[name=task]")).to_have_value("pick up the cube", timeout=60_000)
+    upload.get_by_role("button", name="Score the heads").click()
+    expect(upload.locator(".wb-heads li").first).to_have_text("VLM 1.2", timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_test_id("keep-selection").click()
+    assert [1, 2] in json.loads(Path(download.value.path()).read_text())["trainable_head_indices"]
+    upload.get_by_role("button", name="Done").click()
+
+
+def test_hostile_files_end_in_a_sentence(page: Page, files: ModuleType, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bin", b"")
+        archive.filelist[0].file_size = 40 << 30  # what a bomb says of itself
+    with zipfile.ZipFile(tmp_path / "outside.zip", "w") as archive:
+        archive.writestr("../../outside.txt", "gotcha")
+        archive.writestr("meta/info.json", "{}")
+    np.savez(tmp_path / "pickled.npz", action=np.array([Harm()], object), state=np.zeros((5, 3)))
+    (tmp_path / "<img src=x onerror=alert(1)>.npz").write_bytes(b"nothing of the kind")
+    upload = page.get_by_test_id("upload")
+    for name, words in (
+        ("bomb.zip", "unpacks to more than 8192 MB"),
+        ("outside.zip", "leads outside; that is refused"),
+        ("pickled.npz", "pickle"),
+        ("<img src=x onerror=alert(1)>.npz", "is none of the formats that are read"),
+    ):
+        send(page, tmp_path / name)
+        expect(upload.get_by_role("alert")).to_contain_text(words, timeout=60_000)
+        expect(page.get_by_text("failed", exact=True)).to_have_count(0)
+    assert not Harm.marker.exists()
+    assert upload.locator("img").count() == 0, "names are text"
+    zone = page.get_by_test_id("drop-zone")
+    zone.get_by_test_id("hub-id").fill("../../etc")
+    zone.get_by_role("button", name="Fetch").click()
+    expect(page.get_by_test_id("upload-words")).to_contain_text("as owner/name")
+    send(page, files.libero(tmp_path / "good.hdf5", files.episodes(2, frames=8)))  # the session goes on
+    inspected(page)
+    upload.get_by_role("button", name="Remove").click()
+
+
+def test_sending_shows_progress_and_can_be_cancelled(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "large.npz"
+    path.write_bytes(bytes(3_000_000))
+    page.route("**/uploads/**", lambda route: None)  # a connection that carries nothing
+    send(page, path)
+    expect(page.get_by_test_id("upload-progress")).to_contain_text("of 3.0 MB")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_test_id("upload-words")).to_contain_text("Stopped. Nothing was kept.")
+    page.unroute("**/uploads/**")
+    expect(page.get_by_test_id("upload")).to_have_count(0)
+
+
+class Harm:
+    """Runs when it is unpickled."""
+
+    marker = Path(__file__).with_name("harm-was-done")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Harm.marker,)

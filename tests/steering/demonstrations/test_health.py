@@ -91,7 +91,7 @@ def same_camera(t: list) -> list:
 
 
 def few(t: list) -> list:
-    return t[:2]
+    return t[:3]
 
 
 def one_only(t: list) -> list:
@@ -214,3 +214,15 @@ def test_noise_has_no_offset() -> None:
     rng = np.random.default_rng(0)
     state, action = (rng.standard_normal((300, 6)).astype(np.float32) for _ in range(2))
     assert action_offset([Episode("e", "", 20.0, {}, state, action)]) is None
+
+
+def test_too_few_frames_for_the_largest_k_are_said(files: ModuleType, tmp_path: Path) -> None:
+    assert "few_frames" in kinds(examined(files, tmp_path, files.episodes(3, frames=15)))  # 15 + 16 are left
+    assert "few_frames" not in kinds(examined(files, tmp_path, files.episodes(3, frames=20)))
+
+
+def test_more_dimensions_than_the_policy_takes_are_said(files: ModuleType, tmp_path: Path) -> None:
+    numbers = (np.zeros(8), np.ones(8), np.zeros(7), np.ones(7))
+    fits, small = PolicyStatistics(*numbers, 8, 7), PolicyStatistics(*numbers, 7, 7)
+    assert "too_many_dims" not in kinds(examined(files, tmp_path, files.episodes(6), fits))
+    assert "too_many_dims" in kinds(examined(files, tmp_path, files.episodes(6), small))

@@ -41,7 +41,7 @@ def test_inspect_says_what_is_there_and_exits_by_it(
         assert words in printed
     document = json.loads(out.read_text())
     assert document["frames"] == sum(len(one.state) for one in files.episodes(6)) and document["problems"] == []
-    few = files.libero(tmp_path / "few.hdf5", files.episodes(2))
+    few = files.libero(tmp_path / "few.hdf5", files.episodes(3))
     code, _, summary = command(capsys, monkeypatch, "inspect", few, *common)
     assert (code, summary["problems"]) == (1, ["few_episodes"])
     (tmp_path / "broken.hdf5").write_bytes(few.read_bytes()[:1000])
