@@ -23,7 +23,7 @@ from steering.types import PAPER_SET_SIZE, FinetuneSettings
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
 MAX_BYTES = 30_000_000
-MAX_EXAMPLE_BYTES = 3_500_000
+MAX_EXAMPLE_BYTES = 5_000_000
 EXAMPLE_SETTINGS = FinetuneSettings(steps=500)
 TASKS = ("place_cube_in_bowl",)
 

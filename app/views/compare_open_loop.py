@@ -78,7 +78,7 @@ def _by_step(value: OpenLoopComparison) -> str:
 def _curves(made: Sequence[OpenLoop], names: Sequence[str], episode: int) -> str:
     """One small chart a dimension: the demonstrated action, and every predicted chunk from where it was predicted."""
     first = made[0]
-    rows = np.flatnonzero(first.episode == episode)
+    rows: list[int] = np.flatnonzero(first.episode == episode).tolist()
     frames = first.frame[rows]
     steps = first.demonstrated.shape[1]
     last = int(frames.max()) + steps if len(rows) else 1

@@ -41,7 +41,7 @@ class Trace:
         """A chunk of actions [step, dim] that the policy predicted at control step `step`."""
         moves = np.clip(chunk[:, :3], -1, 1) * STEP_M
         path_m = self._world.position_m() + np.concatenate([np.zeros((1, 3)), np.cumsum(moves, axis=0)])
-        pixels = {camera: _rounded(project(self._world, camera, path_m)) for camera in CAMERAS}
+        pixels = {camera: _rounded(project(self._world, camera, path_m), 3) for camera in CAMERAS}
         self._chunks.append({"step": step, "path_m": _rounded(path_m), "path_px": pixels})
 
     def moved(self) -> None:
@@ -57,7 +57,7 @@ class Trace:
             "rate_hz": CONTROL_HZ,
             "cameras": CAMERAS,
             "path_m": _rounded(route),
-            "path_px": {"exterior": _rounded(project(self._world, "exterior", route))},
+            "path_px": {"exterior": _rounded(project(self._world, "exterior", route), 3)},
             "things": [
                 {
                     "name": thing.name,
@@ -92,6 +92,6 @@ def project(world: World, camera: str, points_m: np.ndarray) -> np.ndarray:
     return np.where(ahead[:, None], places, -1.0)
 
 
-def _rounded(points: np.ndarray) -> list[list[float]]:
-    """To a tenth of a millimetre, or of a thousandth of the picture."""
-    return np.round(points, 4).tolist()
+def _rounded(points: np.ndarray, decimals: int = 4) -> list[list[float]]:
+    """To a tenth of a millimetre; 3 decimals of a picture are a third of a pixel of the film."""
+    return np.round(points, decimals).tolist()

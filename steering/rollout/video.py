@@ -13,7 +13,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray], rate_hz: float) -> Non
     """Write uint8 RGB `frames` [height, width, 3] (even sizes) to an MP4 file."""
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=round(rate_hz), options={"crf": "23", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=round(rate_hz), options={"crf": "28", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
