@@ -137,12 +137,13 @@ def _wire_upload(
     def answered(sent: dict[str, Any], **fields: Any) -> dict[str, Any]:
         return {"limits": LIMITS_IN_WORDS, "serial": sent.get("serial"), **fields}
 
-    def begin(owner: Any, event: gr.EventData) -> Any:
-        sent = payload(event)
+    def begin(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
+        sent, owner = payload(event), session.as_owner(owner)
         try:
-            return answered(sent, upload=uploads.begin(session.as_owner(owner), sent.get("files")))
+            answer = answered(sent, upload=uploads.begin(owner, sent.get("files")))
         except SteeringError as error:
-            return answered(sent, error=str(error))
+            answer = answered(sent, error=str(error))
+        return [answer, *show_upload(bench, owner, shown)]
 
     def arrived(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
         sent, owner = payload(event), session.as_owner(owner)
@@ -179,10 +180,11 @@ def _wire_upload(
             return gr.skip()
         return {"url": bench.previews.export("selection.json", card.selection.encode()), "name": "selection.json"}
 
-    tab.uploader.begin(begin, states.owner, tab.uploader, **ACTION)
+    inputs = [states.owner, tab.shown]
+    tab.uploader.begin(begin, inputs, [tab.uploader, tab.upload, tab.shown], **ACTION)
     outputs = [tab.uploader, watcher.timer, tab.upload, tab.shown]
-    tab.uploader.sent(arrived, [states.owner, tab.shown], outputs, **ACTION)
-    tab.uploader.hub(arrived, [states.owner, tab.shown], outputs, **ACTION)
+    tab.uploader.sent(arrived, inputs, outputs, **ACTION)
+    tab.uploader.hub(arrived, inputs, outputs, **ACTION)
     tab.uploader.abandon(abandon, states.owner, None, **ACTION)
-    tab.upload.action(act, [states.owner, tab.shown], [watcher.timer, tab.upload, tab.shown], **ACTION)
+    tab.upload.action(act, inputs, [watcher.timer, tab.upload, tab.shown], **ACTION)
     tab.upload.action(keep, states.owner, download, **ACTION)
