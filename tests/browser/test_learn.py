@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -85,8 +86,7 @@ def test_training_and_its_control_are_told_from_the_runs(open_page: OpenPage, sa
     card.locator("[data-choice=lora]").click()
     train(page)
     expect(card.locator("[data-state=done]")).to_have_count(1)
-    expect(reveal).to_contain_text("Held-out error: Robotic Steering 0.", timeout=240_000)
-    expect(reveal).not_to_contain_text("not measured")
+    expect(reveal).to_contain_text(re.compile(r"Robotic Steering \d+\.\d{3}, LoRA \d+\.\d{3}"), timeout=240_000)
     card.get_by_role("button", name="Next: Compare with a control").click()
     card.locator("[data-choice=same]").click()
     page.get_by_role("tab", name="Heads").click()
@@ -95,8 +95,7 @@ def test_training_and_its_control_are_told_from_the_runs(open_page: OpenPage, sa
     expect(card.locator("[data-state=done]")).to_have_count(1)
     page.get_by_role("tab", name="Finetune").click()
     train(page)
-    expect(reveal).to_contain_text("Random heads: 0.", timeout=240_000)
-    expect(reveal).not_to_contain_text("not measured")
+    expect(reveal).to_contain_text(re.compile(r"Random heads: \d+\.\d{3}"), timeout=240_000)
 
 
 def train(page: Page) -> None:
