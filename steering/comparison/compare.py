@@ -83,8 +83,8 @@ def _verdict(test: PairedTest, pairs: int) -> str:
     p = f"exact McNemar p = {test.p:.3g}" + (f", {test.p_holm:.3g} after Holm over {pairs} pairs" if pairs > 1 else "")
     if test.p_holm >= LEVEL:
         return f"{first} and {second}: no difference shown ({counts}; {p})."
-    better = first if test.only_first > test.only_second else second
-    return f"{better} is better ({counts}; {p})."
+    better, worse = (first, second) if test.only_first > test.only_second else (second, first)
+    return f"{better} is better than {worse} ({counts}; {p})."
 
 
 def _manner(one: Outcomes) -> str:
