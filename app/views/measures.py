@@ -25,6 +25,7 @@ TOKENS = {
     "mean_instruction": "all words",
     "mean_image": "all image patches",
     "state": "state token",
+    "all": "every token",
     "first_action": "first action token",
     "last_action": "last action token",
 }
@@ -78,7 +79,7 @@ def _name(measure: Measure, available: Sequence[Measure]) -> str:
 
 def _list(name: str, label: str, values: Sequence[tuple[str, str]], current: str) -> str:
     options = "".join(
-        f'<option value="{text(value)}"{" selected" if value == current else ""}>{shown}</option>'
+        f'<option value="{text(value)}"{" selected" if value == current else ""}>{shown or "none"}</option>'
         for value, shown in values
     )
     return (
@@ -95,7 +96,7 @@ def _word(name: str, value: str) -> str:
     if name == "phase":
         return "all frames" if value == "whole" else text(f"{value} frames")
     if name == "tokens":
-        return text(" and ".join(TOKENS.get(one, one.replace("_", " ")) for one in value.split("+")))
+        return text(" and ".join(dict.fromkeys(TOKENS.get(one, one.replace("_", " ")) for one in value.split("+"))))
     if name == "target":
         return text(TARGET_LABELS.get(value, value.replace("_", " ")))
     if name == "k":
