@@ -149,7 +149,7 @@ def test_the_mapping_is_corrected_imported_and_remembered(page: Page, files: Mod
     expect(card).to_contain_text("“lift <b>it</b>”")
     card.get_by_role("button", name="Health").click()
     expect(page.get_by_label("Health of swapped")).to_contain_text("Leave-one-episode-out")
-    page.get_by_role("button", name="Close").click()
+    page.get_by_label("Health of swapped").get_by_role("button", name="Close").click()
     expect(page.get_by_label("Health of swapped")).to_have_count(0)
     page.get_by_test_id("open-imported").click()
     expect(page.get_by_test_id("frame-player")).to_contain_text("lift")
