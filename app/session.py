@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -38,7 +39,14 @@ class States:
 
 def states(rank: int) -> States:
     """The browser states of a page, inside its `gr.Blocks`."""
-    defaults = {"owner": "", "opened": ["", 0], "heads": None, "rank": rank, "measure": "", "beside": ""}
+    defaults: dict[str, Any] = {
+        "owner": "",
+        "opened": ["", 0],
+        "heads": None,
+        "rank": rank,
+        "measure": "",
+        "beside": "",
+    }
     defaults |= {"policy": "", "choosing": "", "training": {}}
     return States(
         **{

@@ -65,7 +65,7 @@ def test_counts_follow_every_change_at_once(open_page: OpenPage, sample_address:
 
 def test_presets_fill_the_form_and_a_reload_keeps_it(open_page: OpenPage, sample_address: str) -> None:
     page = finetune(open_page, sample_address)
-    page.locator("[name=preset]").select_option("paper_ffn")
+    page.locator(".wb-training [name=preset]").select_option("paper_ffn")
     expect(page.locator("[name=steps]")).to_have_value("3000")
     expect(page.locator("[name=learning_rate]")).to_have_value("2.5e-05")
     expect(page.locator("[name=ffn]")).to_have_value("all")
