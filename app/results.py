@@ -111,11 +111,15 @@ class Results:
 
     @staticmethod
     def chosen(choices: list[Choice], task: str, wanted: str) -> str | None:
-        """The comparison to show: `wanted`, else one's own newest on `task`, one's own newest, the ready example."""
+        """The comparison to show: `wanted`, else one's own newest on `task`, one's own newest, the ready example.
+
+        A check of the words follows what it checks.
+        """
         known = [one.id for one in choices]
         if wanted in known:
             return wanted
-        return min(choices, key=lambda one: (one.sample, one.task != task)).id if choices else None
+        order = sorted(choices, key=lambda one: (one.sample, one.task != task, one.instruction != "original"))
+        return order[0].id if order else None
 
     def comparison(self, comparison_id: str) -> Shown:
         """A comparison with its recordings, the table of its policies, and costs."""
