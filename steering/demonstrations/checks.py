@@ -52,7 +52,8 @@ def _frames(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
     if len(lengths) > 1 and others < MOST_NEIGHBOURS:
         words = f"Without the longest episode {others} frames are left."
         meaning = (
-            f"The paper's k-NN compares with up to {MOST_NEIGHBOURS}, so heads cannot be scored; bring more frames."
+            f"The paper's k-NN compares with up to {MOST_NEIGHBOURS}; a smaller k is taken, and scores say little. "
+            "Bring more frames."
         )
         yield Problem("warning", "few_frames", words, meaning)
 

@@ -32,6 +32,7 @@ def score(
 ) -> str:
     """Score every head. The relevance has the demonstrations as second parent, so that it is found from them alone.
 
+    ks: neighbours tried; by default those of the paper that the demonstrations have enough frames for.
     keyframes: whether only keyframes count. By default those of the paper preset, where they are enough for every k;
     else all frames. The manifest says which. target: one of `relevance.targets.TARGETS`. phase: `whole` or one of
     PHASES, the frames whose errors count.
@@ -40,21 +41,27 @@ def score(
     from steering.relevance.folds import fewest_training_frames
     from steering.relevance.scoring import score as score_heads
 
-    ks = tuple(ks or knn.KS)
+    wanted = tuple(ks or knn.KS)
     demonstrations_id = demonstrations_of(store, activations_id)
+
+    def most_neighbours(of_keyframes: bool) -> int:
+        chosen = frames_of(store, activations_id, of_keyframes)
+        return fewest_training_frames(chosen.episode, chosen.frame)
+
     if keyframes is None and preset == "paper" and demonstrations_id is not None:
-        chosen = frames_of(store, activations_id, True)
-        keyframes = fewest_training_frames(chosen.episode, chosen.frame) >= max(ks)
+        keyframes = most_neighbours(True) >= max(wanted)
+    if ks is None and (most := most_neighbours(bool(keyframes))) < max(wanted):
+        wanted = tuple(k for k in wanted if k <= most) or (max(most, 1),)
 
     def make() -> Relevance:
         activations = frames_of(store, activations_id, bool(keyframes))
         question, counted = question_of(store, activations_id, activations, preset, target, phase)
         inert = inert_heads(activations)
         return score_heads(
-            activations, preset, ks, metric, inert, progress, target=question, counted=counted, phase=phase
+            activations, preset, wanted, metric, inert, progress, target=question, counted=counted, phase=phase
         )
 
-    params = {"preset": preset, "metric": metric, "ks": ks, "keyframes": bool(keyframes)}
+    params = {"preset": preset, "metric": metric, "ks": wanted, "keyframes": bool(keyframes)}
     params |= ({"target": target} if target != "action" else {}) | ({"phase": phase} if phase != "whole" else {})
     parents = (activations_id,) if demonstrations_id is None else (activations_id, demonstrations_id)
     return made(store, "relevance", parents, params, make)
