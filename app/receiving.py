@@ -51,7 +51,7 @@ class Receiving:
         self.routes = [Route("/uploads/{upload}/{number:int}", self.receive, methods=["PUT"])]
 
     def begin(self, owner: str, files: object) -> str:
-        """Announce files, [{name, size}], name: with its folders; the id of the new upload. Raises InputError for what is too much."""
+        """The id of a new upload of `files`, [{name, size}], name: with its folders. Raises InputError for too much."""
         wanted = _announced(files)
         total = sum(size for _, size in wanted)
         if total > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""What the Finetune step asks for: its form, what each method would train, take and need, and the equal command.
+"""Answers of the Finetune step: what each method would train, take and need, the queue, and the equal command.
 
 Part of the gateway. Counting comes from `app.costs`, seconds and memory from `app.training_estimate`; a whole answer
 takes some milliseconds on the embedded policy and some tens at π0's size. No torch.
@@ -7,45 +7,27 @@ takes some milliseconds on the embedded policy and some tens at π0's size. No t
 from __future__ import annotations
 
 import dataclasses
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app import session
+from app.training_command import changed_settings, finetune_command, keywords, place, select_command
 from app.training_estimate import estimate_of
-from app.views.finetune import CONTROL_LABELS
+from app.training_form import CONTROLS, OFFERS, Asked
 from app.views.laboratory_menu import TrainingEstimate
 from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
-from steering.finetune.presets import PRESETS
 from steering.models.free_memory import system_bytes
-from steering.types import FFN_CHOICES, METHOD_LABELS, METHODS_OF_HEADS, PRECISIONS, STACKS, FinetuneSettings, Head
+from steering.types import CONTROL_LABELS, METHOD_LABELS, METHODS_OF_HEADS, STACKS, FinetuneSettings, Head
 
 if TYPE_CHECKING:
     from app.service import Workbench
 
-CONTROLS = ("random", "bottom", "other_task")
-OFFERS = ("steering", "lora", "lora_rank_matched", "dense_heads", *CONTROLS, "full")
-RANKS = (2, 4, 8, 16, 32, 64)
-BATCHES = (4, 8, 16, 24, 32, 64)
-MAX_STEPS = 3000
-MAX_HELDOUT = 100
 _GPU = Path("/proc/driver/nvidia/gpus")
 _NEED_HEADS = ("steering", "lora_rank_matched", "dense_heads", *CONTROLS)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The form. preset: what `settings` started from. heldout: the last so many episodes; None: a tenth."""
-
-    methods: tuple[str, ...] = ("steering", "lora")
-    preset: str = "default"
-    settings: FinetuneSettings = FinetuneSettings()
-    heldout: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,76 +63,6 @@ class Outlook:
     def total(self) -> int:
         """Trainable parameters."""
         return sum(self.parameters.values())
-
-
-def read(form: Mapping[str, Any]) -> Asked:
-    """The form's fields, each within its bounds: they come from the client."""
-    preset = next((name for name in PRESETS if name == form.get("preset")), "default")
-    base = PRESETS[preset]
-
-    def among(name: str, choices: Sequence[Any]) -> Any:
-        return next((choice for choice in choices if str(choice) == str(form.get(name))), getattr(base, name))
-
-    def whole(name: str, low: int, high: int) -> int:
-        return session.whole(form.get(name), low, high, getattr(base, name))
-
-    def real(name: str, low: float, high: float, default: float) -> float:
-        try:
-            value = float(str(form.get(name)))
-        except ValueError:
-            return default
-        return min(max(value, low), high) if math.isfinite(value) else default
-
-    steps, batch, rank = whole("steps", 1, MAX_STEPS), among("batch_size", BATCHES), among("rank", RANKS)
-    settings = FinetuneSettings(
-        steps=steps,
-        batch_size=batch,
-        rank=rank,
-        alpha=real("alpha", 0.1, 1024, base.alpha / base.rank * rank),  # unset it follows the rank
-        learning_rate=real("learning_rate", 1e-7, 0.1, base.learning_rate),
-        warmup_steps=min(base.warmup_steps, max(1, steps // 5)),
-        noise_samples=whole("noise_samples", 1, 16),
-        seed=whole("seed", 0, 999_999),
-        shared_kv="shared_kv" in _ticked(form, base.shared_kv, "shared_kv"),
-        ffn=among("ffn", FFN_CHOICES),
-        projections="projections" in _ticked(form, base.projections, "projections"),
-        accumulation=min(whole("accumulation", 1, 64), batch),
-        precision=among("precision", PRECISIONS),
-        keep_best="keep_best" in _ticked(form, base.keep_best, "keep_best"),
-        patience=session.whole(form.get("patience"), 0, 50, 0) or None,
-    )
-    methods = Asked().methods if "methods" not in form else tuple(session.names(form["methods"], OFFERS))
-    heldout = session.whole(form["heldout"], 0, MAX_HELDOUT, 0) if str(form.get("heldout", "")).strip() else None
-    return Asked(methods, preset, settings, heldout)
-
-
-def _ticked(form: Mapping[str, Any], default: bool, name: str) -> Sequence[str]:
-    found = form.get("options")
-    return found if isinstance(found, list) else [name] * default
-
-
-def fields(asked: Asked) -> dict[str, Any]:
-    """The form's fields of `asked`, as the browser keeps them: `read` takes them back."""
-    values = asdict(asked.settings)
-    options = [name for name in ("shared_kv", "projections", "keep_best") if values.pop(name)]
-    values.pop("warmup_steps"), values.pop("evaluations")
-    base = PRESETS[asked.preset]
-    if asked.settings.alpha == base.alpha / base.rank * asked.settings.rank:
-        values["alpha"] = ""
-    values["patience"] = values["patience"] or 0
-    values["heldout"] = "" if asked.heldout is None else asked.heldout
-    return {
-        **{k: str(v) for k, v in values.items()},
-        "options": options,
-        "methods": list(asked.methods),
-        "preset": asked.preset,
-    }
-
-
-def from_preset(asked: Asked, preset: str) -> Asked:
-    """The form with the settings of a preset; methods, seed and held-out episodes stay."""
-    settings = dataclasses.replace(PRESETS[preset], seed=asked.settings.seed)
-    return dataclasses.replace(asked, preset=preset, settings=settings)
 
 
 class Training:
@@ -331,7 +243,7 @@ class Training:
                 f"store = open_store({self._store!r})",
             ],
         )
-        changed = _changed(asked)
+        changed = changed_settings(asked)
         for name in asked.methods:
             arguments = None
             if name in _NEED_HEADS:
@@ -340,25 +252,26 @@ class Training:
                 arguments = self._arguments(name, demonstrations_id, measure, heads, asked)
                 if arguments is None:
                     continue
-                commands.append(f"SELECTION=$({_select_command(arguments, self._bench.digits(heads))})")
-                calls.append(f"selection = pipeline.select(store, {_keywords(arguments)})")
+                commands.append(f"SELECTION=$({select_command(arguments, self._bench.digits(heads))})")
+                calls.append(f"selection = pipeline.select(store, {keywords(arguments)})")
             method = "steering" if name in CONTROLS else name
             held = None if asked.heldout is None else self.heldout(demonstrations_id, asked)
-            commands.append(_command(demonstrations_id, method, arguments is not None, changed, held, self._source))
+            commands.append(
+                finetune_command(demonstrations_id, method, arguments is not None, changed, held, self._source)
+            )
             given: dict[str, Any] = {"demonstrations_id": demonstrations_id, "method": method}
-            call = _keywords(given) + (", selection_id=selection" if arguments is not None else "")
+            call = keywords(given) + (", selection_id=selection" if arguments is not None else "")
             call += f", settings={changed!r}" + ("" if held is None else f", heldout_episodes={held!r}")
             calls.append(f"adapter = pipeline.finetune(store, {call}, policy={self._source!r})")
         return "\n".join(commands), "\n".join(calls)
 
     @property
     def _source(self) -> str:
-        return self._bench.policy
+        return place(self._bench.policy)
 
     @property
     def _store(self) -> str:
-        root = self._bench.store.root
-        return str(root.relative_to(Path.cwd())) if root.is_relative_to(Path.cwd()) else str(root)
+        return place(str(self._bench.store.root))
 
 
 def control_of(store: Any, selection_id: object) -> str:
@@ -374,44 +287,3 @@ def control_of(store: Any, selection_id: object) -> str:
 
 def _stacks(heads: Sequence[Head]) -> tuple[str, ...]:
     return tuple(stack for stack in STACKS if any(head.stack == stack for head in heads))
-
-
-def _changed(asked: Asked) -> dict[str, Any]:
-    """The settings as pipeline.finetune takes them: the preset, and what differs from it."""
-    base = asdict(PRESETS[asked.preset])
-    differing = {name: value for name, value in asdict(asked.settings).items() if value != base[name]}
-    if "rank" in differing:  # on the command line alpha would follow it
-        differing["alpha"] = asked.settings.alpha
-    return {**({"preset": asked.preset} if asked.preset != "default" else {}), **differing}
-
-
-def _keywords(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-
-
-def _select_command(arguments: Mapping[str, Any], digits: str) -> str:
-    words = ["python -m steering select", arguments["relevance_id"]]
-    if arguments["rule"] == "manual":
-        words += ["--hex", digits]
-    else:
-        words += ["--rule", arguments["rule"], "--count", str(arguments["count"])]
-        words += [word for stack in arguments["stacks"] for word in ("--stack", stack)]
-        words += ["--other", arguments["other_id"]] if "other_id" in arguments else []
-        words += ["--seed", str(arguments["seed"])] if "seed" in arguments else []
-    taken = "python -c 'import json, sys; print(json.load(sys.stdin)[\"artefact\"])'"
-    return f"{' '.join(words)} | {taken}"
-
-
-def _command(
-    demonstrations_id: str, method: str, selected: bool, changed: Mapping[str, Any], held: list[int] | None, source: str
-) -> str:
-    words = ["python -m steering finetune", demonstrations_id, "--method", method]
-    words += ["--selection $SELECTION"] if selected else []
-    for name, value in changed.items():
-        flag = f"--{name.replace('_', '-')}"
-        if name == "warmup_steps":  # the command shortens it with the steps, as the form does
-            continue
-        words += [flag] if value is True else [flag, shlex.quote(str(value))]
-    words += [word for episode in held or () for word in ("--heldout", str(episode))]
-    words += [] if source == "embedded" else ["--policy", shlex.quote(source)]
-    return " ".join(words)

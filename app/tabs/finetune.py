@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session, training
+from app import components, session, training_form
 from app.service import Workbench
 from app.tabs.events import ACTION, WATCH, action, worded
 from app.tabs.watching import Watcher
@@ -51,13 +51,15 @@ def layout(plotly: str) -> FinetuneTab:
 
 def settings_from(form: dict[str, Any]) -> FinetuneSettings:
     """Settings from the form, each within its bounds."""
-    return training.read(form).settings
+    return training_form.read(form).settings
 
 
 def show_form(fields: Any) -> str:
     """Markup of the form with the fields that the browser kept."""
-    asked = training.read(fields if isinstance(fields, dict) else {})
-    return views.form(training.fields(asked), training.OFFERS, list(PRESETS), training.RANKS, training.BATCHES)
+    asked = training_form.read(fields if isinstance(fields, dict) else {})
+    return views.form(
+        training_form.fields(asked), training_form.OFFERS, list(PRESETS), training_form.RANKS, training_form.BATCHES
+    )
 
 
 def show(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) -> list[str]:
@@ -67,7 +69,7 @@ def show(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) 
 
 def show_costs(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) -> str:
     """What every method would train and take with these fields, and the equal command."""
-    asked = training.read(fields if isinstance(fields, dict) else {})
+    asked = training_form.read(fields if isinstance(fields, dict) else {})
     demonstrations_id, _ = session.as_opened(opened)
     heads, key = bench.heads(digits), session.as_id(measure)
     found = bench.training.outlook(demonstrations_id, key, heads, asked)
@@ -114,11 +116,11 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
         chosen = action(event)
         if chosen.name not in ("change", "start"):
             return [gr.skip()] * 5
-        asked, form = training.read(chosen.form), gr.skip()
+        asked, form = training_form.read(chosen.form), gr.skip()
         if isinstance(kept, dict) and asked.preset != kept.get("preset", "default"):
-            asked = training.from_preset(asked, asked.preset)
-            form = show_form(training.fields(asked))
-        fields = training.fields(asked)
+            asked = training_form.from_preset(asked, asked.preset)
+            form = show_form(training_form.fields(asked))
+        fields = training_form.fields(asked)
         if chosen.name == "start":
             demonstrations_id, _ = session.as_opened(opened)
             chosen_heads = bench.heads(heads)

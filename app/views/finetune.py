@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.views.markup import button, choice, duration, number, tag, text
-from steering.types import FFN_CHOICES, METHOD_LABELS, PRECISIONS
+from steering.types import CONTROL_LABELS, FFN_CHOICES, METHOD_LABELS, PRECISIONS
 
-CONTROL_LABELS = {
-    "random": "Control: random heads",
-    "bottom": "Control: worst heads",
-    "other_task": "Control: another task's heads",
-}
 LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
 TEXTS = {
     "steering": "Low-rank adapters on queries and outputs of the selected heads. All else is frozen.",

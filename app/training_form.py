@@ -1,0 +1,100 @@
+"""The form of the Finetune step: what it asks for, read from the browser within bounds, and written back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from app import session
+from steering.finetune.presets import PRESETS
+from steering.types import FFN_CHOICES, PRECISIONS, FinetuneSettings
+
+CONTROLS = ("random", "bottom", "other_task")
+OFFERS = ("steering", "lora", "lora_rank_matched", "dense_heads", *CONTROLS, "full")
+RANKS = (2, 4, 8, 16, 32, 64)
+BATCHES = (4, 8, 16, 24, 32, 64)
+MAX_STEPS = 3000
+MAX_HELDOUT = 100
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The form. preset: what `settings` started from. heldout: the last so many episodes; None: a tenth."""
+
+    methods: tuple[str, ...] = ("steering", "lora")
+    preset: str = "default"
+    settings: FinetuneSettings = FinetuneSettings()
+    heldout: int | None = None
+
+
+def read(form: Mapping[str, Any]) -> Asked:
+    """The form's fields, each within its bounds: they come from the client."""
+    preset = next((name for name in PRESETS if name == form.get("preset")), "default")
+    base = PRESETS[preset]
+
+    def among(name: str, choices: Sequence[Any]) -> Any:
+        return next((choice for choice in choices if str(choice) == str(form.get(name))), getattr(base, name))
+
+    def whole(name: str, low: int, high: int) -> int:
+        return session.whole(form.get(name), low, high, getattr(base, name))
+
+    def real(name: str, low: float, high: float, default: float) -> float:
+        try:
+            value = float(str(form.get(name)))
+        except ValueError:
+            return default
+        return min(max(value, low), high) if math.isfinite(value) else default
+
+    steps, batch, rank = whole("steps", 1, MAX_STEPS), among("batch_size", BATCHES), among("rank", RANKS)
+    settings = FinetuneSettings(
+        steps=steps,
+        batch_size=batch,
+        rank=rank,
+        alpha=real("alpha", 0.1, 1024, base.alpha / base.rank * rank),  # unset it follows the rank
+        learning_rate=real("learning_rate", 1e-7, 0.1, base.learning_rate),
+        warmup_steps=min(base.warmup_steps, max(1, steps // 5)),
+        noise_samples=whole("noise_samples", 1, 16),
+        seed=whole("seed", 0, 999_999),
+        shared_kv="shared_kv" in _ticked(form, base.shared_kv, "shared_kv"),
+        ffn=among("ffn", FFN_CHOICES),
+        projections="projections" in _ticked(form, base.projections, "projections"),
+        accumulation=min(whole("accumulation", 1, 64), batch),
+        precision=among("precision", PRECISIONS),
+        keep_best="keep_best" in _ticked(form, base.keep_best, "keep_best"),
+        patience=session.whole(form.get("patience"), 0, 50, 0) or None,
+    )
+    methods = Asked().methods if "methods" not in form else tuple(session.names(form["methods"], OFFERS))
+    heldout = session.whole(form["heldout"], 0, MAX_HELDOUT, 0) if str(form.get("heldout", "")).strip() else None
+    return Asked(methods, preset, settings, heldout)
+
+
+def _ticked(form: Mapping[str, Any], default: bool, name: str) -> Sequence[str]:
+    found = form.get("options")
+    return found if isinstance(found, list) else [name] * default
+
+
+def fields(asked: Asked) -> dict[str, Any]:
+    """The form's fields of `asked`, as the browser keeps them: `read` takes them back."""
+    values = asdict(asked.settings)
+    options = [name for name in ("shared_kv", "projections", "keep_best") if values.pop(name)]
+    values.pop("warmup_steps"), values.pop("evaluations")
+    base = PRESETS[asked.preset]
+    if asked.settings.alpha == base.alpha / base.rank * asked.settings.rank:
+        values["alpha"] = ""
+    values["patience"] = values["patience"] or 0
+    values["heldout"] = "" if asked.heldout is None else asked.heldout
+    return {
+        **{k: str(v) for k, v in values.items()},
+        "options": options,
+        "methods": list(asked.methods),
+        "preset": asked.preset,
+    }
+
+
+def from_preset(asked: Asked, preset: str) -> Asked:
+    """The form with the settings of a preset; methods, seed and held-out episodes stay."""
+    settings = dataclasses.replace(PRESETS[preset], seed=asked.settings.seed)
+    return dataclasses.replace(asked, preset=preset, settings=settings)
