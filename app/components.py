@@ -21,6 +21,7 @@ SCRIPTS = (
     *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
     *("rollout_player", "figure", "download", "learn", "laboratory", "policies", "finetune", "upload"),
     "compare_paths",
+    "curves",
 )
 STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare")
 SHELL = "<div></div>"
@@ -95,6 +96,11 @@ def learn(lessons: list[dict[str, Any]]) -> gr.HTML:
 def figure(plotly: str) -> gr.HTML:
     """A Plotly figure as JSON, updated in place. plotly: address of plotly.js, fetched with the first figure."""
     return _drawn("figure", plotly=plotly)
+
+
+def curves() -> gr.HTML:
+    """Live curves of trainings: value as `figure` takes it, line charts only, drawn on a canvas without Plotly."""
+    return _drawn("curves")
 
 
 def _drawn(

@@ -19,3 +19,17 @@ wb.keepText = (text, name, type) => {
   wb.keep(url, name);
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 };
+
+/* A canvas as an image, on the page's background. */
+wb.keepCanvas = (canvas, name) => {
+  const solid = wb.make("canvas", { width: canvas.width, height: canvas.height });
+  const pen = solid.getContext("2d");
+  pen.fillStyle = wb.css("--wb-surface");
+  pen.fillRect(0, 0, solid.width, solid.height);
+  pen.drawImage(canvas, 0, 0);
+  solid.toBlob((blob) => {
+    const url = URL.createObjectURL(blob);
+    wb.keep(url, name);
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  });
+};

@@ -1,28 +1,17 @@
 /* A Plotly figure of steering.figures, kept in place at every update. plotly.js is served by this server and loads
    with the first figure only; colours of text and grid follow the page's theme. Exports as image and as table. */
 wb.mounts.figure = (element, props, trigger, watch) => {
-  const { make } = wb;
   const load = () => wb.plotlyFrom(props.plotly);
-  const target = make("div", { class: "wb-figure" });
-  const keep = (label, title, act) =>
-    make("button", { type: "button", class: "wb-button wb-quiet", title, onclick: act }, label);
-  const tools = make("div", { class: "wb-figure-tools" },
-    keep("PNG", "Keep the figure as an image", async () => {
+  const target = wb.make("div", { class: "wb-figure" });
+  const tools = wb.figureTools(
+    async () => {
       const Plotly = await load();
       const size = { format: "png", scale: 2, width: target.clientWidth, height: target.clientHeight };
       target.layout.paper_bgcolor = wb.css("--wb-surface");
       wb.keep(await Plotly.toImage(target, size), "figure.png");
       target.layout.paper_bgcolor = "transparent";
-    }),
-    keep("CSV", "Keep the figure's numbers as a table", () => wb.keepText(table(), "figure.csv", "text/csv")));
-
-  /* One row a point: curve, x, y. Plotly sends long arrays packed; target.data holds them unpacked. */
-  function table() {
-    const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
-    const rows = target.data.flatMap((curve, c) => Array.from(curve.y ?? [], (y, i) =>
-      [quote(`${curve.name ?? `curve ${c + 1}`} (${curve.yaxis ?? "y"})`), curve.x?.[i] ?? i, y].join(",")));
-    return `${["curve,x,y", ...rows].join("\n")}\n`;
-  }
+    },
+    () => wb.keepText(wb.tableOf(target.data), "figure.csv", "text/csv"));  // Plotly unpacks long arrays there
 
   async function draw() {
     const figure = props.value;
@@ -34,6 +23,22 @@ wb.mounts.figure = (element, props, trigger, watch) => {
   wb.on(element, "theme", draw);
   watch("value", draw);
   draw();
+};
+
+/* Buttons that keep a figure as an image and as a table. */
+wb.figureTools = (image, table) => {
+  const keep = (label, title, act) =>
+    wb.make("button", { type: "button", class: "wb-button wb-quiet", title, onclick: act }, label);
+  return wb.make("div", { class: "wb-figure-tools" },
+    keep("PNG", "Keep the figure as an image", image), keep("CSV", "Keep the figure's numbers as a table", table));
+};
+
+/* Curves as comma-separated values, one row a point: curve, x, y. */
+wb.tableOf = (curves) => {
+  const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  const rows = curves.flatMap((curve, c) => Array.from(curve.y ?? [], (y, i) =>
+    [quote(`${curve.name ?? `curve ${c + 1}`} (${curve.yaxis ?? "y"})`), curve.x?.[i] ?? i, y].join(",")));
+  return `${["curve,x,y", ...rows].join("\n")}\n`;
 };
 
 /* plotly.js, once; and a figure in the page's colours, made or updated in place. */

@@ -8,8 +8,6 @@ wb.headMapImage = () => {
   const canvas = wb.make("canvas", { width: SCALE * width * data.stacks.length, height: SCALE * height });
   const draw = canvas.getContext("2d");
   draw.scale(SCALE, SCALE);
-  draw.fillStyle = wb.css("--wb-surface");
-  draw.fillRect(0, 0, width * data.stacks.length, height);
   const words = (text, x, y, size = 12, colour = "--wb-ink-2", weight = 400, align = "left") => {
     draw.font = `${weight} ${size}px system-ui, sans-serif`;
     draw.fillStyle = wb.css(colour);
@@ -42,9 +40,5 @@ wb.headMapImage = () => {
     words(wb.number(stack.high), x0 + long, y + 24, 12, "--wb-ink-2", 400, "right");
     words("flat grey: inert, cannot move an action", x0, y + 46, 11, "--wb-ink-3");
   });
-  canvas.toBlob((blob) => {
-    const url = URL.createObjectURL(blob);
-    wb.keep(url, "head-map.png");
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  });
+  wb.keepCanvas(canvas, "head-map.png");
 };

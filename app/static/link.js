@@ -1,5 +1,5 @@
-/* The address always says what is shown, so copying it shares the screen and reloading keeps it. Writes are gathered:
-   one takes longer than painting a click, and browsers refuse many a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
+/* The address always says what is shown, so copying it shares the screen and reloading keeps it. Frames are
+   gathered: browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
 (() => {
   const LIMIT = 1e6;
   let waiting = {};
@@ -25,7 +25,8 @@
 
   wb.link = (parameters) => {
     Object.assign(waiting, parameters);
-    timer ??= setTimeout(write, 200);
+    if ("frame" in parameters) timer ??= setTimeout(write, 200);
+    else write();
   };
   window.addEventListener("pagehide", write);
 

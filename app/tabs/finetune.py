@@ -37,15 +37,15 @@ class FinetuneTab:
     results: gr.HTML
 
 
-def layout(plotly: str) -> FinetuneTab:
-    """Lay out the step inside its tab. plotly: address of plotly.js."""
+def layout() -> FinetuneTab:
+    """Lay out the step inside its tab."""
     components.panel(purpose(PURPOSE))
     form = components.panel()
     costs = components.panel()
     jobs = components.panel()
     live = components.panel()
     with gr.Column(elem_classes="wb-plot"):
-        plot = components.figure(plotly=plotly)
+        plot = components.curves()
     return FinetuneTab(form, costs, jobs, live, plot, components.panel())
 
 

@@ -78,6 +78,7 @@ def test_fast_clicks_are_all_kept(open_page: OpenPage, sample_address: str) -> N
 def test_player_scrubs_without_requests(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(sample_address)
     page.wait_for_function("() => wb.state.attention !== null")
+    page.wait_for_timeout(1500)  # what the opening of a page asks is answered
     with_attention = brightness(page)
     page.locator(".wb-switch").click()
     assert brightness(page) > with_attention + 5
@@ -124,9 +125,9 @@ def test_finetune_survives_a_reload(open_page: OpenPage, sample_address: str) ->
     page.reload()
     page.wait_for_selector("html[data-ready='1']")
     expect(page.get_by_test_id("job").first).to_contain_text("Robotic Steering")
-    expect(page.locator(".wb-figure .main-svg").first).to_be_visible(timeout=300_000)
+    expect(page.get_by_test_id("training-curves")).to_be_visible(timeout=60_000)
     rows = page.get_by_test_id("finetune-results").locator("tbody tr")
-    expect(rows).to_have_count(3, timeout=300_000)
+    expect(rows).to_have_count(3, timeout=60_000)
     expect(rows.first).to_contain_text("30")
 
 
