@@ -4,8 +4,8 @@
 wb.mounts.curves = (element, props, trigger, watch) => {
   const { make, css, number } = wb;
   const LEFT = 52, RIGHT = 14, GAP = 46, BOTTOM = 40;
-  const canvas = make("canvas", { class: "wb-curves", role: "img", "data-testid": "training-curves" });
-  const readout = make("p", { class: "wb-curves-readout", "aria-live": "off" });
+  const canvas = make("canvas", { class: "wb-training-curves", role: "img", "data-testid": "training-curves" });
+  const readout = make("p", { class: "wb-training-readout", "aria-live": "off" });
   const tools = wb.figureTools(
     () => { wb.keepCanvas(canvas, "training.png"); },
     () => wb.keepText(wb.tableOf(curves()), "training.csv", "text/csv"));

@@ -44,7 +44,7 @@ def open_loop_card(shown: Predictions, episode: int) -> str:
     return (
         '<section class="wb-card" data-testid="open-loop"><h2>On recordings: predicted against demonstrated action '
         f'chunks</h2><div class="wb-two"><div class="wb-verdict-plain">{said}</div>{_by_step(value)}</div>'
-        f'<div class="wb-legend">{legend}<span><i class="wb-swatch wb-ink-swatch"></i>Demonstrated</span></div>'
+        f'<div class="wb-loop-legend">{legend}<span><i class="wb-swatch wb-ink-swatch"></i>Demonstrated</span></div>'
         f"<div data-live>{picker if len(episodes) > 1 else ''}</div>"
         f'<div class="wb-curves-grid">{_curves(shown.made, value.action_names, chosen)}</div>'
         f'<details class="wb-more"><summary>Error by dimension and by step</summary>{_numbers(value)}</details>'

@@ -36,7 +36,7 @@ def chooser(rows: Sequence[PolicyRow], folders: str) -> str:
         "<p>Heads, finetuning and comparison use the policy that is open. Opening one checks what it is and whether it "
         "fits into memory, then loads it.</p>"
         f'<div class="wb-policy-list">{"".join(map(_row, rows))}</div>{hint}'
-        '<div class="wb-form"><label class="wb-field wb-hub"><span>From the Hugging Face hub</span>'
+        '<div class="wb-form"><label class="wb-field wb-hub-field"><span>From the Hugging Face hub</span>'
         '<input type="text" name="hub" placeholder="lerobot/pi0_base" autocomplete="off" spellcheck="false" '
         'maxlength="200" data-testid="hub-id"></label>'
         f"{button('Check and open', 'open', testid='open-hub')}</div></div>"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -101,8 +102,17 @@ def test_the_ready_example_says_what_it_is(open_page: OpenPage, sample_address: 
 
 
 @pytest.mark.slow
-def test_checks_of_the_words_join_the_table(open_page: OpenPage, sample_address: str) -> None:
-    page = open_page(f"{sample_address}?tab=compare")
+def test_checks_of_the_words_join_the_table(
+    open_page: OpenPage, tmp_path: Path, run_script: Callable[..., None], serve: Callable[..., Any]
+) -> None:
+    run_script("tests/app/sample_store.py", tmp_path / "samples")
+    run_script("tests/browser/random_policy.py", tmp_path / "policy")
+    settings = {"STEERING_SAMPLES": str(tmp_path / "samples"), "STEERING_POLICY": str(tmp_path / "policy")}
+    with serve(tmp_path, **settings) as address:
+        words_are_checked(open_page(f"{address}?tab=compare"))
+
+
+def words_are_checked(page: Page) -> None:
     for label in ("Robotic Steering", "LoRA, all heads"):
         page.get_by_label(label, exact=True).uncheck()
     page.get_by_label("No words").check()

@@ -135,13 +135,11 @@ def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, addres
 
 @pytest.fixture
 def bare_address(tmp_path: Path, run_script: Callable, serve: Callable) -> Iterator[str]:
-    """Scores without the head outputs that they came from, as the repository's own samples are."""
+    """Scores of the embedded policy without the head outputs that they came from, as the repository's own samples."""
     run_script("tests/app/sample_store.py", tmp_path / "samples")
-    run_script("tests/browser/random_policy.py", tmp_path / "policy")
     for outputs in (tmp_path / "samples" / "artefacts").glob("activations-*"):
         shutil.rmtree(outputs)
-    settings = {"STEERING_SAMPLES": str(tmp_path / "samples"), "STEERING_POLICY": str(tmp_path / "policy")}
-    with serve(tmp_path, **settings) as served:
+    with serve(tmp_path, STEERING_SAMPLES=str(tmp_path / "samples")) as served:
         yield served
 
 
