@@ -124,18 +124,16 @@ def parse_cell(text: str) -> Cell:
 
 
 def cells() -> tuple[Cell, ...]:
-    """Every cell of the full grid, those that the most others wait for first."""
-    found = [
-        Cell(task, method, seed)
-        for seed in SEEDS
-        for task in TASKS
-        for method, how in METHODS.items()
-        if how.main or seed == SEEDS[0]
-    ]
-    found += [Cell(CURVE_TASK, m, 0, heads=n) for n in CURVE_HEADS for m in CURVE_METHODS["heads"]]
+    """Every cell of the full grid: one seed of everything first, then the further seeds of the main methods."""
+    first, *others = SEEDS
+    found = [Cell(task, method, first) for task in TASKS for method in METHODS]
+    found += [Cell(CURVE_TASK, m, first, heads=n) for n in CURVE_HEADS for m in CURVE_METHODS["heads"]]
     found += [
-        Cell(CURVE_TASK, m, 0, demonstrations=n) for n in CURVE_DEMONSTRATIONS for m in CURVE_METHODS["demonstrations"]
+        Cell(CURVE_TASK, m, first, demonstrations=n)
+        for n in CURVE_DEMONSTRATIONS
+        for m in CURVE_METHODS["demonstrations"]
     ]
+    found += [Cell(task, m, seed) for seed in others for task in TASKS for m, how in METHODS.items() if how.main]
     return tuple(found)
 
 

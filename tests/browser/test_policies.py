@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -68,7 +67,7 @@ def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str) 
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("head-cell")).to_have_count(128)
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
-    assert parse_qs(urlparse(page.url).query)["policy"] == ["server:policy"]
+    page.wait_for_url("**policy=server%3Apolicy**")
 
 
 @pytest.mark.slow
