@@ -127,5 +127,5 @@ def _drawn(
 
 
 def _json(value: Any) -> str | None:
-    """`value` as JSON; numbers that are not finite become null."""
-    return None if value is None else orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    """`value` as JSON; numbers that are not finite become null. Plain types only, see `steering.figures.plain`."""
+    return None if value is None else orjson.dumps(value).decode()

@@ -5,7 +5,6 @@ Files are read again when one of them changed, so a grid that runs beside the pa
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ from steering.errors import SteeringError
 from steering.evidence.drawing import figures
 from steering.evidence.grid import cells, parse_cell
 from steering.evidence.tables import Results, read_results, sections
+from steering.figures import plain
 
 GRID = Path(__file__).resolve().parents[1] / "assets" / "evidence" / "grid"
 
@@ -50,7 +50,7 @@ class Grid:
         """A figure as Plotly JSON, None where there is none of that name."""
         results = self._read()
         found = figures(results).get(name) if results else None
-        return json.loads(found.to_json()) if found else None
+        return plain(found) if found else None
 
     def _read(self) -> Results | None:
         with self._reading:

@@ -92,10 +92,8 @@ def answer(
         if kind == "plane":
             if laboratory.captured(demonstrations_id) is None:
                 return {**shown, **OUTPUTS}
-            return {
-                **shown,
-                "figure": figures.projection(laboratory.projection(demonstrations_id, head)).to_plotly_json(),
-            }
+            plane = figures.projection(laboratory.projection(demonstrations_id, head))
+            return {**shown, "figure": figures.plain(plane)}
         if kind == "two":
             return {**shown, **_two(bench, demonstrations_id, measure, beside, heads)}
         if kind == "gain":
@@ -121,7 +119,7 @@ def _two(bench: Workbench, demonstrations_id: str, measure: str, beside: str, di
     drawn = figures.disagreement(first, second, bench.heads(digits))
     drawn.update_layout(xaxis_title=metric_label(first), yaxis_title=metric_label(second))
     lines = answers.agreement_lines(bench.laboratory.agreements(first, second))
-    return {"figure": drawn.to_plotly_json(), "lines": lines}
+    return {"figure": figures.plain(drawn), "lines": lines}
 
 
 def wire(

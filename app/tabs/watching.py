@@ -64,7 +64,7 @@ def lines_of(work: Sequence[JobLine], step: str) -> str:
 def curves(bench: Workbench, owner: str) -> dict[str, Any] | None:
     """The live plot of this owner's newest finetunes; None where there are none."""
     histories = bench.histories(owner)
-    return figures.finetune_curves(histories).to_plotly_json() if histories else None
+    return figures.plain(figures.finetune_curves(histories)) if histories else None
 
 
 def wire(

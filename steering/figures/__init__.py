@@ -8,7 +8,7 @@ from steering.figures.episodes import episode_curves
 from steering.figures.explanation import projection, why
 from steering.figures.heads import head_bars, head_map, relevance_over_time
 from steering.figures.results import cost_bars, success_bars
-from steering.figures.style import method_colour
+from steering.figures.style import method_colour, plain
 from steering.figures.training import History, finetune_curves, finetune_history, running_mean
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "head_bars",
     "head_map",
     "method_colour",
+    "plain",
     "projection",
     "relevance_over_time",
     "running_mean",

@@ -7,7 +7,9 @@ Text and axes are a mid grey that reads on white and on near-black, so that one 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -61,6 +63,14 @@ def faint(colour: str) -> str:
 def title(text: str) -> str:
     """The text with a capital letter at its start."""
     return text[:1].upper() + text[1:]
+
+
+def plain(figure: go.Figure) -> dict[str, Any]:
+    """The figure as JSON's own types. Plotly's `to_plotly_json` leaves empty arrays as NumPy's, which not every way to
+    a browser knows: Gradio's event stream sends such an array as the text "[]".
+    """
+    content: dict[str, Any] = json.loads(figure.to_json())
+    return content
 
 
 def styled(figure: go.Figure, dark: bool | None, *, height: int, legend: bool = True) -> go.Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -96,3 +97,10 @@ def test_episode_curves_show_every_component_over_seconds(episode):
 def test_outside_recordings_of_other_sizes_are_drawn(episode):
     wide = replace(episode, state=np.zeros((40, 14), np.float32), action=np.zeros((40, 14), np.float32))
     assert len(figures.episode_curves(wide).data) == 28
+
+
+def test_a_plain_figure_holds_no_array_that_a_browser_would_get_as_text():
+    figure = figures.finetune_curves({"lora": [{"step": 1.0, "loss": 0.5}]})  # no held-out error yet: empty arrays
+    value = figures.plain(figure)
+    assert json.loads(json.dumps(value, default=str)) == value
+    assert list(value["data"][2]["x"]) == [] and value["data"][0]["x"]
