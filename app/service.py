@@ -27,6 +27,7 @@ from app.views.jobs import JobLine
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
+from steering.pipeline import RESUMABLE
 from steering.store import Store
 from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, Relevance
 
@@ -50,6 +51,7 @@ _TITLES = {
     "open_policy": "Opening a policy",
 }
 
+_AGAIN_ELSEWHERE = ("inspect_upload", "import_upload", "open_policy")  # their forms stay, filled in
 _KEEP_ENDED_S = 3600.0
 
 
@@ -225,6 +227,18 @@ class Workbench(Scores):
         if self.jobs.status(job_id).owner == owner:
             self.jobs.cancel(job_id)
 
+    def again(self, owner: str, job_id: str) -> None:
+        """Start an ended job of this owner once more, as it was asked for; a training goes on from its checkpoint."""
+        job = self.jobs.status(job_id)
+        if job.owner == owner and job.ended:
+            self.jobs.submit(job.function, owner=owner, **job.arguments)
+
+
+def _again(function: str) -> str:
+    if function in _AGAIN_ELSEWHERE:
+        return ""
+    return "Continue" if function in RESUMABLE else "Try again"
+
 
 def _line(status: JobStatus, training: Training) -> JobLine:
     method = str(status.arguments.get("method", ""))
@@ -247,4 +261,5 @@ def _line(status: JobStatus, training: Training) -> JobLine:
         function=status.function,
         arguments=status.arguments,
         stopping=status.cancel_requested and not status.ended,
+        again=_again(status.function),
     )

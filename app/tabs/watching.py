@@ -75,8 +75,8 @@ def wire(
     plot: gr.HTML,
     everywhere: gr.HTML,
 ) -> Any:
-    """Watch on every tick and on load; stop a job on request. panels: step -> its job panels; everywhere: says on
-    every step what runs. Returns the load chain's function and outputs.
+    """Watch on every tick and on load; stop a job or start it again on request. panels: step -> its job panels;
+    everywhere: says on every step what runs. Returns the load chain's function and outputs.
     """
 
     @worded
@@ -97,15 +97,17 @@ def wire(
         ]
 
     @worded
-    def stop(owner: str, event: gr.EventData) -> Any:
+    def settle(owner: str, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "stop":
             bench.stop(owner, session.as_id(chosen.value))
+        if chosen.name == "again":
+            bench.again(owner, session.as_id(chosen.value))
         return watcher.start()
 
     flat = [panel for found in panels.values() for panel in found]
     outputs = [watcher.timer, watcher.finished, plot, everywhere, *flat]
     watcher.timer.tick(watch, [states.owner, watcher.finished], outputs, **WATCH)
     for panel in flat:
-        panel.action(stop, states.owner, watcher.timer, **ACTION)
+        panel.action(settle, states.owner, watcher.timer, **ACTION)
     return watch, outputs

@@ -11,7 +11,9 @@ from app.views.markup import button, duration, text
 
 @dataclass(frozen=True)
 class JobLine:
-    """A job as the page shows it. state: one of steering.jobs.queue.STATES. method: where the work has one."""
+    """A job as the page shows it. state: one of steering.jobs.queue.STATES. method: where the work has one. again: what
+    starting it once more is called, empty where that is offered elsewhere.
+    """
 
     id: str
     title: str
@@ -26,6 +28,7 @@ class JobLine:
     function: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     stopping: bool = False
+    again: str = ""
 
     @property
     def ended(self) -> bool:
@@ -44,14 +47,16 @@ def job_lines(jobs: Sequence[JobLine]) -> str:
 
 
 def _line(job: JobLine) -> str:
+    again = button(job.again, "again", job.id, quiet=True) if job.again else ""
     if job.state == "failed":
         return (
             f'<div class="wb-job wb-failed" role="alert"><header><b>{text(job.title)}</b><span>failed</span></header>'
-            f"<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
+            f"{again}<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
         )
     if job.state == "cancelled":
-        stopped = "<span>stopped; finished results are kept</span>"
-        return f'<div class="wb-job"><header><b>{text(job.title)}</b>{stopped}</header></div>'
+        at = f"stopped at {job.fraction:.0%}; " if job.fraction else "stopped; "
+        stopped = f"<span>{at}finished results are kept</span>"
+        return f'<div class="wb-job"><header><b>{text(job.title)}</b>{stopped}</header>{again}</div>'
     stop = button("Stopping" if job.stopping else "Stop", "stop", job.id, quiet=True, disabled=job.stopping)
     percent = f"{100 * job.fraction:.1f}"
     return (

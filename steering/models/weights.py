@@ -16,7 +16,7 @@ from torch import nn
 
 from steering.errors import InputError
 from steering.models.checkpoint import Checkpoint
-from steering.models.memory import Placement
+from steering.models.memory import Placement, gigabytes
 from steering.models.names import Rules, translated
 from steering.progress import Progress
 
@@ -55,7 +55,7 @@ def load_model(
                 done += checkpoint.tensors[name].bytes
                 if done / total >= reported + 0.01 or done == total:
                     reported = done / total
-                    reading.report(reported, f"Loading {checkpoint.name}: {done / 1e9:.1f} of {total / 1e9:.1f} GB")
+                    reading.report(reported, f"Loading {checkpoint.name}: {gigabytes(done)} of {gigabytes(total)}")
     for target in wanted.keys() - names.keys():
         _place(model, target, torch.zeros(wanted[target].shape, dtype=placement.dtype, device=placement.device))
     for module in model.modules():

@@ -141,6 +141,8 @@ def test_jobs_show_progress_and_hide_what_is_done() -> None:
     failed = replace(line, state="failed", error="No memory.")
     assert "No memory." in jobs.job_lines([failed])
     assert "No memory." not in jobs.job_lines([line, failed])  # a newer job replaces an old failure
+    stopped = jobs.job_lines([replace(line, state="cancelled", again="Continue")])
+    assert "stopped at 25%" in stopped and ">Continue</button>" in stopped
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (99, "99 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])

@@ -124,3 +124,7 @@ def test_a_training_stops_within_a_step_and_errors_are_said(open_page: OpenPage,
     page.get_by_test_id("job").get_by_role("button", name="Stop").click()
     expect(page.get_by_test_id("jobs").first).to_contain_text("stopped", timeout=60_000)
     expect(live).to_have_count(0)
+    page.get_by_test_id("jobs").first.get_by_role("button", name="Continue").click()
+    expect(page.get_by_test_id("job").first).to_be_visible()
+    page.get_by_test_id("job").get_by_role("button", name="Stop").click()
+    expect(page.get_by_test_id("jobs").first).to_contain_text("stopped", timeout=60_000)
