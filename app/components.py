@@ -21,9 +21,10 @@ SCRIPTS = (
     *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
     *("rollout_player", "figure", "download", "learn", "laboratory", "policies", "finetune", "upload"),
     "compare_paths",
+    "teleoperation",
     "curves",
 )
-STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare")
+STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare", "driving")
 SHELL = "<div></div>"
 
 
@@ -81,6 +82,13 @@ def uploader(value: dict[str, Any]) -> gr.HTML:
     {upload}, `hub` a dataset's {name}. Every event has a serial, which the answer repeats.
     """
     return _drawn("upload", ("begin", "sent", "abandon", "hub"), value=value)
+
+
+def driving_panel() -> gr.HTML:
+    """Live driving; its value as `app.views.driving` gives it, or {note} and {error} in words. `save` asks to store
+    what was kept, `end` to drop the rest.
+    """
+    return _drawn("teleoperation", ("save", "end"))
 
 
 def rollout_player() -> gr.HTML:

@@ -16,7 +16,7 @@ from app import components, link, session
 from app.compression import MIDDLEWARE
 from app.policies import allowed_roots
 from app.service import Workbench, default_store
-from app.tabs import compare, demonstrations, finetune, heads, laboratory, learn, policies, watching
+from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, worded
 from app.theme import theme
 from app.views.header import header
@@ -94,6 +94,7 @@ def build(bench: Workbench) -> gr.Blocks:
             [states.owner, sets_tab.shown],
             [sets_tab.upload, sets_tab.shown],
         )
+        show_driving = (worded(lambda owner: driving.show_driving(bench, owner)), [states.owner], [sets_tab.driving])
         show_finetune = (
             worded(lambda *open_now: finetune.show(bench, *open_now)),
             [states.opened, states.heads, states.measure, states.training],
@@ -147,7 +148,8 @@ def build(bench: Workbench) -> gr.Blocks:
         show_form = (worded(finetune.show_form), [states.training], [finetune_tab.form])
         steps_shown = (show_sets, show_upload, show_finetune, show_compare)
         rest = drawn
-        for show in (show_menu, show_policies, show_form, *steps_shown):  # not on the first screen: waits for it
+        later = (show_menu, show_policies, show_form, *steps_shown, show_driving)
+        for show in later:  # not on the first screen: waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
         rest.then(bench.jobs.warm, None, None, **QUICK)
 
@@ -193,7 +195,8 @@ def main() -> None:
             share=False,
             show_error=False,
             quiet=True,
-            app_kwargs={"middleware": MIDDLEWARE, "routes": bench.uploads.receiving.routes},
+            app_kwargs={"middleware": MIDDLEWARE, "routes": [*bench.uploads.receiving.routes, *bench.driving.routes]},
         )
     finally:
+        bench.driving.close()
         jobs.close()

@@ -12,7 +12,7 @@ from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
-from steering.errors import SteeringError
+from steering.errors import InputError, SteeringError
 from steering.store import Manifest, Store
 from steering.types import METHOD_LABELS, Comparison, FinetuneResult, Rollouts
 
@@ -72,14 +72,25 @@ class Results:
 
     def last_run(self) -> str:
         """What was finished last here, in a few words; empty when nothing was."""
-        runs = [one for kind in ("adapter", "comparison") for one in self._own(kind)[:1]]
-        if not runs:
+        last = self._newest()
+        if last is None:
             return ""
-        last = max(runs, key=lambda manifest: manifest.created)
         if last.kind == "comparison":
             return f"compared {len(last.parents)} method{'s' if len(last.parents) > 1 else ''}"
         method = str(last.params.get("method"))
         return f"finetuned {METHOD_LABELS.get(method, method)}"
+
+    def newest(self) -> str:
+        """Id of the run that was finished last here, else of the ready example. Raises InputError without either."""
+        found = self._newest()
+        ready = [] if found else self._store.find("comparison")[:1]
+        if not found and not ready:
+            raise InputError("There is no run to export yet. Finetune first, or compare.")
+        return found.id if found else ready[0].id
+
+    def _newest(self) -> Manifest | None:
+        runs = [one for kind in ("adapter", "comparison") for one in self._own(kind)[:1]]
+        return max(runs, key=lambda manifest: manifest.created, default=None)
 
     def _own(self, kind: str) -> list[Manifest]:
         return [manifest for manifest in self._store.find(kind) if not self._sample(manifest.id)]

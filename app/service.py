@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app.comparing import Comparing
+from app.driving import Driving
 from app.evidence import Grid
 from app.exports import Exports
 from app.laboratory import Laboratory
@@ -78,6 +79,7 @@ class Workbench(Scores):
         self.comparing = Comparing(store, jobs, self)
         self.grid = Grid()
         self.uploads = Uploads(store, jobs, lambda: self.policy)
+        self.driving = Driving(store)
 
     def measure_shown(self, demonstrations_id: str, key: str) -> Measure | None:
         """The measure of `key`: stored, or asked of kept neighbours; else the first stored one."""
@@ -126,6 +128,7 @@ class Workbench(Scores):
             sample=not self.store.folder(demonstrations_id).is_relative_to(self.store.artefacts),
             scored=self.relevance_id(demonstrations_id) is not None,
             usable=health.usable if (health := self.uploads.health(demonstrations_id)) else "",
+            by=str(self.store.manifest(demonstrations_id).params.get("by", "")),
         )
 
     def card_images(self, demonstrations_id: str) -> tuple[str, ...]:

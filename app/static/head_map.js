@@ -250,11 +250,16 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     else command(event.target.closest?.("[data-command]"));
   });
 
+  function keepImage() {
+    if (element.querySelector(".wb-summary")) wb.headMapImage();
+    else wb.toast("There is no head map yet. Find heads first.");
+  }
+
   function command(button) {
     const name = button?.dataset.command;
     if (!name) return;
     if (["all", "clear", "undo", "redo"].includes(name)) headSet[name]();
-    else if (name === "image") wb.headMapImage();
+    else if (name === "image") keepImage();
     else if (name === "import") button.parentElement.querySelector("input").click();
     else trigger("keep", { kind: name });
     const menu = button.closest(".wb-menu");
@@ -320,6 +325,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     pin(flat(s, l, h));
   });
 
+  wb.on(element, "action", (sent) => { if (sent.action === "keep" && sent.value === "map") keepImage(); });
   wb.on(element, "selection", () => cells.length && paint());
   watch("value", build);
   build();

@@ -10,6 +10,9 @@
       ["Drag", "Select a box; from a selected head, drop it"], ["Number", "Of a row or column: select or drop all of it"],
       ["Arrows", "Move; with Shift select on the way"], ["Space", "Select or drop; with Shift the row, with Ctrl the column"],
       ["Ctrl Z", "Undo; with Shift redo"]]],
+    ["Driving by hand, in its picture", [["W A S D", "Away, left, towards you, right; arrows too"], ["R F", "Up, down"],
+      ["Q E", "Turn left, right"], ["I J K L", "Tilt away, left, near, right"], ["Space", "Gripper"], ["Shift", "Slow"],
+      ["Enter", "Keep the episode"], ["Backspace", "Try the scene again"], ["Esc", "Leave the picture"]]],
   ];
   let dialog = null;
 

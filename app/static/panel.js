@@ -25,9 +25,8 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     if (target.hasAttribute("data-theme-toggle")) wb.theme(wb.isDark() ? "light" : "dark");
     else if (target.hasAttribute("data-copy-link")) wb.copyLink();
     else if (target.hasAttribute("data-shortcuts")) wb.showShortcuts();
-    else if (target.dataset.action) {
-      send(target.dataset.action, target.dataset.value ?? "");
-    }
+    else if (target.dataset.action) send(target.dataset.action, target.dataset.value ?? "");
+    target.closest(".wb-menu")?.removeAttribute("open");
     if (target.dataset.tab) wb.openTab(target.dataset.tab);
   });
   const showValue = (field) => {

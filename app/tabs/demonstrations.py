@@ -10,6 +10,7 @@ import gradio as gr
 from app import components, session
 from app.receiving import LIMITS_IN_WORDS
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
+from app.tabs import driving
 from app.tabs.events import ACTION, action, payload, worded
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
@@ -25,7 +26,7 @@ PURPOSE = "Open recordings of a task, bring your own, or record new ones. The ot
 @dataclass(frozen=True)
 class DemonstrationsTab:
     """Components of the step. upload: what was sent and its mapping; shown: which state of it `upload` shows, so that
-    a form that is being filled is not drawn anew; health: the report of a set.
+    a form that is being filled is not drawn anew; health: the report of a set; driving: the live drive.
     """
 
     sets: gr.HTML
@@ -35,6 +36,7 @@ class DemonstrationsTab:
     upload: gr.HTML
     shown: gr.State
     form: gr.HTML
+    driving: gr.HTML
     episodes: gr.HTML
 
 
@@ -47,8 +49,9 @@ def layout() -> DemonstrationsTab:
     uploader = components.uploader({"limits": LIMITS_IN_WORDS})
     upload = components.panel()
     form = components.panel(record_form((*TASKS, UNSEEN_TASK), VARIATIONS))
+    drive = components.driving_panel()
     episodes = components.panel()
-    return DemonstrationsTab(sets, jobs, report, uploader, upload, gr.State(""), form, episodes)
+    return DemonstrationsTab(sets, jobs, report, uploader, upload, gr.State(""), form, drive, episodes)
 
 
 def show_sets(bench: Workbench, opened: Any) -> str:
@@ -86,7 +89,10 @@ def wire(
 
     @worded
     def record(owner: str, event: gr.EventData) -> Any:
-        form = action(event).form
+        chosen = action(event)
+        if chosen.name != "record":
+            return gr.skip()
+        form = chosen.form
         tasks = (*TASKS, UNSEEN_TASK)
         task = str(form.get("task"))
         bench.record(
@@ -126,6 +132,7 @@ def wire(
     for panel in (tab.sets, tab.health):
         panel.action(look, None, tab.health, **ACTION)
     _wire_upload(bench, tab, states, watcher, download)
+    driving.wire(bench, tab.form, tab.driving, tab.sets, states, show_sets)
 
 
 def _wire_upload(

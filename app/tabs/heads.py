@@ -230,8 +230,12 @@ def wire(
         return [opened, show_episode(bench, demonstrations_id, index), render_header(opened, heads, measure)]
 
     @worded
-    def keep(opened: Any, digits: Any, measure: Any, event: gr.EventData) -> dict[str, str]:
-        kind = next((kind for kind in KINDS if kind == payload(event).get("kind")), KINDS[0])
+    def keep(opened: Any, digits: Any, measure: Any, event: gr.EventData) -> Any:
+        kind = payload(event).get("kind") or action(event).value  # of the map, or of the header
+        if kind == "run":
+            return asdict(bench.exports.report(bench.results.newest()))
+        if kind not in KINDS:
+            return gr.skip()
         demonstrations_id, _ = session.as_opened(opened)
         return asdict(bench.exports.heads(kind, demonstrations_id, session.as_id(measure), bench.heads(digits)))
 
@@ -243,7 +247,8 @@ def wire(
 
     selected = [states.heads, tab.map, header]
     tab.map.toggle(toggle, [states.opened, states.measure], [states.heads, header], trigger_mode="always_last", **QUICK)
-    tab.map.keep(keep, [states.opened, states.heads, states.measure], download, **ACTION)
+    for asked in (tab.map.keep, header.action):
+        asked(keep, [states.opened, states.heads, states.measure], download, **ACTION)
     tab.map.take(take, [states.opened, states.rank, states.measure, states.beside], selected, **ACTION)
     tab.rule.action(select, [states.opened, states.rank, states.measure, states.beside], selected, **ACTION)
     tab.choosers.action(

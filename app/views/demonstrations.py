@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.views.health import verdict_tag
-from app.views.markup import button, checks, choice, empty, number, slider, tag, text, words
+from app.views.markup import button, checks, choice, empty, number, segments, slider, tag, text, words
 
 MAX_EPISODES = 50
+RECORDED_BY = (("expert", "Scripted expert"), ("keyboard", "You, by keyboard"))
 
 
 @dataclass(frozen=True)
 class SetCard:
     """A demonstration set as its card shows it. outcomes: per episode, None where unknown; images: addresses.
 
-    usable: the verdict of the health report it was imported with, empty where there is none.
+    usable: the verdict of the health report it was imported with, empty where there is none. by: `keyboard` where a
+    person drove, else empty.
     """
 
     id: str
@@ -29,6 +31,7 @@ class SetCard:
     scored: bool
     images: tuple[str, ...] = ()
     usable: str = ""
+    by: str = ""
 
     @property
     def title(self) -> str:
@@ -42,7 +45,7 @@ def set_cards(cards: Sequence[SetCard], opened: str) -> str:
         return empty(
             "No demonstrations yet",
             "Record twenty in the simulator with the form below: a scripted expert performs the task, which takes "
-            "about a minute. Or bring your own.",
+            "about a minute, or you drive the arm yourself. Or bring your own.",
         )
     return f'<div class="wb-sets" data-testid="sets">{"".join(_card(card, card.id == opened) for card in cards)}</div>'
 
@@ -51,12 +54,14 @@ def _card(card: SetCard, is_open: bool) -> str:
     known = [won for won in card.outcomes if won is not None]
     tags = [
         tag("Sample" if card.sample else "Yours"),
-        tag(f"{len(card.frames)} episodes"),
+        tag(f"{len(card.frames)} episode{'' if len(card.frames) == 1 else 's'}"),
         tag(f"{sum(card.frames)} frames"),
     ]
     if known:
         tags.append(tag(f"{sum(known)} of {len(known)} succeed", "good" if all(known) else "bad"))
     tags += [tag(name) for name in card.variations]
+    if card.by:
+        tags.append(tag(f"By {card.by}"))
     images = "".join(f'<img src="{text(url)}" alt="" loading="lazy" width="192" height="192">' for url in card.images)
     if card.usable:
         tags.append(verdict_tag(card.usable))
@@ -100,13 +105,18 @@ def _outcome(won: bool | None) -> str:
 
 
 def record_form(tasks: Sequence[str], variations: Sequence[str]) -> str:
-    """The form that records demonstrations in the simulator."""
+    """The form that records demonstrations in the simulator: `record` by the expert, `drive` by hand. The style sheet
+    shows the fields of the chosen one.
+    """
     return (
-        '<div class="wb-card wb-section"><h2>Record new demonstrations in the simulator</h2><div class="wb-form">'
+        '<div class="wb-card wb-section wb-record"><h2>Record new demonstrations in the simulator</h2>'
+        '<div class="wb-form">'
+        + segments("by", "Recorded by", RECORDED_BY, RECORDED_BY[0][0])
         + choice("task", "Task", [(name, name.replace("_", " ").capitalize()) for name in tasks], tasks[0])
         + checks("variations", "Variations", [(name, name.capitalize(), False, True) for name in variations])
         + slider("count", "Episodes", 2, MAX_EPISODES, 20)
         + number("seed", "Seed", 0, 9999, 0)
         + button("Record", "record", primary=True, testid="record-start")
+        + button("Start driving", "drive", primary=True, testid="drive-start")
         + "</div></div>"
     )

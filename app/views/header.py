@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.views.jobs import JobLine
-from app.views.markup import duration, text
+from app.views.markup import button, duration, text
 from app.views.policies import CHOOSER
 
 LOGO = (
@@ -31,12 +31,22 @@ _SHARE = _icon(
     "M8.5 11.5a3.2 3.2 0 0 0 4.7 0l2.7-2.7a3.3 3.3 0 0 0-4.7-4.7l-1 1"
     "M11.5 8.5a3.2 3.2 0 0 0-4.7 0l-2.7 2.7a3.3 3.3 0 0 0 4.7 4.7l1-1"
 )
+_EXPORT = _icon("M10 3v9M6.5 9l3.5 3.5L13.5 9M4 15.5h12")
 _SUN = _icon(
     "M6.6 10a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0M10 2v2M10 16v2M2 10h2M16 10h2"
     "M4.4 4.4l1.4 1.4M14.2 14.2l1.4 1.4M4.4 15.6l1.4-1.4M14.2 5.8l1.4-1.4",
     "wb-sun",
 )
 _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
+
+
+EXPORTS = {
+    "map": "Head map (PNG)",
+    "relevance.csv": "Scores (CSV)",
+    "relevance.json": "Scores and head set (JSON)",
+    "selection.json": "Head set, authors' keys (JSON)",
+    "run": "Last run, one page (HTML)",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def header(opened: Opened) -> str:
         f'<div class="wb-brand">{LOGO}<h1>Robotic Steering<span> workbench</span></h1></div>'
         f'<nav class="wb-chips" aria-label="What is open">{"".join(chips)}</nav>'
         '<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link data-testid="copy-link" '
-        f'title="Copy a link that restores this screen">{_SHARE}<span>Copy link</span></button>'
+        f'title="Copy a link that restores this screen">{_SHARE}<span>Copy link</span></button>{_export()}'
         '<button type="button" class="wb-icon" data-shortcuts aria-label="Keyboard shortcuts" '
         'title="Keyboard shortcuts (?)"><b aria-hidden="true">?</b></button>'
         '<button type="button" class="wb-icon" data-theme-toggle '
@@ -90,6 +100,14 @@ def running(jobs: Sequence[JobLine], steps: Mapping[str, str]) -> str:
         f'<button type="button" class="wb-running" {opens} '
         f'data-testid="running"><i style="width:{100 * job.fraction:.0f}%"></i>'
         f"<span>{text(job.title)}{more}: {100 * job.fraction:.0f} %{left}</span></button>"
+    )
+
+
+def _export() -> str:
+    kept = "".join(button(label, "keep", kind) for kind, label in EXPORTS.items())
+    return (
+        '<details class="wb-menu" data-testid="export"><summary class="wb-icon" aria-label="Export" '
+        f'title="Files of what is open">{_EXPORT}<span>Export</span></summary><div>{kept}</div></details>'
     )
 
 

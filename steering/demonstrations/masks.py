@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from steering.demonstrations.recording import run_expert
+from steering.demonstrations.recording import replay
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.simulation.scene import Scene
@@ -63,10 +63,9 @@ def _draw(
     demonstrations: Demonstrations, recorded: Episode, rows: np.ndarray, frame: np.ndarray, masks: np.ndarray
 ) -> None:
     """Fill `rows` of the masks, all of the episode `recorded`."""
-    assert recorded.seed is not None
     passed = 0
 
-    def watch(world: World, action: np.ndarray, phase: str) -> None:
+    def watch(world: World, action: np.ndarray) -> None:
         nonlocal passed
         at, passed = passed, passed + 1
         if at >= recorded.frames or np.abs(world.state() - recorded.state[at]).max() > STATE_TOLERANCE:
@@ -78,4 +77,4 @@ def _draw(
             labels = [world.scene.things.index(world.scene.thing(name)) for name in named_things(world.scene)]
             masks[row] = [np.isin(world.segmentation(camera, masks.shape[-1]), labels) for camera in CAMERAS]
 
-    run_expert(demonstrations.task, recorded.seed, demonstrations.variations, watch)
+    replay(demonstrations, recorded, watch)

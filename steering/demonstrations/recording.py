@@ -1,12 +1,13 @@
 """Record demonstrations of a bench task: the scripted expert in the simulator, at the camera size of real datasets.
 
 About 0.6 s an episode on one core, most of it rendering. The arm is knocked mildly (`DISTURBANCE`), the recorded
-action is the expert's command, so demonstrations show how to recover (DART, Laskey et al. 2017).
+action is the expert's command, so demonstrations show how to recover (DART, Laskey et al. 2017). What a person drives
+(`teleoperation`) is recorded on the same `Tape`, in scenes of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -21,9 +22,63 @@ from steering.types import CAMERAS, PHASES, Demonstrations, Episode
 IMAGE_PX = 192
 DISTURBANCE = 0.5
 MOST_EPISODES = 200
-_FRAMES_AFTER_SUCCESS = 8
+FRAMES_AFTER_SUCCESS = 8
 _DEMONSTRATION_SEEDS = 1_000_000
 """Scenes of demonstrations are drawn from this seed on, those of rollouts below it: they never coincide."""
+_SEEDS_OF_A_SET, _FIRST_DRIVEN = 10_000, 5_000
+"""A set has this many scenes to itself; the expert takes them from the first on, of which it tries at most 410, a
+person from _FIRST_DRIVEN on. So the two never show the same scene, and a seed tells who recorded it."""
+
+
+class Tape:
+    """The frames of one episode while it is recorded in `world`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._frames: dict[str, list[np.ndarray]] = {camera: [] for camera in CAMERAS}
+        self._places: dict[str, list[np.ndarray]] = {thing.name: [] for thing in world.scene.things}
+        self._states: list[np.ndarray] = []
+        self._actions: list[np.ndarray] = []
+        self._phases: list[int] = []
+
+    def __len__(self) -> int:
+        """Frames recorded so far."""
+        return len(self._actions)
+
+    def add(self, action: np.ndarray, phase: str | None = None, images: Mapping[str, np.ndarray] | None = None) -> None:
+        """Record the world as it is with the command, float32 [7] in [-1, 1], that is about to be carried out.
+
+        phase: one of PHASES, given at every frame or at none. images: camera -> uint8 [IMAGE_PX, IMAGE_PX, 3] of the
+        world as it is, where it was drawn already; 12 ms otherwise.
+        """
+        for camera, frames in self._frames.items():
+            frames.append(images[camera] if images else self._world.render(camera, IMAGE_PX))
+        for name, place in self._places.items():
+            place.append(self._world.thing_m(name))
+        self._states.append(self._world.state())
+        self._actions.append(action)
+        if phase is not None:
+            self._phases.append(PHASES.index(phase))
+
+    def episode(self, name: str, seed: int, success: bool) -> Episode:
+        """What was recorded; `phase` is None where none was given."""
+        return Episode(
+            name=name,
+            instruction=self._world.scene.instruction,
+            rate_hz=CONTROL_HZ,
+            cameras={camera: np.stack(images) for camera, images in self._frames.items()},
+            state=np.stack(self._states),
+            action=np.stack(self._actions),
+            phase=np.array(self._phases, dtype=np.int8) if self._phases else None,
+            success=success,
+            seed=seed,
+            ground_truth={name: np.stack(place).astype(np.float32) for name, place in self._places.items()},
+        )
+
+
+def driven_seed(seed: int, scene: int) -> int:
+    """The simulator's seed of scene 0 to 4999 that a person drives for the set of `seed`, 0 to 9999."""
+    return _DEMONSTRATION_SEEDS + seed * _SEEDS_OF_A_SET + _FIRST_DRIVEN + scene % (_SEEDS_OF_A_SET - _FIRST_DRIVEN)
 
 
 def record(
@@ -45,7 +100,8 @@ def record(
                 "Ask for fewer episodes or other variations."
             )
         progress.report(len(episodes) / count, f"Recording episode {len(episodes) + 1} of {count}")
-        episode = _record_episode(task, _DEMONSTRATION_SEEDS + seed * 10_000 + attempt, variations, len(episodes))
+        scene = _DEMONSTRATION_SEEDS + seed * _SEEDS_OF_A_SET + attempt
+        episode = _record_episode(task, scene, variations, len(episodes))
         attempt += 1
         if episode.success:
             episodes.append(episode)
@@ -72,38 +128,40 @@ def run_expert(
             world.step(disturb(action) if not success else action)
             success = success or succeeded(world)
             after += success
-            if after > _FRAMES_AFTER_SUCCESS:
+            if after > FRAMES_AFTER_SUCCESS:
                 break
     finally:
         world.close()
     return success
 
 
+def replay(demonstrations: Demonstrations, recorded: Episode, watch: Callable[[World, np.ndarray], None]) -> None:
+    """Run a recorded episode again in its scene; `watch` is called with world and action before each step.
+
+    The expert's commands were disturbed on their way to the arm, so its episodes run by its controller; a person's run
+    by the recorded commands. Raises InputError for an episode without a scene.
+    """
+    if not demonstrations.task or recorded.seed is None:
+        raise InputError(f"{recorded.name!r} has no scene to run again. Choose demonstrations from the simulator.")
+    if recorded.seed % _SEEDS_OF_A_SET < _FIRST_DRIVEN:
+        run_expert(demonstrations.task, recorded.seed, demonstrations.variations, lambda w, action, _: watch(w, action))
+        return
+    world = World(bench_scene(demonstrations.task, recorded.seed, demonstrations.variations))
+    try:
+        for action in recorded.action:
+            watch(world, action)
+            world.step(action)
+    finally:
+        world.close()
+
+
 def _record_episode(task: str, seed: int, variations: Sequence[str], index: int) -> Episode:
-    scene = bench_scene(task, seed, variations)
-    frames: dict[str, list[np.ndarray]] = {camera: [] for camera in CAMERAS}
-    places: dict[str, list[np.ndarray]] = {thing.name: [] for thing in scene.things}
-    states, actions, phases = [], [], []
+    tapes: list[Tape] = []
 
     def watch(world: World, action: np.ndarray, phase: str) -> None:
-        for camera in CAMERAS:
-            frames[camera].append(world.render(camera, IMAGE_PX))
-        for name, place in places.items():
-            place.append(world.thing_m(name))
-        states.append(world.state())
-        actions.append(action)
-        phases.append(PHASES.index(phase))
+        if not tapes:
+            tapes.append(Tape(world))
+        tapes[0].add(action, phase)
 
     success = run_expert(task, seed, variations, watch)
-    return Episode(
-        name=f"episode_{index:03d}",
-        instruction=scene.instruction,
-        rate_hz=CONTROL_HZ,
-        cameras={camera: np.stack(images) for camera, images in frames.items()},
-        state=np.stack(states),
-        action=np.stack(actions),
-        phase=np.array(phases, dtype=np.int8),
-        success=success,
-        seed=seed,
-        ground_truth={name: np.stack(place).astype(np.float32) for name, place in places.items()},
-    )
+    return tapes[0].episode(f"episode_{index:03d}", seed, success)

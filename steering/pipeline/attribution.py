@@ -121,14 +121,14 @@ def _in_the_scene(
     if not demonstrations.task or recorded.seed is None or chunk.shape[2] != len(ACTION_NAMES):
         return None, {}
     from steering.demonstrations.masks import STATE_TOLERANCE
-    from steering.demonstrations.recording import run_expert
+    from steering.demonstrations.recording import replay
     from steering.rollout.tracing import project
     from steering.simulation.world import STEP_M, World
 
     found: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
     passed = 0
 
-    def watch(world: World, action: np.ndarray, phase: str) -> None:
+    def watch(world: World, action: np.ndarray) -> None:
         nonlocal passed
         at, passed = passed, passed + 1
         if at != frame or np.abs(world.state() - recorded.state[at]).max() > STATE_TOLERANCE:
@@ -140,5 +140,5 @@ def _in_the_scene(
         pixels = {c: project(world, c, flat).reshape(*path_m.shape[:2], 2).astype(np.float32) for c in CAMERAS}
         found.append((path_m.astype(np.float32), pixels))
 
-    run_expert(demonstrations.task, recorded.seed, demonstrations.variations, watch)
+    replay(demonstrations, recorded, watch)
     return found[0] if found else (None, {})

@@ -144,7 +144,7 @@ def test_files_of_scores_and_of_the_set(open_page: OpenPage, sample_address: str
     page = open_page(sample_address)
 
     def export(label: str) -> Path:
-        page.locator(".wb-menu summary").click()
+        page.locator(".wb-summary .wb-menu summary").click()
         with page.expect_download() as waiting:
             page.get_by_role("button", name=label).click()
         path = tmp_path / waiting.value.suggested_filename
@@ -161,6 +161,15 @@ def test_files_of_scores_and_of_the_set(open_page: OpenPage, sample_address: str
     assert authors["best_k"] == 10 and authors["cv_mse"] == 0.14
     image = export("Map as image")
     assert image.read_bytes()[:4] == b"\x89PNG" and image.stat().st_size > 10_000
+    page.get_by_test_id("export").locator("summary").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Head map (PNG)").click()
+    assert waiting.value.suggested_filename == "head-map.png"
+    expect(page.get_by_test_id("export").locator("div")).to_be_hidden()
+    page.get_by_test_id("export").locator("summary").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Last run, one page").click()
+    assert waiting.value.suggested_filename.endswith(".html")
     cleared(page)
     page.locator(".wb-menu input[type=file]").set_input_files(chosen)
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
