@@ -44,7 +44,7 @@ def evidence_card(evidence: Evidence | None) -> str:
         f"<b>{evidence.done} of {evidence.cells} cells</b> are made; what follows rests on those alone and will "
         f"change. {command} makes the others."
         if partial
-        else f"All {evidence.cells} cells; {command} makes them again."
+        else f"All {evidence.cells} cells are made; any of them anew: {command} with <code>--cell … --out …</code>."
     )
     figures = "".join(
         button(FIGURES.get(name, name), "figure", name, quiet=True, testid="evidence-figure")

@@ -68,10 +68,10 @@ class Results:
         return self._details.get((method, condition), [])
 
     def cost(self, method: str) -> dict[str, float] | None:
-        """Mean cost of the method's cells."""
+        """Median cost of the method's cells at the grid's own settings: cells share a machine, and one may wait."""
         costs = [c["cost"] for c in self.cells if parse_cell(c["cell"]).variant == method]
         names = ("extraction_s", "selection_s", "train_s", "trainable_parameters", "peak_memory_mb")
-        return {name: float(np.mean([cost[name] for cost in costs])) for name in names} if costs else None
+        return {name: float(np.median([cost[name] for cost in costs])) for name in names} if costs else None
 
 
 def read_results(folder: Path) -> Results:
@@ -105,7 +105,7 @@ def sections(results: Results) -> tuple[Section, ...]:
         Section("Success by task", success_table(results)),
         Section("Variations and the unseen task", variation_table(results)),
         Section("Paired tests", test_table(results)),
-        Section("Cost", cost_table(results)),
+        Section("Cost (median of the cells)", cost_table(results)),
         Section("Success against the number of heads", curve_table(results, "heads")),
         Section("Success against the number of demonstrations", curve_table(results, "demonstrations")),
         Section("How failures failed", failure_table(results)),
@@ -115,12 +115,26 @@ def sections(results: Results) -> tuple[Section, ...]:
 
 def document(results: Results) -> str:
     """The whole evidence of the grid as one Markdown page."""
-    made = "`python -m steering evidence grid` makes this page and every cell; one cell: add `--cell task/method/seed`."
-    parts = [f"# The paper's cells in the twin\n\n{made}"]
+    made = (
+        "`python -m steering evidence grid` makes this page and the cells that are missing; any cell anew: add "
+        "`--cell task/method/seed --out FOLDER`."
+    )
+    parts = [f"# The paper's cells in the twin\n\n{made}", *_settings(results)]
     for one in sections(results):
         body = markdown(one.table) if one.table else "\n".join(f"- {line}" for line in one.lines)
         parts.append(f"## {one.title}\n\n{body}")
     return "\n\n".join(parts)
+
+
+def _settings(results: Results) -> Iterator[str]:
+    """What the cells share; those of the curves differ in heads or demonstrations."""
+    plain = [cell["settings"] for cell in results.cells if "@" not in cell["cell"]]
+    for one in plain[:1]:
+        yield (
+            f"Every cell, if not said otherwise: {one['demonstrations']} demonstrations; {one['heads']} heads by the "
+            f"paper's score; {one['steps']} steps of {one['batch_size']} frames; rank {one['rank']}; {one['trials']} "
+            "scenes a condition, the same for all methods. Intervals: Wilson, 95 %, pooled over training seeds."
+        )
 
 
 def markdown(table: Table) -> str:
@@ -176,7 +190,7 @@ def test_table(results: Results) -> Table:
 
 
 def cost_table(results: Results) -> Table:
-    """What each method costs, a mean over its cells."""
+    """What each method costs, the median of its cells."""
     rows = []
     for method, how in METHODS.items():
         cost = results.cost(method)
@@ -203,7 +217,7 @@ def paper_table(results: Results) -> Table:
     rows = []
     for condition, (lora, steering) in _paper_cells() if results.cells else ():
         ours = [results.rate(method, condition) for method in (BASELINE, OURS)]
-        gain = f"{100 * (ours[1].rate - ours[0].rate):+.0f}" if ours[0] and ours[1] else ""
+        gain = f"{round(100 * (ours[1].rate - ours[0].rate)):+d}" if ours[0] and ours[1] else ""
         rows.append(
             [
                 _where(condition),
@@ -227,10 +241,9 @@ def paper_table(results: Results) -> Table:
 
 
 def agreement(results: Results) -> list[str]:
-    """One sentence a claim of the paper: whether the twin shows it, shows the contrary, or shows no difference."""
-    tested = {
-        condition: test for condition, test in paired_tests(results) if test.first == BASELINE and test.second == OURS
-    }
+    """Whether the twin shows each claim of the paper, the contrary, or no difference; then what each control shows."""
+    tests = paired_tests(results)
+    tested = {condition: test for condition, test in tests if test.first == BASELINE}
     lines = []
     for condition, (lora, steering) in _paper_cells():
         test = tested.get(condition)
@@ -256,7 +269,22 @@ def agreement(results: Results) -> list[str]:
             f"the twin {_less(costs[0]['train_s'], costs[1]['train_s'])} in training, "
             f"{_less(spent[0], spent[1])} with extraction and selection."
         )
-    return lines
+    return lines + [_against(other, [test for _, test in tests if test.first == other]) for other in _others(tests)]
+
+
+def _others(tests: Sequence[tuple[Condition, PairedTest]]) -> list[str]:
+    found = {test.first for _, test in tests}
+    return [method for method in METHODS if method in found and method not in (BASELINE, "zero_shot")]
+
+
+def _against(other: str, tests: Sequence[PairedTest]) -> str:
+    """In how many conditions `OURS` is better and worse than `other` after Holm."""
+    shown = [test for test in tests if test.p_holm < LEVEL]
+    better = sum(test.only_second > test.only_first for test in shown)
+    return (
+        f"{METHODS[OURS].label} against {METHODS[other].label}: better in {better} of {len(tests)} conditions, worse "
+        f"in {len(shown) - better}, no difference shown in {len(tests) - len(shown)}."
+    )
 
 
 def curve(results: Results, axis: str) -> dict[str, list[tuple[int, SuccessRate]]]:

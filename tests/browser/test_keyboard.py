@@ -43,8 +43,8 @@ def test_numbers_open_steps_and_brackets_open_episodes(open_page: OpenPage, samp
 def test_space_and_arrows_move_the_rollouts(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=compare")
     first = page.get_by_test_id("rollout-player").locator("video").first
-    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video').readyState > 1")
+    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video')?.readyState > 1")
     page.keyboard.press("Shift+ArrowRight")
     assert first.evaluate("video => video.currentTime") == pytest.approx(1, abs=0.05)
     page.keyboard.press("Space")
-    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video').currentTime > 1.2")
+    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video')?.currentTime > 1.2")

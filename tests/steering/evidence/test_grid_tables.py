@@ -50,7 +50,8 @@ def made_up(cell_id: str, rate: float, *, seconds: float = 60.0, parameters: int
         "trainable_parameters": parameters if trained else 0,
         "peak_memory_mb": 500.0,
     }
-    settings = {"heads": cell.heads or heads, "demonstrations": cell.demonstrations or 20}
+    settings = {"heads": cell.heads or heads, "demonstrations": cell.demonstrations or 20, "steps": 500, "rank": 16}
+    settings |= {"batch_size": 24, "trials": SCENES}
     return {"cell": cell.id, "cost": cost, "conditions": runs, "settings": settings, "wall_s": 100.0}
 
 
@@ -98,9 +99,22 @@ def test_equal_methods_show_no_difference() -> None:
     same = [made_up(f"pick_cube/{method}/0", 0.5) for method in ("lora", "steering_vlm")]
     lines = agreement(Results(same))
     assert lines and all("the twin shows no difference" in line for line in lines[:2])
+    table = sections(Results(same))[0].table
+    assert table and {row[-1] for row in table.rows} == {"", "+0"}
 
 
-def test_costs_are_means_and_count_extraction_and_selection(results: Results) -> None:
+def test_controls_are_summed_up_in_a_sentence_each(results: Results) -> None:
+    random = [made_up(f"{task}/random/0", rate) for task, rate in zip(TASKS[:3], (0.1, 0.8, 1.0), strict=True)]
+    last = agreement(Results([*results.cells, *random]))[-1]
+    assert last == (
+        "Robotic Steering, VLM heads against Random VLM heads, same layers: better in 4 of 7 conditions, worse in 2, "
+        "no difference shown in 1."
+    )
+
+
+def test_costs_are_medians_and_count_extraction_and_selection(results: Results) -> None:
+    results.cells[-5]["cost"]["train_s"] = 10_000.0  # a cell that waited
+    assert results.cells[-5]["cell"].count("@") == 0
     row = next(line for line in markdown(cost_table(results)).splitlines() if "VLM heads" in line and "Robotic" in line)
     assert row == "| Robotic Steering, VLM heads | 1,000 | 6 | 4 | 50 | 60 | 500 |"
 
