@@ -12,6 +12,7 @@ from steering.relevance.scoring import score
 from steering.samples import MAX_BYTES, SAMPLES, open_store
 from steering.types import STACKS, Demonstrations, Relevance, Selection
 
+README = Path(__file__).resolve().parents[1] / "README.md"
 MOST_POLICY_BYTES = 25_000_000
 
 
@@ -34,6 +35,16 @@ def test_the_model_card_states_measured_figures():
     card = (EMBEDDED_FOLDER / "README.md").read_text()
     assert "Wilson interval" in card
     assert "evaluate" in card
+
+
+def test_the_readme_shows_the_grid_s_table():
+    from steering.evidence.engine import RESULTS
+    from steering.evidence.tables import document, markdown, paper_table, read_results
+
+    results = read_results(RESULTS)
+    shown = README.read_text().split("<!-- grid -->\n")[1].split("\n<!-- /grid -->")[0]
+    assert shown == markdown(paper_table(results))
+    assert RESULTS.with_suffix(".md").read_text() == document(results) + "\n"
 
 
 @pytest.fixture

@@ -8,7 +8,18 @@ import plotly.graph_objects as go
 
 from steering.evidence.grid import METHODS, TASKS
 from steering.evidence.tables import Results, curve
+from steering.figures.style import METHOD_COLOURS, NEUTRAL_TEXT, OTHER_COLOURS, faint, styled
 from steering.types import SuccessRate
+
+COLOURS = {
+    "zero_shot": METHOD_COLOURS["zero_shot"],
+    "lora": METHOD_COLOURS["lora"],
+    "lora_rank_matched": METHOD_COLOURS["lora_rank_matched"],
+    "steering_vlm": METHOD_COLOURS["steering"],
+    **dict(zip(("random", "steering_both", "steering_expert", "bottom"), OTHER_COLOURS, strict=False)),
+}
+"""By method of the grid."""
+HEIGHT = 400
 
 
 def success_figure(results: Results) -> go.Figure:
@@ -23,11 +34,10 @@ def success_figure(results: Results) -> go.Figure:
                 y=[100 * one.rate if one else None for one in rates],
                 error_y=_error(rates),
                 name=how.label,
+                marker={"color": faint(COLOURS[method]), "line": {"color": COLOURS[method], "width": 2}},
             )
-    figure.update_layout(
-        barmode="group", yaxis={"title": "success (%)", "range": [0, 105]}, legend={"orientation": "h"}
-    )
-    return figure
+    figure.update_layout(barmode="group", xaxis={"showgrid": False})
+    return _drawn(figure)
 
 
 def cost_figure(results: Results) -> go.Figure:
@@ -43,15 +53,12 @@ def cost_figure(results: Results) -> go.Figure:
                 x=[seconds],
                 y=[100 * sum(known) / len(known)],
                 mode="markers",
-                marker={"size": 14},
+                marker={"size": 14, "color": COLOURS[method]},
                 name=how.label,
                 hovertext=[f"{cost['trainable_parameters']:,.0f} trainable parameters"],
             )
-    figure.update_layout(
-        xaxis={"title": "seconds (extraction, selection, training)", "rangemode": "tozero"},
-        yaxis={"title": "mean success (%)", "range": [0, 105]},
-    )
-    return figure
+    figure.update_xaxes(title="seconds (extraction, selection, training)", rangemode="tozero")
+    return _drawn(figure, "mean success (%)")
 
 
 def curve_figure(results: Results, axis: str) -> go.Figure:
@@ -62,12 +69,13 @@ def curve_figure(results: Results, axis: str) -> go.Figure:
         figure.add_scatter(
             x=[number for number, _ in points],
             y=[100 * rate.rate for rate in rates],
-            error_y=_error(rates),
+            error_y=_error(rates, COLOURS[method]),
             mode="lines+markers",
             name=METHODS[method].label,
+            line={"color": COLOURS[method]},
         )
-    figure.update_layout(xaxis={"title": axis}, yaxis={"title": "success (%)", "range": [0, 105]})
-    return figure
+    figure.update_xaxes(title=axis, rangemode="tozero")
+    return _drawn(figure)
 
 
 def figures(results: Results) -> dict[str, go.Figure]:
@@ -87,10 +95,16 @@ def write_figures(results: Results, folder: Path) -> list[Path]:
     return written
 
 
-def _error(rates: list[SuccessRate | None] | list[SuccessRate]) -> dict[str, object]:
+def _drawn(figure: go.Figure, title: str = "success (%)") -> go.Figure:
+    figure.update_yaxes(title=title, range=[0, 105], dtick=20)
+    return styled(figure, None, height=HEIGHT)
+
+
+def _error(rates: list[SuccessRate | None] | list[SuccessRate], colour: str = NEUTRAL_TEXT) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,
+        "color": colour,
         "array": [100 * (one.high - one.rate) if one else None for one in rates],
         "arrayminus": [100 * (one.rate - one.low) if one else None for one in rates],
     }

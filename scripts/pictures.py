@@ -1,0 +1,54 @@
+"""The README's pictures: the first screen of a page that is being served, and the evidence's figures.
+
+    make app                                       # in another shell
+    PYTHONPATH=. python scripts/pictures.py [ADDRESS]
+
+Needs Chromium, as the browser tests do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from steering.evidence.drawing import figures
+from steering.evidence.engine import RESULTS
+from steering.evidence.tables import read_results
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+FIRST_SCREEN = (1440, 900)
+FIGURE_WIDTH = 960
+SHOWN = ("success", "success_by_heads")
+
+
+def first_screen(browser: Browser, address: str) -> None:
+    """The Heads step, as it opens."""
+    page = browser.new_page(viewport={"width": FIRST_SCREEN[0], "height": FIRST_SCREEN[1]})
+    page.goto(f"{address}?__theme=light")
+    page.wait_for_function("() => window.wb?.state.attention")
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=ASSETS / "screenshot.png")
+
+
+def evidence(browser: Browser) -> None:
+    """Figures of the grid."""
+    folder = RESULTS.parent / f"{RESULTS.name}_figures"
+    drawn = figures(read_results(RESULTS))
+    for name in SHOWN:
+        figure = drawn[name].update_layout(width=FIGURE_WIDTH, paper_bgcolor="white")
+        page = browser.new_page(viewport={"width": FIGURE_WIDTH + 20, "height": 600}, device_scale_factor=2)
+        page.set_content(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}))
+        page.locator(".main-svg").first.wait_for()
+        page.locator(".js-plotly-plot").screenshot(path=folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:7860"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        evidence(browser)
+        first_screen(browser, address)
+        browser.close()
