@@ -12,14 +12,14 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image
 
-from app.views.frame_player import attention_file, encode, sprite_sheet
+from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
 from steering.store import Store
 from steering.types import Attention
 
@@ -36,12 +36,14 @@ class Previews:
         self._making = threading.Lock()
 
     def sprites(self, demonstrations_id: str, index: int, cameras: Iterable[str]) -> dict[str, str]:
-        """Camera -> address of the sprite sheet of an episode."""
+        """Camera -> address of the sprite sheet of an episode, laid out by `sheet_layout`."""
+
+        def make(camera: str) -> bytes:
+            frames = self._frames(demonstrations_id, index, camera)
+            return sprite_sheet(frames, *sheet_layout(len(frames), frames.shape[1]))
+
         return {
-            camera: self._file(
-                f"{demonstrations_id}-{index}-{camera}.webp",
-                lambda camera=camera: sprite_sheet(self._frames(demonstrations_id, index, camera)),  # type: ignore[misc]
-            )
+            camera: self._file(f"{demonstrations_id}-{index}-{camera}.webp", partial(make, camera))
             for camera in cameras
         }
 
@@ -61,11 +63,9 @@ class Previews:
         counts = [-(-episode.frames // step) for episode in episodes]
 
         def make() -> bytes:
-            tiles = []
-            for episode in self._store.load(demonstrations_id).episodes:
-                for frame in next(iter(episode.cameras.values()))[::step]:
-                    tiles.append(np.asarray(Image.fromarray(frame).resize((TILE_PX, TILE_PX))))
-            return sprite_sheet(np.stack(tiles), ATLAS_COLUMNS)
+            episodes = self._store.load(demonstrations_id).episodes
+            frames = [frame for one in episodes for frame in next(iter(one.cameras.values()))[::step]]
+            return sprite_sheet(frames, TILE_PX, ATLAS_COLUMNS)
 
         return {
             "url": self._file(f"{demonstrations_id}-atlas.webp", make),

@@ -13,6 +13,8 @@ from PIL import Image
 from steering.types import ACTION_NAMES, PHASES, STATE_NAMES, TOKEN_GROUPS, Attention, Episode
 
 COLUMNS = 10
+MOST_SHEET_PX, LONGEST_SIDE_PX = 32_000_000, 16_000
+"""A browser decodes a sheet into four bytes a pixel; WebP ends at 16 383 pixels a side."""
 CAMERA_LABELS = {"exterior": "Exterior", "wrist": "Wrist"}
 LEVELS = 16  # attention is shown in steps of 16 of 255: hardly visible once smoothed, and half the bytes
 
@@ -27,6 +29,7 @@ def frame_player(
     attention: Attention | None,
 ) -> dict[str, Any]:
     """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set."""
+    tile, columns = sheet_layout(episode.frames, next(iter(episode.cameras.values())).shape[1])
     return {
         "key": key,
         "episode": index,
@@ -34,8 +37,8 @@ def frame_player(
         "instruction": episode.instruction,
         "frames": episode.frames,
         "rate": episode.rate_hz,
-        "tile": next(iter(episode.cameras.values())).shape[1],
-        "columns": COLUMNS,
+        "tile": tile,
+        "columns": columns,
         "cameras": [{"label": CAMERA_LABELS.get(name, name), "sprite": url} for name, url in sprites.items()],
         "phases": phase_parts(episode.phase),
         "action": curves(episode.action, ACTION_NAMES),
@@ -69,13 +72,19 @@ def curves(values: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def sprite_sheet(frames: np.ndarray, columns: int = COLUMNS) -> bytes:
-    """All frames in one WebP image, `columns` a row. frames: uint8 [frame, height, width, 3]."""
-    count, height, width, _ = frames.shape
-    sheet = np.zeros((-(-count // columns) * height, columns * width, 3), np.uint8)
+def sheet_layout(frames: int, side: int) -> tuple[int, int]:
+    """(pixels of a tile's side, tiles a row) of an episode's sprite sheet: long episodes get smaller tiles."""
+    tile = min(side, int((MOST_SHEET_PX / frames) ** 0.5))
+    return tile, max(COLUMNS, -(-frames // (LONGEST_SIDE_PX // tile)))
+
+
+def sprite_sheet(frames: Sequence[np.ndarray] | np.ndarray, tile: int, columns: int) -> bytes:
+    """All frames in one WebP image, `columns` a row. frames: square uint8 [frame, side, side, 3]; tile: px a side."""
+    sheet = np.zeros((-(-len(frames) // columns) * tile, columns * tile, 3), np.uint8)
     for i, frame in enumerate(frames):
         row, column = divmod(i, columns)
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
+        small = frame if len(frame) == tile else np.asarray(Image.fromarray(frame).resize((tile, tile)))
+        sheet[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = small
     return encode(sheet, quality=70, effort=4)
 
 

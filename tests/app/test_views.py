@@ -82,11 +82,28 @@ def test_phase_parts_cover_the_episode() -> None:
 def test_sprite_sheet_holds_every_frame_in_its_place() -> None:
     frames = np.zeros((13, 16, 16, 3), np.uint8)
     frames += (20 * np.arange(13, dtype=np.uint8))[:, None, None, None]
-    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames))).convert("RGB"))
+    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, 16, 10))).convert("RGB"))
     assert sheet.shape == (32, 160, 3)
     for i in range(13):
-        row, column = divmod(i, frame_player.COLUMNS)
+        row, column = divmod(i, 10)
         assert abs(int(sheet[row * 16 + 8, column * 16 + 8, 0]) - 20 * i) <= 4
+
+
+@pytest.mark.parametrize("frames", [1, 95, 730, 2_000, 20_000])
+def test_an_episode_of_any_length_fits_a_picture_that_browsers_open(frames: int) -> None:
+    tile, columns = frame_player.sheet_layout(frames, 224)
+    rows = -(-frames // columns)
+    assert columns * tile <= 16_383 and rows * tile <= 16_383 and rows * columns >= frames
+    assert rows * columns * tile**2 <= 1.3 * frame_player.MOST_SHEET_PX
+    assert (tile, columns) == (224, 10) if frames <= 95 else tile < 224
+
+
+def test_frames_are_made_smaller_where_tiles_are() -> None:
+    frames = np.zeros((12, 64, 64, 3), np.uint8)
+    frames[11] = 200
+    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, 16, 10))).convert("RGB"))
+    assert sheet.shape == (32, 160, 3)
+    assert sheet[24, 24].min() > 190 and sheet[24, 8].max() < 10
 
 
 def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:
