@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
 from steering.store import Store
 from steering.types import Attention
@@ -39,11 +37,11 @@ class Previews:
         """Camera -> address of the sprite sheet of an episode, laid out by `sheet_layout`."""
 
         def make(camera: str) -> bytes:
-            frames = self._frames(demonstrations_id, index, camera)
-            return sprite_sheet(frames, *sheet_layout(len(frames), frames.shape[1]))
+            episode = self._store.load(demonstrations_id).episodes[index]
+            return sprite_sheet(episode.cameras[camera], *sheet_layout(episode))
 
         return {
-            camera: self._file(f"{demonstrations_id}-{index}-{camera}.webp", partial(make, camera))
+            camera: self._file(f"{demonstrations_id}-{index}-{camera}-squares.webp", partial(make, camera))
             for camera in cameras
         }
 
@@ -51,7 +49,7 @@ class Previews:
         """Address of the first frame of an episode."""
         return self._file(
             f"{demonstrations_id}-{index}-{camera}-first.webp",
-            lambda: encode(self._frames(demonstrations_id, index, camera)[0]),
+            lambda: encode(self._store.load(demonstrations_id).episodes[index].cameras[camera][0]),
         )
 
     def atlas(self, demonstrations_id: str) -> dict[str, Any]:
@@ -75,10 +73,6 @@ class Previews:
             "tiles": sum(counts),
             "starts": [sum(counts[:i]) for i in range(len(counts))],
         }
-
-    def _frames(self, demonstrations_id: str, index: int, camera: str) -> np.ndarray:
-        frames: np.ndarray = self._store.load(demonstrations_id).episodes[index].cameras[camera]
-        return frames  # the loaded set is dropped at once: kept, it would hold every decoded frame
 
     def attention(self, attention_id: str, value: Attention) -> str:
         """Address of the attention file of an episode."""

@@ -63,11 +63,15 @@ def read_video(path: Path, shape: tuple[int, int, int, int]) -> np.ndarray:
 
 
 class LazyArrays(Mapping[str, np.ndarray]):
-    """A mapping of arrays that are read when first asked for, and kept. Opening an artefact stays instant."""
+    """A mapping of arrays that are read when first asked for, and kept. Opening an artefact stays instant.
 
-    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]]) -> None:
+    shapes: of every array, known without reading it.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]], shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._readers = dict(readers)
         self._arrays: dict[str, np.ndarray] = {}
+        self.shapes = dict(shapes)
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._arrays:

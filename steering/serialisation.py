@@ -222,7 +222,8 @@ class _Decoder:
             self._bad(where, "a mapping", node)
         items = node["$map"].items()
         if hint is np.ndarray and any("$video" in item for _, item in items if isinstance(item, dict)):
-            return LazyArrays({name: self._array(item, f"{where}.{name}") for name, item in items})
+            readers = {name: self._array(item, f"{where}.{name}") for name, item in items}
+            return LazyArrays(readers, {name: tuple(item["shape"]) for name, item in items})
         return {name: self.decode(item, hint, f"{where}.{name}") for name, item in items}
 
     def _array(self, node: Any, where: str) -> typing.Callable[[], np.ndarray]:

@@ -29,7 +29,7 @@ def frame_player(
     attention: Attention | None,
 ) -> dict[str, Any]:
     """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set."""
-    tile, columns = sheet_layout(episode.frames, next(iter(episode.cameras.values())).shape[1])
+    tile, columns = sheet_layout(episode)
     return {
         "key": key,
         "episode": index,
@@ -72,20 +72,31 @@ def curves(values: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def sheet_layout(frames: int, side: int) -> tuple[int, int]:
-    """(pixels of a tile's side, tiles a row) of an episode's sprite sheet: long episodes get smaller tiles."""
-    tile = min(side, int((MOST_SHEET_PX / frames) ** 0.5))
-    return tile, max(COLUMNS, -(-frames // (LONGEST_SIDE_PX // tile)))
+def sheet_layout(episode: Episode) -> tuple[int, int]:
+    """(px a side of a tile, tiles a row) of the episode's sprite sheets: long episodes get smaller tiles."""
+    tile = min(episode.side_px, int((MOST_SHEET_PX / episode.frames) ** 0.5))
+    return tile, max(COLUMNS, -(-episode.frames // (LONGEST_SIDE_PX // tile)))
 
 
 def sprite_sheet(frames: Sequence[np.ndarray] | np.ndarray, tile: int, columns: int) -> bytes:
-    """All frames in one WebP image, `columns` a row. frames: square uint8 [frame, side, side, 3]; tile: px a side."""
+    """All frames in one WebP image, `columns` tiles a row. frames: uint8 [frame, height, width, 3]."""
     sheet = np.zeros((-(-len(frames) // columns) * tile, columns * tile, 3), np.uint8)
     for i, frame in enumerate(frames):
         row, column = divmod(i, columns)
-        small = frame if len(frame) == tile else np.asarray(Image.fromarray(frame).resize((tile, tile)))
-        sheet[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = small
+        sheet[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = square(frame, tile)
     return encode(sheet, quality=70, effort=4)
+
+
+def square(image: np.ndarray, side: int) -> np.ndarray:
+    """uint8 [height, width, 3] as [side, side, 3], centred on black as π0 sees it."""
+    if image.shape[:2] == (side, side):
+        return image
+    scale = side / max(image.shape[:2])
+    height, width = (max(1, round(px * scale)) for px in image.shape[:2])
+    top, left = (side - height) // 2, (side - width) // 2
+    whole = np.zeros((side, side, 3), np.uint8)
+    whole[top : top + height, left : left + width] = np.asarray(Image.fromarray(image).resize((width, height)))
+    return whole
 
 
 def encode(image: np.ndarray, quality: int = 80, effort: int = 1) -> bytes:

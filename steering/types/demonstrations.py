@@ -51,6 +51,13 @@ class Episode:
         """Number of frames."""
         return len(self.state)
 
+    @property
+    def side_px(self) -> int:
+        """Longest side of the cameras' pictures; cameras that are read when asked for are not read."""
+        known: Mapping[str, tuple[int, ...]] | None = getattr(self.cameras, "shapes", None)
+        shapes = known if known is not None else {name: images.shape for name, images in self.cameras.items()}
+        return max(side for shape in shapes.values() for side in shape[1:3])
+
 
 @dataclass(frozen=True)
 class Demonstrations:

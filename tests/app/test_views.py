@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from app.views import demonstrations, finetune, frame_player, head_map, header, jobs, markup, policies
-from steering.types import Head, HeadShape, PolicyCheck
+from steering.types import Episode, Head, HeadShape, PolicyCheck
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 COST = {"vlm": {"per_layer": 256, "per_head": 64}, "expert": {"per_layer": 256, "per_head": 64}}
@@ -91,19 +91,23 @@ def test_sprite_sheet_holds_every_frame_in_its_place() -> None:
 
 @pytest.mark.parametrize("frames", [1, 95, 730, 2_000, 20_000])
 def test_an_episode_of_any_length_fits_a_picture_that_browsers_open(frames: int) -> None:
-    tile, columns = frame_player.sheet_layout(frames, 224)
+    shapes = {"exterior": (frames, 168, 224, 3), "wrist": (frames, 96, 96, 3)}
+    cameras = {name: np.broadcast_to(np.uint8(0), shape) for name, shape in shapes.items()}
+    still = np.zeros((frames, 8), np.float32)
+    tile, columns = frame_player.sheet_layout(Episode("long", "wait", 20.0, cameras, still, still[:, :7]))
     rows = -(-frames // columns)
     assert columns * tile <= 16_383 and rows * tile <= 16_383 and rows * columns >= frames
     assert rows * columns * tile**2 <= 1.3 * frame_player.MOST_SHEET_PX
     assert (tile, columns) == (224, 10) if frames <= 95 else tile < 224
 
 
-def test_frames_are_made_smaller_where_tiles_are() -> None:
-    frames = np.zeros((12, 64, 64, 3), np.uint8)
+def test_frames_that_are_not_square_are_centred_on_black_in_tiles_of_any_size() -> None:
+    frames = np.zeros((12, 48, 64, 3), np.uint8)
     frames[11] = 200
     sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, 16, 10))).convert("RGB"))
     assert sheet.shape == (32, 160, 3)
     assert sheet[24, 24].min() > 190 and sheet[24, 8].max() < 10
+    assert np.array_equal(frame_player.square(frames[11], 64)[:, 0, 0], np.repeat([0, 200, 0], [8, 48, 8]))
 
 
 def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:

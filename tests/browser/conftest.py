@@ -97,11 +97,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def sample_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("page")
-    _run(ROOT / "tests" / "app" / "sample_store.py", folder / "samples")
-    _run(ROOT / "tests" / "browser" / "random_policy.py", folder / "policy")
-    with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(folder / "policy")) as address:
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic samples, which every server only reads."""
+    folder = tmp_path_factory.mktemp("samples")
+    _run(ROOT / "tests" / "app" / "sample_store.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy of random weights, which every server only reads."""
+    folder = tmp_path_factory.mktemp("random") / "policy"  # its name is shown
+    _run(ROOT / "tests" / "browser" / "random_policy.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_address(tmp_path_factory: pytest.TempPathFactory, samples: Path, policy: Path) -> Iterator[str]:
+    with serving(
+        tmp_path_factory.mktemp("page"), STEERING_SAMPLES=str(samples), STEERING_POLICY=str(policy)
+    ) as address:
         yield address
 
 
@@ -120,11 +135,8 @@ def big_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def empty_address(tmp_path: Path) -> Iterator[str]:
-    _run(ROOT / "tests" / "browser" / "random_policy.py", tmp_path / "policy")
-    with serving(
-        tmp_path, STEERING_SAMPLES=str(tmp_path / "none"), STEERING_POLICY=str(tmp_path / "policy")
-    ) as address:
+def empty_address(tmp_path: Path, policy: Path) -> Iterator[str]:
+    with serving(tmp_path, STEERING_SAMPLES=str(tmp_path / "none"), STEERING_POLICY=str(policy)) as address:
         yield address
 
 

@@ -103,12 +103,9 @@ def test_the_ready_example_says_what_it_is(open_page: OpenPage, sample_address: 
 
 @pytest.mark.slow
 def test_checks_of_the_words_join_the_table(
-    open_page: OpenPage, tmp_path: Path, run_script: Callable[..., None], serve: Callable[..., Any]
+    open_page: OpenPage, tmp_path: Path, samples: Path, policy: Path, serve: Callable[..., Any]
 ) -> None:
-    run_script("tests/app/sample_store.py", tmp_path / "samples")
-    run_script("tests/browser/random_policy.py", tmp_path / "policy")
-    settings = {"STEERING_SAMPLES": str(tmp_path / "samples"), "STEERING_POLICY": str(tmp_path / "policy")}
-    with serve(tmp_path, **settings) as address:
+    with serve(tmp_path, STEERING_SAMPLES=str(samples), STEERING_POLICY=str(policy)) as address:
         words_are_checked(open_page(f"{address}?tab=compare"))
 
 
@@ -149,12 +146,11 @@ def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, sample
 
 def test_the_evidence_says_how_far_it_is(
     open_page: OpenPage,
-    run_script: Callable[..., None],
+    samples: Path,
+    policy: Path,
     serve: Callable[..., AbstractContextManager[str]],
     tmp_path: Path,
 ) -> None:
-    run_script("tests/app/sample_store.py", tmp_path / "samples")
-    run_script("tests/browser/random_policy.py", tmp_path / "policy")
     for task in TASKS:
         for method, won in (("lora", 20), ("steering_vlm", 32)):
             file = tmp_path / "grid" / task / method / "0.json"
@@ -163,8 +159,8 @@ def test_the_evidence_says_how_far_it_is(
             cost = dict.fromkeys(("extraction_s", "selection_s", "train_s", "peak_memory_mb"), 5.0)
             made = {"cell": f"{task}/{method}/0", "cost": {**cost, "trainable_parameters": 9}, "conditions": [run]}
             file.write_text(json.dumps({**made, "settings": {"heads": 20, "demonstrations": 20}, "wall_s": 1}))
-    settings = {"STEERING_SAMPLES": "samples", "STEERING_POLICY": "policy", "STEERING_EVIDENCE": "grid"}
-    with serve(tmp_path, **{name: str(tmp_path / folder) for name, folder in settings.items()}) as address:
+    settings = {"STEERING_SAMPLES": samples, "STEERING_POLICY": policy, "STEERING_EVIDENCE": tmp_path / "grid"}
+    with serve(tmp_path, **{name: str(folder) for name, folder in settings.items()}) as address:
         page = open_page(f"{address}?tab=compare", width=390, height=844, dark=True)
         evidence = page.get_by_test_id("evidence")
         expect(evidence).to_contain_text(f"10 of {len(cells())} cells")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -22,12 +23,11 @@ SEEN = "document.querySelector('.wb-drive canvas[data-camera={}]').toDataURL()"
 def address(
     tmp_path_factory: pytest.TempPathFactory,
     serve: Callable[..., AbstractContextManager[str]],
-    run_script: Callable[..., None],
+    policy: Path,
 ) -> Iterator[str]:
     """A page of its own over an empty store, for what is saved stays."""
     folder = tmp_path_factory.mktemp("driving")
-    run_script("tests/browser/random_policy.py", folder / "policy")
-    with serve(folder, STEERING_SAMPLES=str(folder / "none"), STEERING_POLICY=str(folder / "policy")) as found:
+    with serve(folder, STEERING_SAMPLES=str(folder / "none"), STEERING_POLICY=str(policy)) as found:
         yield found
 
 

@@ -15,12 +15,12 @@ Cell = Callable[[Page, str, int, int], Locator]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, run_script: Callable, serve: Callable) -> Iterator[str]:
+def address(
+    tmp_path_factory: pytest.TempPathFactory, run_script: Callable, serve: Callable, policy: Path
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("laboratory")
     run_script("tests/app/laboratory_store.py", folder / "samples")
-    run_script("tests/browser/random_policy.py", folder / "policy")
-    settings = {"STEERING_SAMPLES": str(folder / "samples"), "STEERING_POLICY": str(folder / "policy")}
-    with serve(folder, **settings) as served:
+    with serve(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(policy)) as served:
         yield served
 
 
@@ -134,9 +134,9 @@ def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, addres
 
 
 @pytest.fixture
-def bare_address(tmp_path: Path, run_script: Callable, serve: Callable) -> Iterator[str]:
+def bare_address(tmp_path: Path, samples: Path, serve: Callable) -> Iterator[str]:
     """Scores of the embedded policy without the head outputs that they came from, as the repository's own samples."""
-    run_script("tests/app/sample_store.py", tmp_path / "samples")
+    shutil.copytree(samples, tmp_path / "samples")
     for outputs in (tmp_path / "samples" / "artefacts").glob("activations-*"):
         shutil.rmtree(outputs)
     with serve(tmp_path, STEERING_SAMPLES=str(tmp_path / "samples")) as served:

@@ -19,15 +19,14 @@ def address(
     serve: Callable[..., AbstractContextManager[str]],
     run_script: Callable[..., None],
     tmp_path_factory: pytest.TempPathFactory,
+    samples: Path,
+    policy: Path,
 ) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("policies")
-    run_script("tests/app/sample_store.py", folder / "samples")
-    run_script("tests/browser/random_policy.py", folder / "policy")
     run_script("tests/browser/published_policy.py", folder / "models" / "wide")
     (folder / "models" / "broken").mkdir()
     (folder / "models" / "broken" / "config.json").write_text("{}")
-    settings = {"STEERING_SAMPLES": folder / "samples", "STEERING_POLICY": folder / "policy"}
-    settings |= {"STEERING_POLICY_FOLDERS": folder / "models"}
+    settings = {"STEERING_SAMPLES": samples, "STEERING_POLICY": policy, "STEERING_POLICY_FOLDERS": folder / "models"}
     with serve(folder, **{name: str(value) for name, value in settings.items()}) as found:
         yield found
 

@@ -40,12 +40,11 @@ def files() -> ModuleType:
 def address(
     tmp_path_factory: pytest.TempPathFactory,
     serve: Callable[..., AbstractContextManager[str]],
-    run_script: Callable[..., None],
+    policy: Path,
 ) -> Iterator[str]:
     """A page of its own over an empty store, for what is imported stays."""
     folder = tmp_path_factory.mktemp("uploads")
-    run_script("tests/browser/random_policy.py", folder / "policy")
-    with serve(folder, STEERING_SAMPLES=str(folder / "none"), STEERING_POLICY=str(folder / "policy")) as found:
+    with serve(folder, STEERING_SAMPLES=str(folder / "none"), STEERING_POLICY=str(policy)) as found:
         yield found
 
 

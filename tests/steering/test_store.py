@@ -114,11 +114,14 @@ def test_loaded_demonstrations_keep_their_fingerprint_and_can_be_saved_again(tmp
 
 def test_frames_are_decoded_only_when_touched(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    made = store.save("demonstrations", examples()[0])
+    saved = examples()[0]
+    assert isinstance(saved, Demonstrations)
+    made = store.save("demonstrations", saved)
     for video in store.folder(made).glob("*.mp4"):
         video.write_bytes(b"broken")
     loaded = store.load(made)
     assert loaded.episodes[0].state.shape == (4, 8)
+    assert loaded.episodes[0].side_px == saved.episodes[0].side_px == saved.episodes[0].cameras["wrist"].shape[2]
     with pytest.raises(InputError, match="cannot be read as video"):
         loaded.episodes[0].cameras["wrist"]
 
