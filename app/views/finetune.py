@@ -31,7 +31,7 @@ GROUP_LABELS = {
     "all": "all",
 }
 PRESET_LABELS = {
-    "default": "Quick: a minute",
+    "default": "Quick",
     "paper": "The authors' recipe",
     "paper_ffn": "The authors' recipe, with every FFN",
 }

@@ -93,13 +93,14 @@ def running(jobs: Sequence[JobLine], steps: Mapping[str, str]) -> str:
         return ""
     job = busy[0]
     left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
+    state = "waits for its turn" if job.state == "queued" else f"{100 * job.fraction:.0f} %{left}"
     more = f" (+{len(busy) - 1})" if len(busy) > 1 else ""
     step = steps.get(job.function, "finetune")
     opens = f'popovertarget="{CHOOSER}"' if step == "policy" else f'data-tab="{text(step)}"'
     return (
         f'<button type="button" class="wb-running" {opens} '
         f'data-testid="running"><i style="width:{100 * job.fraction:.0f}%"></i>'
-        f"<span>{text(job.title)}{more}: {100 * job.fraction:.0f} %{left}</span></button>"
+        f"<span>{text(job.title)}{more}: {state}</span></button>"
     )
 
 

@@ -119,6 +119,14 @@ def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:
     assert np.abs(mass.reshape(*attention.mass.shape[1:], -1) / 255 - np.moveaxis(attention.mass, 0, -1)).max() < 0.003
 
 
+def test_what_waits_says_so_in_the_header() -> None:
+    waiting = jobs.JobLine("id", "Importing", "queued", 0.0, "", None)
+    assert "Importing: waits for its turn" in header.running([waiting], {})
+    assert "Importing: 25 %, 8 s left" in header.running(
+        [replace(waiting, state="running", fraction=0.25, left_s=8.0)], {}
+    )
+
+
 def test_hostile_text_stays_text() -> None:
     card = demonstrations.SetCard("id", HOSTILE, HOSTILE, HOSTILE, (HOSTILE,), (3,), (True,), True, False, (HOSTILE,))
     line = jobs.JobLine("id", HOSTILE, "failed", 0.5, HOSTILE, 3.0, error=HOSTILE, method=HOSTILE)
