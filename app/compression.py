@@ -1,5 +1,5 @@
-"""Compress the page itself, which Gradio sends plain: 195 kB become 45. Media are left alone: a compressed part of a
-video cannot be sought in, and images do not shrink.
+"""Compress the page itself and the answers to its events, which Gradio sends plain: 195 kB become 45, a head map's 40
+kB 8. Media are left alone: a compressed part of a video cannot be sought in, and images do not shrink.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PATHS = ("", "/", "/config")
+PATHS = ("", "/", "/config", "/gradio_api/run/predict")
 
 
 class PageCompression:

@@ -8,6 +8,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   let box = null;  // {from, to, drops} while the pointer drags over cells
   let boxed = new Set();
   let told = null;  // the head that the tooltip speaks of
+  let roving = null;
 
   const toggle = wb.latest(trigger, "toggle");
   const toggled = (selected) => toggle({ selected });
@@ -184,10 +185,14 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   function paintPinned() {
     const before = element.querySelector(".wb-pinned");
     const now = cells[state.pinned];
-    if (before !== now) before?.classList.remove("wb-pinned");
-    if (before && before !== now) before.tabIndex = -1;
+    if (before === now) return;
+    before?.classList.remove("wb-pinned");
     now?.classList.add("wb-pinned");
-    if (now) now.tabIndex = 0;
+    clearTimeout(roving);
+    roving = setTimeout(() => {  // the browser styles the page anew where the focused cell's changes: not before the paint
+      for (const cell of element.querySelectorAll('.wb-cell[tabindex="0"]')) if (cell !== now) cell.tabIndex = -1;
+      if (now) now.tabIndex = 0;
+    }, 50);
   }
 
   /* Focus and its tooltip measure the page, so they come before anything is changed. */
@@ -220,9 +225,9 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const outer = tooltip.parentElement.getBoundingClientRect();
     tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
     tooltip.hidden = false;
-    const half = tooltip.offsetWidth / 2;
-    const x = Math.min(Math.max(at.left + at.width / 2 - outer.left, half), outer.width - half);
-    tooltip.style.transform = `translate(${x}px, ${at.top - outer.top - 8}px) translate(-50%, -100%)`;
+    const middle = at.left + at.width / 2 - outer.left;
+    tooltip.style.transform = `translate(clamp(0px, calc(${middle}px - 50%), calc(${outer.width}px - 100%)),
+      calc(${at.top - outer.top - 8}px - 100%))`;
   }
 
   const indexOf = (event) => {

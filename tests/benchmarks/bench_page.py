@@ -5,9 +5,10 @@
 Start: from launching `app.py` over a store that was used before, to a page that answers. Navigation: to the head map
 drawn, with a fresh browser profile (cold) and again (warm). Transferred bytes: of the first screen, and of every step
 before a Plotly figure, without the films of the compared rollouts (0.25 MB).
-Click: from the pointer event to the next frame painted, and to the server's answer. Scrub: frames a second and
-requests while the scrubber is dragged through an episode. Long task: the longest while a finetune runs.
-Takes about two minutes. Other work on the machine shows in every figure: the load is printed beside them.
+Click: from the pointer event to the next frame painted, to the server's answer, and to the set's new cost. Scrub:
+frames a second and requests while the scrubber is dragged through an episode. Long task: the longest while a finetune
+runs.
+Takes about three minutes. Other work on the machine shows in every figure: the load is printed beside them.
 """
 
 from __future__ import annotations
@@ -42,6 +43,13 @@ CLICK = """cell => new Promise(done => {
   cell.click();
   requestAnimationFrame(() => { const channel = new MessageChannel();
     channel.port1.onmessage = () => done(performance.now() - began); channel.port2.postMessage(0); });
+})"""
+TOLD = """cell => new Promise(done => {
+  const began = performance.now();
+  const line = document.querySelector('[data-testid=what-if]').parentElement;
+  const watch = new MutationObserver(() => { watch.disconnect(); done(performance.now() - began); });
+  watch.observe(line, { childList: true, subtree: true, characterData: true });
+  cell.click();
 })"""
 SCRUB = """() => new Promise(done => {
   const scrubber = document.querySelector('[data-testid=scrubber]');
@@ -172,6 +180,24 @@ def first_screen(browser: Browser, address: str) -> Iterator[Row]:
     context.close()
 
 
+def what_if(browser: Browser, address: str) -> Iterator[Row]:
+    """A toggled head to the new cost and held-out error of the set, with the head outputs of the samples kept."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(address)
+    page.wait_for_selector(READY)
+    page.get_by_test_id("lab-body").scroll_into_view_if_needed()
+    page.get_by_test_id("lab-offer").click()
+    page.wait_for_function(
+        "() => /Held-out error [0-9]/.test(document.querySelector('[data-testid=what-if]').textContent)"
+    )
+    page.wait_for_timeout(SETTLE_MS)
+    cells = page.locator('[data-testid="head-cell"][data-stack="expert"]')
+    told = [cells.nth(i).evaluate(TOLD) for i in range(12)]
+    yield Row("toggle to the set's cost and error, median", statistics.median(told), "ms", 300)
+    yield Row("toggle to the set's cost and error, longest", max(told), "ms", 300)
+    page.close()
+
+
 def finetuning(browser: Browser, address: str) -> Iterator[Row]:
     """The longest task of the page while a finetune runs; then it is stopped."""
     page = browser.new_page()
@@ -204,7 +230,7 @@ def main() -> int:
             pass  # the first start makes the first screen's files
         with serving(store) as (address, start_s):
             start = Row("second start to an answering page", start_s, "s", 6.0)
-            parts = [first_screen(browser, address)]
+            parts = [first_screen(browser, address), what_if(browser, address)]
             if "--no-finetune" not in sys.argv:
                 parts.append(finetuning(browser, address))
             print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
