@@ -21,6 +21,7 @@ from steering.evidence.tables import read_results
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FIRST_SCREEN = (1440, 900)
 FIGURE_WIDTH = 960
+SETTLE_MS = 2500  # the page keeps a stream open, so that it is never idle
 SHOWN = ("success", "success_by_heads")
 
 
@@ -29,7 +30,7 @@ def first_screen(browser: Browser, address: str) -> None:
     page = browser.new_page(viewport={"width": FIRST_SCREEN[0], "height": FIRST_SCREEN[1]})
     page.goto(f"{address}?__theme=light")
     page.wait_for_function("() => window.wb?.state.attention")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=ASSETS / "screenshot.png")
 
 
