@@ -250,7 +250,8 @@ def agreement(results: Results) -> list[str]:
         if test is None:
             continue
         claim = f"{_where(condition)}: the paper has Robotic Steering above LoRA by {steering - lora:g} points"
-        found = f"{test.only_second} scene{'' if test.only_second == 1 else 's'} for it, {test.only_first} against, p = {test.p_holm:.2g} after Holm"
+        scenes = "1 scene" if test.only_second == 1 else f"{test.only_second} scenes"
+        found = f"{scenes} for it, {test.only_first} against, p = {test.p_holm:.2g} after Holm"
         if test.p_holm >= LEVEL:
             verdict = "the twin shows no difference"
         else:
