@@ -14,7 +14,8 @@ app: .venv/.app
 	$(RUN) app.py
 
 test: .venv/.test
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser" -n auto --dist loadfile
+	$(RUN) -m pytest -m browser
 
 check: .venv/.test
 	$(RUN) -m ruff format --check .
