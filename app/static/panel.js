@@ -29,16 +29,44 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     target.closest(".wb-menu")?.removeAttribute("open");
     if (target.dataset.tab) wb.openTab(target.dataset.tab);
   });
+  /* Drawing anew goes child by child, so a field may become another one: each gets its value by name. What the visitor
+     set stays until the server's own choice for that field changes. */
+  const set = new Map(), given = new Map();
+  const keyOf = (field) => (field.type === "checkbox" ? `${field.name}=${field.value}` : field.name);
+  const defaultOf = (field) => {
+    if (field.type === "checkbox") return field.defaultChecked;
+    if (field.type === "radio") return element.querySelector(`[name="${CSS.escape(field.name)}"][checked]`)?.value;
+    if (field.tagName !== "SELECT") return field.defaultValue;
+    return ([...field.options].find((option) => option.defaultSelected) ?? field.options[0])?.value;
+  };
+  const put = (field, value) => {
+    if (field.type === "checkbox") field.checked = value;
+    else if (field.type === "radio") field.checked = field.value === value;
+    else if (field.value !== value) field.value = value;
+  };
   const showValue = (field) => {
     const output = field.type === "range" && field.parentElement.querySelector("output");
     if (output) output.textContent = field.value;
   };
-  element.addEventListener("input", (event) => showValue(event.target));
+  const restore = (field) => {
+    const key = keyOf(field), value = defaultOf(field);
+    const gone = field.tagName === "SELECT" && ![...field.options].some((option) => option.value === set.get(key));
+    if (gone || given.get(key) !== value) set.delete(key);
+    given.set(key, value);
+    put(field, set.has(key) ? set.get(key) : value);
+    showValue(field);
+  };
+  element.addEventListener("input", ({ target }) => {
+    if (target.name) set.set(keyOf(target), target.type === "checkbox" ? target.checked : target.value);
+    showValue(target);
+  });
   element.addEventListener("change", (event) => {
     if (event.target.closest("[data-live]")) send("change", "");
   });
   const read = () => {
-    element.querySelectorAll("input[type=range]").forEach(showValue);  // what was set stays when the form is drawn anew
+    const drawn = [...element.querySelectorAll("[name]")], keys = new Set(drawn.map(keyOf));
+    for (const key of given.keys()) if (!keys.has(key)) { given.delete(key); set.delete(key); }
+    drawn.forEach(restore);
     const query = element.querySelector("[data-query]");
     if (query) wb.link(JSON.parse(query.dataset.query));
     for (const told of element.querySelectorAll("[data-emit]")) wb.emit(told.dataset.emit, JSON.parse(told.dataset.emitted));

@@ -171,15 +171,23 @@ def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address:
     page.get_by_role("tab", name="Finetune").click()
     page.locator("[name=steps]").fill("10")
     page.locator("[name=batch_size]").select_option("8")
-    page.get_by_test_id("finetune-start").click()
     rows = page.get_by_test_id("finetune-results").locator("tbody tr")
-    expect(rows).to_have_count(2, timeout=240_000)
+    expect(rows).to_have_count(2)  # the shipped ones
+    page.get_by_test_id("finetune-start").click()
+    expect(rows.nth(2)).to_be_visible(timeout=240_000)
     page.get_by_role("tab", name="Compare").click()
-    for slider in page.locator("[name=trials]").all():
-        slider.fill("2")
+    compared, shown = page.get_by_test_id("success"), page.get_by_test_id("shown")
+    page.locator("[name=trials]").fill("2")
     page.get_by_test_id("compare-start").click()
-    expect(page.get_by_test_id("success")).to_contain_text("2 scenes", timeout=240_000)  # not the shipped example's
+    expect(compared).to_contain_text("bowl, 2 scenes", timeout=240_000)  # not the shipped example's
     expect(page.get_by_test_id("rollout-player").locator("video")).to_have_count(3)
+    expect(page.locator("[name=trials]")).to_have_value("2")
+    shown.select_option(index=1)
+    expect(compared).to_contain_text("100 scenes")
+    page.locator("[name=trials]").fill("3")
+    page.get_by_test_id("compare-start").click()
+    expect(compared).to_contain_text("bowl, 3 scenes", timeout=240_000)
+    expect(shown.locator("option:checked")).to_contain_text("3 scenes")
 
 
 def test_what_cannot_be_done_is_said_in_a_toast(open_page: OpenPage, sample_address: str) -> None:
