@@ -1,6 +1,6 @@
 """The gateway to `steering`: the only module of the page that reads the store, chooses heads and submits jobs.
 
-Everything heavy is a job in the worker process; what is called here directly (selection rules, counting, reading
+Everything heavy is a job in a worker process; what is called here directly (selection rules, counting, reading
 results) takes milliseconds and imports neither torch nor MuJoCo.
 """
 

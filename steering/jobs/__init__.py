@@ -1,1 +1,1 @@
-"""Work outside the browser process: a queue in SQLite, one warm worker process, and the client that watches them."""
+"""Work outside the browser process: a queue in SQLite, a main and a side worker process, and the client of both."""

@@ -4,8 +4,8 @@
     job_id = jobs.submit("finetune", demonstrations_id=..., method="steering", selection_id=...)
     while not (status := jobs.status(job_id)).ended: ...
 
-The worker is started on demand, shared by everybody who uses the store, and outlives the page: after a reload or a
-restart the same job id shows the same job.
+Workers are started on demand, shared by everybody who uses the store, and outlive the page: after a reload or a restart
+the same job id shows the same job.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import steering
 from steering import pipeline
 from steering.errors import InputError, unknown_name
 from steering.jobs.lock import WorkerLock
-from steering.jobs.queue import JobStatus, Queue
+from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
 from steering.jobs.worker import gone
 from steering.store import Store, plain_params
 
@@ -37,6 +38,20 @@ CANNOT_START = (
     "The worker process ends as soon as it starts, so this job cannot run. Read worker.log in the store's folder; "
     "`make app` repairs a broken installation."
 )
+
+
+@dataclass
+class _Worker:
+    """What is known here of one worker. process: where this client started it."""
+
+    name: str
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = -1e9
+    failed_starts: int = 0
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
 
 class Jobs:
@@ -52,9 +67,8 @@ class Jobs:
         self._store = store
         self._queue = Queue(store.root)
         self._lock = threading.Lock()
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._started_s = self._supervised_s = -1e9
-        self._failed_starts = 0
+        self._workers = {name: _Worker(name) for name in WORKERS}
+        self._supervised_s = -1e9
         self._cancel_patience_s = cancel_patience_s
         self._worker_command = tuple(worker_command)
 
@@ -70,8 +84,13 @@ class Jobs:
             inspect.signature(function).bind(self._store, **arguments)
         except TypeError as error:
             raise InputError(f"{function_name} cannot be called like this: {error}.") from None
-        resumable = function_name in pipeline.RESUMABLE
-        job_id = self._queue.add(function_name, plain_params(arguments), owner=owner, resumable=resumable)
+        job_id = self._queue.add(
+            function_name,
+            plain_params(arguments),
+            owner=owner,
+            resumable=function_name in pipeline.RESUMABLE,
+            brief=pipeline.is_brief(function_name, arguments),
+        )
         self._supervise(at_once=True)
         return job_id
 
@@ -95,55 +114,61 @@ class Jobs:
         return self._queue.list(owner=owner, limit=limit)
 
     def warm(self) -> None:
-        """Start the worker now, so that the first job finds its libraries loaded."""
+        """Start the main worker now, so that the first job finds its libraries loaded."""
         with self._lock:
-            self._start()
+            self._start(self._workers[MAIN])
 
     def close(self, wait_s: float = 5.0) -> None:
-        """End the worker if this object started it. Its resumable job continues with the next worker."""
+        """End the workers that this object started. A resumable job continues with the next worker."""
         with self._lock:
-            if self._worker is not None and self._worker.poll() is None:
-                self._worker.terminate()
+            started = [worker.process for worker in self._workers.values() if worker.process and worker.running]
+            for process in started:
+                process.terminate()
+            for process in started:
                 try:
-                    self._worker.wait(wait_s)
+                    process.wait(wait_s)
                 except subprocess.TimeoutExpired:
-                    self._worker.kill()
-                    self._worker.wait()
+                    process.kill()
+                    process.wait()
 
     def _supervise(self, at_once: bool = False) -> None:
-        """Settle the jobs of a dead worker, kill one that ignores a stop, and keep one running while jobs wait."""
+        """Settle the jobs of dead workers, kill one that ignores a stop, and start one for which jobs wait."""
         with self._lock:
             if not at_once and time.monotonic() - self._supervised_s < SUPERVISE_EVERY_S:
                 return
             self._supervised_s = time.monotonic()
-            lock = WorkerLock(self._store.root)
-            if self._queue.overdue_cancel(self._cancel_patience_s) and (pid := lock.holder()):
-                os.kill(pid, signal.SIGKILL)
-            if not lock.acquire():
-                self._failed_starts = 0
-                return
-            code = self._worker.poll() if self._worker is not None else None  # no worker is alive
-            self._queue.release_orphans(gone(_how_it_ended(code)))
-            if code and self._failed_starts >= MAX_FAILED_STARTS:
-                self._queue.fail_waiting(CANNOT_START)
-                self._failed_starts = 0
-            lock.release()
-            if self._queue.list(active=True, limit=1):
-                self._failed_starts += bool(code)
-                self._start()
+            for worker in self._workers.values():
+                self._settle(worker)
 
-    def _start(self) -> None:
-        running = self._worker is not None and self._worker.poll() is None
-        if running and time.monotonic() - self._started_s < START_TIME_S:
+    def _settle(self, worker: _Worker) -> None:
+        lock = WorkerLock(self._store.root, worker.name)
+        if self._queue.overdue_cancel(self._cancel_patience_s, worker.name) and (pid := lock.holder()):
+            os.kill(pid, signal.SIGKILL)
+        if not lock.acquire():
+            worker.failed_starts = 0
             return
-        self._started_s = time.monotonic()
-        command = [*self._worker_command, "--store", str(self._store.root)]
+        code = worker.process.poll() if worker.process is not None else None  # it is not alive
+        self._queue.release_orphans(gone(_how_it_ended(code)), worker.name)
+        given_up = bool(code) and worker.failed_starts >= MAX_FAILED_STARTS
+        if given_up and worker.name == MAIN:
+            self._queue.fail_waiting(CANNOT_START)
+            worker.failed_starts = 0
+        lock.release()
+        if self._queue.waits_for(worker.name) and not (given_up and worker.name == SIDE):  # the main one runs all
+            worker.failed_starts += bool(code)
+            self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        if worker.running and time.monotonic() - worker.started_s < START_TIME_S:
+            return
+        worker.started_s = time.monotonic()
+        command = [*self._worker_command, "--name", worker.name, "--store", str(self._store.root)]
         for root in self._store.readonly:
             command += ["--readonly", str(root)]
         paths = [str(Path(steering.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         with (self._store.root / "worker.log").open("ab") as log:
-            self._worker = subprocess.Popen(
+            worker.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
 

@@ -1,4 +1,4 @@
-"""Who is the worker: an operating-system lock on one file, which a dead process cannot keep.
+"""Who is a worker: an operating-system lock on one file, which a dead process cannot keep.
 
 The holder writes its process id into the file. Works on one machine, on Linux and macOS.
 """
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 class WorkerLock:
-    """The lock on `root/worker.lock`."""
+    """The lock on `root/{name}-worker.lock`. name: which worker, one of steering.jobs.queue.WORKERS."""
 
-    def __init__(self, root: Path) -> None:
-        self._path = root / "worker.lock"
+    def __init__(self, root: Path, name: str) -> None:
+        self._path = root / f"{name}-worker.lock"
         self._file: int | None = None
 
     def acquire(self, wait_s: float = 0.0) -> bool:

@@ -1,7 +1,8 @@
-"""The queue of jobs: one SQLite file in the store, in WAL mode, shared by the page's process and the worker's.
+"""The queue of jobs: one SQLite file in the store, in WAL mode, shared by the page's process and the workers'.
 
-Jobs of different owners take turns. Each call opens its own connection (0.2 ms), so any thread may call. Progress
-history is thinned to at most MAX_POINTS points a job; ended jobs are forgotten after KEEP_S.
+Jobs of different owners take turns. A long job keeps the main worker; brief ones then go on the side worker. Each call
+opens its own connection (0.2 ms), so any thread may call. Progress history is thinned to at most MAX_POINTS points a
+job; ended jobs are forgotten after KEEP_S.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 from steering.errors import InputError, NotFound
 from steering.progress import Report
 
+MAIN, SIDE = "main", "side"
+WORKERS = (MAIN, SIDE)
 STATES = ("queued", "running", "done", "failed", "cancelled")
 MAX_PER_OWNER = 4
 MAX_QUEUED = 64
@@ -36,6 +39,7 @@ CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created_s);
 CREATE TABLE IF NOT EXISTS points (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, numbers TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_job ON points (job, number);
 """
+_ADDED = {"brief": "INTEGER NOT NULL DEFAULT 0", "worker": "TEXT NOT NULL DEFAULT 'main'"}
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,18 @@ class Queue:
         self._path = root / "jobs.sqlite"
         with self._transaction() as db:
             db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
+        with self._transaction() as db:  # a store of an earlier version has the schema without these
+            present = {row["name"] for row in db.execute("PRAGMA table_info(jobs)")}
+            for name in _ADDED.keys() - present:
+                db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_ADDED[name]}")
 
-    def add(self, function: str, arguments: Mapping[str, Any], *, owner: str, resumable: bool) -> str:
-        """Put a job at the end and return its id. The same unfinished job of the same owner is not added twice."""
+    def add(
+        self, function: str, arguments: Mapping[str, Any], *, owner: str, resumable: bool, brief: bool = False
+    ) -> str:
+        """Put a job at the end and return its id. The same unfinished job of the same owner is not added twice.
+
+        brief: whether it may run beside a long one.
+        """
         text = json.dumps(dict(arguments), sort_keys=True)
         waiting = "state IN ('queued', 'running')"
         with self._transaction() as db:
@@ -99,23 +112,33 @@ class Queue:
                 raise InputError(f"{everyone} jobs are waiting already. Try again in a few minutes.")
             job_id = uuid.uuid4().hex
             db.execute(
-                "INSERT INTO jobs (id, owner, function, arguments, resumable, state, created_s) "
-                "VALUES (?, ?, ?, ?, ?, 'queued', ?)",
-                (job_id, owner, function, text, resumable, time.time()),
+                "INSERT INTO jobs (id, owner, function, arguments, resumable, brief, state, created_s) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
+                (job_id, owner, function, text, resumable, brief, time.time()),
             )
         return job_id
 
-    def claim(self) -> JobStatus | None:
-        """Mark the next queued job as running and return it. The owner who was served longest ago comes first."""
+    def claim(self, worker: str = MAIN) -> JobStatus | None:
+        """Mark the next queued job as running and return it. The owner who was served longest ago comes first.
+
+        The side worker takes brief jobs, and only while the main one runs a long one.
+        """
         with self._transaction() as db:
-            row = db.execute(_NEXT + " LIMIT 1").fetchone()
+            row = db.execute((_NEXT if worker == MAIN else _NEXT_BESIDE) + " LIMIT 1").fetchone()
             if row is None:
                 return None
             db.execute(
-                "UPDATE jobs SET state='running', started_s=?, message='Starting', attempts=attempts+1 WHERE id=?",
-                (time.time(), row["id"]),
+                "UPDATE jobs SET state='running', started_s=?, message='Starting', attempts=attempts+1, worker=? "
+                "WHERE id=?",
+                (time.time(), worker, row["id"]),
             )
         return self.status(row["id"])
+
+    def waits_for(self, worker: str) -> bool:
+        """Whether a job waits or runs that this worker would take."""
+        active = "SELECT 1 FROM jobs WHERE state IN ('queued', 'running') LIMIT 1"
+        with self._transaction("DEFERRED") as db:
+            return db.execute(active if worker == MAIN else _NEXT_BESIDE).fetchone() is not None
 
     def report(self, job_id: str, report: Report) -> None:
         """Store a progress report of a running job."""
@@ -164,28 +187,29 @@ class Queue:
             row = db.execute("SELECT cancel_s FROM jobs WHERE id=?", (job_id,)).fetchone()
         return row is not None and row["cancel_s"] is not None
 
-    def overdue_cancel(self, patience_s: float) -> bool:
-        """Whether a running job was asked to stop more than `patience_s` ago and still runs."""
+    def overdue_cancel(self, patience_s: float, worker: str = MAIN) -> bool:
+        """Whether this worker was asked to stop its job more than `patience_s` ago and still runs it."""
         with self._transaction("DEFERRED") as db:
-            query = "SELECT 1 FROM jobs WHERE state='running' AND cancel_s < ?"
-            return db.execute(query, (time.time() - patience_s,)).fetchone() is not None
+            query = "SELECT 1 FROM jobs WHERE state='running' AND worker=? AND cancel_s < ?"
+            return db.execute(query, (worker, time.time() - patience_s)).fetchone() is not None
 
-    def release_orphans(self, reason: str) -> None:
-        """Settle the running jobs of a worker that is gone. Call only while no worker can be running.
+    def release_orphans(self, reason: str, worker: str = MAIN) -> None:
+        """Settle the running jobs of a worker that is gone. Call only while that worker cannot be running.
 
         Stopped ones end as cancelled, resumable ones go back into the queue up to MAX_ATTEMPTS times, others fail
         with `reason`.
         """
         now_s = time.time()
+        orphans = "WHERE state='running' AND worker=?"
         with self._transaction() as db:
-            db.execute("UPDATE jobs SET state='cancelled', ended_s=? WHERE state='running' AND cancel_s>0", (now_s,))
+            db.execute(f"UPDATE jobs SET state='cancelled', ended_s=? {orphans} AND cancel_s>0", (now_s, worker))
             db.execute(
                 "UPDATE jobs SET state='queued', message='Resuming from the last checkpoint' "
-                "WHERE state='running' AND resumable=1 AND attempts < ?",
-                (MAX_ATTEMPTS,),
+                f"{orphans} AND resumable=1 AND attempts < ?",
+                (worker, MAX_ATTEMPTS),
             )
             db.execute(
-                "UPDATE jobs SET state='failed', error=?, ended_s=?, left_s=NULL WHERE state='running'", (reason, now_s)
+                f"UPDATE jobs SET state='failed', error=?, ended_s=?, left_s=NULL {orphans}", (reason, now_s, worker)
             )
 
     def fail_waiting(self, reason: str) -> None:
@@ -229,14 +253,13 @@ class Queue:
             db.close()
 
 
-_NEXT = """
-SELECT id FROM jobs WHERE state='queued'
-ORDER BY (SELECT coalesce(max(started_s), 0) FROM jobs AS other WHERE other.owner = jobs.owner), created_s
-"""
+_LONG_RUNS = "EXISTS (SELECT 1 FROM jobs WHERE state='running' AND worker='main' AND brief=0)"
+_TURNS = "ORDER BY (SELECT coalesce(max(started_s), 0) FROM jobs AS other WHERE other.owner = jobs.owner), created_s"
+_NEXT = f"SELECT id FROM jobs WHERE state='queued' {_TURNS}"
+_NEXT_BESIDE = f"SELECT id FROM jobs WHERE state='queued' AND brief=1 AND {_LONG_RUNS} {_TURNS}"
 
 
 def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
-    waiting = [next_row["id"] for next_row in db.execute(_NEXT)] if row["state"] == "queued" else []
     points = db.execute("SELECT numbers FROM points WHERE job=? ORDER BY number", (row["id"],))
     return JobStatus(
         id=row["id"],
@@ -244,7 +267,7 @@ def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
         function=row["function"],
         arguments=json.loads(row["arguments"]),
         state=row["state"],
-        position=waiting.index(row["id"]) + 1 if waiting else 0,
+        position=_position(db, row),
         fraction=row["fraction"],
         message=row["message"],
         left_s=row["left_s"],
@@ -256,3 +279,11 @@ def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
         ended_s=row["ended_s"],
         cancel_requested=row["cancel_s"] is not None,
     )
+
+
+def _position(db: sqlite3.Connection, row: sqlite3.Row) -> int:
+    for query in (_NEXT_BESIDE, _NEXT) if row["state"] == "queued" else ():
+        waiting = [next_row["id"] for next_row in db.execute(query)]
+        if row["id"] in waiting:
+            return waiting.index(row["id"]) + 1
+    return 0

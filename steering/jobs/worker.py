@@ -1,7 +1,9 @@
-"""The worker process: `python -m steering.jobs.worker --store DIR` runs queued jobs, one at a time, and stays warm.
+"""A worker process: `python -m steering.jobs.worker --store DIR` runs queued jobs, one at a time, and stays warm.
 
-It loads torch and transformers while nothing waits, and the pipeline keeps the last policy in memory between jobs. A
-job that fails leaves the worker running. It ends by itself after IDLE_S without work. Output goes to `worker.log`.
+The main worker loads torch and transformers while nothing waits, and the pipeline keeps the last policy in memory
+between jobs. The side worker runs brief jobs while the main one trains, so that an upload or a question about a head
+does not wait for minutes. A job that fails leaves its worker running. A worker ends by itself after IDLE_S without
+work. Output goes to `worker.log`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from pathlib import Path
 
 from steering.errors import Cancelled, SteeringError
 from steering.jobs.lock import WorkerLock
-from steering.jobs.queue import JobStatus, Queue
+from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
 from steering.progress import Progress, Report
 from steering.store import Store
 
-IDLE_S = 15 * 60.0
+IDLE_S = {MAIN: 15 * 60.0, SIDE: 2 * 60.0}
 POLL_S = 0.1
 REPORT_EVERY_S = 0.2
 OUT_OF_MEMORY = (
@@ -30,23 +32,25 @@ OUT_OF_MEMORY = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run jobs until idle. Returns 0; also when another worker already serves the store."""
+    """Run jobs until idle. Returns 0; also when such a worker already serves the store."""
     parser = argparse.ArgumentParser(prog="python -m steering.jobs.worker", description=__doc__)
     parser.add_argument("--store", type=Path, required=True, help="folder of the store to serve")
     parser.add_argument("--readonly", type=Path, action="append", default=[], help="read-only store underneath")
-    parser.add_argument("--idle-s", type=float, default=IDLE_S, help="end after so many seconds without work")
+    parser.add_argument("--name", choices=WORKERS, default=MAIN, help="side: brief jobs while the main one trains")
+    parser.add_argument("--idle-s", type=float, help="end after so many seconds without work")
     options = parser.parse_args(arguments)
     store = Store(options.store, readonly=options.readonly)
-    lock = WorkerLock(store.root)
+    lock = WorkerLock(store.root, options.name)
     if not lock.acquire(wait_s=2.0):
         return 0
     faulthandler.enable()
     os.nice(5)  # the page stays quick while training runs
     queue = Queue(store.root)
-    queue.release_orphans(gone("was killed"))
-    queue.forget_old()
-    store.sweep()
-    serve(store, queue, options.idle_s)
+    queue.release_orphans(gone("was killed"), options.name)
+    if options.name == MAIN:
+        queue.forget_old()
+        store.sweep()
+    serve(store, queue, options.name, options.idle_s or IDLE_S[options.name])
     lock.release()
     return 0
 
@@ -60,12 +64,12 @@ def gone(how: str) -> str:
     )
 
 
-def serve(store: Store, queue: Queue, idle_s: float) -> None:
+def serve(store: Store, queue: Queue, name: str, idle_s: float) -> None:
     """Run jobs as they come; return after `idle_s` without one."""
-    warm = False
+    warm = name == SIDE  # started for a job, it loads what that needs
     last_work_s = time.monotonic()
     while time.monotonic() - last_work_s < idle_s:
-        job = queue.claim()
+        job = queue.claim(name)
         if job is not None:
             run_job(store, queue, job)
             last_work_s = time.monotonic()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute, predicted_path
+from steering.pipeline.brief import is_brief
 from steering.pipeline.demonstrations import (
     export_demonstrations,
     health,
@@ -60,6 +61,7 @@ __all__ = [
     "import_upload",
     "inspect_demonstrations",
     "inspect_upload",
+    "is_brief",
     "mappings",
     "measure",
     "neighbours",

@@ -32,7 +32,7 @@ def fail(store: Store, *, how: str, progress: Progress = NO_PROGRESS) -> str:
     raise RuntimeError("wires <b>crossed</b>")
 
 
-def die(store: Store, *, progress: Progress = NO_PROGRESS) -> str:
+def die(store: Store, *, name: str = "", progress: Progress = NO_PROGRESS) -> str:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
@@ -46,7 +46,7 @@ def resume(store: Store, *, deaths: int, progress: Progress = NO_PROGRESS) -> st
     return store.save("selection", Selection((), f"attempt {attempt}"))
 
 
-def stubborn(store: Store, *, progress: Progress = NO_PROGRESS) -> str:
+def stubborn(store: Store, *, name: str = "", progress: Progress = NO_PROGRESS) -> str:
     progress.report(0.1, "Deaf")
     time.sleep(60)
     return ""

@@ -43,6 +43,7 @@ def store(tmp_path: Path) -> Store:
 def jobs(store: Store, small_jobs: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(pipeline, "RUNNABLE", small_jobs.RUNNABLE)
     monkeypatch.setattr(pipeline, "RESUMABLE", {"resume"})
+    monkeypatch.setattr(pipeline, "is_brief", lambda function, arguments: arguments.get("name") == "brief")
     monkeypatch.setattr("steering.jobs.client.SUPERVISE_EVERY_S", 0.05)
     jobs = Jobs(store, cancel_patience_s=0.3, worker_command=(sys.executable, str(SMALL_JOBS)))
     yield jobs
@@ -79,7 +80,7 @@ def test_a_failing_job_says_why_and_the_worker_lives_on(jobs: Jobs, how: str, ex
     failed = wait(jobs, jobs.submit("fail", how=how))
     assert failed.state == "failed" and failed.error and expected in failed.error
     assert wait(jobs, jobs.submit("count", steps=1)).state == "done"
-    assert jobs._failed_starts == 0
+    assert jobs._workers["main"].failed_starts == 0
 
 
 def test_a_killed_worker_fails_its_job_with_words_and_the_next_job_runs(jobs: Jobs) -> None:
@@ -130,6 +131,47 @@ def test_only_one_worker_serves_a_store(jobs: Jobs, store: Store) -> None:
     wait(jobs, jobs.submit("count", steps=30, wait_s=0.05), "running")
     command = [sys.executable, str(SMALL_JOBS), "--store", str(store.root), "--idle-s", "60"]
     assert subprocess.run(command, timeout=20, env=ENVIRONMENT).returncode == 0
+
+
+def pid_of(store: Store, job: JobStatus) -> int:
+    assert job.state == "done" and job.result
+    return int(store.manifest(job.result).params["pid"])
+
+
+def test_a_brief_job_runs_beside_a_long_one_and_another_long_one_waits(jobs: Jobs, store: Store) -> None:
+    first = wait(jobs, jobs.submit("count", steps=1, name="brief"))  # nothing long runs: on the main worker
+    running = jobs.submit("count", steps=400, wait_s=0.05)
+    wait(jobs, running, "running")
+    waiting = jobs.submit("count", steps=1)
+    beside = jobs.submit("count", steps=1, name="brief", owner="ben")
+    assert jobs.status(beside).position <= 1
+    done = wait(jobs, beside)
+    assert jobs.status(running).state == "running" and jobs.status(waiting).position == 1
+    jobs.cancel(running)
+    last = wait(jobs, waiting)
+    assert pid_of(store, first) == pid_of(store, last) != pid_of(store, done)
+
+
+def test_a_brief_job_that_kills_its_worker_leaves_the_long_one_alone(jobs: Jobs) -> None:
+    running = jobs.submit("count", steps=400, wait_s=0.05)
+    wait(jobs, running, "running")
+    status = wait(jobs, jobs.submit("die", name="brief"))
+    assert status.state == "failed" and status.error and "SIGKILL" in status.error
+    deaf = jobs.submit("stubborn", name="brief")
+    wait(jobs, deaf, "running")
+    jobs.cancel(deaf)
+    assert wait(jobs, deaf).state == "cancelled"
+    assert jobs.status(running).state == "running"
+    jobs.cancel(running)
+    assert wait(jobs, running).state == "cancelled"
+
+
+def test_brief_jobs_wait_for_the_main_worker_where_the_other_cannot_start(jobs: Jobs) -> None:
+    running = jobs.submit("count", steps=40, wait_s=0.05)
+    wait(jobs, running, "running")
+    jobs._worker_command = (sys.executable, "-c", "raise SystemExit(3)")
+    beside = jobs.submit("count", steps=1, name="brief")
+    assert wait(jobs, running).state == "done" and wait(jobs, beside).state == "done"
 
 
 def test_a_worker_that_cannot_start_fails_the_jobs_instead_of_letting_them_wait(jobs: Jobs) -> None:
@@ -184,6 +226,19 @@ def test_history_is_bounded_and_keeps_first_order_and_newest(tmp_path: Path, mon
     assert min(steps) < 20 and max(b - a for a, b in zip(steps, steps[1:], strict=False)) <= 8
 
 
+def test_a_queue_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    Queue(tmp_path).add("f", {}, owner="ann", resumable=False)
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as db:
+        db.execute("ALTER TABLE jobs DROP COLUMN brief")
+        db.execute("ALTER TABLE jobs DROP COLUMN worker")
+    db.close()
+    queue = Queue(tmp_path)
+    job = queue.claim()
+    assert job is not None and job.state == "running"
+    queue.release_orphans("gone")
+    assert queue.status(job.id).state == "failed"
+
+
 def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
     old, new = (queue.add("f", {"n": n}, owner="ann", resumable=False) for n in range(2))
@@ -199,16 +254,16 @@ def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from steering.jobs.lock import WorkerLock\n"
-        "lock = WorkerLock(Path(sys.argv[1])); assert lock.acquire(); print('held', flush=True); time.sleep(60)"
+        "lock = WorkerLock(Path(sys.argv[1]), 'main'); assert lock.acquire(); print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()
-    assert WorkerLock(tmp_path).holder() == process.pid and not WorkerLock(tmp_path).acquire()
+    assert WorkerLock(tmp_path, "main").holder() == process.pid and not WorkerLock(tmp_path, "main").acquire()
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert WorkerLock(tmp_path).acquire()
+    assert WorkerLock(tmp_path, "main").acquire()
 
 
 def test_the_client_imports_no_heavy_library() -> None:
