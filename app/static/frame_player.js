@@ -194,7 +194,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       bytes[at++] = 255 * (0.56 * (1 - w) + 0.26 * w);
     }
     gridContext.putImageData(pixels, 0, 0);
-    context.drawImage(grid, 0, 0, canvas.width, canvas.height);
+    const [right, down] = data.cameras[camera].offset;
+    context.drawImage(grid, right * canvas.width, down * canvas.height, canvas.width, canvas.height);
   }
 
   function icon(name) {

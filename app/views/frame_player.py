@@ -39,7 +39,10 @@ def frame_player(
         "rate": episode.rate_hz,
         "tile": tile,
         "columns": columns,
-        "cameras": [{"label": CAMERA_LABELS.get(name, name), "sprite": url} for name, url in sprites.items()],
+        "cameras": [
+            {"label": CAMERA_LABELS.get(name, name), "sprite": url, "offset": overlay_offset(episode, name, attention)}
+            for name, url in sprites.items()
+        ],
         "phases": phase_parts(episode.phase),
         "action": curves(episode.action, ACTION_NAMES),
         "state": curves(episode.state, STATE_NAMES),
@@ -48,6 +51,13 @@ def frame_player(
         "heads_total": None if attention is None else int(np.prod(attention.mass.shape[1:4])),
         "groups": list(TOKEN_GROUPS),
     }
+
+
+def overlay_offset(episode: Episode, camera: str, attention: Attention | None) -> tuple[float, float]:
+    """How far right and down the patches lie from the picture, which is shown centred, in sides of the square."""
+    height, width = episode.pictures_px[camera]
+    bar = 0.5 if attention is None else attention.bar
+    return (0.5 - bar) * (1 - width / max(height, width)), (0.5 - bar) * (1 - height / max(height, width))
 
 
 def phase_parts(phase: np.ndarray | None) -> list[dict[str, Any]]:
@@ -88,7 +98,7 @@ def sprite_sheet(frames: Sequence[np.ndarray] | np.ndarray, tile: int, columns: 
 
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [height, width, 3] as [side, side, 3], centred on black as π0 sees it."""
+    """uint8 [height, width, 3] as [side, side, 3], centred on black."""
     if image.shape[:2] == (side, side):
         return image
     scale = side / max(image.shape[:2])

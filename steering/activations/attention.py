@@ -15,7 +15,7 @@ import torch
 from steering.errors import InputError
 from steering.models.flow import Batch
 from steering.models.policy import SteerablePolicy
-from steering.models.preprocessing import observe
+from steering.models.preprocessing import observe, of_wrist
 from steering.models.query_attention import query_attention
 from steering.models.tokens import expert_tokens, instruction_words, vlm_tokens
 from steering.progress import Progress
@@ -34,11 +34,11 @@ def attention(
         progress.report(start / episode.frames, f"Attention: frame {start} of {episode.frames}")
         frame = np.arange(start, min(start + batch_size, episode.frames))
         batch, weights = _batch_weights(policy, episode, frame, seed, TOKENS)
-        image, mass = _by_group(weights, batch, policy, len(episode.cameras))
+        image, mass = _by_group(weights, batch, policy, tuple(episode.cameras))
         images.append(image)
         masses.append(mass)
     progress.report(1.0, f"Attention of {episode.frames} frames")
-    return Attention(np.concatenate(images), np.concatenate(masses), _grid(policy))
+    return Attention(np.concatenate(images), np.concatenate(masses), _grid(policy), policy.preprocessor.bar)
 
 
 def attention_at(
@@ -52,6 +52,7 @@ def attention_at(
     if not 0 <= frame < episode.frames:
         raise InputError(f"Expected a frame of 0 to {episode.frames - 1} of {episode.name!r}; got {frame}.")
     cameras, vlm_token, expert_token = len(episode.cameras), *tokens
+    places = _places(policy, tuple(episode.cameras))
     batch, weights = _batch_weights(policy, episode, np.array([frame]), seed, (vlm_token, expert_token))
     patches, prefix = policy.preprocessor.tokens_per_image, batch["attention_mask"].shape[1]
     words = instruction_words(policy, episode.instruction, cameras)
@@ -60,7 +61,7 @@ def attention_at(
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "word", "other", "state", "actions")}
     for stack in STACKS:
         row = weights[stack][0]  # [layer, head, key]
-        image = row[..., : cameras * patches].reshape(*row.shape[:2], cameras, patches)
+        image = row[..., : cameras * patches].reshape(*row.shape[:2], cameras, patches)[..., places, :]
         word = np.stack([row[..., at].sum(-1) for _, at in words], axis=-1) if words else row[..., :0]
         actions = row[..., first:last] if stack == "expert" else np.zeros((*row.shape[:2], last - first), np.float32)
         state = row[..., prefix:first].sum(-1)
@@ -73,6 +74,12 @@ def attention_at(
         grid=_grid(policy),
         **{name: np.stack(stacks).astype(np.float32) for name, stacks in parts.items()},
     )
+
+
+def _places(policy: SteerablePolicy, cameras: Sequence[str]) -> list[int]:
+    """Of each of the episode's cameras, its place among those that the policy sees."""
+    seen = policy.preprocessor.seen(cameras)
+    return [seen.index(name) for name in cameras]
 
 
 def _grid(policy: SteerablePolicy) -> int:
@@ -97,27 +104,28 @@ def _batch_weights(
 
 
 def _by_group(
-    weights: dict[str, np.ndarray], batch: Batch, policy: SteerablePolicy, cameras: int
+    weights: dict[str, np.ndarray], batch: Batch, policy: SteerablePolicy, cameras: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image weights as uint8 [frame, stack, layer, head, camera, patch] and mass [frame, stack, layer, head, group].
 
-    Every camera after the first counts as `wrist` in the mass.
+    Cameras without a wrist in their names count as `exterior` in the mass.
     """
-    patches = policy.preprocessor.tokens_per_image
+    patches, count = policy.preprocessor.tokens_per_image, len(cameras)
     prefix = batch["attention_mask"].shape[1]
     first = prefix + policy.expert_tokens["first_action"]
-    bounds = {
-        "exterior": slice(0, patches),
-        "wrist": slice(patches, cameras * patches),
-        "instruction": slice(cameras * patches, prefix),
-        "state": slice(prefix, first),
-        "actions": slice(first, None),
-    }
+    wrist = np.array([of_wrist(name) for name in cameras])
     images, masses = [], []
     for stack in STACKS:
         row = weights[stack]
-        masses.append(np.stack([row[..., bounds[group]].sum(-1) for group in TOKEN_GROUPS], axis=-1))
-        image = row[..., : cameras * patches]
-        scaled = np.rint(255 * image / image.max(-1, keepdims=True).clip(1e-12)).astype(np.uint8)
-        images.append(scaled.reshape(*row.shape[:-1], cameras, patches))
+        image = row[..., : count * patches].reshape(*row.shape[:-1], count, patches)[..., _places(policy, cameras), :]
+        by_camera = image.sum(-1)
+        mass = {
+            "exterior": by_camera[..., ~wrist].sum(-1),
+            "wrist": by_camera[..., wrist].sum(-1),
+            "instruction": row[..., count * patches : prefix].sum(-1),
+            "state": row[..., prefix:first].sum(-1),
+            "actions": row[..., first:].sum(-1),
+        }
+        masses.append(np.stack([mass[group] for group in TOKEN_GROUPS], axis=-1))
+        images.append(np.rint(255 * image / image.max((-1, -2), keepdims=True).clip(1e-12)).astype(np.uint8))
     return np.stack(images, axis=1), np.stack(masses, axis=1).astype(np.float32)

@@ -9,9 +9,9 @@ newline), padded on the right; state and actions are normalised by the mean and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def camera_order(cameras: Sequence[str], slots: Sequence[str] = ()) -> list[str]
             f"{', '.join(ordered) or 'none'}. Choose the cameras that the policy shall see."
         )
     shown = {slot: slot for slot in usable if slot in ordered}
-    for match in (lambda name, slot: _of_wrist(name) == _of_wrist(slot), lambda name, slot: True):
+    for match in (lambda name, slot: of_wrist(name) == of_wrist(slot), lambda name, slot: True):
         for name in ordered:
             if name not in shown.values():
                 free = [slot for slot in usable if slot not in shown and match(name, slot)]
@@ -97,7 +97,8 @@ def camera_order(cameras: Sequence[str], slots: Sequence[str] = ()) -> list[str]
     return [shown[slot] for slot in usable if slot in shown]
 
 
-def _of_wrist(camera: str) -> bool:
+def of_wrist(camera: str) -> bool:
+    """Whether a camera is one at the gripper, by its name."""
     return any(word in camera.lower() for word in WRIST_WORDS)
 
 
@@ -129,10 +130,16 @@ class Preprocessor:
     cameras: tuple[str, ...] = ()
     max_text_tokens: int | None = None
     image_token_id: int | None = None
+    bar: ClassVar[float] = 0.5
+    """Share of the black around a picture that is not square which lies on its left or above it."""
+
+    def seen(self, cameras: Iterable[str]) -> list[str]:
+        """Names of cameras in the order the policy sees them; see `camera_order`."""
+        return camera_order(tuple(cameras), self.cameras)
 
     def cameras_in_order(self, cameras: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Camera images in the order the policy sees them; see `camera_order`."""
-        return [cameras[name] for name in camera_order(tuple(cameras), self.cameras)]
+        """Camera images in the order the policy sees them."""
+        return [cameras[name] for name in self.seen(cameras)]
 
     def tokens(self, instructions: Sequence[str], cameras: int) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask`: int64 [batch, token], padded to a multiple of `PAD_MULTIPLE`."""

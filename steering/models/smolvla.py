@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -228,6 +228,8 @@ class SmolVLAPolicy(FlowPolicy):
 @dataclass(frozen=True)
 class SmolVLAPreprocessor(Preprocessor):
     """The prompt is the instruction and a newline, then one place for the state; images are padded left and on top."""
+
+    bar: ClassVar[float] = 1.0
 
     def row(self, instruction: str, cameras: int) -> list[int]:
         """See `Preprocessor.row`; the last id is never looked at."""

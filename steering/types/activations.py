@@ -49,23 +49,25 @@ class Attention:
     """Attention weights of every head of one episode, for display.
 
     image: uint8 [frame, stack, layer, head, camera, patch], 255 = the largest weight over patches of that frame
-    and head. mass: float32 [frame, stack, layer, head, group], summing to 1 over TOKEN_GROUPS.
-    grid: patches per side.
+    and head, cameras in the episode's order. mass: float32 [frame, stack, layer, head, group], summing to 1 over
+    TOKEN_GROUPS. grid: patches per side. bar: share of the black around a picture that is not square which the policy
+    has on its left or above it, 0.5 where it is centred.
     """
 
     image: np.ndarray
     mass: np.ndarray
     grid: int
+    bar: float = 0.5
 
 
 @dataclass(frozen=True)
 class FrameAttention:
     """Attention weights of every head at one frame, from the query tokens `tokens` (VLM, expert) to every token.
 
-    image: float32 [stack, layer, head, camera, patch]. word: float32 [stack, layer, head, word], over `words` of the
-    instruction in order. other: float32 [stack, layer, head], the rest of the prompt. state: float32 [stack, layer,
-    head]. actions: float32 [stack, layer, head, step]. All of a head sum to 1; the VLM sees neither state nor actions.
-    grid: patches per side.
+    image: float32 [stack, layer, head, camera, patch], cameras in the episode's order. word: float32 [stack, layer,
+    head, word], over `words` of the instruction in order. other: float32 [stack, layer, head], the rest of the prompt.
+    state: float32 [stack, layer, head]. actions: float32 [stack, layer, head, step]. All of a head sum to 1; the VLM
+    sees neither state nor actions. grid: patches per side.
     """
 
     tokens: tuple[str, str]

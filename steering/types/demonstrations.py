@@ -52,11 +52,16 @@ class Episode:
         return len(self.state)
 
     @property
-    def side_px(self) -> int:
-        """Longest side of the cameras' pictures; cameras that are read when asked for are not read."""
+    def pictures_px(self) -> dict[str, tuple[int, int]]:
+        """Camera -> (height, width) of its pictures; cameras that are read when asked for are not read."""
         known: Mapping[str, tuple[int, ...]] | None = getattr(self.cameras, "shapes", None)
         shapes = known if known is not None else {name: images.shape for name, images in self.cameras.items()}
-        return max(side for shape in shapes.values() for side in shape[1:3])
+        return {name: (shape[1], shape[2]) for name, shape in shapes.items()}
+
+    @property
+    def side_px(self) -> int:
+        """Longest side of the cameras' pictures."""
+        return max(side for size in self.pictures_px.values() for side in size)
 
 
 @dataclass(frozen=True)

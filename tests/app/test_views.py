@@ -110,6 +110,16 @@ def test_frames_that_are_not_square_are_centred_on_black_in_tiles_of_any_size() 
     assert np.array_equal(frame_player.square(frames[11], 64)[:, 0, 0], np.repeat([0, 200, 0], [8, 48, 8]))
 
 
+def test_attention_lies_on_the_picture_wherever_the_policy_has_its_black(sample_store: ModuleType) -> None:
+    cameras = {"exterior": np.zeros((3, 48, 64, 3), np.uint8), "wrist": np.zeros((3, 64, 16, 3), np.uint8)}
+    episode = Episode("wide", "wait", 20.0, cameras, np.zeros((3, 8), np.float32), np.zeros((3, 7), np.float32))
+    centred = sample_store.attention(0, 3)
+    left_and_above = replace(centred, bar=1.0)
+    assert frame_player.overlay_offset(episode, "exterior", centred) == (0, 0)
+    assert frame_player.overlay_offset(episode, "exterior", left_and_above) == (0, -0.125)
+    assert frame_player.overlay_offset(episode, "wrist", left_and_above) == (-0.375, 0)
+
+
 def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:
     attention = sample_store.attention(0, 3)
     raw = np.frombuffer(gzip.decompress(frame_player.attention_file(attention)), np.uint8)

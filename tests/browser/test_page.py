@@ -160,6 +160,7 @@ def test_an_empty_store_says_what_to_do(open_page: OpenPage, empty_address: str)
     expect(page.get_by_test_id("record-start")).to_be_enabled()
     page.get_by_role("tab", name="Compare").click()
     expect(page.get_by_text("Nothing compared yet")).to_be_visible()
+    expect(page.locator("#header")).to_contain_text("none yet")
 
 
 @pytest.mark.slow
@@ -176,18 +177,11 @@ def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address:
     page.get_by_test_id("finetune-start").click()
     expect(rows.nth(2)).to_be_visible(timeout=240_000)
     page.get_by_role("tab", name="Compare").click()
-    compared, shown = page.get_by_test_id("success"), page.get_by_test_id("shown")
     page.locator("[name=trials]").fill("2")
     page.get_by_test_id("compare-start").click()
-    expect(compared).to_contain_text("bowl, 2 scenes", timeout=240_000)  # not the shipped example's
+    expect(page.get_by_test_id("success")).to_contain_text("bowl, 2 scenes", timeout=240_000)  # its own, not shipped
     expect(page.get_by_test_id("rollout-player").locator("video")).to_have_count(3)
     expect(page.locator("[name=trials]")).to_have_value("2")
-    shown.select_option(index=1)
-    expect(compared).to_contain_text("100 scenes")
-    page.locator("[name=trials]").fill("3")
-    page.get_by_test_id("compare-start").click()
-    expect(compared).to_contain_text("bowl, 3 scenes", timeout=240_000)
-    expect(shown.locator("option:checked")).to_contain_text("3 scenes")
 
 
 def test_what_cannot_be_done_is_said_in_a_toast(open_page: OpenPage, sample_address: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -91,3 +93,16 @@ def test_other_query_tokens_see_other_things(policy, demonstrations):
         attention_at(policy, episode, 6)
     with pytest.raises(NotFound, match="VLM token"):
         attention_at(policy, episode, 0, tokens=("first", "state"))
+
+
+@pytest.mark.parametrize("slots", [(), ("left_wrist", "top")])
+def test_cameras_come_in_the_order_of_the_episode(policy, demonstrations, slots):
+    episode = demonstrations.episodes[0]
+    if slots:  # a policy that sees the wrist first
+        policy.preprocessor = replace(policy.preprocessor, cameras=slots)
+    turned = replace(episode, cameras=dict(reversed(episode.cameras.items())))
+    seen, shown = attention(policy, episode), attention(policy, turned)
+    assert np.array_equal(shown.image, seen.image[..., ::-1, :]) and np.array_equal(shown.mass, seen.mass)
+    one = attention_at(policy, turned, 3).image.sum(-1)  # [stack, layer, head, camera]
+    np.testing.assert_allclose(one[..., 0], seen.mass[3, ..., 1], atol=1e-5)
+    np.testing.assert_allclose(one[..., 1], seen.mass[3, ..., 0], atol=1e-5)

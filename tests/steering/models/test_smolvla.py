@@ -59,6 +59,16 @@ def test_it_acts_by_image_instruction_state_and_noise(smolvla, demonstrations):
     assert np.abs(smolvla.act(one, _noise(1, seed=5)) - actions[1:]).max() > 1e-3
 
 
+@pytest.mark.parametrize("height, width", [(30, 40), (40, 30)])
+def test_the_black_around_a_picture_lies_where_it_says(smolvla, policy, height, width):
+    for one in (smolvla, policy):
+        px = one.preprocessor.image_px
+        seen = one.preprocessor.pixels([np.full((1, height, width, 3), 255, np.uint8)])[0, 0, 0].numpy() > 0
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        for lit, share in ((rows, height / 40), (columns, width / 40)):
+            assert abs(len(lit) - share * px) <= 1 and abs(lit[0] - one.preprocessor.bar * (1 - share) * px) <= 1
+
+
 def test_actions_see_earlier_actions_only(smolvla, batch):
     """The expert is causal: a change of the noise at step 5 leaves the velocity of steps 0 to 4 as it was."""
     noise = torch.from_numpy(_noise(2))
