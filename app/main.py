@@ -185,7 +185,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stop ends the worker too, through `finally`
     threading.Thread(target=bench.warm, daemon=True).start()
     try:
-        build(bench).launch(
+        page = build(bench)
+        _, address, _ = page.launch(
             theme=theme(),
             css=components.styles(),
             head=components.scripts(),
@@ -195,8 +196,11 @@ def main() -> None:
             share=False,
             show_error=False,
             quiet=True,
+            prevent_thread_lock=True,
             app_kwargs={"middleware": MIDDLEWARE, "routes": [*bench.uploads.receiving.routes, *bench.driving.routes]},
         )
+        print(f"The workbench is at {address} (Ctrl+C ends it; results stay in {store.root}).", flush=True)
+        page.block_thread()
     finally:
         bench.driving.close()
         jobs.close()

@@ -69,6 +69,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._workers = {name: _Worker(name) for name in WORKERS}
         self._supervised_s = -1e9
+        self._closed = False
         self._cancel_patience_s = cancel_patience_s
         self._worker_command = tuple(worker_command)
 
@@ -114,13 +115,15 @@ class Jobs:
         return self._queue.list(owner=owner, limit=limit)
 
     def warm(self) -> None:
-        """Start the main worker now, so that the first job finds its libraries loaded."""
+        """Start the main worker now, so that the first job finds its libraries loaded; nothing where it runs."""
         with self._lock:
-            self._start(self._workers[MAIN])
+            if WorkerLock(self._store.root, MAIN).holder() is None:
+                self._start(self._workers[MAIN])
 
     def close(self, wait_s: float = 5.0) -> None:
-        """End the workers that this object started. A resumable job continues with the next worker."""
+        """End the workers that this object started, for good. A resumable job continues with another's worker."""
         with self._lock:
+            self._closed = True
             started = [worker.process for worker in self._workers.values() if worker.process and worker.running]
             for process in started:
                 process.terminate()
@@ -159,8 +162,12 @@ class Jobs:
             self._start(worker)
 
     def _start(self, worker: _Worker) -> None:
-        if worker.running and time.monotonic() - worker.started_s < START_TIME_S:
+        """Start a worker whose lock nobody holds."""
+        if self._closed or (worker.running and time.monotonic() - worker.started_s < START_TIME_S):
             return
+        if worker.process and worker.running:  # it never took the lock, or is about to end
+            worker.process.kill()
+            worker.process.wait()
         worker.started_s = time.monotonic()
         command = [*self._worker_command, "--name", worker.name, "--store", str(self._store.root)]
         for root in self._store.readonly:

@@ -185,6 +185,23 @@ def test_an_idle_worker_ends(store: Store) -> None:
     assert subprocess.run(command, timeout=20, env=ENVIRONMENT).returncode == 0
 
 
+def test_warming_again_keeps_the_worker_that_runs(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait(jobs, jobs.submit("count", steps=1))
+    first = jobs._workers["main"].process
+    monkeypatch.setattr("steering.jobs.client.START_TIME_S", 0.0)
+    jobs.warm()
+    assert jobs._workers["main"].process is first and jobs._workers["main"].running
+
+
+def test_a_closed_client_starts_no_worker(jobs: Jobs) -> None:
+    job = jobs.submit("count", steps=400, wait_s=0.05)
+    wait(jobs, job, "running")
+    jobs.close()
+    wait(jobs, job, "failed")
+    assert jobs.status(jobs.submit("count", steps=1)).state == "queued"  # from a thread that still answers
+    assert not jobs._workers["main"].running
+
+
 def test_submit_refuses_what_cannot_run(jobs: Jobs) -> None:
     with pytest.raises(NotFound, match="count"):
         jobs.submit("cuont", steps=1)
