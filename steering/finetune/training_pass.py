@@ -58,13 +58,14 @@ def _attended(
     attention: Any,
     hidden_states: torch.Tensor,
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
-    attention_mask: torch.Tensor | None = None,
-    past_key_values: Any = None,
+    *,
+    attention_mask: torch.Tensor | None,
+    cache: Any,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """GemmaAttention with one key head."""
     query = attention.q_proj(hidden_states).unflatten(-1, (-1, attention.head_dim))
-    key, value = _key_and_value(attention, hidden_states, position_embeddings, past_key_values)
+    key, value = _key_and_value(attention, hidden_states, position_embeddings, cache)
     dtype = _precision(query)
     key, value = key.squeeze(1).to(dtype), value.squeeze(1).to(dtype)
     output = _Attention.apply(query, key, value, attention_mask, *position_embeddings, attention.scaling)
@@ -72,10 +73,10 @@ def _attended(
 
 
 def _keys_and_values(
-    layer: Any, hidden_states: torch.Tensor, *, past_key_values: Any, position_embeddings: Any, **_: Any
+    layer: Any, hidden_states: torch.Tensor, *, cache: Any, position_embeddings: Any, **_: Any
 ) -> torch.Tensor:
     """A Gemma decoder layer as far as its keys and values; what enters goes through."""
-    _key_and_value(layer.self_attn, layer.input_layernorm(hidden_states), position_embeddings, past_key_values)
+    _key_and_value(layer.self_attn, layer.input_layernorm(hidden_states), position_embeddings, cache)
     return hidden_states
 
 

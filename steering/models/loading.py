@@ -193,7 +193,7 @@ def _replaced(model: Any, adapter: Path) -> Any:
 
 @contextmanager
 def without_peft_warning() -> Iterator[None]:
-    """Silence the one warning that PEFT 0.21 raises under transformers 5.23 whenever it wraps a model."""
+    """Silence the one warning that PEFT 0.21 raises under transformers 5 whenever it wraps a model."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield

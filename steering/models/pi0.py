@@ -67,7 +67,7 @@ class PI0Policy(FlowPolicy):
             position_ids=attention_mask.cumsum(-1) - 1,
             token_type_ids=torch.zeros_like(embeds)[:, :, 0],
             use_cache=True,
-        ).past_key_values
+        ).cache
 
     @contextmanager
     def _vlm_layers(self, part: slice) -> Iterator[Any]:
@@ -88,7 +88,7 @@ class PI0Policy(FlowPolicy):
             noise=noisy.to(self.dtype),
             timestep=timestep,
             attention_mask=batch["attention_mask"],
-            past_key_values=cache,
+            cache=cache,
         )
         cache.crop(length - cache.get_seq_length())
         return output.logits.float()

@@ -82,7 +82,7 @@ class CrossAttention(LlamaAttention):
         steps = hidden_states.shape[1]
         queries = self._heads(self.q_proj(hidden_states))
         queries = apply_rotary_pos_emb(queries, queries, *(part[:, :steps] for part in given["from_zero"]))[0]
-        layer = given["past_key_values"].layers[self.layer_idx]
+        layer = given["cache"].layers[self.layer_idx]
         prefix = layer.keys.shape[2]
         keys, values = (part.transpose(1, 2).flatten(2) for part in (layer.keys, layer.values))
         keys, values = self._heads(self.k_proj(keys)), self._heads(self.v_proj(values))
@@ -173,7 +173,7 @@ class SmolVLAPolicy(FlowPolicy):
             embeds = layer(
                 embeds,
                 attention_mask=_additive(seen, embeds.dtype),
-                past_key_values=cache,
+                cache=cache,
                 position_embeddings=rotation,
             )
         return embeds
@@ -194,7 +194,7 @@ class SmolVLAPolicy(FlowPolicy):
                 hidden = layer(
                     hidden,
                     attention_mask=_additive(seen, hidden.dtype),
-                    past_key_values=cache,
+                    cache=cache,
                     position_embeddings=self._rotation(valid.sum(-1, keepdim=True) + order),
                     from_zero=self._rotation(order),
                 )
