@@ -155,14 +155,18 @@ class Laboratory:
         )
 
     def over_time(self, demonstrations_id: str, measure: Measure) -> RelevanceOverTime | None:
-        """k-NN relevance by time in the episode; None where no neighbours are kept."""
-        found = self.neighbours(demonstrations_id)
-        if found is None:
-            return None
+        """k-NN relevance by time in the episode, from kept neighbours or as it came with the samples; else None."""
         by_neighbours = measure.metric == "knn" and measure.target in self.targets(demonstrations_id)
         k = LIVE_K if measure.k == BEST else int(measure.k)
         preset, target = (measure.preset, measure.target) if by_neighbours else ("default", "action")
-        return self._timed(found, k, preset, target)
+        found = self.neighbours(demonstrations_id)
+        if found is not None:
+            return self._timed(found, k, preset, target)
+        captured, asked = self.captured(demonstrations_id), {"k": k, "preset": preset, "target": target}
+        for manifest in self._store.find("over_time"):
+            if captured in manifest.parents and dict(manifest.params) == asked:
+                return self._scores.load(manifest.id)
+        return None
 
     def _over_time(self, neighbours_id: str, k: int, preset: str, target: str) -> RelevanceOverTime | None:
         try:

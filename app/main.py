@@ -151,7 +151,8 @@ def build(bench: Workbench) -> gr.Blocks:
         later = (show_menu, show_policies, show_form, *steps_shown, show_driving)
         for show in later:  # not on the first screen: waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
-        rest.then(bench.jobs.warm, None, None, **QUICK)
+        prepare = worded(lambda opened: bench.prepare(session.as_opened(opened)[0]))
+        rest.then(prepare, states.opened, None, **QUICK)
 
         for panel in (sets_tab.sets, sets_tab.upload, sets_tab.episodes):
             opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)

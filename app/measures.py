@@ -36,6 +36,14 @@ class Measure:
         return ".".join(words[:-1] if self.k == BEST else words)
 
 
+def precedence(measure: Measure) -> int:
+    """Which of a set's measures is shown where none was asked for, smallest first: the strict k-NN score of the action
+    (gain over joint state and time), another k-NN score, any other.
+    """
+    strict = (measure.preset, measure.target, measure.phase) == ("default", "action", "whole")
+    return 2 if measure.metric != "knn" else int(not strict)
+
+
 FIELDS = tuple(field.name for field in fields(Measure))
 
 

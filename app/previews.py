@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ class Previews:
         self.folder = store.root / "media"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._store = store
-        self._making = threading.Lock()
+        self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def sprites(self, demonstrations_id: str, index: int, cameras: Iterable[str]) -> dict[str, str]:
         """Camera -> address of the sprite sheet of an episode, laid out by `sheet_layout`."""
@@ -98,7 +99,7 @@ class Previews:
     def _file(self, name: str, make: Callable[[], bytes]) -> str:
         target = self.folder / name
         if not target.exists():
-            with self._making:  # two visitors at once: the second finds the file
+            with self._making[name]:  # two visitors at once: the second finds the file
                 if not target.exists():
                     draft = target.with_name(f"{uuid.uuid4().hex}.tmp")
                     draft.write_bytes(make())

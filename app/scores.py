@@ -47,7 +47,7 @@ class Scores:
         return self.policies.size()
 
     def measures(self, demonstrations_id: str) -> dict[Measure, str]:
-        """Every measure that a set was scored by -> its newest relevance, newest first, k-NN before others."""
+        """Every measure that a set was scored by -> its newest relevance, by `precedence`, then newest first."""
         found: dict[Measure, str] = {}
         for manifest in self.store.find("relevance"):
             if demonstrations_id in manifest.parents and self.policies.made(manifest):
@@ -57,7 +57,7 @@ class Scores:
                     continue  # a damaged artefact must not hide the others
                 if self._grid in (None, value.score.shape[1:]):
                     found.setdefault(measures.measure_of(manifest.params, value), manifest.id)
-        return dict(sorted(found.items(), key=lambda one: one[0].metric != "knn"))
+        return dict(sorted(found.items(), key=lambda one: measures.precedence(one[0])))
 
     @property
     def _grid(self) -> tuple[int, int] | None:

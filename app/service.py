@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.comparing import Comparing
 from app.driving import Driving
@@ -42,6 +43,7 @@ _TITLES = {
     "import_upload": "Importing your upload",
     "capture": "Capturing head outputs",
     "score": "Scoring heads",
+    "neighbours": "Finding the nearest frames",
     "attention": "Computing attention",
     "measure": "Measuring heads",
     "attribute": "Measuring heads with the policy",
@@ -101,6 +103,12 @@ class Workbench(Scores):
             self.previews.sprites(found, 0, tuple(self.episode(found, 0).cameras))
             if attention := self.attention(found, 0):
                 self.previews.attention(*attention)
+
+    def prepare(self, demonstrations_id: str) -> None:
+        """Once the first screen stands: start the worker, and make the small pictures that "Why this head" shows."""
+        self.jobs.warm()
+        if demonstrations_id and self.laboratory.captured(demonstrations_id):
+            self.laboratory.thumbnails(demonstrations_id)
 
     # -- demonstrations ------------------------------------------------------------------------------------------
 
@@ -169,7 +177,7 @@ class Workbench(Scores):
         return self.jobs.submit("record", owner=owner, task=task, count=count, seed=seed, variations=chosen)
 
     def find_heads(self, owner: str, demonstrations_id: str) -> str:
-        """Queue the capture; `follow` queues the scores and attention after it."""
+        """Queue the capture; `follow` queues what comes after it."""
         return self.jobs.submit("capture", owner=owner, demonstrations_id=demonstrations_id, policy=self.policy)
 
     def compute_attention(self, owner: str, demonstrations_id: str, index: int) -> str:
@@ -188,24 +196,44 @@ class Workbench(Scores):
         ]
 
     def follow(self, owner: str, work: Sequence[JobLine]) -> None:
-        """Queue what comes after each finished step of Find heads: scores after a capture, attention after scores.
+        """Queue what comes after each finished step of Find heads: after a capture the strict score and the paper's;
+        after the strict score attention, its intervals, and the neighbours that further questions need.
 
         Each only once, whatever came of it, so that a failure is not repeated for ever.
         """
         for job in work:
             if job.state != "done" or job.result is None:
                 continue
-            if job.function == "capture" and not self._tried(work, "score", activations_id=job.result):
-                self.jobs.submit("score", owner=owner, activations_id=job.result)
+            if job.function == "capture":
+                presets = self._presets(self.store.manifest(job.result).parents[0])
+                scores = [("score", {"activations_id": job.result, "preset": preset}) for preset in presets]
+                self._queue_next(owner, work, scores)
             if job.function == "score":
-                demonstrations_id = self.store.manifest(job.result).parents[-1]
-                tried = self._tried(work, "attention", demonstrations_id=demonstrations_id)
-                if not tried and self.attention(demonstrations_id, 0) is None:
-                    self.compute_attention(owner, demonstrations_id, 0)
+                self._queue_next(owner, work, self._after_score(job.result, str(job.arguments.get("preset"))))
 
-    @staticmethod
-    def _tried(work: Sequence[JobLine], function: str, **arguments: str) -> bool:
-        return any(job.function == function and arguments.items() <= dict(job.arguments).items() for job in work)
+    def _presets(self, demonstrations_id: str) -> tuple[str, ...]:
+        """By which presets a set is scored, the one that is shown first: the strict one needs a few episodes."""
+        from steering.relevance.choice import MIN_EPISODES
+
+        return ("default", "paper") if len(self.card(demonstrations_id).frames) >= MIN_EPISODES else ("paper",)
+
+    def _after_score(self, relevance_id: str, preset: str) -> list[tuple[str, dict[str, Any]]]:
+        activations_id, demonstrations_id = self.store.manifest(relevance_id).parents
+        if preset != self._presets(demonstrations_id)[0]:
+            return []
+        seen = {"demonstrations_id": demonstrations_id, "episode": 0, "policy": self.policy}
+        trusted = [("trust", {"relevance_id": relevance_id})] if preset == "default" else []
+        return [("attention", seen), *trusted, ("neighbours", {"activations_id": activations_id})]
+
+    def _queue_next(self, owner: str, work: Sequence[JobLine], steps: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Queue the first of `steps` that was not tried, once those before it have ended."""
+        for function, arguments in steps:
+            same = [one for one in work if one.function == function]
+            tried = [one for one in same if arguments.items() <= dict(one.arguments).items()]
+            if not tried:
+                self.jobs.submit(function, owner=owner, **arguments)
+            if not tried or not all(one.ended for one in tried):
+                return
 
     def adapters(self, demonstrations_id: str) -> dict[str, str]:
         """Method -> the newest adapter trained on a set."""

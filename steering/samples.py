@@ -1,8 +1,10 @@
 """The samples that the page opens with: demonstrations and what the embedded policy makes of them, made beforehand.
 
 `python -m steering precompute` makes `assets/samples`, a small read-only store. It holds what the first screen shows
-and leaves out the activations, which are large; the manifests name them as parents and say which weights and versions
-made everything. The page opens the newest scored set, so the first of `tasks` is made last.
+and answers at once: head outputs, the paper's score and the strict one, each with intervals and its course over time,
+a measure that runs the policy, a selection by the strict score, and attention. The manifests say which weights and
+versions made it. The page opens the newest scored set, so the first of `tasks` is made last. Left out are the
+neighbours, which are large and found again in seconds.
 
 `python -m steering example` adds what Compare opens with: the untouched policy, Robotic Steering and LoRA, trained on
 the sample demonstrations and run in the same scenes, with their adapters. It resumes where it was stopped.
@@ -22,10 +24,13 @@ from steering.store import Store
 from steering.types import PAPER_SET_SIZE, FinetuneSettings
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
-MAX_BYTES = 30_000_000
+MAX_BYTES = 70_000_000
 MAX_EXAMPLE_BYTES = 5_000_000
 EXAMPLE_SETTINGS = FinetuneSettings(steps=500)
 TASKS = ("place_cube_in_bowl",)
+PRESETS = ("paper", "default")
+WITH_POLICY = "gradient_activation"
+OVER_TIME_K = 20
 
 
 def open_store(root: Path | str) -> Store:
@@ -58,14 +63,28 @@ def precompute(
             part = progress.part(i / len(tasks), (i + 1) / len(tasks))
             demonstrations = pipeline.record(work, task=task, count=count, seed=seed, progress=part.part(0, 0.3))
             activations = pipeline.capture(
-                work, demonstrations_id=demonstrations, policy=policy, progress=part.part(0.3, 0.6)
+                work, demonstrations_id=demonstrations, policy=policy, progress=part.part(0.3, 0.5)
             )
-            relevance = pipeline.score(
-                work, activations_id=activations, keyframes=keyframes, progress=part.part(0.6, 0.7)
+            neighbours = pipeline.neighbours(work, activations_id=activations, progress=part.part(0.5, 0.55))
+            measured = pipeline.attribute(
+                work,
+                demonstrations_id=demonstrations,
+                metric=WITH_POLICY,
+                policy=policy,
+                progress=part.part(0.55, 0.6),
             )
-            kept += [demonstrations, relevance, pipeline.select(work, relevance_id=relevance, count=heads)]
+            kept += [demonstrations, activations, measured]
+            for preset in PRESETS:
+                relevance = pipeline.score(
+                    work, activations_id=activations, preset=preset, keyframes=keyframes, progress=part.part(0.6, 0.65)
+                )
+                trust = pipeline.trust(work, relevance_id=relevance, progress=part.part(0.65, 0.75))
+                over_time = pipeline.over_time(work, neighbours_id=neighbours, k=OVER_TIME_K, preset=preset)
+                asked = {"k": OVER_TIME_K, "preset": preset, "target": "action"}
+                kept += [relevance, trust, work.save("over_time", over_time, parents=(activations,), params=asked)]
+            kept.append(pipeline.select(work, relevance_id=relevance, count=heads))
             for episode in range(min(attention_episodes, count)):
-                of_episode = part.part(0.7 + 0.3 * episode / attention_episodes, 1)
+                of_episode = part.part(0.75 + 0.25 * episode / attention_episodes, 1)
                 kept.append(
                     pipeline.attention(
                         work, demonstrations_id=demonstrations, episode=episode, policy=policy, progress=of_episode

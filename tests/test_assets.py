@@ -39,7 +39,8 @@ def test_the_model_card_states_measured_figures():
 
 def test_the_readme_shows_the_grid_s_table():
     from steering.evidence.engine import RESULTS
-    from steering.evidence.tables import document, markdown, paper_table, read_results
+    from steering.evidence.results import read_results
+    from steering.evidence.tables import document, markdown, paper_table
 
     results = read_results(RESULTS)
     shown = README.read_text().split("<!-- grid -->\n")[1].split("\n<!-- /grid -->")[0]
@@ -54,7 +55,7 @@ def store(tmp_path):
 
 def test_the_samples_are_small_and_complete(store):
     assert _bytes(SAMPLES) <= MAX_BYTES
-    for kind in ("demonstrations", "relevance", "selection", "attention"):
+    for kind in ("demonstrations", "activations", "relevance", "trust", "over_time", "selection", "attention"):
         assert store.find(kind), f"no {kind} among the samples; run `python -m steering precompute`"
     for manifest in SAMPLES.rglob("manifest.json"):
         assert json.loads(manifest.read_text())["versions"]["steering"]
@@ -66,17 +67,25 @@ def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
     from steering.activations.capture import capture
     from steering.models.sites import inert_mask
 
-    manifest = store.find("relevance")[0]
-    stored: Relevance = store.load(manifest.id)
-    demonstrations: Demonstrations = store.load(manifest.parents[1])
+    found = [one for one in store.find("relevance") if one.params["metric"] == "knn"]
+    assert {one.params["preset"] for one in found} == {"default", "paper"}
+    demonstrations: Demonstrations = store.load(found[0].parents[1])
     policy = load_policy()
     activations = capture(policy, demonstrations)
-    chosen = take(activations, keyframes(activations, demonstrations.episodes[0].rate_hz))
-    made = score(chosen, preset=stored.preset, ks=stored.ks, inert=inert_mask(policy.head_shape))
-    np.testing.assert_array_equal(made.inert, stored.inert)
-    np.testing.assert_allclose(made.score, stored.score, atol=5e-3)
-    assert made.best_k == dict(stored.best_k)
-    selection: Selection = store.load(store.find("selection")[0].id)
+    few = take(activations, keyframes(activations, demonstrations.episodes[0].rate_hz))
+    for manifest in found:
+        stored: Relevance = store.load(manifest.id)
+        chosen = few if manifest.params["keyframes"] else activations
+        made = score(chosen, preset=stored.preset, ks=stored.ks, inert=inert_mask(policy.head_shape))
+        np.testing.assert_array_equal(made.inert, stored.inert)
+        np.testing.assert_allclose(made.score, stored.score, atol=5e-3)
+        assert made.best_k == dict(stored.best_k)
+        for kept in store.children(manifest.id):
+            if kept.kind == "selection":
+                _assert_best(made, store.load(kept.id))
+
+
+def _assert_best(made: Relevance, selection: Selection) -> None:
     worst = min(made.score[STACKS.index(h.stack), h.layer, h.head] for h in selection.heads)
     vlm = np.where(made.inert[0], -np.inf, made.score[0])
     assert (vlm > worst + 5e-3).sum() <= len(selection.heads)

@@ -297,7 +297,7 @@ wb.mounts.whatIf = (element, props, trigger, watch) => {
     if (!box || !heads) return;
     const i = wb.state.hover ?? wb.state.pinned;
     if (!heads.strip || i === null) {
-      box.replaceChildren(wb.make("small", {}, "Relevance by time shows here after Measure this set, below."));
+      box.replaceChildren(wb.make("small", {}, "Relevance by time shows here after a k-NN measure (Measure…, below)."));
       return;
     }
     const row = heads.strip.score[i];

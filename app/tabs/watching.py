@@ -25,6 +25,7 @@ STEP_OF = {
     "import_upload": "demonstrations",
     "capture": "demonstrations",
     "score": "demonstrations",
+    "neighbours": "demonstrations",
     "attention": "demonstrations",
     "measure": "heads",
     "attribute": "heads",

@@ -81,7 +81,7 @@ LESSONS = (
         "correlation: it can be high for a head whose output nothing reads.",
         "Which layer of the VLM holds heads that can move no action at all?",
         (("first", "The first"), ("middle", "One in the middle"), ("last", "The last")),
-        (Task("Find the striped cells and click one. It will not be selected.", "inert", "heads", MAP),),
+        (Task("Find the grey striped cells and click one. It will not be selected.", "inert", "heads", MAP),),
         "The {inert_layer} layer: {inert} heads are inert. Nothing behind that layer reads what they write, so their "
         "gradient is exactly zero, whatever their score. A good selection must know it.",
     ),

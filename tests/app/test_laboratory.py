@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app import link, training_estimate
-from app.laboratory import NO_OUTPUTS
+from app.laboratory import LIVE_K, NO_OUTPUTS
 from app.measures import BEST, Measure, parsed
 from app.service import Workbench
 from app.tabs import heads
@@ -20,6 +20,7 @@ from app.views import head_map
 from app.views import laboratory_answers as answers
 from app.views.laboratory_menu import TrainingEstimate, what_if
 from steering.errors import InputError
+from steering.samples import open_store
 from steering.store import Store
 from steering.types import ACTION_NAMES, GainSweep, Head
 
@@ -203,3 +204,26 @@ def test_a_sweep_says_how_far_the_action_moves() -> None:
     drawn = answers.sweep(found)
     assert drawn["change"] == pytest.approx([1, 0, 0], abs=1e-3) and drawn["paths"] == {}
     assert drawn["names"][0] == "Δx" and len(drawn["mean"]) == 3
+
+
+def test_the_shipped_samples_answer_without_a_measurement(
+    tmp_path: Path, make_bench: Callable[[bool], Workbench]
+) -> None:
+    """Everything of the first screen that needs no policy, by both of its k-NN measures."""
+    bench = Workbench(open_store(tmp_path / "own"), make_bench(False).jobs)
+    demonstrations_id = bench.open_set()
+    measures = bench.measures(demonstrations_id)
+    assert [(one.metric, one.preset) for one in measures] == [
+        ("knn", "default"),
+        ("knn", "paper"),
+        ("gradient_activation", "policy"),
+    ]
+    chosen = bench.load(bench.store.find("selection")[0].id).heads
+    for measure, found in list(measures.items())[:2]:
+        assert bench.trust(found) is not None
+        over_time = bench.laboratory.over_time(demonstrations_id, measure)
+        assert over_time is not None and over_time.score.shape == (20, 2, 8, 8) and over_time.k == LIVE_K
+        error = bench.laboratory.set_error(demonstrations_id, measure.key, chosen)
+        assert error is not None and 0 < error.error < 1
+    assert len(bench.laboratory.why(demonstrations_id, TELLS, 0)) == bench.card(demonstrations_id).frames[0]
+    assert bench.laboratory.projection(demonstrations_id, TELLS).points.shape[1] == 2

@@ -69,12 +69,12 @@ def test_the_whole_way(tmp_path: Path, policy_folder: Path) -> None:
     assert store.load(summary["artefacts"]["comparison"]).seeds == store.load(store.find("rollouts")[0].id).seeds
 
 
-def test_samples_hold_the_first_screen_and_no_activations(tmp_path: Path, policy_folder: Path) -> None:
+def test_samples_hold_the_first_screen_and_what_it_answers(tmp_path: Path, policy_folder: Path) -> None:
     samples = tmp_path / "samples"
     precompute(
         samples,
         tasks=("press_button",),
-        count=2,
+        count=3,
         attention_episodes=1,
         heads=3,
         policy=str(policy_folder),
@@ -82,9 +82,11 @@ def test_samples_hold_the_first_screen_and_no_activations(tmp_path: Path, policy
     store = Store(tmp_path / "own", readonly=(samples,))
     (demonstrations,) = store.find("demonstrations")
     kinds = {manifest.kind for manifest in store.children(demonstrations.id)}
-    assert kinds == {"relevance", "attention"} and store.find("activations") == []
-    relevance = store.find("relevance")[0]
-    assert [m.kind for m in store.children(relevance.id)] == ["selection"]
+    assert kinds == {"activations", "relevance", "attention"} and store.find("neighbours") == []
+    strict, paper, measured = (store.load(manifest.id) for manifest in store.find("relevance"))
+    assert (strict.preset, paper.preset, measured.metric) == ("default", "paper", "gradient_activation")
+    assert {manifest.kind for manifest in store.children(store.find("relevance")[0].id)} == {"selection", "trust"}
+    assert [m.params["preset"] for m in store.find("over_time")] == ["default", "paper"]
     assert store.load(demonstrations.id).episodes[1].cameras["wrist"].shape[1:] == (192, 192, 3)
 
 
