@@ -14,7 +14,8 @@ from app.views.compare_evidence import Evidence
 from steering.errors import SteeringError
 from steering.evidence.drawing import figures
 from steering.evidence.grid import cells, parse_cell
-from steering.evidence.tables import Results, read_results, sections
+from steering.evidence.results import Results, read_results
+from steering.evidence.tables import sections
 from steering.figures import plain
 
 GRID = Path(__file__).resolve().parents[1] / "assets" / "evidence" / "grid"

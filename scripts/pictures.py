@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from steering.evidence.drawing import figures
 from steering.evidence.engine import RESULTS
-from steering.evidence.tables import read_results
+from steering.evidence.results import read_results
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FIRST_SCREEN = (1440, 900)

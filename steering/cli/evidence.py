@@ -38,7 +38,8 @@ def grid(
     from steering.evidence.drawing import write_figures
     from steering.evidence.engine import RESULTS, left_to_make, run_grid
     from steering.evidence.grid import QUICK, GridSettings, cells, parse_cell
-    from steering.evidence.tables import document, read_results
+    from steering.evidence.results import read_results
+    from steering.evidence.tables import document
 
     settings = QUICK if quick else GridSettings()
     out = out or (Path(store) / "quick" if quick else RESULTS)

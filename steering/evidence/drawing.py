@@ -7,7 +7,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from steering.evidence.grid import METHODS, TASKS
-from steering.evidence.tables import Results, curve
+from steering.evidence.results import Results
+from steering.evidence.tables import curve
 from steering.figures.style import METHOD_COLOURS, NEUTRAL_TEXT, OTHER_COLOURS, faint, styled
 from steering.types import SuccessRate
 

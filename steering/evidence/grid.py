@@ -38,25 +38,21 @@ SCENE_SET = 50
 
 @dataclass(frozen=True)
 class Method:
-    """How a method of the grid is made. finetune: one of types.METHODS. rule, stacks: of its heads, where it has any.
-
-    main: trained with every seed; the others with the first.
-    """
+    """How a method of the grid is made. finetune: one of types.METHODS. rule, stacks: of its heads, if it has any."""
 
     label: str
     finetune: str
     rule: str | None = None
     stacks: tuple[str, ...] = ("vlm",)
-    main: bool = False
 
 
 METHODS: Mapping[str, Method] = {
     "zero_shot": Method("Zero-shot", "zero_shot"),
-    "lora": Method("LoRA, all heads", "lora", main=True),
-    "lora_rank_matched": Method("LoRA, rank-matched", "lora_rank_matched", "top_k", main=True),
-    "steering_vlm": Method("Robotic Steering, VLM heads", "steering", "top_k", main=True),
-    "steering_expert": Method("Robotic Steering, expert heads", "steering", "top_k", ("expert",), main=True),
-    "steering_both": Method("Robotic Steering, both stacks", "steering", "top_k", ("vlm", "expert"), main=True),
+    "lora": Method("LoRA, all heads", "lora"),
+    "lora_rank_matched": Method("LoRA, rank-matched", "lora_rank_matched", "top_k"),
+    "steering_vlm": Method("Robotic Steering, VLM heads", "steering", "top_k"),
+    "steering_expert": Method("Robotic Steering, expert heads", "steering", "top_k", ("expert",)),
+    "steering_both": Method("Robotic Steering, both stacks", "steering", "top_k", ("vlm", "expert")),
     "random": Method("Random VLM heads, same layers", "steering", "random"),
     "bottom": Method("Bottom VLM heads", "steering", "bottom"),
 }
@@ -124,7 +120,7 @@ def parse_cell(text: str) -> Cell:
 
 
 def cells() -> tuple[Cell, ...]:
-    """Every cell of the full grid: one seed of everything first, then the further seeds of the main methods."""
+    """Every cell of the full grid: one seed of everything first, then the further seeds of what is trained."""
     first, *others = SEEDS
     found = [Cell(task, method, first) for task in TASKS for method in METHODS]
     found += [Cell(CURVE_TASK, m, first, heads=n) for n in CURVE_HEADS for m in CURVE_METHODS["heads"]]
@@ -133,7 +129,13 @@ def cells() -> tuple[Cell, ...]:
         for n in CURVE_DEMONSTRATIONS
         for m in CURVE_METHODS["demonstrations"]
     ]
-    found += [Cell(task, m, seed) for seed in others for task in TASKS for m, how in METHODS.items() if how.main]
+    found += [
+        Cell(task, m, seed)
+        for seed in others
+        for task in TASKS
+        for m, how in METHODS.items()
+        if how.finetune != "zero_shot"
+    ]
     return tuple(found)
 
 

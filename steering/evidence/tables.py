@@ -1,83 +1,23 @@
 """What the grid's results say: tables beside the paper's numbers, for Markdown and the page, and where they agree.
 
-Cells of several training seeds are pooled: every (scene, seed) is one trial, and pairs are formed within a seed. Trials
-of one scene are not independent, so pooled intervals are a little narrow; the tables give scenes and seeds. Holm's
+Rates are pooled over training seeds, whose own rates stand beside them; see `steering.evidence.results`. Holm's
 correction runs over all pairs of a table.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from steering.comparison.intervals import success_rate
-from steering.comparison.paired import holm, mcnemar
+from steering.comparison.paired import holm
 from steering.evidence import paper
 from steering.evidence.grid import METHODS, TASKS, TRAINED_FOR_UNSEEN, UNSEEN_TASK, VARIATIONS, VARIED_TASK, parse_cell
+from steering.evidence.results import Condition, Results
 from steering.types import FAILURES, PairedTest, SuccessRate
 
 LEVEL = 0.05
 OURS, BASELINE = "steering_vlm", "lora"
 """The paper's pair: Robotic Steering trains heads of the VLM."""
-
-Condition = tuple[str, str, tuple[str, ...]]
-"""(task trained on, task run, variations)."""
-
-
-class Results:
-    """Results of a folder of cells, by method (with what differs, e.g. `lora@heads=5`), condition and seed."""
-
-    def __init__(self, cells: Sequence[Mapping[str, Any]]) -> None:
-        self.cells = list(cells)
-        self._outcomes: dict[tuple[str, Condition], dict[int, np.ndarray]] = {}
-        self._details: dict[tuple[str, Condition], list[Mapping[str, Any]]] = {}
-        for cell in self.cells:
-            made = parse_cell(cell["cell"])
-            for one in cell["conditions"]:
-                key = made.variant, (made.task, one["task"], tuple(one["variations"]))
-                won = np.array([bit == "1" for bit in one["success"]])
-                self._outcomes.setdefault(key, {})[made.seed] = won
-                self._details.setdefault(key, []).append(one)
-
-    def rate(self, method: str, condition: Condition) -> SuccessRate | None:
-        """Success pooled over seeds, None where nothing was run."""
-        found = self._outcomes.get((method, condition))
-        return success_rate(method, np.concatenate([found[seed] for seed in sorted(found)])) if found else None
-
-    def seeds(self, method: str, condition: Condition) -> int:
-        """Training seeds that were run."""
-        return len(self._outcomes.get((method, condition), {}))
-
-    def test(self, first: str, second: str, condition: Condition) -> PairedTest | None:
-        """Exact McNemar over the same scenes and seeds; zero-shot, which has no seed, is paired with each."""
-        one, two = (self._outcomes.get((method, condition), {}) for method in (first, second))
-        if first == "zero_shot" and one:
-            one = dict.fromkeys(two, next(iter(one.values())))
-        seeds = [s for s in sorted(set(one) & set(two)) if len(one[s]) == len(two[s])]
-        if not seeds:
-            return None
-        return mcnemar(first, np.concatenate([one[s] for s in seeds]), second, np.concatenate([two[s] for s in seeds]))
-
-    def details(self, method: str, condition: Condition) -> list[Mapping[str, Any]]:
-        """Every run of a condition: failures, distances, steps."""
-        return self._details.get((method, condition), [])
-
-    def cost(self, method: str) -> dict[str, float] | None:
-        """Median cost of the method's cells at the grid's own settings: cells share a machine, and one may wait."""
-        costs = [c["cost"] for c in self.cells if parse_cell(c["cell"]).variant == method]
-        names = ("extraction_s", "selection_s", "train_s", "trainable_parameters", "peak_memory_mb")
-        return {name: float(np.median([cost[name] for cost in costs])) for name in names} if costs else None
-
-
-def read_results(folder: Path) -> Results:
-    """The results that `steering.evidence.engine` wrote."""
-    files = sorted(folder.glob("*/*/*.json"))
-    return Results([json.loads(file.read_text(encoding="utf-8")) for file in files])
 
 
 @dataclass(frozen=True)
@@ -105,6 +45,7 @@ def sections(results: Results) -> tuple[Section, ...]:
         Section("Success by task", success_table(results)),
         Section("Variations and the unseen task", variation_table(results)),
         Section("Paired tests", test_table(results)),
+        Section("How the methods were made", lines=tuple(method_notes(results))),
         Section("Cost (median of the cells)", cost_table(results)),
         Section("Success against the number of heads", curve_table(results, "heads")),
         Section("Success against the number of demonstrations", curve_table(results, "demonstrations")),
@@ -131,9 +72,12 @@ def _settings(results: Results) -> Iterator[str]:
     plain = [cell["settings"] for cell in results.cells if "@" not in cell["cell"]]
     for one in plain[:1]:
         yield (
-            f"Every cell, if not said otherwise: {one['demonstrations']} demonstrations; {one['heads']} heads by the "
-            f"paper's score; {one['steps']} steps of {one['batch_size']} frames; rank {one['rank']}; {one['trials']} "
-            "scenes a condition, the same for all methods. Intervals: Wilson, 95 %, pooled over training seeds."
+            f"Every cell, if not said otherwise: {one['demonstrations']} demonstrations, the last tenth of them held "
+            f"out of training; {one['heads']} heads by the paper's score; {one['steps']} steps of {one['batch_size']} "
+            f"frames; rank {one['rank']}; {one['trials']} scenes a condition, the same for all methods. Intervals: "
+            "Wilson, 95 %, pooled over training seeds, a little narrow, for runs in one scene are not independent. "
+            "Tests: runs of one seed are paired and whole scenes flip their sign (exact; with one seed, McNemar's); "
+            "they speak of the runs that were made, not of those that other seeds would give."
         )
 
 
@@ -185,7 +129,7 @@ def test_table(results: Results) -> Table:
         ]
         for condition, test in paired_tests(results)
     ]
-    titles = ["Condition", f"{METHODS[OURS].label} against", "Only it", "Only the other", "p", "p after Holm"]
+    titles = ["Condition", f"{METHODS[OURS].label} against", "Only it", "Only the other", "p (scenes)", "After Holm"]
     return _table(titles, rows)
 
 
@@ -250,27 +194,65 @@ def agreement(results: Results) -> list[str]:
         if test is None:
             continue
         claim = f"{_where(condition)}: the paper has Robotic Steering above LoRA by {steering - lora:g} points"
-        scenes = "1 scene" if test.only_second == 1 else f"{test.only_second} scenes"
-        found = f"{scenes} for it, {test.only_first} against, p = {test.p_holm:.2g} after Holm"
+        pairs = zip(results.by_seed(OURS, condition), results.by_seed(BASELINE, condition), strict=False)
+        gains = ", ".join(f"{100 * (ours - theirs):+.0f}" for ours, theirs in pairs)
+        found = f"{gains} points by seed, p = {test.p_holm:.2g} after Holm"
         if test.p_holm >= LEVEL:
             verdict = "the twin shows no difference"
         else:
             verdict = "the twin agrees" if test.only_second > test.only_first else "the twin shows the contrary"
         lines.append(f"{claim}; {verdict} ({found}).")
+    return [
+        *lines,
+        *_cost_claims(results),
+        *(_against(one, tests, results) for one in _others(tests)),
+        *_swing(results),
+    ]
+
+
+def _cost_claims(results: Results) -> Iterator[str]:
     costs = [results.cost(method) for method in (BASELINE, OURS)]
-    if costs[0] and costs[1]:
-        fewer = costs[0]["trainable_parameters"] / max(costs[1]["trainable_parameters"], 1)
-        lines.append(
-            f"Trainable parameters: {paper.PARAMETERS[0] / paper.PARAMETERS[1]:.1f} times fewer in the paper, "
-            f"{fewer:.1f} times in the twin."
-        )
-        spent = [cost["extraction_s"] + cost["selection_s"] + cost["train_s"] for cost in costs if cost]
-        lines.append(
+    if not costs[0] or not costs[1]:
+        return
+    fewer = costs[0]["trainable_parameters"] / max(costs[1]["trainable_parameters"], 1)
+    yield (
+        f"Trainable parameters: {paper.PARAMETERS[0] / paper.PARAMETERS[1]:.1f} times fewer in the paper, "
+        f"{fewer:.1f} times in the twin, where LoRA trains the feed-forward layers too."
+    )
+    training = results.seconds_ratio(OURS, BASELINE, ("train_s",))
+    everything = results.seconds_ratio(OURS, BASELINE, ("extraction_s", "selection_s", "train_s"))
+    if training and everything:
+        yield (
             f"Time: {100 * (1 - paper.TRAIN_MIN[1] / paper.TRAIN_MIN[0]):.0f} % less in the paper (training alone); in "
-            f"the twin {_less(costs[0]['train_s'], costs[1]['train_s'])} in training, "
-            f"{_less(spent[0], spent[1])} with extraction and selection."
+            f"the twin {_less(*training)} in training, {_less(*everything)} with extraction and selection (median over "
+            "pairs of cells, with quartiles)."
         )
-    return lines + [_against(other, [test for _, test in tests if test.first == other]) for other in _others(tests)]
+
+
+def method_notes(results: Results) -> Iterator[str]:
+    """What a reader of the names should know of how the methods were made, from the cells themselves."""
+    made = {(cell["cell"]): cell for cell in results.cells if "@" not in cell["cell"]}
+    expert = [sum(h[0] == "expert" for h in c["heads"]) for key, c in made.items() if "/steering_both/" in key]
+    if expert:
+        yield (
+            f"{METHODS['steering_both'].label}: one ranking of both stacks' scores, which are not on one scale: "
+            f"{min(expert)} to {max(expert)} of its heads are expert heads."
+        )
+    matched = [
+        cell["cost"]["trainable_parameters"] / made[ours]["cost"]["trainable_parameters"]
+        for key, cell in made.items()
+        if "/lora_rank_matched/" in key and (ours := key.replace("lora_rank_matched", OURS)) in made
+    ]
+    if matched:
+        yield (
+            f"{METHODS['lora_rank_matched'].label}: the whole rank that comes nearest, {min(matched):.2f} to "
+            f"{max(matched):.2f} times the trainable parameters of {METHODS[OURS].label}."
+        )
+    if any("/random/" in key for key in made):
+        yield (
+            f"{METHODS['random'].label}: drawn outside the chosen heads wherever a layer has enough others, so that the "
+            "two sets share as little as they can."
+        )
 
 
 def _others(tests: Sequence[tuple[Condition, PairedTest]]) -> list[str]:
@@ -278,14 +260,29 @@ def _others(tests: Sequence[tuple[Condition, PairedTest]]) -> list[str]:
     return [method for method in METHODS if method in found and method not in (BASELINE, "zero_shot")]
 
 
-def _against(other: str, tests: Sequence[PairedTest]) -> str:
+def _against(other: str, tests: Sequence[tuple[Condition, PairedTest]], results: Results) -> str:
     """In how many conditions `OURS` is better and worse than `other` after Holm."""
-    shown = [test for test in tests if test.p_holm < LEVEL]
+    pairs = [(condition, test) for condition, test in tests if test.first == other]
+    shown = [test for _, test in pairs if test.p_holm < LEVEL]
     better = sum(test.only_second > test.only_first for test in shown)
+    alone = all(len(results.by_seed(other, condition)) == 1 for condition, _ in pairs)
     return (
-        f"{METHODS[OURS].label} against {METHODS[other].label}: better in {better} of {len(tests)} conditions, worse "
-        f"in {len(shown) - better}, no difference shown in {len(tests) - len(shown)}."
+        f"{METHODS[OURS].label} against {METHODS[other].label}: better in {better} of {len(pairs)} conditions, worse "
+        f"in {len(shown) - better}, no difference shown in {len(pairs) - len(shown)}{' (one training seed)' * alone}."
     )
+
+
+def _swing(results: Results) -> Iterator[str]:
+    """How far the training seeds of one method lie apart at most."""
+    every = [(method, condition) for method in METHODS for condition in _conditions(results)]
+    apart = [(max(rates) - min(rates), one) for one in every if len(rates := results.by_seed(*one)) > 1]
+    if apart:
+        points, (method, condition) = max(apart)
+        said = ", ".join(f"{100 * rate:.0f}" for rate in results.by_seed(method, condition))
+        yield (
+            f"Training seeds of one method lie up to {100 * points:.0f} points apart ({METHODS[method].label}, "
+            f"{_where(condition)}: {said} %): single runs that differ by less say little."
+        )
 
 
 def curve(results: Results, axis: str) -> dict[str, list[tuple[int, SuccessRate]]]:
@@ -334,20 +331,20 @@ def _conditions(results: Results) -> list[Condition]:
 
 
 def _rate(results: Results, method: str, condition: Condition) -> str:
-    rate = results.rate(method, condition)
-    seeds = results.seeds(method, condition)
-    return f"{_percent(rate)}{f', {seeds} seeds' if seeds > 1 else ''}" if rate else ""
+    rates = results.by_seed(method, condition)
+    seeds = f"; seeds {', '.join(f'{100 * rate:.0f}' for rate in rates)}" if len(rates) > 1 else ""
+    return _percent(results.rate(method, condition), seeds)
 
 
-def _percent(rate: SuccessRate | None) -> str:
+def _percent(rate: SuccessRate | None, more: str = "") -> str:
     if rate is None:
         return ""
-    return f"{100 * rate.rate:.0f} % ({100 * rate.low:.0f} to {100 * rate.high:.0f}; n = {rate.trials})"
+    return f"{100 * rate.rate:.0f} % ({100 * rate.low:.0f} to {100 * rate.high:.0f}; n = {rate.trials}{more})"
 
 
-def _less(before: float, after: float) -> str:
-    change = 100 * (1 - after / before)
-    return f"{change:.0f} % less" if change >= 0 else f"{-change:.0f} % more"
+def _less(ratio: float, low: float, high: float) -> str:
+    """E.g. `26 % less (19 to 32)`; low, high: quartiles of the ratio."""
+    return f"{100 * (1 - ratio):.0f} % less ({100 * (1 - high):.0f} to {100 * (1 - low):.0f})"
 
 
 def _where(condition: Condition) -> str:

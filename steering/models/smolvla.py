@@ -77,7 +77,7 @@ class CrossAttention(LlamaAttention):
         self.k_proj = nn.Linear(key_width, self.k_proj.out_features, bias=config.attention_bias)
         self.v_proj = nn.Linear(key_width, self.v_proj.out_features, bias=config.attention_bias)
 
-    def forward(self, hidden_states: torch.Tensor, **given: Any) -> Any:  # type: ignore[override]
+    def forward(self, hidden_states: torch.Tensor, **given: Any) -> Any:
         """As LlamaAttention's; positions of the queries start at 0. Weights cover the VLM's keys, then zeros."""
         steps = hidden_states.shape[1]
         queries = self._heads(self.q_proj(hidden_states))

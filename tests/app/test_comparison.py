@@ -19,6 +19,7 @@ from steering.comparison.compare import compare as compare_rollouts
 from steering.comparison.open_loop import compare_open_loop
 from steering.errors import SteeringError
 from steering.evidence.grid import cells
+from steering.pipeline.heldout import HEADS_SAW
 from steering.types import Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, SuccessRate
 from steering.types import Comparison as ComparisonValue
 
@@ -208,18 +209,20 @@ def test_recordings_show_errors_with_intervals_and_the_chosen_episode(bench: Wor
     demonstrated = rng.normal(size=(6, 4, 2)).astype(np.float32)
     valid = np.arange(4) < np.array([4, 4, 2, 4, 4, 2])[:, None]
     made = []
-    for i, method in enumerate(("zero_shot", "lora")):
+    for i, (method, adapters) in enumerate((("zero_shot", ()), ("steering", (samples[1]["steering"],)))):
         predicted = demonstrated + (0.5 - 0.4 * i)
         value = OpenLoop(
             method, np.repeat([1, 2], 3), np.tile([0, 5, 10], 2), predicted, demonstrated, valid,
             np.ones(2, np.float32), (HOSTILE, "gripper"), 20.0,
         )  # fmt: skip
-        made.append(bench.store.save("open_loop", value, parents=[demonstrations_id], params={"method": method}))
+        parents = [demonstrations_id, *adapters]
+        made.append(bench.store.save("open_loop", value, parents=parents, params={"method": method}))
     compared = compare_open_loop([bench.store.load(one) for one in made])
     bench.store.save("open_loop_comparison", compared, parents=made)
     shown = compare.show(bench, [demonstrations_id, 0], "")[6]
     assert "2 held-out episodes" in shown and "0.250 (0.250 to 0.250)" in shown and "<img" not in shown
-    assert 'value="1" checked' in shown and "LoRA, all heads less Zero-shot: -0.240" in shown
+    assert 'value="1" checked' in shown and "Robotic Steering less Zero-shot: -0.240" in shown
+    assert shown.count(HEADS_SAW) == 1, "beside the error that it flatters"
     predictions = bench.comparing.predictions(demonstrations_id)
     assert predictions is not None
     assert 'value="2" checked' in open_loop_card(predictions, 2)

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -33,6 +33,10 @@ FLAGS = (
     "--disable-sync",
 )
 START_S = 90.0
+EXPECTED_WITHIN_MS = 20_000  # a busy machine is no failure
+QUIET_MS = 700
+
+expect.set_options(timeout=EXPECTED_WITHIN_MS)
 
 
 def _run(script: Path, target: Path, *arguments: str) -> None:
@@ -157,6 +161,27 @@ def cell() -> Callable[[Page, str, int, int], Locator]:
         return page.locator(f'[data-testid="head-cell"]{place}')
 
     return find
+
+
+@pytest.fixture
+def requests_of() -> Callable[[Page], list[str]]:
+    """The addresses that a page asks for once all that it asked before is answered, and nothing followed from it."""
+
+    def watched(page: Page) -> list[str]:
+        asked: list[str] = []
+        waiting: list[Request] = []
+        page.on("request", lambda request: (asked.append(request.url), waiting.append(request)))
+        for ended in ("requestfinished", "requestfailed"):
+            page.on(ended, lambda request: waiting.remove(request) if request in waiting else None)
+        until_s = time.monotonic() + START_S
+        while True:
+            asked.clear()
+            page.wait_for_timeout(QUIET_MS)
+            if not asked and not waiting:
+                return asked
+            assert time.monotonic() < until_s, f"never quiet: {asked}"
+
+    return watched
 
 
 @pytest.fixture

@@ -68,7 +68,9 @@ def test_a_second_measure_splits_the_cells_and_a_loop_selects(open_page: OpenPag
     expect(page.get_by_test_id("toasts")).to_contain_text("from the loop selected")
 
 
-def test_why_follows_head_and_frame_without_asking_again(open_page: OpenPage, address: str, cell: Cell) -> None:
+def test_why_follows_head_and_frame_without_asking_again(
+    open_page: OpenPage, address: str, cell: Cell, requests_of: Callable[[Page], list[str]]
+) -> None:
     page = open_page(address)
     cell(page, "expert", 3, 2).click()
     body = ask(page, "why")
@@ -78,8 +80,7 @@ def test_why_follows_head_and_frame_without_asking_again(open_page: OpenPage, ad
         """() => { const c = document.querySelector('.wb-near canvas');
         return c.getContext('2d').getImageData(20, 20, 1, 1).data[3] === 255; }"""
     )
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
+    requests = requests_of(page)
     page.get_by_test_id("scrubber").evaluate("(s) => { s.value = 5; s.dispatchEvent(new Event('input')); }")
     expect(body).to_contain_text("at frame 6")
     page.wait_for_timeout(500)
@@ -135,7 +136,7 @@ def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, addres
 
 @pytest.fixture
 def bare_address(tmp_path: Path, samples: Path, serve: Callable) -> Iterator[str]:
-    """Scores of the embedded policy without the head outputs that they came from, as the repository's own samples."""
+    """Scores of the embedded policy without the head outputs that they came from."""
     shutil.copytree(samples, tmp_path / "samples")
     for outputs in (tmp_path / "samples" / "artefacts").glob("activations-*"):
         shutil.rmtree(outputs)
@@ -146,7 +147,7 @@ def bare_address(tmp_path: Path, samples: Path, serve: Callable) -> Iterator[str
 def test_an_empty_panel_measures_the_set_and_fills(open_page: OpenPage, bare_address: str) -> None:
     page = open_page(bare_address)
     body = ask(page, "why")
-    expect(page.get_by_test_id("strip")).to_contain_text("Measure this set")
+    expect(page.get_by_test_id("strip")).to_contain_text("after a k-NN measure")
     body.get_by_role("button", name="Measure this set").click()
     expect(page.get_by_test_id("job").first).to_contain_text("Measuring heads")
     expect(body.locator(".wb-near")).to_have_count(6, timeout=240_000)

@@ -75,15 +75,15 @@ def test_fast_clicks_are_all_kept(open_page: OpenPage, sample_address: str) -> N
     expect(page.get_by_test_id("selection-summary")).to_contain_text("8 heads selected")
 
 
-def test_player_scrubs_without_requests(open_page: OpenPage, sample_address: str) -> None:
+def test_player_scrubs_without_requests(
+    open_page: OpenPage, sample_address: str, requests_of: Callable[[Page], list[str]]
+) -> None:
     page = open_page(sample_address)
     page.wait_for_function("() => wb.state.attention !== null")
-    page.wait_for_timeout(1500)  # what the opening of a page asks is answered
+    requests = requests_of(page)
     with_attention = brightness(page)
     page.locator(".wb-switch").click()
     assert brightness(page) > with_attention + 5
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
     scrubber = page.get_by_test_id("scrubber")
     scrubber.focus()
     for _ in range(5):

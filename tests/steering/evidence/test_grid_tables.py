@@ -12,15 +12,15 @@ from steering.comparison.intervals import wilson
 from steering.evidence import paper
 from steering.evidence.drawing import write_figures
 from steering.evidence.grid import METHODS, TASKS, cells, conditions, parse_cell
+from steering.evidence.results import Results, read_results
 from steering.evidence.tables import (
-    Results,
     agreement,
     cost_table,
     curve,
     document,
     markdown,
+    method_notes,
     paired_tests,
-    read_results,
     sections,
     success_table,
 )
@@ -52,7 +52,7 @@ def made_up(cell_id: str, rate: float, *, seconds: float = 60.0, parameters: int
     }
     settings = {"heads": cell.heads or heads, "demonstrations": cell.demonstrations or 20, "steps": 500, "rank": 16}
     settings |= {"batch_size": 24, "trials": SCENES}
-    return {"cell": cell.id, "cost": cost, "conditions": runs, "settings": settings, "wall_s": 100.0}
+    return {"cell": cell.id, "heads": [], "cost": cost, "conditions": runs, "settings": settings, "wall_s": 100.0}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def results() -> Results:
 
 def test_success_is_pooled_over_seeds_with_its_interval(results: Results) -> None:
     low, high = wilson(96, 120)
-    expected = f"80 % ({100 * low:.0f} to {100 * high:.0f}; n = 120), 3 seeds"
+    expected = f"80 % ({100 * low:.0f} to {100 * high:.0f}; n = 120; seeds 80, 80, 80)"
     lines = markdown(success_table(results)).splitlines()
     assert lines[0].startswith("| Method | place marker in mug | press button |")
     row = next(line for line in lines if line.startswith("| Robotic Steering, VLM heads |"))
@@ -92,7 +92,8 @@ def test_agreement_names_what_agrees_and_what_does_not(results: Results) -> None
     (contrary,) = [line for line in lines if "the contrary" in line]
     assert contrary.startswith("push cup to bowl: the paper has Robotic Steering above LoRA by 7.5 points")
     assert any("22.6 times fewer in the paper, 22.0 times in the twin" in line for line in lines)
-    assert any("50 % less in training, 40 % less with extraction and selection" in line for line in lines)
+    assert any("50 % less (50 to 50) in training, 40 % less (40 to 40) with extraction" in line for line in lines)
+    assert contrary.endswith("the twin shows the contrary (-40, -40, -40 points by seed, p = 0.00031 after Holm).")
 
 
 def test_equal_methods_show_no_difference() -> None:
@@ -105,11 +106,28 @@ def test_equal_methods_show_no_difference() -> None:
 
 def test_controls_are_summed_up_in_a_sentence_each(results: Results) -> None:
     random = [made_up(f"{task}/random/0", rate) for task, rate in zip(TASKS[:3], (0.1, 0.8, 1.0), strict=True)]
-    last = agreement(Results([*results.cells, *random]))[-1]
+    last = agreement(Results([*results.cells, *random]))[-2]
     assert last == (
         "Robotic Steering, VLM heads against Random VLM heads, same layers: better in 4 of 7 conditions, worse in 2, "
-        "no difference shown in 1."
+        "no difference shown in 1 (one training seed)."
     )
+
+
+def test_seeds_that_lie_apart_are_named(results: Results) -> None:
+    assert agreement(results)[-1].startswith("Training seeds of one method lie up to 0 points apart")
+    results = Results([*results.cells, made_up("press_button/lora/2", 0.25)])
+    assert agreement(results)[-1].startswith(
+        "Training seeds of one method lie up to 25 points apart (LoRA, all heads, press button: 50, 50, 25 %)"
+    )
+
+
+def test_what_stands_behind_a_name_is_counted_from_the_cells() -> None:
+    made = [
+        made_up(f"pick_cube/{m}/0", 0.5, parameters=n) for m, n in (("steering_vlm", 40), ("lora_rank_matched", 30))
+    ]
+    both = made_up("pick_cube/steering_both/0", 0.5) | {"heads": [["expert", 0, 1], ["expert", 1, 1], ["vlm", 0, 0]]}
+    lines = list(method_notes(Results([*made, both, made_up("pick_cube/random/0", 0.5)])))
+    assert "2 to 2 of its heads are expert heads" in lines[0] and "0.75 to 0.75 times" in lines[1] and len(lines) == 3
 
 
 def test_costs_are_medians_and_count_extraction_and_selection(results: Results) -> None:
