@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.training import control_of
 from app.views.compare_open_loop import Predictions
+from steering import pipeline
 from steering.comparison.open_loop import open_loop_report
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
@@ -83,7 +84,8 @@ class Comparing:
                 made: list[OpenLoop] = [self._store.load(parent) for parent in manifest.parents]
             except (SteeringError, IndexError):
                 continue  # a damaged artefact must not hide the others
-            return Predictions(manifest.id, value, tuple(made), tuple(open_loop_report(value).splitlines()))
+            said = open_loop_report(value, pipeline.open_loop_notices(self._store, manifest.id))
+            return Predictions(manifest.id, value, tuple(made), tuple(said.splitlines()))
         return None
 
     def trained(self, demonstrations_id: str) -> dict[str, str]:

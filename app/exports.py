@@ -19,6 +19,7 @@ from app.results import heads_trained, verdict
 from app.scores import Scores
 from app.views import report as views
 from app.views.comparison import how_it_went
+from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.relevance import tables
 from steering.selection import exchange
@@ -117,6 +118,7 @@ class Exports:
             len(demonstrations.episodes),
             relevance,
             heads_trained(result),
+            pipeline.heldout_notice(self._store, adapter_id, manifest.parents[0]) if len(result.heldout_error) else "",
         )
 
     def _relevance_of(self, selection_id: str) -> Relevance | None:

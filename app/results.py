@@ -10,6 +10,7 @@ from app.previews import Previews
 from app.views.compare_table import below, cells_card, cost_card, failures_card
 from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
+from steering import pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
 from steering.errors import InputError, SteeringError
@@ -53,7 +54,8 @@ class Results:
 
     def _row(self, adapter_id: str) -> ResultRow:
         result: FinetuneResult = self._store.load(adapter_id)
-        demonstrations = self._store.load(self._store.manifest(adapter_id).parents[0])
+        demonstrations_id = self._store.manifest(adapter_id).parents[0]
+        demonstrations = self._store.load(demonstrations_id)
         error = result.heldout_error
         return ResultRow(
             id=adapter_id,
@@ -68,6 +70,7 @@ class Results:
             demonstrations=(demonstrations.task or demonstrations.name).replace("_", " "),
             rule=result.selection.rule if result.selection and heads_trained(result) else "",
             best_step=result.best_step,
+            notice=pipeline.heldout_notice(self._store, adapter_id, demonstrations_id) if len(error) else "",
         )
 
     def last_run(self) -> str:

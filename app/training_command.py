@@ -62,6 +62,7 @@ def finetune_command(
         if name == "warmup_steps":  # the command shortens it with the steps, as the form does
             continue
         words += [flag] if value is True else [flag, shlex.quote(str(value))]
-    words += [word for episode in held or () for word in ("--heldout", str(episode))]
+    if held is not None:
+        words += [word for episode in held for word in ("--heldout", str(episode))] or ["--no-heldout"]
     words += [] if source == "embedded" else ["--policy", shlex.quote(source)]
     return " ".join(words)

@@ -53,7 +53,8 @@ COLUMNS = (
 @dataclass(frozen=True)
 class ResultRow:
     """A finished finetune. heldout: first and last held-out error, None where it was not measured. rule: of its heads,
-    empty where it had none; best_step: whose weights were kept, None for the last.
+    empty where it had none; best_step: whose weights were kept, None for the last; notice: what flatters the held-out
+    error, as a sentence.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ResultRow:
     demonstrations: str
     rule: str = ""
     best_step: int | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -283,12 +285,14 @@ def results_table(rows: Sequence[ResultRow]) -> str:
             "seconds and held-out error.</p></div>"
         )
     head = "".join(f"<th>{name}</th>" if name else "<td></td>" for name in COLUMNS)
+    notices = sorted({row.notice for row in rows if row.notice})
     return (
         '<div class="wb-card wb-section"><h2>Results</h2><div class="wb-scroll">'
         f'<table class="wb-table" data-testid="finetune-results"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(_row(row) for row in rows)}</tbody></table></div>{_told(rows)}"
         '<p class="wb-muted wb-note">Held-out error: mean squared error of predicted action chunks on episodes left '
-        "out of training, before and after.</p></div>"
+        "out of training, before and after."
+        f"{''.join(f'<br>* {text(notice)}' for notice in notices)}</p></div>"
     )
 
 
@@ -299,6 +303,7 @@ def _told(rows: Sequence[ResultRow]) -> str:
 
 
 def _row(row: ResultRow) -> str:
+    mark = " *" if row.notice else ""
     kept = "" if row.best_step is None else f" <small>kept step {row.best_step}</small>"
     values = (
         text(row.demonstrations),
@@ -308,7 +313,7 @@ def _row(row: ResultRow) -> str:
         f"{row.parameters:,}",
         duration(row.train_s),
         f"{row.loss:.3f}",
-        "not measured" if row.heldout is None else f"{row.heldout[0]:.3f} → {row.heldout[1]:.3f}",
+        "not measured" if row.heldout is None else f"{row.heldout[0]:.3f} → {row.heldout[1]:.3f}{mark}",
     )
     report = button("Report", "report", row.id, quiet=True, testid="report")
     cells = "".join(f"<td>{value}</td>" for value in (*values, report))

@@ -40,7 +40,9 @@ border-radius:4px}.wb-bar-track i{display:block;height:100%;background:var(--met
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A finetune and what it was made from; relevance None where none led to it. heads: None where it trained all."""
+    """A finetune and what it was made from; relevance None where none led to it. heads: None where it trained all.
+    notice: what flatters its held-out error, as a sentence.
+    """
 
     id: str
     result: FinetuneResult
@@ -49,6 +51,7 @@ class Finetuned:
     episodes: int
     relevance: Relevance | None
     heads: int | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,18 +119,21 @@ def _finetunes(finetunes: Sequence[Finetuned]) -> str:
         result = one.result
         heads = one.heads or "all"
         error = result.heldout_error
-        held = f"{error[0]:.3f} → {error[-1]:.3f}" if len(error) else "not measured"
+        mark = " *" if one.notice else ""
+        held = f"{error[0]:.3f} → {error[-1]:.3f}{mark}" if len(error) else "not measured"
         rows += (
             f"<tr><td>{text(method(result.method))}</td><td>{heads}</td><td>{result.trainable_parameters:,}</td>"
             f"<td>{len(result.loss)}</td><td>{duration(result.train_s)}</td><td>{held}</td></tr>"
         )
+    notices = "".join(f"<p><small>* {text(one)}</small></p>" for one in sorted({f.notice for f in finetunes} - {""}))
     settings = "; ".join(
         f"{text(k.replace('_', ' '))} {text(v)}" for k, v in asdict(finetunes[0].result.settings).items()
     )
     return (
         '<section><h2>Finetuning</h2><div class="scroll"><table><thead><tr><th>Method</th><th>Heads</th><th>Trainable '
         "parameters</th><th>Steps</th><th>Training</th><th>Held-out error</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>{_curves(finetunes)}<p><small>Settings: {settings}.</small></p></section>"
+        f"<tbody>{rows}</tbody></table></div>{notices}{_curves(finetunes)}"
+        f"<p><small>Settings: {settings}.</small></p></section>"
     )
 
 

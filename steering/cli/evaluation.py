@@ -87,5 +87,5 @@ def open_loop(
         made = pipeline.open_loop(
             opened, demonstrations_id=demonstrations, adapters=adapters, progress=Progress(line), **options
         )
-    print(open_loop_report(opened.load(made)))
+    print(open_loop_report(opened.load(made), pipeline.open_loop_notices(opened, made)))
     print_json(summary(opened, made))

@@ -9,6 +9,7 @@ import typer
 
 from steering import pipeline
 from steering.cli.frame import STORE, PolicyOption, SeedOption, StoreOption, app, open_folder, print_json, run
+from steering.errors import InputError
 from steering.types import METHODS, Selection
 
 Method = Annotated[str, typer.Option(help=", ".join(METHODS))]
@@ -44,6 +45,7 @@ def finetune(
     ] = False,
     patience: Annotated[int | None, typer.Option(help="Stop after as many evaluations without a better one.")] = None,
     heldout: Annotated[list[int] | None, typer.Option(help="Episode to hold out; repeatable. Unset: a tenth.")] = None,
+    no_heldout: Annotated[bool, typer.Option("--no-heldout", help="Hold out none: train on every episode.")] = False,
     seed: SeedOption = 0,
     policy: PolicyOption = "embedded",
     store: StoreOption = STORE,
@@ -76,7 +78,7 @@ def finetune(
         method=method,
         selection_id=selection,
         settings=settings,
-        heldout_episodes=heldout or None,
+        heldout_episodes=_held_out(heldout, no_heldout),
         policy=policy,
     )
 
@@ -100,6 +102,13 @@ def parameters(
     heads = chosen.heads if isinstance(chosen, Selection) else ()
     groups = pipeline.trainable_parameters(method, heads=heads, settings=settings, policy=policy)
     print_json({"method": method, "parameters": groups, "total": sum(groups.values())})
+
+
+def _held_out(heldout: list[int] | None, none: bool) -> list[int] | None:
+    """Episodes to hold out; None: as the training chooses."""
+    if heldout and none:
+        raise InputError("Episodes are given by --heldout, and --no-heldout holds out none. Give one of them.")
+    return [] if none else heldout or None
 
 
 def _settings(preset: str, **given: Any) -> dict[str, Any]:

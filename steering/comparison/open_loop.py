@@ -6,7 +6,7 @@ method is resampled alike. With a handful of held-out episodes the intervals are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -48,15 +48,16 @@ def compare_open_loop(
     )
 
 
-def open_loop_report(comparison: OpenLoopComparison) -> str:
-    """The comparison in plain sentences, one a line."""
+def open_loop_report(comparison: OpenLoopComparison, notices: Mapping[str, str]) -> str:
+    """The comparison in plain sentences, one a line. notices: method -> what flatters its error, a sentence."""
     count = len(comparison.episodes)
     lines = [
         f"{count} held-out episode{'s' if count > 1 else ''}; squared error in standard deviations of each action "
         "squared (1: as bad as the mean action), with 95 % bootstrap intervals over episodes."
     ]
     for method, (error, low, high) in zip(comparison.methods, comparison.total, strict=True):
-        lines.append(f"{method_label(method)}: {error:.3f} ({low:.3f} to {high:.3f}).")
+        notice = f" {notices[method]}" if method in notices else ""
+        lines.append(f"{method_label(method)}: {error:.3f} ({low:.3f} to {high:.3f}).{notice}")
     first = method_label(comparison.methods[0])
     for method, (error, low, high) in list(zip(comparison.methods, comparison.difference, strict=True))[1:]:
         shown = "lower" if high < 0 else "higher" if low > 0 else "no difference shown"

@@ -13,6 +13,7 @@ import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
 from accelerate.utils import reduce  # type: ignore[import-untyped]
 
+from steering.errors import InputError
 from steering.models.policy import SteerablePolicy
 
 
@@ -29,6 +30,14 @@ class Processes:
     def first(self) -> bool:
         """Whether this is the process that writes files and reports."""
         return bool(self._state.is_main_process)
+
+    def check(self, rows: int) -> None:
+        """Raise InputError unless a batch of so many rows has one for every process: without, it has no gradient."""
+        if rows < self.count:
+            raise InputError(
+                f"Expected a batch of at least {self.count} frames, one for each process; got {rows}. Raise the batch "
+                f"size, or launch at most {rows} processes."
+            )
 
     def share(self, rows: int) -> np.ndarray:
         """The rows of a batch that this process computes: int64."""

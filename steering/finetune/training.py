@@ -83,6 +83,7 @@ def finetune(
         progress.report(1.0, "Held-out error of the untouched policy")
         return _result(method, settings, selection, folder, state, peak_memory_mb=memory.mb())
     processes = Processes(policy)
+    processes.check(settings.batch_size)
     chosen = plan(method, settings, selection, sizes_of_model(policy.model))
     name = _fingerprint(policy, demonstrations, method, settings, selection, heldout)
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from steering.pipeline.demonstrations import (
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
+from steering.pipeline.heldout import heldout_notice, open_loop_notices
 from steering.pipeline.measuring import measure
 from steering.pipeline.policies import open_policy
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
@@ -55,6 +56,7 @@ __all__ = [
     "health",
     "held_by",
     "held_out_error",
+    "heldout_notice",
     "import_activations",
     "import_demonstrations",
     "import_selection",
@@ -66,6 +68,7 @@ __all__ = [
     "measure",
     "neighbours",
     "open_loop",
+    "open_loop_notices",
     "open_policy",
     "over_time",
     "overlap",

@@ -96,7 +96,11 @@ def _run(
     processes: int | None,
     progress: Progress,
 ) -> Rollouts:
-    """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`."""
+    """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`.
+
+    The policy is asked for as many rows as in a run of all the scenes, also where `seeds` are a few of them, so that
+    it rounds alike.
+    """
     from steering.rollout import runner
 
     adapter, demonstrations = None, None
@@ -112,6 +116,7 @@ def _run(
         instruction=params["instruction"],
         record_dir=folder if videos else None,
         record_scenes=videos,
+        batch_size=runner.default_batch_size(params["trials"]),
         processes=processes,
         progress=progress,
     )
@@ -230,7 +235,13 @@ def _check_unseen(
     manifest = store.manifest(adapter_id)
     if demonstrations_id not in manifest.parents:
         return  # trained on others
-    heldout = manifest.params.get("heldout_episodes") or left_out
+    given = manifest.params.get("heldout_episodes")
+    heldout = left_out if given is None else given
+    if not heldout:
+        raise InputError(
+            f"{adapter_id} was trained on every episode of these demonstrations, so none can show how it does on new "
+            "ones. Train it again with held-out episodes, or choose other demonstrations."
+        )
     seen = sorted(set(episodes) - set(heldout))
     if seen:
         raise InputError(

@@ -137,10 +137,15 @@ def run_starts(
 ) -> list[SceneOutcome]:
     """Outcomes of `starts`, in order; `seeds` are those of their noise."""
     processes = default_processes(len(starts)) if processes is None else min(processes, len(starts))
-    batch_size = batch_size or (BATCH_SIZE if len(starts) > SMALL_BATCH_SIZE else SMALL_BATCH_SIZE)
+    batch_size = default_batch_size(len(starts)) if batch_size is None else batch_size
     with _simulator(processes) as simulator, _policy_threads(processes):
         run = _Run(policy, simulator, starts, seeds, batch_size, replan_steps, see)
         return run.outcomes(progress or Progress())
+
+
+def default_batch_size(scenes: int) -> int:
+    """Rows of a call of the policy in a run of so many scenes."""
+    return BATCH_SIZE if scenes > SMALL_BATCH_SIZE else SMALL_BATCH_SIZE
 
 
 def default_processes(scenes: int) -> int:

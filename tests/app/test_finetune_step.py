@@ -16,9 +16,11 @@ from app import training
 from app.service import Workbench
 from app.tabs import finetune
 from app.training_form import OFFERS, Asked, fields, from_preset, read
+from app.views.finetune import results_table
 from steering.cli import finetuning as cli
 from steering.errors import InputError
 from steering.finetune.presets import PRESETS
+from steering.pipeline.heldout import HEADS_SAW
 from steering.types import FinetuneSettings, Head
 
 Samples = tuple[Path, dict[str, str]]
@@ -125,7 +127,13 @@ def test_what_cannot_start_is_said(bench: Workbench, samples: Samples) -> None:
 
 def test_the_preview_does_the_same_as_the_job(bench: Workbench, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
-    for form in (FORM, {**FORM, "alpha": "24", "preset": "paper_ffn"}, {"rank": "32"}, {"preset": "paper"}):
+    for form, held in (
+        (FORM, [2]),
+        ({**FORM, "heldout": "0"}, []),
+        ({**FORM, "alpha": "24", "preset": "paper_ffn"}, [2]),
+        ({"rank": "32"}, None),
+        ({"preset": "paper"}, None),
+    ):
         asked = read({**form, "methods": ["steering"]})
         shell, python = bench.training.preview(demonstrations_id, "", HEADS, asked)
         bench.training.start("o", demonstrations_id, "", HEADS, asked)
@@ -135,26 +143,43 @@ def test_the_preview_does_the_same_as_the_job(bench: Workbench, samples: Samples
         from steering import pipeline
 
         assert pipeline.finetune_settings(given["settings"]) == asked.settings
-        assert given.get("heldout_episodes") == job.get("heldout_episodes")
+        assert given.get("heldout_episodes") == job.get("heldout_episodes") == held
         assert given["policy"] == f"/path/to/{Path(job['policy']).name}"  # browsers learn no folder of the server
         assert given["demonstrations_id"] == demonstrations_id and given["method"] == "steering"
         words = shlex.split(shell.splitlines()[-1])
         assert words[:4] == ["python", "-m", "steering", "finetune"] and cli_settings(words) == job["settings"]
+        params = cli_params(words)
+        assert cli._held_out(params["heldout"], params["no_heldout"]) == held
         chosen = re.search(r"--hex (\w+)", shell)
         assert chosen and bench.heads(chosen.group(1)) == HEADS
 
 
-def cli_settings(words: list[str]) -> dict[str, Any]:
-    """The settings that the command line makes of these words, by its own parser."""
+def cli_params(words: list[str]) -> dict[str, Any]:
+    """What the command line reads in these words, by its own parser."""
     import typer.main
 
     from steering.cli.frame import app
 
     command = typer.main.get_command(app).commands["finetune"]  # type: ignore[attr-defined]
-    params = command.make_context("finetune", words[4:]).params
+    return dict(command.make_context("finetune", words[4:]).params)
+
+
+def cli_settings(words: list[str]) -> dict[str, Any]:
+    """The settings that the command line makes of these words."""
+    params = cli_params(words)
     names = [name for name in cli._settings("default") if name in params]
     flags = {name: params[name] if params[name] is not False else None for name in names}
     return cli._settings(params["preset"], **flags)
+
+
+def test_results_mark_a_held_out_error_that_the_choice_of_heads_flatters(bench: Workbench, samples: Samples) -> None:
+    notices = {row.method: row.notice for row in bench.results.finetunes()}
+    assert notices == {"steering": HEADS_SAW, "lora": ""}
+    report = bench.exports.report(samples[1]["steering"])
+    pages = results_table(bench.results.finetunes()), (bench.previews.folder / Path(report.url).name).read_text()
+    for page in pages:
+        assert page.count("0.190 *</td>") == page.count(f"* {HEADS_SAW}") == 1
+    assert results_table(bench.results.finetunes()).count("0.190</td>") == 1, "LoRA trains all heads"
 
 
 def test_the_page_is_told_costs_and_command(bench: Workbench, samples: Samples) -> None:

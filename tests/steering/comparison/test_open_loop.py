@@ -79,13 +79,16 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_the_report_says_what_is_shown_and_what_is_not() -> None:
     text = open_loop_report(
-        compare_open_loop([prediction("zero_shot", 0.3), prediction("steering", 0.1), prediction("lora", 0.3, seed=2)])
+        compare_open_loop([prediction("zero_shot", 0.3), prediction("steering", 0.1), prediction("lora", 0.3, seed=2)]),
+        {"steering": "Flattered."},
     )
     lines = text.splitlines()
     assert "6 held-out episodes" in lines[0] and len(lines) == 6
+    assert lines[2].endswith("). Flattered.") and text.count("Flattered") == 1
     assert lines[4].startswith("Robotic Steering less Zero-shot: -") and lines[4].endswith("lower.")
     assert lines[5].endswith("no difference shown.")
-    assert "One episode has no interval" in open_loop_report(compare_open_loop([prediction("lora", 0.1, episodes=1)]))
+    single = compare_open_loop([prediction("lora", 0.1, episodes=1)])
+    assert "One episode has no interval" in open_loop_report(single, {})
 
 
 def test_other_frames_are_refused() -> None:

@@ -28,11 +28,15 @@ HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
 SELECTION = Selection(HEADS, "hand")
 ADAPTERS = [
     ("steering", {}),
+    ("steering", {"shared_kv": True}),
+    ("steering", {"ffn": "all"}),
     ("steering", {"shared_kv": True, "ffn": "selected", "projections": True}),
     ("dense_heads", {}),
-    ("dense_heads", {"shared_kv": True, "projections": True}),
+    ("dense_heads", {"shared_kv": True, "ffn": "all", "projections": True}),
+    ("lora", {}),
     ("lora", {"projections": True}),
     ("lora_rank_matched", {}),
+    ("lora_rank_matched", {"shared_kv": True, "ffn": "selected", "projections": True}),
 ]
 SETTINGS = FinetuneSettings(steps=4, batch_size=5, rank=2, alpha=4.0, learning_rate=3e-2, warmup_steps=1)
 
@@ -40,6 +44,14 @@ SETTINGS = FinetuneSettings(steps=4, batch_size=5, rank=2, alpha=4.0, learning_r
 def _act(policy, demonstrations):
     noise = np.random.default_rng(0).standard_normal((2, 4, 8), np.float32)
     return policy.act(observe(demonstrations, np.array([0, 3]), np.array([1, 2])), noise)
+
+
+@pytest.fixture
+def trained_actions(policy, demonstrations, monkeypatch):
+    """What the policy does at the end of a training, just before it is saved: one array a training."""
+    acted, write = [], training.save
+    monkeypatch.setattr(training, "save", lambda *a: (acted.append(_act(policy, demonstrations)), write(*a)))
+    return acted
 
 
 def _weights(model):
@@ -84,7 +96,9 @@ def test_only_selected_heads_change(policy, policy_folder, demonstrations, tmp_p
 
 @pytest.mark.parametrize(("method", "options"), ADAPTERS, ids=str)
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-def test_adapter_loads_with_peft_alone_and_merges(policy, policy_folder, demonstrations, tmp_path, method, options):
+def test_saved_adapter_acts_as_the_trained_one_with_peft_alone_and_merged(
+    policy, policy_folder, demonstrations, tmp_path, trained_actions, method, options
+):
     before = _act(policy, demonstrations)
     settings = dataclasses.replace(SETTINGS, **options)
     finetune(policy, demonstrations, method, settings, SELECTION, tmp_path)
@@ -96,19 +110,11 @@ def test_adapter_loads_with_peft_alone_and_merges(policy, policy_folder, demonst
     loaded = _act(policy, demonstrations)
     policy.model = adapted.merge_and_unload()
     merged = _act(policy, demonstrations)
-    assert np.abs(loaded - before).max() > 1e-3
-    np.testing.assert_allclose(merged, loaded, atol=1e-4)
-    np.testing.assert_allclose(_act(load_policy(policy_folder, adapter=tmp_path), demonstrations), loaded, atol=1e-4)
-
-
-def test_saved_adapter_acts_as_the_trained_one(policy, policy_folder, demonstrations, tmp_path, monkeypatch):
-    acted = []
-    write = training.save
-    monkeypatch.setattr(training, "save", lambda *a: (acted.append(_act(policy, demonstrations)), write(*a)))
-    for method in ("steering", "dense_heads", "full"):
-        finetune(policy, demonstrations, method, SETTINGS, SELECTION, tmp_path / method)
-        loaded = load_policy(policy_folder, adapter=tmp_path / method)
-        np.testing.assert_allclose(_act(loaded, demonstrations), acted[-1], atol=1e-4)
+    (trained,) = trained_actions
+    assert np.abs(trained - before).max() > 1e-3
+    np.testing.assert_allclose(loaded, trained, atol=1e-4)
+    np.testing.assert_allclose(merged, trained, atol=1e-4)
+    np.testing.assert_allclose(_act(load_policy(policy_folder, adapter=tmp_path), demonstrations), trained, atol=1e-4)
 
 
 def test_dense_heads_train_the_blocks_as_the_weights_themselves_would(policy, policy_folder, demonstrations, tmp_path):
@@ -135,7 +141,9 @@ def test_dense_heads_train_the_blocks_as_the_weights_themselves_would(policy, po
     assert compared > 100
 
 
-def test_full_trains_everything_and_loads_with_transformers_alone(policy, policy_folder, demonstrations, tmp_path):
+def test_full_trains_everything_and_loads_with_transformers_alone(
+    policy, policy_folder, demonstrations, tmp_path, trained_actions
+):
     before, weights = _act(policy, demonstrations), _weights(policy.model)
     result = finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
@@ -143,7 +151,9 @@ def test_full_trains_everything_and_loads_with_transformers_alone(policy, policy
     assert all(torch.equal(p, weights[n]) and not p.requires_grad for n, p in policy.model.named_parameters())
     loaded = load_policy(policy_folder, adapter=tmp_path)
     policy.model = PI0ForConditionalGeneration.from_pretrained(tmp_path).eval()
-    np.testing.assert_allclose(_act(policy, demonstrations), _act(loaded, demonstrations), atol=1e-4)
+    (trained,) = trained_actions
+    np.testing.assert_allclose(_act(policy, demonstrations), trained, atol=1e-4)
+    np.testing.assert_allclose(_act(loaded, demonstrations), trained, atol=1e-4)
     changed = {name for name, p in loaded.model.named_parameters() if not torch.equal(p, weights[name])}
     for part in ("vision_tower", "language_model.layers.0.mlp", "dit.layers.0", "action_out_proj"):
         assert any(part in name for name in changed), part

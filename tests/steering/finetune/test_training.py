@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from steering.errors import Cancelled, InputError, NotFound, SteeringError
 from steering.finetune.evaluation import heldout_error, split_episodes
 from steering.finetune.frames import frame_set
+from steering.finetune.processes import Processes
 from steering.finetune.schedule import batch_rows, learning_rate
 from steering.finetune.training import finetune
 from steering.models.preprocessing import action_chunks, observe
@@ -141,6 +142,18 @@ def test_settings_that_cannot_work_are_said(policy, demonstrations, tmp_path):
     ):
         with pytest.raises(error, match=match):
             finetune(policy, demonstrations, "lora", dataclasses.replace(SETTINGS, **options), None, tmp_path)
+
+
+def test_a_batch_needs_a_frame_for_every_process(policy, demonstrations, tmp_path, monkeypatch):
+    class Eight(Processes):
+        def __init__(self, policy):
+            super().__init__(policy)
+            self.count = 8
+
+    monkeypatch.setattr("steering.finetune.training.Processes", Eight)
+    with pytest.raises(InputError, match=r"at least 8 frames, one for each process; got 5.* at most 5 processes"):
+        finetune(policy, demonstrations, "lora", SETTINGS, None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_zero_shot_only_measures(policy, demonstrations, tmp_path):

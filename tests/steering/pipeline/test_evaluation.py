@@ -13,7 +13,8 @@ from steering import pipeline
 from steering.comparison.compare import report
 from steering.comparison.open_loop import open_loop_report
 from steering.errors import InputError
-from steering.rollout import episode
+from steering.models.pi0 import PI0Policy
+from steering.rollout import episode, runner
 from steering.store import Store
 from steering.types import Demonstrations, FinetuneSettings, OpenLoopComparison, Rollouts
 
@@ -44,9 +45,14 @@ def test_the_scenes_that_are_filmed_are_run_again_and_end_alike(
 ) -> None:
     monkeypatch.setattr(episode, "IMAGE_PX", 32)
     monkeypatch.setattr(episode, "VIDEO_PX", 32)
+    monkeypatch.setattr(runner, "BATCH_SIZE", 2)
+    monkeypatch.setattr(runner, "SMALL_BATCH_SIZE", 1)
+    rows, act = [], PI0Policy.act
+    monkeypatch.setattr(PI0Policy, "act", lambda *a: (rows.append(len(a[-1])), act(*a))[1])
     store = Store(tmp_path)
     options = {"task": "press_button", "policy": str(policy_folder), "adapters": {"zero_shot": None}, "trials": 2}
     made = pipeline.evaluate(store, videos=1, **options)
+    assert set(rows) == {2}, "a scene that is run again beside fewer others is rounded as in the first run"
     assert pipeline.evaluate(store, videos=1, **options) == made
     (rollouts_id,) = store.manifest(made).parents
     filmed = store.load(rollouts_id)
@@ -77,9 +83,14 @@ def test_open_loop_compares_adapters_on_episodes_that_were_left_out(
     assert isinstance(comparison, OpenLoopComparison)
     assert comparison.methods == ("zero_shot", "lora") and comparison.episodes == (3,)
     assert comparison.error.shape == (2, 4, 7) and not np.array_equal(comparison.error[0], comparison.error[1])
-    assert "One episode has no interval" in open_loop_report(comparison)
+    assert "One episode has no interval" in open_loop_report(comparison, {})
     with pytest.raises(InputError, match="took part in the training"):
         pipeline.open_loop(store, demonstrations_id=made, adapters=adapters, episodes=[0], **source)
+    everything = pipeline.finetune(
+        store, demonstrations_id=made, method="lora", settings=TINY, heldout_episodes=[], **source
+    )
+    with pytest.raises(InputError, match="trained on every episode .* Train it again with held-out episodes"):
+        pipeline.open_loop(store, demonstrations_id=made, adapters={"lora": everything}, **source)
     untouched = pipeline.open_loop(
         store, demonstrations_id=made, adapters={"zero_shot": None}, episodes=[0, 1, 2], stride=3, samples=1, **source
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,30 @@ def test_other_batch_sizes_give_the_same_first_actions_to_float_tolerance(policy
         assert other.chunks.keys() == recordings[0].chunks.keys()
         for noise, chunk in other.chunks.items():
             np.testing.assert_allclose(chunk, recordings[0].chunks[noise], atol=1e-5)
+
+
+def test_noise_and_outcomes_of_a_few_steps_are_the_same_for_any_batch_size(policy: PI0Policy) -> None:
+    scenes = [bench_scene("pick_cube", seed) for seed in SEEDS[:3]]
+    found = []
+    for batch_size in (1, 2, 4):
+        recording = Recording(policy)
+        outcomes = run_scenes(recording, scenes, SEEDS[:3], LIMIT, batch_size=batch_size, processes=1)
+        found.append((outcomes, recording.chunks.keys()))
+    (outcomes, noise), *others = found
+    for other_outcomes, other_noise in others:
+        assert other_noise == noise
+        for one, other in zip(outcomes, other_outcomes, strict=True):
+            assert other.distance_m == pytest.approx(one.distance_m, abs=1e-4), "the last digits are rounding"
+            assert replace(other, distance_m=one.distance_m) == one
+
+
+def test_a_scene_that_is_run_again_alone_in_batches_of_the_same_size_ends_the_same_to_the_bit(
+    policy: PI0Policy,
+) -> None:
+    scenes = [bench_scene("pick_cube", seed) for seed in SEEDS[:3]]
+    together = run_scenes(policy, scenes, SEEDS[:3], LIMIT, batch_size=4, processes=1)
+    for scene, seed, outcome in zip(scenes, SEEDS, together, strict=False):
+        assert run_scenes(policy, [scene], [seed], LIMIT, batch_size=4, processes=1) == [outcome]
 
 
 def test_a_process_that_dies_is_a_worded_error() -> None:
