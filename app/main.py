@@ -45,7 +45,7 @@ def build(bench: Workbench) -> gr.Blocks:
                 heads_tab = heads.layout()
                 laboratory_tab = laboratory.layout(plotly_js)
             with gr.Tab("Finetune", id="finetune") as finetune_step:
-                finetune_tab = finetune.layout()
+                finetune_tab = finetune.layout(plotly_js)
             with gr.Tab("Compare", id="compare") as compare_step:
                 compare_tab = compare.layout(plotly_js)
             with gr.Tab("Learn", id="learn"):

@@ -10,15 +10,25 @@ from app.previews import Previews
 from app.views.compare_table import below, cells_card, cost_card, failures_card
 from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
-from steering import pipeline
+from steering import figures, pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
 from steering.errors import InputError, SteeringError
 from steering.store import Manifest, Store
-from steering.types import METHOD_LABELS, Comparison, FinetuneResult, Rollouts
+from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Comparison, FinetuneResult, HeadChange, Rollouts
 
 _RECENT = 12
 _MOST_CHOICES = 40
+
+
+@dataclass(frozen=True)
+class ShownChange:
+    """What a finetune did to the heads. lines: in sentences; figure: the head maps before and after, as Plotly JSON."""
+
+    method: str
+    demonstrations: str
+    lines: tuple[str, ...]
+    figure: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,6 @@ class Results:
     def _row(self, adapter_id: str) -> ResultRow:
         result: FinetuneResult = self._store.load(adapter_id)
         demonstrations_id = self._store.manifest(adapter_id).parents[0]
-        demonstrations = self._store.load(demonstrations_id)
         error = result.heldout_error
         return ResultRow(
             id=adapter_id,
@@ -67,11 +76,26 @@ class Results:
             train_s=result.train_s,
             loss=float(result.loss[-10:].mean()),
             heldout=(float(error[0]), float(error[-1])) if len(error) else None,
-            demonstrations=(demonstrations.task or demonstrations.name).replace("_", " "),
+            demonstrations=self._trained_on(adapter_id),
             rule=result.selection.rule if result.selection and heads_trained(result) else "",
             best_step=result.best_step,
             notice=pipeline.heldout_notice(self._store, adapter_id, demonstrations_id) if len(error) else "",
         )
+
+    def head_change(self, change_id: str) -> ShownChange:
+        """The heads before and after a finetune."""
+        change: HeadChange = self._store.load(change_id)
+        adapter_id = self._store.manifest(change_id).parents[0]
+        return ShownChange(
+            method=change.method,
+            demonstrations=self._trained_on(adapter_id),
+            lines=tuple(pipeline.change_lines(change)),
+            figure=figures.plain(figures.head_change(change)),
+        )
+
+    def _trained_on(self, adapter_id: str) -> str:
+        demonstrations = self._store.load(self._store.manifest(adapter_id).parents[0])
+        return str(demonstrations.task or demonstrations.name).replace("_", " ")
 
     def last_run(self) -> str:
         """What was finished last here, in a few words; empty when nothing was."""
@@ -208,7 +232,7 @@ def heads_trained(result: FinetuneResult) -> int | None:
     """Heads that a finetune trained apart; None where it trained all. A rank-matched LoRA trains all: its selection
     says only how many parameters it was matched to.
     """
-    return len(result.selection.heads) if result.selection and result.method != "lora_rank_matched" else None
+    return len(result.selection.heads) if result.selection and result.method in HEAD_RESTRICTED else None
 
 
 def verdict(value: Comparison) -> tuple[str, ...]:

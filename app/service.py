@@ -47,6 +47,7 @@ _TITLES = {
     "attention": "Computing attention",
     "measure": "Measuring heads",
     "attribute": "Measuring heads with the policy",
+    "head_change": "Scoring the finetuned heads",
     "trust": "Measuring intervals and chance",
     "select": "Growing a head set",
     "evaluate": "Running the methods in the same scenes",
@@ -243,6 +244,23 @@ class Workbench(Scores):
             if demonstrations_id in manifest.parents and self.policies.made(manifest) and not control:
                 found.setdefault(str(manifest.params.get("method")), manifest.id)
         return found
+
+    def heads_after(self, owner: str, adapter_id: str) -> str | None:
+        """The heads before and after a finetune where they were scored; else None, and the job that scores them."""
+        if self.store.manifest(adapter_id).kind != "adapter":
+            raise InputError("Only a finished finetune has heads to score. Choose one of the results.")
+        for manifest in self.store.find("head_change"):
+            if adapter_id in manifest.parents:
+                return manifest.id
+        self.jobs.submit("head_change", owner=owner, adapter_id=adapter_id)
+        return None
+
+    def just_scored(self, owner: str) -> str | None:
+        """What the owner's newest job made, where it scored the heads of a finetune."""
+        for status in self.jobs.recent(owner, limit=1):
+            if status.function == "head_change" and status.state == "done":
+                return status.result
+        return None
 
     def histories(self, owner: str) -> dict[str, tuple[Mapping[str, float], ...]]:
         """Method, or label of a control -> the numbers that its newest finetune of this owner reported."""

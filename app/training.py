@@ -21,7 +21,7 @@ from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
 from steering.models.free_memory import system_bytes
-from steering.types import CONTROL_LABELS, METHOD_LABELS, METHODS_OF_HEADS, STACKS, FinetuneSettings, Head
+from steering.types import CONTROL_LABELS, HEAD_RESTRICTED, METHOD_LABELS, STACKS, FinetuneSettings, Head
 
 if TYPE_CHECKING:
     from app.service import Workbench
@@ -90,7 +90,7 @@ class Training:
         off = self._too_large(size.parameters) if name == "full" else ""
         return Outlook(
             parameters=groups,
-            heads=len(chosen) if method in METHODS_OF_HEADS and method != "lora_rank_matched" else None,
+            heads=len(chosen) if method in HEAD_RESTRICTED else None,
             share=total / size.parameters if size.parameters else None,
             training=None if off else estimate_of(self._bench, method, settings, chosen),
             rank=planned.rank if planned.rank != settings.rank else None,

@@ -27,7 +27,9 @@ PURPOSE = (
 
 @dataclass(frozen=True)
 class FinetuneTab:
-    """Components of the step. costs: what the form shows beside its fields. live: numbers of what runs."""
+    """Components of the step. costs: what the form shows beside its fields. live: numbers of what runs. change, maps:
+    what a finished run did to the heads, in words and drawn.
+    """
 
     form: gr.HTML
     costs: gr.HTML
@@ -35,9 +37,11 @@ class FinetuneTab:
     live: gr.HTML
     plot: gr.HTML
     results: gr.HTML
+    change: gr.HTML
+    maps: gr.HTML
 
 
-def layout() -> FinetuneTab:
+def layout(plotly: str) -> FinetuneTab:
     """Lay out the step inside its tab."""
     components.panel(purpose(PURPOSE))
     form = components.panel()
@@ -46,7 +50,11 @@ def layout() -> FinetuneTab:
     live = components.panel()
     with gr.Column(elem_classes="wb-plot"):
         plot = components.curves()
-    return FinetuneTab(form, costs, jobs, live, plot, components.panel())
+    results = components.panel()
+    change = components.panel()
+    with gr.Column(elem_classes="wb-plot", elem_id="head-change-maps"):
+        maps = components.figure(plotly)
+    return FinetuneTab(form, costs, jobs, live, plot, results, change, maps)
 
 
 def settings_from(form: dict[str, Any]) -> FinetuneSettings:
@@ -101,15 +109,26 @@ def show_live(bench: Workbench, owner: str) -> str:
     return views.live([views.LiveRun(**asdict(run)) for run in bench.training.running(session.as_owner(owner))])
 
 
+def show_change(bench: Workbench, found: str | None) -> list[Any]:
+    """What a finetune did to the heads, in words and drawn; as it is where nothing was found."""
+    if found is None:
+        return [gr.skip(), gr.skip()]
+    one = bench.results.head_change(found)
+    return [views.change_card(one.method, one.demonstrations, one.lines), one.figure]
+
+
 def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
-    """Start, count again whenever the form changes, follow what runs, and keep a run as one page."""
+    """Start, count again whenever the form changes, follow what runs, keep a run as one page, score its heads."""
 
     @worded
-    def report(event: gr.EventData) -> Any:
+    def look(owner: str, event: gr.EventData) -> list[Any]:
         chosen = action(event)
-        if chosen.name != "report":
-            return gr.skip()
-        return asdict(bench.exports.report(session.as_id(chosen.value)))
+        if chosen.name == "report":
+            return [asdict(bench.exports.report(session.as_id(chosen.value))), gr.skip(), gr.skip(), gr.skip()]
+        if chosen.name != "heads_after":
+            return [gr.skip()] * 4
+        found = bench.heads_after(session.as_owner(owner), session.as_id(chosen.value))
+        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(bench, found)]
 
     @worded
     def act(owner: str, opened: Any, heads: str, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
@@ -135,7 +154,12 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
     def follow(owner: str) -> str:
         return show_live(bench, owner)
 
-    tab.results.action(report, None, download, **ACTION)
+    @worded
+    def scored(owner: str) -> list[Any]:
+        return show_change(bench, bench.just_scored(session.as_owner(owner)))
+
+    tab.results.action(look, states.owner, [download, watcher.timer, tab.change, tab.maps], **ACTION)
+    watcher.finished.change(scored, states.owner, [tab.change, tab.maps], **WATCH)
     tab.form.action(
         act,
         [states.owner, states.opened, states.heads, states.measure, states.training],

@@ -32,6 +32,7 @@ STEP_OF = {
     "trust": "heads",
     "select": "heads",
     "finetune": "finetune",
+    "head_change": "finetune",
     "evaluate": "compare",
     "open_loop": "compare",
     "open_policy": "policy",

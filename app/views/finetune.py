@@ -296,6 +296,17 @@ def results_table(rows: Sequence[ResultRow]) -> str:
     )
 
 
+def change_card(method: str, demonstrations: str, lines: Sequence[str]) -> str:
+    """What a finetune did to the heads, in sentences; the two maps are drawn below."""
+    said = "".join(f"<p>{text(line)}</p>" for line in lines)
+    return (
+        f'<section class="wb-card wb-section" data-testid="head-change"><h2>Heads before and after: '
+        f"{text(METHOD_LABELS.get(method, method))}, {text(demonstrations)}</h2>{said}"
+        '<p class="wb-muted wb-note">Gain over state and time on the demonstrations that it was trained on: where it '
+        "rises, a head tells more of their actions; that the policy acts better is not shown by it.</p></section>"
+    )
+
+
 def _told(rows: Sequence[ResultRow]) -> str:
     """The runs as data, for the lessons."""
     runs = [{"id": row.id, "method": row.method, "heldout": row.heldout[1] if row.heldout else None} for row in rows]
@@ -315,8 +326,10 @@ def _row(row: ResultRow) -> str:
         f"{row.loss:.3f}",
         "not measured" if row.heldout is None else f"{row.heldout[0]:.3f} → {row.heldout[1]:.3f}{mark}",
     )
-    report = button("Report", "report", row.id, quiet=True, testid="report")
-    cells = "".join(f"<td>{value}</td>" for value in (*values, report))
+    buttons = button("Heads after", "heads_after", row.id, quiet=True, testid="heads-after") + button(
+        "Report", "report", row.id, quiet=True, testid="report"
+    )
+    cells = "".join(f"<td>{value}</td>" for value in (*values, f'<div class="wb-buttons">{buttons}</div>'))
     label = text(METHOD_LABELS.get(row.method, row.method))
     rule = "" if row.rule in ("", "manual") else f"<small>{text(row.rule)}</small>"
     return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}{rule}</td>{cells}</tr>'

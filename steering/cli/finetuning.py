@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from steering import pipeline
-from steering.cli.frame import STORE, PolicyOption, SeedOption, StoreOption, app, open_folder, print_json, run
+from steering import figures, pipeline
+from steering.cli.frame import (
+    STORE,
+    Line,
+    PolicyOption,
+    SeedOption,
+    StoreOption,
+    app,
+    open_folder,
+    print_json,
+    run,
+    summary,
+)
 from steering.errors import InputError
+from steering.progress import Progress
 from steering.types import METHODS, Selection
 
 Method = Annotated[str, typer.Option(help=", ".join(METHODS))]
@@ -81,6 +94,23 @@ def finetune(
         heldout_episodes=_held_out(heldout, no_heldout),
         policy=policy,
     )
+
+
+@app.command(name="change")
+def head_change(
+    adapter: Annotated[str, typer.Argument(help="Id of the adapter, as finetune prints it.")],
+    preset: Annotated[str, typer.Option(help="paper: as published. default: gain over state and time.")] = "default",
+    out: Annotated[Path | None, typer.Option("--figure", help="Write the two head maps here, as Plotly JSON.")] = None,
+    store: StoreOption = STORE,
+) -> None:
+    """Score every head before and after a finetune, on the demonstrations that it was trained on."""
+    opened = open_folder(store)
+    with Line() as line:
+        made = pipeline.head_change(opened, adapter_id=adapter, preset=preset, progress=Progress(line))
+    change = opened.load(made)
+    if out is not None:
+        out.write_text(figures.head_change(change).to_json() + "\n", encoding="utf-8")
+    print_json(summary(opened, made) | {"change": pipeline.change_lines(change)})
 
 
 @app.command()

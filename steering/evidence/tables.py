@@ -250,8 +250,8 @@ def method_notes(results: Results) -> Iterator[str]:
         )
     if any("/random/" in key for key in made):
         yield (
-            f"{METHODS['random'].label}: drawn outside the chosen heads wherever a layer has enough others, so that the "
-            "two sets share as little as they can."
+            f"{METHODS['random'].label}: drawn outside the chosen heads wherever a layer has enough others, so that "
+            "the two sets share as little as they can."
         )
 
 

@@ -4,6 +4,7 @@ One module a kind. Every figure has a transparent background; `dark` says the th
 """
 
 from steering.figures.agreement import disagreement, stability_curve
+from steering.figures.change import head_change
 from steering.figures.episodes import episode_curves
 from steering.figures.explanation import projection, why
 from steering.figures.heads import head_bars, head_map, relevance_over_time
@@ -19,6 +20,7 @@ __all__ = [
     "finetune_curves",
     "finetune_history",
     "head_bars",
+    "head_change",
     "head_map",
     "method_colour",
     "plain",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute, predicted_path
 from steering.pipeline.brief import is_brief
+from steering.pipeline.change import change_lines, head_change
 from steering.pipeline.demonstrations import (
     export_demonstrations,
     health,
@@ -46,6 +47,7 @@ __all__ = [
     "attention_at",
     "attribute",
     "capture",
+    "change_lines",
     "combine",
     "compare",
     "evaluate",
@@ -53,6 +55,7 @@ __all__ = [
     "film",
     "finetune",
     "finetune_settings",
+    "head_change",
     "health",
     "held_by",
     "held_out_error",
@@ -103,6 +106,7 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         attention,
         attention_at,
         attribute,
+        head_change,
         predicted_path,
         measure,
         finetune,

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from steering.errors import NotFound
 from steering.store import Store
+from steering.types import HEAD_RESTRICTED
 
 HEADS_SAW = (
     "Its heads were chosen with the held-out episodes in view, so its held-out error is a little flattered; rollouts "
     "in fresh scenes are not."
 )
-_BY_WHICH_HEADS = ("steering", "dense_heads")
-"""Methods whose result depends on which heads were chosen; of a rank-matched LoRA only the number counts."""
 _NOT_FOR_THE_TASK = ("random", "bottom", "other_task", "file")
 """Rules of a selection that take no head because it scores well on its relevance."""
 
@@ -25,7 +24,7 @@ def heldout_notice(store: Store, adapter_id: str, demonstrations_id: str) -> str
     """
     manifest = store.manifest(adapter_id)
     selections = (parent for parent in manifest.parents if parent.startswith("selection-"))
-    if manifest.params.get("method") not in _BY_WHICH_HEADS:
+    if manifest.params.get("method") not in HEAD_RESTRICTED:
         return ""
     return HEADS_SAW if any(_chosen_on(store, one, demonstrations_id) for one in selections) else ""
 

@@ -32,6 +32,7 @@ from steering.types.demonstrations import Demonstrations, Episode, Observation
 from steering.types.finetuning import (
     CONTROL_LABELS,
     FFN_CHOICES,
+    HEAD_RESTRICTED,
     METHOD_LABELS,
     METHODS,
     METHODS_OF_HEADS,
@@ -40,7 +41,7 @@ from steering.types.finetuning import (
     FinetuneSettings,
 )
 from steering.types.policies import PolicyCheck
-from steering.types.relevance import Neighbours, RankAgreement, Relevance, Trust
+from steering.types.relevance import HeadChange, Neighbours, RankAgreement, Relevance, Trust
 from steering.types.rollouts import (
     FAILURES,
     INSTRUCTIONS,
@@ -62,6 +63,7 @@ __all__ = [
     "CONTROL_LABELS",
     "FAILURES",
     "FFN_CHOICES",
+    "HEAD_RESTRICTED",
     "INSTRUCTIONS",
     "METHODS",
     "METHODS_OF_HEADS",
@@ -85,6 +87,7 @@ __all__ = [
     "FrameAttention",
     "GainSweep",
     "Head",
+    "HeadChange",
     "HeadShape",
     "Neighbours",
     "Observation",

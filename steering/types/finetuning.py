@@ -25,6 +25,7 @@ CONTROL_LABELS = {
     "other_task": "Control: another task's heads",
 }
 """Robotic Steering on heads that were not chosen for the task: rule -> label. Rollouts are named by the rule."""
+HEAD_RESTRICTED = ("steering", "dense_heads")  # these train the selected heads alone
 METHODS_OF_HEADS = ("steering", "lora_rank_matched", "dense_heads")  # these need a selection
 FFN_CHOICES = ("none", "selected", "all")
 PRECISIONS = ("bfloat16", "float32")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from steering.types.axes import Head
+
 
 @dataclass(frozen=True)
 class Relevance:
@@ -50,6 +52,19 @@ class Relevance:
     fold_k: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     fold_share: np.ndarray | None = None
     effects: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeadChange:
+    """Relevance before and after a finetune, by one question on the same demonstrations.
+
+    method: one of METHODS. trained: the heads that trained apart, () where all did.
+    """
+
+    method: str
+    trained: tuple[Head, ...]
+    before: Relevance
+    after: Relevance
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from app import training
@@ -21,7 +22,7 @@ from steering.cli import finetuning as cli
 from steering.errors import InputError
 from steering.finetune.presets import PRESETS
 from steering.pipeline.heldout import HEADS_SAW
-from steering.types import FinetuneSettings, Head
+from steering.types import FinetuneSettings, Head, HeadChange
 
 Samples = tuple[Path, dict[str, str]]
 HEADS = (Head("vlm", 1, 1), Head("vlm", 4, 3))
@@ -192,3 +193,17 @@ def test_the_page_is_told_costs_and_command(bench: Workbench, samples: Samples) 
     assert "python -m steering finetune" in told["slots"]["command"]
     form = finetune.show_form({"rank": "4", "methods": ["full"], "preset": '"><script>'})
     assert form.count('name="methods"') == len(OFFERS) and form.count("checked") == 1 and "<script>" not in form
+
+
+def test_heads_after_a_finetune_are_scored_once_and_then_shown(bench: Workbench, samples: Samples) -> None:
+    adapter, relevance = bench.store.find("adapter")[0].id, bench.load(samples[1]["relevance"])
+    assert bench.heads_after("owner", adapter) is None
+    assert submitted(bench)[-1] == ("head_change", {"adapter_id": adapter})
+    with pytest.raises(InputError, match="Choose one of the results"):
+        bench.heads_after("owner", samples[1]["relevance"])
+    change = HeadChange("steering", (Head("vlm", 1, 1),), relevance, relevance)
+    made = bench.store.save("head_change", change, parents=(adapter, samples[1]["relevance"]))
+    assert bench.heads_after("owner", adapter) == made
+    card, figure = finetune.show_change(bench, made)
+    assert "Robotic Steering, place cube in bowl" in card and "1 trained head " in card and figure["data"]
+    assert finetune.show_change(bench, None) == [gr.skip(), gr.skip()]

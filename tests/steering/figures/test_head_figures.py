@@ -11,7 +11,7 @@ import pytest
 from steering import figures
 from steering.errors import InputError
 from steering.figures import style
-from steering.types import PHASES, Head
+from steering.types import PHASES, Head, HeadChange
 
 
 def named(figure: go.Figure, name: str) -> list:
@@ -34,6 +34,21 @@ def test_head_map_shows_scores_inert_heads_and_rings(relevance):
     assert list(zip(ring.y, ring.x, strict=True)) == [(0, 0), (2, 1)]
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == pytest.approx((-1, 1))
     assert figure.layout.yaxis.range == (2.5, -0.5)  # layer 0 on top
+
+
+def test_head_change_shows_before_after_and_the_difference(relevance):
+    after = replace(relevance, score=relevance.score + 0.5 * (np.arange(24).reshape(2, 3, 4) % 2))
+    change = HeadChange("steering", (Head("vlm", 1, 3),), relevance, after)
+    figure = figures.head_change(change)
+    (difference,) = named(figure, "expert change")
+    np.testing.assert_allclose(difference.z, after.score[1] - relevance.score[1], atol=1e-6)
+    assert (difference.zmin, difference.zmax) == pytest.approx((-0.5, 0.5))
+    (before,), (later,) = named(figure, "vlm before"), named(figure, "vlm after")
+    assert (before.zmin, before.zmax) == (later.zmin, later.zmax) and np.isnan(np.array(later.z)[2]).all()
+    rings = [trace for trace in figure.data if trace.type == "scatter"]
+    assert [(ring.y, ring.x) for ring in rings] == [((1,), (3,))] * 2, "after and change, not before"
+    quiet = figures.head_change(replace(change, after=relevance, trained=()))
+    assert named(quiet, "vlm change")[0].zmax == 0.05, "no change is not blown up"
 
 
 def test_head_bars_show_the_best_movable_heads_with_their_intervals(relevance, trust):
