@@ -131,6 +131,17 @@ class Uploads:
         except (SteeringError, KeyError, TypeError, ValueError):
             return None  # a damaged report must not hide the set
 
+    def episode_problems(self, demonstrations_id: str) -> dict[int, list[str]]:
+        """Episode of an imported set -> what its report found wrong with it; episodes without any are left out."""
+        card = self.health(demonstrations_id)
+        taken = self._store.manifest(demonstrations_id).params.get("episodes")  # of the dataset; None: all of them
+        found: dict[int, list[str]] = {}
+        for finding in card.findings if card else ():
+            for episode in finding.episodes:
+                if taken is None or episode in taken:
+                    found.setdefault(episode if taken is None else taken.index(episode), []).append(finding.words)
+        return found
+
     # -- pieces --------------------------------------------------------------------------------------------------
 
     def _submit(self, function: str, owner: str, upload: str, **arguments: Any) -> None:
@@ -214,7 +225,8 @@ def health_card(report: Mapping[str, Any]) -> HealthCard:
         dims=(int(report["state_dims"]), int(report["action_dims"])),
         instructions=tuple(map(str, report["instructions"])),
         findings=tuple(
-            Finding(str(one["severity"]), str(one["words"]), str(one["meaning"])) for one in report["problems"]
+            Finding(str(one["severity"]), str(one["words"]), str(one["meaning"]), tuple(map(int, one["episodes"])))
+            for one in report["problems"]
         ),
         examined=int(report["examined"]),
     )

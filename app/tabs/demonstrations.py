@@ -67,7 +67,8 @@ def show_episodes(bench: Workbench, opened: Any) -> str:
     if not demonstrations_id:
         return ""
     rate_hz = bench.episode(demonstrations_id, 0).rate_hz
-    return episode_grid(bench.card(demonstrations_id), bench.thumbnails(demonstrations_id), rate_hz, index)
+    problems = bench.uploads.episode_problems(demonstrations_id)
+    return episode_grid(bench.card(demonstrations_id), bench.thumbnails(demonstrations_id), rate_hz, index, problems)
 
 
 def show_upload(bench: Workbench, owner: Any, shown: Any) -> list[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from app.views.health import verdict_tag
 from app.views.markup import button, checks, choice, empty, number, segments, slider, tag, text, words
@@ -76,15 +77,21 @@ def _card(card: SetCard, is_open: bool) -> str:
     )
 
 
-def episode_grid(card: SetCard | None, thumbnails: Sequence[str], rate_hz: float, shown: int) -> str:
-    """The episodes of the open set; a click shows one in the Heads step."""
+def episode_grid(
+    card: SetCard | None,
+    thumbnails: Sequence[str],
+    rate_hz: float,
+    shown: int,
+    problems: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> str:
+    """The episodes of the open set; a click shows one in the Heads step. problems: what is wrong with single ones."""
     if card is None:
         return ""
     cells = "".join(
         f'<button type="button" class="wb-episode" data-action="episode" data-value="{i}" data-tab="heads" '
         f'aria-current="{str(i == shown).lower()}"><img src="{text(url)}" alt="First frame of episode {i + 1}" '
         f'loading="lazy" width="192" height="192"><span>Episode {i + 1}: {frames / rate_hz:.1f} s</span>{_outcome(won)}'
-        "</button>"
+        f"{_problems(problems.get(i, ()))}</button>"
         for i, (url, frames, won) in enumerate(zip(thumbnails, card.frames, card.outcomes, strict=True))
     )
     title = _says(card.instruction) if card.instruction else words(card.title)
@@ -102,6 +109,13 @@ def _outcome(won: bool | None) -> str:
     if won is None:
         return ""
     return f"<span>{tag('succeeds' if won else 'fails', 'good' if won else 'bad')}</span>"
+
+
+def _problems(words: Sequence[str]) -> str:
+    if not words:
+        return ""
+    count = f"{len(words)} problem{'s' if len(words) > 1 else ''}"
+    return f'<span title="{text(" ".join(words))}">{tag(count, "warn")}</span>'
 
 
 def record_form(tasks: Sequence[str], variations: Sequence[str]) -> str:

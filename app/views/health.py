@@ -16,11 +16,14 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem. severity: one of SEVERITIES; meaning: what it does to head selection, and what to do."""
+    """One problem. severity: one of SEVERITIES; meaning: what it does to head selection, and what to do. episodes: of
+    the dataset, () for all.
+    """
 
     severity: str
     words: str
     meaning: str
+    episodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from app import receiving
 from app.mapping_form import mapping_of, ranges, ranges_text
 from app.receiving import Receiving, safe_path
 from app.uploads import Uploads, health_card
-from app.views.health import health
+from app.views.health import Finding, health
 from app.views.mapping import UploadCard, upload_panel
 from steering import pipeline
 from steering.errors import InputError, NotFound
 from steering.jobs.queue import JobStatus
 from steering.pipeline.uploads import upload_folder
 from steering.store import Store
+from steering.types import Selection
 
 OWNER = "0123456789abcdef"
 
@@ -248,6 +249,7 @@ def test_from_files_to_demonstrations(tmp_path: Path, dataset_files: Any) -> Non
     assert [episode.frames for episode in store.load(card.made).episodes] == [12, 14]
     report = uploads.health(card.made)
     assert report is not None and (report.episodes, report.usable) == (3, "with problems")
+    assert uploads.episode_problems(card.made) == {}, "the episode with a problem was not imported"
     assert not list(upload_folder(store, upload).glob("reading-*")), "temporary files are gone"
     uploads.discard(OWNER)
     assert uploads.shown(OWNER) is None and not upload_folder(store, upload).exists()
@@ -268,6 +270,22 @@ def test_hub_ids_are_ids(tmp_path: Path) -> None:
     for wrong in ("", "/etc/passwd", "../x/y", "a b/c", "http://host/x"):
         with pytest.raises(InputError, match="as owner/name"):
             uploads.from_hub(OWNER, wrong)
+
+
+def test_problems_stand_at_the_imported_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    uploads = Uploads(store, Queue(store), lambda: "no policy")  # type: ignore[arg-type]
+    findings = (
+        Finding("warning", "Idle.", "", (4, 7)),
+        Finding("warning", "Dark.", "", (7, 9)),
+        Finding("note", "All.", ""),
+    )
+    monkeypatch.setattr(uploads, "health", lambda _: SimpleNamespace(findings=findings))
+    stand_in = Selection((), "stands in for demonstrations: only the manifest is read")
+    some = store.save("demonstrations", stand_in, params={"episodes": [2, 4, 7]})
+    assert uploads.episode_problems(some) == {1: ["Idle."], 2: ["Idle.", "Dark."]}
+    every = store.save("demonstrations", stand_in, params={"episodes": None})
+    assert uploads.episode_problems(every) == {4: ["Idle."], 7: ["Idle.", "Dark."], 9: ["Dark."]}
 
 
 def test_a_report_is_escaped() -> None:

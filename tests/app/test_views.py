@@ -144,7 +144,7 @@ def test_hostile_text_stays_text() -> None:
     row = finetune.ResultRow(HOSTILE, HOSTILE, None, 3, 4, 5, 6.0, 0.1, None, HOSTILE)
     made = [
         demonstrations.set_cards([card], ""),
-        demonstrations.episode_grid(card, [HOSTILE], 20.0, 0),
+        demonstrations.episode_grid(card, [HOSTILE], 20.0, 0, {0: [HOSTILE]}),
         jobs.job_lines([line]),
         jobs.job_lines([running]),
         finetune.results_table([replace(row, rule=HOSTILE)]),
