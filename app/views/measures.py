@@ -18,7 +18,9 @@ LABELS = {
     "tokens": "Read at",
     "k": "Nearest frames",
 }
-PRESETS = {"paper": "paper preset", "default": "beyond state and time", "policy": ""}
+PRESETS = {"paper": "paper", "default": "strict", "policy": ""}
+MEANT = {"paper": "over the mean action, as published", "default": "over joint state and time", "policy": ""}
+"""What a score of 0 equals under a preset."""
 TOKENS = {
     "last_prefix": "last prompt token",
     "last_word": "last word",
@@ -49,7 +51,9 @@ def choosers(available: Sequence[Measure], chosen: Measure, targets: Sequence[st
         current = getattr(chosen, name)
         if len(values) > 1:
             lists.append(_list(name, label, [(value, _word(name, value)) for value in values], current))
-        elif name != "k" and (word := _word(name, current)):
+        if name == "preset":
+            said += [MEANT[current]] if MEANT.get(current) else []
+        elif name != "k" and len(values) == 1 and (word := _word(name, current)):
             said.append(f"{'predicts ' if name == 'target' else ''}{word}")
     others = [one for one in available if one != chosen]
     if others:

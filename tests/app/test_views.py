@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.views import demonstrations, finetune, frame_player, head_map, header, jobs, markup, policies
+from app.measures import BEST, Measure
+from app.views import demonstrations, finetune, frame_player, head_map, header, jobs, markup, measures, policies
 from steering.types import Episode, Head, HeadShape, PolicyCheck
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
@@ -187,3 +188,12 @@ def test_jobs_show_progress_and_hide_what_is_done() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (99, "99 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])
 def test_duration(seconds: float, said: str) -> None:
     assert markup.duration(seconds) == said
+
+
+def test_choosers_name_a_preset_briefly_and_say_what_its_zero_is() -> None:
+    strict = Measure("knn", "default", "action", "whole", "state", BEST)
+    shown = measures.choosers((strict, replace(strict, preset="paper")), strict)
+    assert ">strict</option>" in shown and ">paper</option>" in shown
+    assert "over joint state and time, predicts the action, all frames" in shown
+    alone = measures.choosers((replace(strict, preset="paper"),), replace(strict, preset="paper"))
+    assert "<select" not in alone and "over the mean action, as published" in alone
