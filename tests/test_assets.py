@@ -48,6 +48,18 @@ def test_the_readme_shows_the_grid_s_table():
     assert RESULTS.with_suffix(".md").read_text() == document(results) + "\n"
 
 
+def test_the_figures_of_the_grid_are_drawn_from_its_cells():
+    from steering.evidence.drawing import figures
+    from steering.evidence.engine import RESULTS
+    from steering.evidence.results import read_results
+
+    drawn = figures(read_results(RESULTS))
+    for name, figure in drawn.items():
+        kept = json.loads((RESULTS.parent / f"{RESULTS.name}_figures" / f"{name}.json").read_text())
+        assert kept == json.loads(figure.to_json()), f"{name} is old; run `python -m steering evidence grid`"
+    assert set(drawn) == {"success", "cost", "success_by_heads", "success_by_demonstrations"}
+
+
 @pytest.fixture
 def store(tmp_path):
     return open_store(tmp_path)

@@ -191,7 +191,7 @@ def make_cell(
     trained: FinetuneResult | None = store.load(adapter_id) if adapter_id else None
     return {
         "cell": cell.id,
-        "command": f"python -m steering evidence grid --cell {cell.id}",
+        "command": f"python -m steering evidence grid --cell {cell.id} --out FOLDER",
         "settings": plain_params(asdict(settings)),
         "versions": versions(),
         "weights": store.manifest(rollouts_id).params["weights"],

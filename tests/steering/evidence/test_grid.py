@@ -77,7 +77,7 @@ def test_a_cell_says_what_was_trained_what_it_cost_and_every_outcome(tmp_path: P
     store = Store(tmp_path)
     result = make_cell(parse_cell("press_button/steering_both/1"), tiny, store, processes=1)
     assert json.loads(json.dumps(result)) == result
-    assert result["command"] == "python -m steering evidence grid --cell press_button/steering_both/1"
+    assert result["command"] == "python -m steering evidence grid --cell press_button/steering_both/1 --out FOLDER"
     assert len(result["heads"]) == 3 and result["settings"]["trials"] == 1
     cost = result["cost"]
     assert cost["trainable_parameters"] == sum(cost["parameters"].values()) > 0
