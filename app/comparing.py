@@ -78,14 +78,10 @@ class Comparing:
         """The newest open-loop comparison on a set, None where there is none."""
         for manifest in self._store.find("open_loop_comparison"):
             try:
-                if demonstrations_id not in self._store.manifest(manifest.parents[0]).parents:
-                    continue
-                value: OpenLoopComparison = self._store.load(manifest.id)
-                made: list[OpenLoop] = [self._store.load(parent) for parent in manifest.parents]
+                if demonstrations_id in self._store.manifest(manifest.parents[0]).parents:
+                    return read_predictions(self._store, manifest.id)
             except (SteeringError, IndexError):
                 continue  # a damaged artefact must not hide the others
-            said = open_loop_report(value, pipeline.open_loop_notices(self._store, manifest.id))
-            return Predictions(manifest.id, value, tuple(made), tuple(said.splitlines()))
         return None
 
     def trained(self, demonstrations_id: str) -> dict[str, str]:
@@ -110,3 +106,11 @@ class Comparing:
         if not found:
             raise InputError("Tick at least one method to compare. Methods appear here once they are trained.")
         return found
+
+
+def read_predictions(store: Store, comparison_id: str) -> Predictions:
+    """An open-loop comparison with what it was made of and what it says."""
+    value: OpenLoopComparison = store.load(comparison_id)
+    made: list[OpenLoop] = [store.load(parent) for parent in store.manifest(comparison_id).parents]
+    said = open_loop_report(value, pipeline.open_loop_notices(store, comparison_id))
+    return Predictions(comparison_id, value, tuple(made), tuple(said.splitlines()))

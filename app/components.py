@@ -72,9 +72,9 @@ def what_if() -> gr.HTML:
 
 def laboratory(plotly: str) -> gr.HTML:
     """Questions about the chosen head; `ask` carries {kind, head, frame, serial, turn}, answered by the value; an empty
-    panel's button sends `measure` with {metric}.
+    panel's button sends `measure` with {metric}; `stop` carries the {job} that an answer waits for.
     """
-    return _drawn("laboratory", ("ask", "measure"), plotly=plotly)
+    return _drawn("laboratory", ("ask", "measure", "stop"), plotly=plotly)
 
 
 def uploader(value: dict[str, Any]) -> gr.HTML:

@@ -10,10 +10,11 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.comparing import read_predictions
 from app.previews import Previews
 from app.results import heads_trained, verdict
 from app.scores import Scores
@@ -24,7 +25,7 @@ from steering.errors import InputError, SteeringError
 from steering.relevance import tables
 from steering.selection import exchange
 from steering.store import Store
-from steering.types import Comparison, FinetuneResult, Head, Relevance, Rollouts, Selection
+from steering.types import Comparison, FinetuneResult, Head, OpenLoopComparison, Relevance, Rollouts, Selection, Trust
 
 KINDS = ("relevance.csv", "relevance.json", "selection.json")
 VIDEOS_IN_REPORT = 8  # scenes
@@ -39,14 +40,17 @@ class File:
 
 
 class Exports:
-    """Writes files of `store` through `previews`; `scores` answers about heads."""
+    """Writes files of `store` through `previews`; `scores` answers about heads, `trust` how far they can be trusted."""
 
-    def __init__(self, store: Store, previews: Previews, scores: Scores) -> None:
-        self._store, self._previews, self._scores = store, previews, scores
+    def __init__(
+        self, store: Store, previews: Previews, scores: Scores, trust: Callable[[str, str], Trust | None]
+    ) -> None:
+        self._store, self._previews, self._scores, self._trust = store, previews, scores, trust
 
     def heads(self, kind: str, demonstrations_id: str, measure: str, heads: Sequence[Head]) -> File:
         """One of KINDS, of the relevance and the head set that are open."""
         relevance = self._scores.relevance(demonstrations_id, measure)
+        trust = self._trust(demonstrations_id, measure)
         if kind == "selection.json":
             if not heads:
                 raise InputError("No head is selected, so there is no set to export. Click cells of the map first.")
@@ -55,10 +59,10 @@ class Exports:
             raise InputError("These demonstrations have no head scores yet. Press Find heads on their card first.")
         elif kind == "relevance.csv":
             table = io.StringIO()
-            csv.writer(table, lineterminator="\n").writerows(tables.rows(relevance, heads))
+            csv.writer(table, lineterminator="\n").writerows(tables.rows(relevance, heads, trust))
             content = table.getvalue()
         else:
-            document = tables.document(relevance)
+            document = tables.document(relevance, trust)
             if heads:
                 document["selection"] = json.loads(
                     exchange.to_json(self._scores.selection(demonstrations_id, heads, measure))
@@ -67,12 +71,14 @@ class Exports:
         return File(self._previews.export(kind, content.encode()), kind)
 
     def report(self, run_id: str) -> File:
-        """A finetune or a comparison as one HTML page that opens offline."""
+        """A finetune or a comparison, in scenes or on recordings, as one HTML page that opens offline."""
         value = self._store.load(run_id)
         if isinstance(value, FinetuneResult):
             run = views.Run(title=f"Finetuning: {views.method(value.method)}", finetunes=(self._trained(run_id),))
         elif isinstance(value, Comparison):
             run = self._compared(run_id, value)
+        elif isinstance(value, OpenLoopComparison):
+            run = self._predicted(run_id)
         else:
             raise InputError(f"{run_id} is no run. Open the report from a finished finetune or comparison.")
         page = views.report(run)
@@ -101,6 +107,14 @@ class Exports:
             scenes.append(views.Scene(i + 1, value.seeds[i], tuple(shown)))
         task = value.task.replace("_", " ")
         return views.Run(f"Comparison: {task}", tuple(finetunes), value, verdict(value), tuple(scenes))
+
+    def _predicted(self, run_id: str) -> views.Run:
+        predictions = read_predictions(self._store, run_id)
+        parents = [self._store.manifest(parent).parents for parent in self._store.manifest(run_id).parents]
+        demonstrations = self._store.load(parents[0][0])
+        name = (demonstrations.task or demonstrations.name).replace("_", " ")
+        finetunes = tuple(self._trained(adapter) for _, *adapters in parents for adapter in adapters)
+        return views.Run(f"Predicted actions on recordings: {name}", finetunes, predictions=predictions)
 
     def _trained(self, adapter_id: str) -> views.Finetuned:
         result: FinetuneResult = self._store.load(adapter_id)

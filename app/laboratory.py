@@ -50,10 +50,14 @@ NO_OUTPUTS = (
 
 @dataclass(frozen=True)
 class Pending:
-    """A job that an answer waits for, in words; `failed` where there will be none."""
+    """A job that an answer waits for, in words; `failed` where there will be none. job_id: to stop it. left_s: None
+    where not known.
+    """
 
     message: str
     failed: bool = False
+    job_id: str = ""
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -319,12 +323,9 @@ class Laboratory:
         """The nearest frames of every frame of an episode."""
         captured = self._captured(demonstrations_id)
         frames = self._scores.load(demonstrations_id).episodes[episode].frames
-        return [
-            pipeline.why(
-                self._store, activations_id=captured, head=head, episode=episode, frame=frame, k=NEIGHBOURS_SHOWN
-            )
-            for frame in range(frames)
-        ]
+        return pipeline.why(
+            self._store, activations_id=captured, head=head, episode=episode, frames=range(frames), k=NEIGHBOURS_SHOWN
+        )
 
     def thumbnails(self, demonstrations_id: str) -> dict[str, Any]:
         """Address and layout of one picture with every frame of the set, small."""
@@ -351,7 +352,7 @@ class Laboratory:
         for manifest in self._store.find(kind):
             if demonstrations_id in manifest.parents and asked.items() <= dict(manifest.params).items():
                 return self._scores.load(manifest.id)
-        owner = f"{owner}-laboratory"  # apart from the jobs that the page lists
+        owner = _asking(owner)
         arguments = {"demonstrations_id": demonstrations_id, **asked}
         for status in self._jobs.recent(owner):
             if status.function == function and dict(status.arguments) == arguments and status.ended:
@@ -364,7 +365,13 @@ class Laboratory:
                     self._jobs.cancel(status.id)
         status = self._jobs.status(self._jobs.submit(function, owner=owner, **arguments))
         waits = status.state == "queued" and status.position > 1
-        return Pending(f"Waits for other work, place {status.position}" if waits else status.message or "Starting")
+        message = f"Waits for other work, place {status.position}" if waits else status.message or "Starting"
+        return Pending(message, job_id=status.id, left_s=status.left_s)
+
+    def stop(self, owner: str, job_id: str) -> None:
+        """Stop a job that an answer of this owner waits for."""
+        if self._jobs.status(job_id).owner == _asking(owner):
+            self._jobs.cancel(job_id)
 
     def _captured(self, demonstrations_id: str) -> str:
         found = self.captured(demonstrations_id)
@@ -385,3 +392,8 @@ class Laboratory:
                 names = (STACK_LABELS[stack], STACK_LABELS[stack])
                 found.append(rank_agreement(first.score[s], second.score[s], names, inert))
         return found
+
+
+def _asking(owner: str) -> str:
+    """Who owns the jobs behind an owner's questions: the panel shows them, not the page's list."""
+    return f"{owner}-laboratory"

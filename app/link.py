@@ -67,6 +67,9 @@ def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any
         digits = bench.digits(bench.auto_select(found, PAPER_SET_SIZE, PAPER_STACKS, measure))
     else:
         digits = bench.digits(bench.heads(session.as_id(digits)))
+    compared = session.as_id(query.get("comparison"))
+    if compared and compared not in {one.id for one in bench.results.choices()}:
+        notes.append("The comparison of this link is not in this store, so another is shown.")
     tab = query.get("tab", "heads")
     return Screen([found, episode], digits, measure, tab if tab in session.STEPS else "heads", tuple(notes))
 
@@ -87,10 +90,11 @@ def header_of(bench: Workbench, opened: Any, digits: str, measure: str, notes: t
     except SteeringError:
         policy = "missing"
     heads = bench.heads(digits)
+    shown = bench.measure_shown(demonstrations_id, measure)  # the set may not have been scored by the one asked for
     query = {
         "policy": bench.policies.key,
         "demonstrations": demonstrations_id,
-        "metric": measure,
+        "metric": shown.key if shown else "",
         "heads": digits if heads else NO_HEADS,
         "episode": str(episode) if episode else "",
     }

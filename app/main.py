@@ -17,7 +17,7 @@ from app.compression import MIDDLEWARE
 from app.policies import allowed_roots
 from app.service import Workbench, default_store
 from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
-from app.tabs.events import ACTION, QUICK, WATCH, action, worded
+from app.tabs.events import ACTION, QUICK, WATCH, action, tell, worded
 from app.theme import theme
 from app.views.header import header
 from app.views.learn import lessons
@@ -36,7 +36,7 @@ def build(bench: Workbench) -> gr.Blocks:
         head = components.panel(elem_id="header")
         chooser = policies.layout()
         running = components.panel(elem_id="running")
-        download = components.download()
+        download, told = components.download(), components.panel()
         components.learn(lessons())
         with gr.Tabs(selected="heads", elem_id="steps") as steps:
             with gr.Tab("Demonstrations", id="demonstrations") as demonstrations_step:
@@ -72,7 +72,7 @@ def build(bench: Workbench) -> gr.Blocks:
         show_heads = (
             worded(
                 lambda opened, digits, rank, measure, beside: heads.show(
-                    bench, *session.as_opened(opened), digits, rank, session.as_id(measure), session.as_id(beside)
+                    bench, session.as_opened(opened)[0], digits, rank, session.as_id(measure), session.as_id(beside)
                 )
             ),
             [states.opened, states.heads, states.rank, states.measure, states.beside],
@@ -174,6 +174,7 @@ def build(bench: Workbench) -> gr.Blocks:
             for show in shows:
                 step.select(show[0], show[1], show[2], **QUICK)
         policies.bind(page, bench, states.policy)
+        tell(page, told)
     return page
 
 
@@ -198,7 +199,10 @@ def main() -> None:
             show_error=False,
             quiet=True,
             prevent_thread_lock=True,
-            app_kwargs={"middleware": MIDDLEWARE, "routes": [*bench.uploads.receiving.routes, *bench.driving.routes]},
+            app_kwargs={
+                "middleware": MIDDLEWARE,
+                "routes": [*bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes],
+            },
         )
         print(f"The workbench is at {address} (Ctrl+C ends it; results stay in {store.root}).", flush=True)
         page.block_thread()

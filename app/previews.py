@@ -1,73 +1,70 @@
 """Small files that the browser fetches: sprite sheets, thumbnails, attention and copies of rollout recordings.
 
-They lie in one media folder under the store, the only folder the server gives out, named by what they were made from,
-so each is made once. A sprite sheet costs about 0.5 s, a thumbnail 0.1 s (decoding the episode's frames).
+They lie in one media folder under the store, named by what they were made from, so each is made once. What comes from
+an artefact is made when its address is first fetched, or `ahead`, so that no answer of the page waits for it. A sprite
+sheet costs 5 ms a frame (decoding), a thumbnail 0.02 s, attention up to 3 s.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import threading
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
+from steering.errors import InputError, NotFound, SteeringError
 from steering.store import Store
-from steering.types import Attention
+from steering.types import Attention, Demonstrations, Episode
 
 TILE_PX, ATLAS_COLUMNS, MOST_TILES = 64, 40, 4000
+MEDIA_TYPES = {".webp": "image/webp", ".gz": "application/gzip"}
+KEPT = {"Cache-Control": "private, max-age=604800, immutable"}  # another layout gets another address
+_OF_EPISODE = re.compile(r"previews/([^/]+)/(\d{1,6})/(.+)/(squares|first)\.webp")
+_OF_ARTEFACT = re.compile(r"previews/([^/]+)/(atlas\.webp|pooled\.gz)")
+PATIENCE_S = 1.0
+"""How long a fetch of small pictures waits, which may take a minute: a browser keeps six requests open, all in all."""
 
 
 class Previews:
-    """The media folder of a store."""
+    """The media folder of a store. routes: what gives out the files that come from artefacts."""
 
     def __init__(self, store: Store) -> None:
         self.folder = store.root / "media"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.routes = [Route("/previews/{rest:path}", self._answer)]
         self._store = store
-        self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+        self._making: dict[str, Future[None]] = {}
+        self._ahead: set[str] = set()
 
     def sprites(self, demonstrations_id: str, index: int, cameras: Iterable[str]) -> dict[str, str]:
         """Camera -> address of the sprite sheet of an episode, laid out by `sheet_layout`."""
-
-        def make(camera: str) -> bytes:
-            episode = self._store.load(demonstrations_id).episodes[index]
-            return sprite_sheet(episode.cameras[camera], *sheet_layout(episode))
-
-        return {
-            camera: self._file(f"{demonstrations_id}-{index}-{camera}-squares.webp", partial(make, camera))
-            for camera in cameras
-        }
+        return {camera: f"{_of_camera(demonstrations_id, index, camera)}/squares.webp" for camera in cameras}
 
     def thumbnail(self, demonstrations_id: str, index: int, camera: str) -> str:
         """Address of the first frame of an episode."""
-        return self._file(
-            f"{demonstrations_id}-{index}-{camera}-first.webp",
-            lambda: encode(self._store.load(demonstrations_id).episodes[index].cameras[camera][0]),
-        )
+        return f"{_of_camera(demonstrations_id, index, camera)}/first.webp"
 
     def atlas(self, demonstrations_id: str) -> dict[str, Any]:
         """Every frame of the set's first camera in one picture: its address, tile size, columns, frames between two
-        tiles, and the first tile of every episode. About 3 s for 20 episodes, once.
+        tiles, and the first tile of every episode.
         """
-        episodes = self._store.load(demonstrations_id).episodes
-        step = -(-sum(episode.frames for episode in episodes) // MOST_TILES)
-        counts = [-(-episode.frames // step) for episode in episodes]
-
-        def make() -> bytes:
-            episodes = self._store.load(demonstrations_id).episodes
-            frames = [frame for one in episodes for frame in next(iter(one.cameras.values()))[::step]]
-            return sprite_sheet(frames, TILE_PX, ATLAS_COLUMNS)
-
+        step, counts = _atlas_layout(self._demonstrations(demonstrations_id).episodes)
         return {
-            "url": self._file(f"{demonstrations_id}-atlas.webp", make),
+            "url": f"previews/{demonstrations_id}/atlas.webp",
             "tile": TILE_PX,
             "columns": ATLAS_COLUMNS,
             "step": step,
@@ -75,18 +72,44 @@ class Previews:
             "starts": [sum(counts[:i]) for i in range(len(counts))],
         }
 
-    def attention(self, attention_id: str, value: Attention) -> str:
+    def attention(self, attention_id: str) -> str:
         """Address of the attention file of an episode."""
-        return self._file(f"{attention_id}-frames-last.gz", lambda: attention_file(value))
+        return f"previews/{attention_id}/pooled.gz"
+
+    def ahead(self, name: str, addresses: Callable[[], Iterable[str]]) -> None:
+        """Begin to make the files of `addresses`, which somebody is about to fetch; once for each `name`."""
+        if name not in self._ahead:
+            self._ahead.add(name)
+            threading.Thread(target=self._make_ahead, args=(addresses,), daemon=True).start()
+
+    def file(self, address: str) -> Path:
+        """The file of an address of an artefact's, made where it is not there yet.
+
+        Raises SteeringError, and TimeoutError where small pictures take longer than PATIENCE_S.
+        """
+        if found := _OF_EPISODE.fullmatch(address):
+            demonstrations_id, index, camera = found[1], int(found[2]), found[3]
+            make = self._sheet if found[4] == "squares" else self._first
+            name = f"{demonstrations_id}-{index}-{quote(camera, safe='')}-{found[4]}.webp"
+            return self._file(name, lambda: make(demonstrations_id, index, camera))
+        if found := _OF_ARTEFACT.fullmatch(address):
+            artefact_id, is_atlas = found[1], found[2] == "atlas.webp"
+            whole = self._atlas if is_atlas else self._attention
+            return self._file(f"{artefact_id}-{found[2]}", lambda: whole(artefact_id), PATIENCE_S if is_atlas else None)
+        raise NotFound("There is no such picture. Reload the page.")
 
     def export(self, name: str, content: bytes) -> str:
         """Address of a file to keep, named by its content."""
         digest = hashlib.sha256(content).hexdigest()[:16]
-        return self._file(f"{digest}-{name}", lambda: content)
+        return _address(self._file(f"{digest}-{name}", lambda: content))
 
     def recording(self, artefact_id: str, path: Path) -> str:
-        """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none."""
-        target = self.folder / f"{artefact_id}-{path.name}"
+        """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none.
+
+        The address does not say the method, which a blind vote hides.
+        """
+        digest = hashlib.sha256(f"{artefact_id}/{path.name}".encode()).hexdigest()[:24]
+        target = self.folder / f"recording-{digest}{path.suffix}"
         if not target.exists():
             try:
                 os.link(path, target)
@@ -96,15 +119,90 @@ class Previews:
                 shutil.copyfile(path, target)
         return _address(target)
 
-    def _file(self, name: str, make: Callable[[], bytes]) -> str:
+    def _answer(self, request: Request) -> Response:
+        try:
+            found = self.file(f"previews/{request.path_params['rest']}")
+        except SteeringError as error:
+            return PlainTextResponse(str(error), 404 if isinstance(error, NotFound) else 422)
+        except TimeoutError:
+            return PlainTextResponse("These pictures are being made. Ask again in a moment.", 503)
+        return FileResponse(found, media_type=MEDIA_TYPES[found.suffix], headers=KEPT)
+
+    def _make_ahead(self, addresses: Callable[[], Iterable[str]]) -> None:
+        try:
+            for address in addresses():
+                self.file(unquote(address))
+        except (SteeringError, TimeoutError):
+            return  # whoever fetches it is told
+
+    def _sheet(self, demonstrations_id: str, index: int, camera: str) -> bytes:
+        episode = self._episode(demonstrations_id, index, camera)
+        return sprite_sheet(episode.cameras[camera], episode.frames, *sheet_layout(episode))
+
+    def _first(self, demonstrations_id: str, index: int, camera: str) -> bytes:
+        return encode(self._episode(demonstrations_id, index, camera).first_picture(camera))
+
+    def _atlas(self, demonstrations_id: str) -> bytes:
+        episodes = self._demonstrations(demonstrations_id).episodes
+        step, counts = _atlas_layout(episodes)
+        camera = next(iter(episodes[0].cameras))
+
+        def frames() -> Iterator[np.ndarray]:
+            for index in range(len(counts)):  # loaded one by one, for an episode keeps the frames that it has decoded
+                yield from self._episode(demonstrations_id, index, camera).cameras[camera][::step]
+
+        return sprite_sheet(frames(), sum(counts), TILE_PX, ATLAS_COLUMNS)
+
+    def _attention(self, attention_id: str) -> bytes:
+        value = self._store.load(attention_id)
+        if not isinstance(value, Attention):
+            raise InputError(f"{attention_id} holds no attention weights. Reload the page.")
+        return attention_file(value)
+
+    def _episode(self, demonstrations_id: str, index: int, camera: str) -> Episode:
+        episodes = self._demonstrations(demonstrations_id).episodes
+        if index >= len(episodes) or camera not in episodes[index].cameras:
+            raise NotFound(f"There is no camera {camera!r} of episode {index} there. Reload the page.")
+        return episodes[index]
+
+    def _demonstrations(self, demonstrations_id: str) -> Demonstrations:
+        value = self._store.load(demonstrations_id)
+        if not isinstance(value, Demonstrations):
+            raise InputError(f"{demonstrations_id} holds no demonstrations. Reload the page.")
+        return value
+
+    def _file(self, name: str, make: Callable[[], bytes], wait_s: float | None = None) -> Path:
         target = self.folder / name
         if not target.exists():
-            with self._making[name]:  # two visitors at once: the second finds the file
-                if not target.exists():
-                    draft = target.with_name(f"{uuid.uuid4().hex}.tmp")
-                    draft.write_bytes(make())
-                    draft.replace(target)
-        return _address(target)
+            with self._lock:  # two visitors at once: the second waits for what the first began
+                making = self._making.get(name)
+                if making is None:
+                    making = self._making[name] = Future()
+                    threading.Thread(target=self._make, args=(target, make, making), daemon=True).start()
+            making.result(wait_s)
+        return target
+
+    def _make(self, target: Path, make: Callable[[], bytes], making: Future[None]) -> None:
+        draft = target.with_name(f"{uuid.uuid4().hex}.tmp")
+        try:
+            draft.write_bytes(make())
+            draft.replace(target)
+            making.set_result(None)
+        except Exception as error:  # for those who wait
+            making.set_exception(error)
+        finally:
+            del self._making[target.name]
+
+
+def _atlas_layout(episodes: Iterable[Episode]) -> tuple[int, list[int]]:
+    """Frames between two tiles, and how many tiles each episode has."""
+    frames = [episode.frames for episode in episodes]
+    step = -(-sum(frames) // MOST_TILES)
+    return step, [-(-count // step) for count in frames]
+
+
+def _of_camera(demonstrations_id: str, index: int, camera: str) -> str:
+    return f"previews/{demonstrations_id}/{index}/{quote(camera, safe='')}"
 
 
 def _address(path: Path) -> str:

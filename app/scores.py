@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,7 @@ class Scores:
     def __init__(self, store: Store, policies: Policies) -> None:
         self.store, self.policies = store, policies
         self._load = lru_cache(maxsize=32)(store.load)
+        self.masses = lru_cache(maxsize=8)(self._without_images)
 
     def load(self, artefact_id: str) -> Any:
         """An artefact, kept in memory for the next question."""
@@ -85,12 +87,21 @@ class Scores:
         return self._load(found[0].id) if found else None
 
     def attention(self, demonstrations_id: str, index: int) -> tuple[str, Attention] | None:
-        """The attention weights over an episode, where they were computed."""
+        """The attention weights over an episode, where they were computed; `image` without its frames (`Previews`)."""
         for manifest in self.store.find("attention"):
             of_episode = demonstrations_id in manifest.parents and manifest.params.get("episode") == index
             if of_episode and self.policies.made(manifest):
-                return manifest.id, self._load(manifest.id)
+                return manifest.id, self.masses(manifest.id)
         return None
+
+    def _without_images(self, attention_id: str) -> Attention:
+        """What the page keeps of an attention: 3 MB of 130 for an episode of 600 frames at π0's size."""
+        value: Attention = self.store.load(attention_id)
+        return replace(value, image=value.image[:0].copy())
+
+    def movable(self, demonstrations_id: str, measure: str = "", stacks: Sequence[str] = STACKS) -> int:
+        """How many heads of `stacks` can move an action."""
+        return _movable(self._scored(demonstrations_id, measure), stacks)
 
     def auto_select(
         self, demonstrations_id: str, count: int, stacks: Sequence[str], measure: str = "", rule: str = "top"
@@ -98,11 +109,8 @@ class Scores:
         """`count` heads of `stacks`: the best (`top`), the worst (`bottom`), or as many at random in the layers of the
         best (`random`, a control; another draw at each call).
         """
-        relevance = self.relevance(demonstrations_id, measure)
-        if relevance is None:
-            raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
-        movable = int((~relevance.inert[[STACKS.index(stack) for stack in stacks]]).sum())
-        count = min(count, movable)
+        relevance = self._scored(demonstrations_id, measure)
+        count = min(count, _movable(relevance, stacks))
         if rule == "bottom":
             return controls.bottom(relevance, count, tuple(stacks)).heads
         best = rules.top_k(relevance, count, tuple(stacks))
@@ -110,6 +118,12 @@ class Scores:
             seed = time.time_ns() % (1 << 32)
             return controls.random_heads(best, self.size.head_shape, seed, relevance.inert).heads
         return best.heads
+
+    def _scored(self, demonstrations_id: str, measure: str) -> Relevance:
+        relevance = self.relevance(demonstrations_id, measure)
+        if relevance is None:
+            raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
+        return relevance
 
     def selection(self, demonstrations_id: str, heads: Sequence[Head], measure: str = "") -> Selection:
         """The head set as a selection; with rule, k and error where it is the best by relevance of its size."""
@@ -135,6 +149,10 @@ class Scores:
     def digits(self, heads: Sequence[Head]) -> str:
         """The head set as hexadecimal digits; empty for no heads."""
         return exchange.to_hex(heads, self.size.head_shape) if heads else ""
+
+
+def _movable(relevance: Relevance, stacks: Sequence[str]) -> int:
+    return int((~relevance.inert[[STACKS.index(stack) for stack in stacks]]).sum())
 
 
 def _has_inert(relevance: Relevance, heads: Sequence[Head]) -> bool:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from app.comparing import Comparing
 from app.driving import Driving
@@ -30,6 +33,7 @@ from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
 from steering.pipeline import RESUMABLE
+from steering.relevance.keyframes import of_demonstrations
 from steering.store import Store
 from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, Relevance
 
@@ -56,7 +60,7 @@ _TITLES = {
 }
 
 _AGAIN_ELSEWHERE = ("inspect_upload", "import_upload", "open_policy")  # their forms stay, filled in
-_KEEP_ENDED_S = 3600.0
+_KEEP_ENDED_S, _KEPT_JOBS = 3600.0, 40
 
 
 def default_store() -> Store:
@@ -76,8 +80,8 @@ class Workbench(Scores):
         self.jobs = jobs
         self.previews = Previews(store)
         self.results = Results(store, self.previews)
-        self.exports = Exports(store, self.previews, self)
         self.laboratory = Laboratory(self, jobs, self.previews)
+        self.exports = Exports(store, self.previews, self, self.laboratory.trust)
         self.training = Training(self)
         self.comparing = Comparing(store, jobs, self)
         self.grid = Grid()
@@ -99,17 +103,27 @@ class Workbench(Scores):
         )
 
     def warm(self) -> None:
-        """Make the first screen's files while the browser is still on its way."""
+        """Begin to make the first screen's files while the browser is still on its way."""
         if found := self.open_set():
-            self.previews.sprites(found, 0, tuple(self.episode(found, 0).cameras))
+            self.previews.ahead(found, partial(self._sheets, found))
             if attention := self.attention(found, 0):
-                self.previews.attention(*attention)
+                self.previews.ahead(attention[0], partial(self._weights, attention[0]))
+
+    def _sheets(self, demonstrations_id: str) -> list[str]:
+        """Addresses of what opening a set shows first."""
+        return list(self.previews.sprites(demonstrations_id, 0, self.episode(demonstrations_id, 0).cameras).values())
+
+    def _weights(self, attention_id: str) -> list[str]:
+        """Address of the attention of an episode, whose masses are read on the way: a second at π0's size."""
+        self.masses(attention_id)
+        return [self.previews.attention(attention_id)]
 
     def prepare(self, demonstrations_id: str) -> None:
-        """Once the first screen stands: start the worker, and make the small pictures that "Why this head" shows."""
+        """Once the first screen stands: start the worker, and begin the small pictures that "Why this head" shows."""
         self.jobs.warm()
         if demonstrations_id and self.laboratory.captured(demonstrations_id):
-            self.laboratory.thumbnails(demonstrations_id)
+            shown = f"small pictures of {demonstrations_id}"
+            self.previews.ahead(shown, lambda: [self.laboratory.thumbnails(demonstrations_id)["url"]])
 
     # -- demonstrations ------------------------------------------------------------------------------------------
 
@@ -164,6 +178,10 @@ class Workbench(Scores):
         episodes: tuple[Episode, ...] = self.store.load(demonstrations_id).episodes
         return episodes[min(max(index, 0), len(episodes) - 1)]
 
+    def keyframes(self, demonstrations_id: str, index: int) -> np.ndarray:
+        """bool [frame]: the keyframes of an episode."""
+        return of_demonstrations(self._summary(demonstrations_id))[index]
+
     def _summary(self, demonstrations_id: str) -> Demonstrations:
         value = self._load(demonstrations_id)  # frames stay undecoded: nothing here touches them
         if not isinstance(value, Demonstrations) or not value.episodes:
@@ -192,7 +210,7 @@ class Workbench(Scores):
         since_s = time.time() - _KEEP_ENDED_S
         return [
             _line(status, self.training)
-            for status in self.jobs.recent(owner)
+            for status in self.jobs.recent(owner, limit=_KEPT_JOBS)
             if not status.ended or (status.ended_s or 0) > since_s
         ]
 
@@ -205,6 +223,10 @@ class Workbench(Scores):
         for job in work:
             if job.state != "done" or job.result is None:
                 continue
+            if job.function in ("record", "import_upload"):
+                self.previews.ahead(job.result, partial(self._sheets, job.result))
+            if job.function == "attention":
+                self.previews.ahead(job.result, partial(self._weights, job.result))
             if job.function == "capture":
                 presets = self._presets(self.store.manifest(job.result).parents[0])
                 scores = [("score", {"activations_id": job.result, "preset": preset}) for preset in presets]

@@ -48,9 +48,8 @@ class Run:
 
 
 def estimate(store: Store, policy: str, heads: Sequence[Head]) -> TrainingEstimate | None:
-    """Of Robotic Steering on `heads` at default settings, from measured runs; None where there are none."""
-    found = estimate_for(store, policy, policy_size(policy, policy), "steering", FinetuneSettings(), heads)
-    return found if found and found.runs else None
+    """Of Robotic Steering on `heads` at default settings."""
+    return estimate_for(store, policy, policy_size(policy, policy), "steering", FinetuneSettings(), heads)
 
 
 def estimate_of(

@@ -38,8 +38,11 @@ def write_video(path: Path, frames: np.ndarray) -> None:
         container.mux(stream.encode())
 
 
-def read_video(path: Path, shape: tuple[int, int, int, int]) -> np.ndarray:
-    """Read the frames of `path` as uint8 [frame, height, width, 3]; InputError when they do not have `shape`."""
+def read_video(path: Path, shape: tuple[int, int, int, int], first: int | None = None) -> np.ndarray:
+    """Read the frames of `path` as uint8 [frame, height, width, 3]; InputError when they do not have `shape`.
+
+    first: read only so many, from the beginning.
+    """
     import av
 
     count, height, width, _ = shape
@@ -52,6 +55,8 @@ def read_video(path: Path, shape: tuple[int, int, int, int]) -> np.ndarray:
                 if len(images) == count or (frame.height, frame.width) != (height, width):
                     break
                 images.append(frame.to_ndarray(format="rgb24"))
+                if len(images) == first:
+                    return np.stack(images)
             else:
                 if len(images) == count:
                     return np.stack(images)
@@ -65,10 +70,11 @@ def read_video(path: Path, shape: tuple[int, int, int, int]) -> np.ndarray:
 class LazyArrays(Mapping[str, np.ndarray]):
     """A mapping of arrays that are read when first asked for, and kept. Opening an artefact stays instant.
 
-    shapes: of every array, known without reading it.
+    readers: read an array whole, or its first rows where they are called with `first`. shapes: of every array, known
+    without reading it.
     """
 
-    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, readers: Mapping[str, Callable[..., np.ndarray]], shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._readers = dict(readers)
         self._arrays: dict[str, np.ndarray] = {}
         self.shapes = dict(shapes)
@@ -77,6 +83,14 @@ class LazyArrays(Mapping[str, np.ndarray]):
         if name not in self._arrays:
             self._arrays[name] = self._readers[name]()
         return self._arrays[name]
+
+    def first(self, name: str) -> np.ndarray:
+        """The first row of an array, which is not kept."""
+        read: np.ndarray = self._arrays[name][0] if name in self._arrays else self._readers[name](first=1)[0]
+        return read
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers  # `Mapping` would read the array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)

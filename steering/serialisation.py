@@ -226,7 +226,7 @@ class _Decoder:
             return LazyArrays(readers, {name: tuple(item["shape"]) for name, item in items})
         return {name: self.decode(item, hint, f"{where}.{name}") for name, item in items}
 
-    def _array(self, node: Any, where: str) -> typing.Callable[[], np.ndarray]:
+    def _array(self, node: Any, where: str) -> typing.Callable[..., np.ndarray]:
         if not isinstance(node, dict):
             self._bad(where, "an array", node)
         shape = node.get("shape")
@@ -240,7 +240,7 @@ class _Decoder:
         array = self._arrays.get(str(node.get("$array")))
         if array is None or list(array.shape) != shape or array.dtype.str != node.get("dtype"):
             self._bad(where, "an array that arrays.npz holds in this shape and dtype", node)
-        return lambda: array
+        return lambda first=None: array if first is None else array[:first]
 
     def _path(self, node: Any, where: str) -> Path:
         if not (isinstance(node, dict) and isinstance(node.get("$path"), str)):

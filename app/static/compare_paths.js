@@ -176,7 +176,9 @@
       canvas.dataset.turn = turn.toFixed(2);
       draw();
     }
+    const tools = wb.figureTools(() => wb.keepCanvas(canvas, "paths.png"), null,
+      () => wb.keepText(JSON.stringify(looks.map((look, m) => ({ method: look.label, trace: shown[m] })), null, 1), "paths.json", "application/json"));
     const legend = wb.make("p", { class: "wb-muted" }, "Bold: so far. Dashed: the chunk in force. Faint: the rest. Drag or use the arrow keys to turn.");
-    return { element: wb.make("div", {}, canvas, legend), show: (m, trace) => { shown[m] = trace; }, paint };
+    return { element: wb.make("div", {}, canvas, legend, tools), show: (m, trace) => { shown[m] = trace; }, paint };
   };
 })();

@@ -20,6 +20,16 @@ wb.keepText = (text, name, type) => {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 };
 
+/* A table of the page as comma-separated values. A text that a spreadsheet would take for a formula is quoted by an
+   apostrophe; signed numbers stay numbers. */
+wb.tableText = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => {
+  const text = cell.innerText.replace(/\s+/g, " ").trim();
+  const formula = /^[=@\t]|^[+-](?![\d.])/.test(text);
+  return `"${(formula ? `'${text}` : text).replaceAll('"', '""')}"`;
+}).join(",")).join("\n") + "\n";
+
+wb.keepTable = (table, name) => wb.keepText(wb.tableText(table), `${name}.csv`, "text/csv");
+
 /* A canvas as an image, on the page's background. */
 wb.keepCanvas = (canvas, name) => {
   const solid = wb.make("canvas", { width: canvas.width, height: canvas.height });

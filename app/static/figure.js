@@ -1,17 +1,9 @@
 /* A Plotly figure of steering.figures, kept in place at every update. plotly.js is served by this server and loads
    with the first figure only; colours of text and grid follow the page's theme. Exports as image and as table. */
 wb.mounts.figure = (element, props, trigger, watch) => {
-  const load = () => wb.plotlyFrom(props.plotly);
   const target = wb.make("div", { class: "wb-figure" });
-  const tools = wb.figureTools(
-    async () => {
-      const Plotly = await load();
-      const size = { format: "png", scale: 2, width: target.clientWidth, height: target.clientHeight };
-      target.layout.paper_bgcolor = wb.css("--wb-surface");
-      wb.keep(await Plotly.toImage(target, size), "figure.png");
-      target.layout.paper_bgcolor = "transparent";
-    },
-    () => wb.keepText(wb.tableOf(target.data), "figure.csv", "text/csv"));  // Plotly unpacks long arrays there
+  const tools = wb.figureTools(() => wb.keepPlot(target, "figure", props.plotly),
+    () => wb.keepText(wb.tableOf(target.data), "figure.csv", "text/csv"));
 
   async function draw() {
     const figure = props.value;
@@ -25,20 +17,43 @@ wb.mounts.figure = (element, props, trigger, watch) => {
   draw();
 };
 
-/* Buttons that keep a figure as an image and as a table. */
-wb.figureTools = (image, table) => {
-  const keep = (label, title, act) =>
+/* Buttons that keep a figure: its picture, its numbers as a table, or as JSON; those that are given. */
+wb.figureTools = (image, table, json) => {
+  const keep = (label, title, act) => act &&
     wb.make("button", { type: "button", class: "wb-button wb-quiet", title, onclick: act }, label);
-  return wb.make("div", { class: "wb-figure-tools" },
-    keep("PNG", "Keep the figure as an image", image), keep("CSV", "Keep the figure's numbers as a table", table));
+  return wb.make("div", { class: "wb-figure-tools" }, keep("PNG", "Keep the figure as an image", image),
+    keep("CSV", "Keep the figure's numbers as a table", table), keep("JSON", "Keep the figure's numbers", json));
 };
 
-/* Curves as comma-separated values, one row a point: curve, x, y. */
+/* A drawn Plotly figure as an image on the page's background. */
+wb.keepPlot = async (target, name, plotly) => {
+  const Plotly = await wb.plotlyFrom(plotly);
+  const size = { format: "png", scale: 2, width: target.clientWidth, height: target.clientHeight };
+  target.layout.paper_bgcolor = wb.css("--wb-surface");
+  wb.keep(await Plotly.toImage(target, size), `${name}.png`);
+  target.layout.paper_bgcolor = "transparent";
+};
+
+/* Numbers of a figure as they came: a list, or Plotly's packed array {dtype, bdata, shape}; a table in rows. */
+wb.unpacked = (given) => {
+  if (!given?.bdata) return given ?? [];
+  const kinds = { f4: Float32Array, f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array };
+  const values = Array.from(new kinds[given.dtype](Uint8Array.from(atob(given.bdata), (byte) => byte.charCodeAt(0)).buffer));
+  const [rows, columns] = String(given.shape ?? "").split(",").map(Number);
+  return columns ? Array.from({ length: rows }, (_, row) => values.slice(row * columns, (row + 1) * columns)) : values;
+};
+
+/* Curves as comma-separated values, one row a point: curve, x, y; maps with their value as z. */
 wb.tableOf = (curves) => {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
-  const rows = curves.flatMap((curve, c) => Array.from(curve.y ?? [], (y, i) =>
-    [quote(`${curve.name ?? `curve ${c + 1}`} (${curve.yaxis ?? "y"})`), curve.x?.[i] ?? i, y].join(",")));
-  return `${["curve,x,y", ...rows].join("\n")}\n`;
+  const maps = curves.some((curve) => curve.z);
+  const rows = curves.flatMap((curve, c) => {
+    const name = quote(`${curve.name ?? `curve ${c + 1}`}${maps ? "" : ` (${curve.yaxis ?? "y"})`}`);
+    const [x, y, z] = [curve.x, curve.y, curve.z].map(wb.unpacked);
+    if (!curve.z) return Array.from(y, (value, i) => [name, x[i] ?? i, value, ...(maps ? [""] : [])].join(","));
+    return z.flatMap((line, row) => Array.from(line, (value, column) => [name, x[column] ?? column, y[row] ?? row, value ?? ""].join(",")));
+  });
+  return `${[maps ? "curve,x,y,z" : "curve,x,y", ...rows].join("\n")}\n`;
 };
 
 /* plotly.js, once; and a figure in the page's colours, made or updated in place. */

@@ -3,6 +3,7 @@
 wb.mounts.framePlayer = (element, props, trigger, watch) => {
   const { make, state } = wb;
   const LINES = ["#4c78d0", "#e07b39", "#3a9d6e", "#9b6bcf", "#c9558a", "#8a7a4a", "#3aa0b5", "#7d8795"];
+  const SAID = 12;  // runs of keyframes beyond which nobody listens to all their numbers
   const open = wb.latest(trigger, "episode");
   let view = null;
   let sprites = [];
@@ -13,7 +14,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   function build() {
     const data = props.value;
     stop();
-    if (!data || !data.cameras) { element.replaceChildren(); state.episode = null; return; }
+    if (!data || !data.cameras) { element.replaceChildren(); state.episode = state.attention = null; return; }
     const name = data.key.split("/").slice(0, 2).join("/");  // the same episode stays at its frame when attention arrives
     if (state.seen.episode === undefined) state.frame = wb.asked.frame ?? 0;
     else if (state.seen.episode !== name) state.frame = 0;
@@ -33,7 +34,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       play: make("button", { type: "button", class: "wb-round", "aria-label": "Play", onclick: toggle }, icon("play")),
       time: make("output", { class: "wb-time" }, document.createTextNode("")),
       curves: make("div", { class: "wb-curves" }),
-      cursor: make("i", { class: "wb-cursor" }),
+      cursors: [make("i", { class: "wb-cursor" }), make("i", { class: "wb-cursor" })],  // over the curves, over the strip
       overlay: make("input", { type: "checkbox", checked: overlay, onchange: (event) => { overlay = event.target.checked; draw(); } }),
       caption: make("p", { class: "wb-caption", "aria-live": "polite" }),
     };
@@ -44,7 +45,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       make("div", { class: "wb-cameras" }, ...data.cameras.map((camera, i) =>
         make("figure", {}, canvases[i], make("figcaption", {}, camera.label)))),
       make("div", { class: "wb-controls" }, view.play,
-        make("div", { class: "wb-track" }, phases(data), view.scrubber, make("div", { class: "wb-strip", "data-testid": "strip" })), view.time),
+        make("div", { class: "wb-track" }, phases(data), keyframes(data), view.scrubber,
+          make("div", { class: "wb-timed" }, make("div", { class: "wb-strip", "data-testid": "strip" }), view.cursors[1])), view.time),
       make("div", { class: "wb-under" }, view.caption, data.attention ? view.overlayLabel : attentionOffer()),
       curveTabs(), view.curves));
     view.curves.addEventListener("pointerdown", seek);
@@ -78,6 +80,14 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     return strip;
   }
 
+  function keyframes(data) {
+    const last = Math.max(data.frames - 1, 1);
+    const runs = data.keyframes.map(([start, end]) => (end - start > 1 ? `${start + 1} to ${end}` : start + 1));
+    const label = `Keyframes${runs.length > SAID ? "" : ` ${runs.join(", ")}`}: both ends, where the gripper changes, where the arm is nearly still`;
+    return make("div", { class: "wb-keyframes", role: "img", "aria-label": label, title: label, "data-testid": "keyframes" },
+      ...data.keyframes.map(([start, end]) => make("i", { style: `left:${100 * start / last}%;width:${100 * (end - 1 - start) / last}%` })));
+  }
+
   function curveTabs() {
     const tabs = make("div", { class: "wb-curve-head" });
     const legend = make("div", { class: "wb-curve-legend" });
@@ -105,7 +115,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       `${(1000 * f / Math.max(frames - 1, 1)).toFixed(1)},${y(v)}`).join(" ")}" stroke="${LINES[i % LINES.length]}"/>`);
     const zero = low < 0 && high > 0 ? `<line class="wb-zero" x1="0" x2="1000" y1="${y(0)}" y2="${y(0)}"/>` : "";
     view.curves.innerHTML = `<svg viewBox="0 0 1000 96" preserveAspectRatio="none" aria-hidden="true">${zero}${lines.join("")}</svg>`;
-    view.curves.append(view.cursor);
+    view.curves.append(view.cursors[0]);
   }
 
   function seek(event) {
@@ -128,7 +138,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   async function loadAttention(data) {
     if (!data.attention || state.attention?.key === data.attention) { draw(); return; }
     const answer = await fetch(data.attention);
-    if (!answer.ok) return;
+    if (!answer.ok) { wb.toast(await answer.text()); return; }
     const unzipped = answer.body.pipeThrough(new DecompressionStream("gzip"));
     const bytes = new Uint8Array(await new Response(unzipped).arrayBuffer());
     if (state.episode !== data) return;
@@ -172,8 +182,9 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       if (overlay && state.attention && head !== null) drawAttention(context, canvas, head, c, data);
       wb.drawOver?.(context, canvas, data.cameras[c].label.toLowerCase());
     });
-    view.cursor.style.transform = `translateX(${100 * state.frame / Math.max(data.frames - 1, 1)}%)`;
-    const caption = state.attention && state.heads && head !== null && overlay ? `Bright: where ${state.heads.names[head]} looks` : "";
+    const at = `translateX(${100 * state.frame / Math.max(data.frames - 1, 1)}%)`;
+    for (const cursor of view.cursors) cursor.style.transform = at;
+    const caption = state.attention && state.heads && head !== null && overlay ? `Bright: where ${state.heads.names[head]} looks${data.coarse}` : "";
     if (view.caption.textContent !== caption) view.caption.textContent = caption;
   }
 
@@ -243,8 +254,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   }
 
   element.addEventListener("keydown", (event) => {
-    if (event.target.matches("select, button, input[type=checkbox]")) return;
-    key(event);
+    const pressed = [" ", "Enter"].includes(event.key) && event.target.matches("button, input[type=checkbox]");
+    if (!pressed && !event.target.matches("select")) key(event);
   });
   const abort = new AbortController();
   document.addEventListener("keydown", (event) => {
@@ -252,6 +263,26 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     if (event.target === document.body) key(event);
   }, { signal: abort.signal });
   wb.on(element, "focus", soon);
+  /* What is seen of the episode, to keep: both cameras with the attention over them, or every frame's numbers. */
+  function keepCameras() {
+    const side = view.canvases[0].width;
+    const both = make("canvas", { width: side * view.canvases.length, height: side });
+    view.canvases.forEach((canvas, i) => both.getContext("2d").drawImage(canvas, i * side, 0));
+    wb.keepCanvas(both, `episode-${state.episode.episode + 1}-frame-${state.frame + 1}.png`);
+  }
+  function keepCurves() {
+    const { action, state: measured, frames, rate, episode } = state.episode;
+    const rows = Array.from({ length: frames }, (_, f) =>
+      [f + 1, (f / rate).toFixed(3), ...[...action.values, ...measured.values].map((series) => series[f])].join(","));
+    const head = ["frame", "time_s", ...action.names.map((name) => `action ${name}`), ...measured.names.map((name) => `state ${name}`)];
+    wb.keepText(`${[head.join(","), ...rows].join("\n")}\n`, `episode-${episode + 1}.csv`, "text/csv");
+  }
+  wb.on(element, "action", (sent) => {
+    const keep = sent.action === "keep" && { cameras: keepCameras, curves: keepCurves }[sent.value];
+    if (!keep) return;
+    if (state.episode) keep();
+    else wb.toast("There is no episode open yet. Open demonstrations first.");
+  });
   wb.on(element, "redraw", draw);
   watch("value", build);
   build();

@@ -2,6 +2,7 @@
    set). Arrows move, Space selects, dragging selects a box, hovering previews a head in the inspector and cameras. */
 wb.mounts.headMap = (element, props, trigger, watch) => {
   const { make, state, headSet } = wb;
+  const BRIGHT = 0.55;  // share of the colour scale from which a dark line shows better than a bright one
   const DENSE = 10;  // layers beyond which cells are flat, so that the whole map stays in sight
   let cells = [];
   let tooltip = null;
@@ -33,16 +34,23 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   function build() {
     const data = props.value;
-    if (!data || !data.score) { element.replaceChildren(); return; }
+    const { index, command: button } = element.contains(document.activeElement) ? document.activeElement.dataset : {};
+    told = tooltip = null;
+    boxed = new Set();
+    cells = [];
+    if (!data?.score) { forget(); return; }
     state.heads = data;
     headSet.connect(toggled);
-    const fresh = state.seen.key !== data.key;
-    if (state.pinned === null) {
-      state.pinned = wb.asked.head !== null && wb.asked.head < data.score.length ? wb.asked.head : data.focus;
-    } else if (fresh) state.pinned = data.focus;
-    cells = [];
-    boxed = new Set();
-    told = null;
+    const map = [data.demonstrations, data.layers, data.heads].join("/");
+    const fresh = state.seen.map !== map;
+    const chosen = data.version !== 0 && data.version !== state.seen.version;
+    Object.assign(state.seen, { map, version: data.version });
+    if (fresh) {
+      const { head } = wb.asked;  // of the address, for the first map only
+      wb.asked.head = null;
+      state.pinned = head !== null && head < data.score.length ? head : data.focus;
+      state.hover = null;
+    }
     const stacks = data.stacks.map((stack, s) => buildStack(data, stack, s));
     tooltip = make("div", { class: "wb-tooltip", role: "tooltip", hidden: true });
     element.replaceChildren(
@@ -51,14 +59,25 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       buildLegend(data),
       make("div", { class: "wb-next" }, make("button", { type: "button", class: "wb-button wb-primary", "data-next": true,
         onclick: () => wb.openTab("finetune") })));
-    if (state.seen.heads !== data.version) {
-      state.seen.heads = data.version;
-      state.seen.key = data.key;
-      headSet.replace(data.selected, fresh);
-    } else paint();
-    wb.link({ beside: data.second?.key ?? "" });
+    if (fresh) headSet.begin(data.selected);
+    else headSet.take(data.selected, chosen);
+    paint();
+    (cells[index] ?? element.querySelector(`[data-command="${button}"]`))?.focus({ preventScroll: true });
+    wb.link({ beside: data.second?.key ?? "", head: String(state.pinned) });
     wb.emit("heads", data);
     wb.emit("focus", state.pinned);
+  }
+
+  /* What is open has no scores, so the heads of what was open before are not spoken of any more. */
+  function forget() {
+    element.replaceChildren();
+    box = null;
+    if (!state.heads) return;
+    state.heads = state.pinned = state.hover = state.seen.map = null;
+    headSet.begin(state.selected);
+    wb.link({ beside: "", head: "" });
+    wb.emit("heads", null);
+    wb.emit("focus", null);
   }
 
   function buildStack(data, stack, s) {
@@ -80,6 +99,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
         const cell = make("div", { class: look, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
           "data-stack": stack.name, "data-layer": l, "data-head": h, "data-index": i, "aria-label": describe(i) });
         if (!data.inert[i]) cell.style.setProperty("--score", wb.colour(fraction(i, s)));
+        if (data.trust?.doubtful[i]) cell.style.setProperty("--hatch", fraction(i, s) > BRIGHT ? "0 0 0" : "255 255 255");
         if (data.second && !data.inert[i]) {
           cell.classList.add("wb-split");
           cell.style.setProperty("--second", wb.colour(secondFraction(i, s)));
@@ -166,11 +186,24 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
         `Brighter is more relevant (${data.metric.toLowerCase()}); each stack has its own scale`));
   }
 
-  function describe(i) {
+  const describe = (i) => {
     const [s, l, h] = place(i);
-    const data = state.heads;
-    const what = data.inert[i] ? "inert" : `${data.metric} ${wb.number(data.score[i])}, rank ${data.rank[i]} of ${data.ranked[s]}`;
-    return `${data.stacks[s].label}, layer ${l}, head ${h}: ${what}`;
+    return `${state.heads.stacks[s].label}, layer ${l}, head ${h}: ${known(i).join(", ")}`;
+  };
+
+  /* What is known of a head, a line each: in the tooltip, and read aloud with the cell. */
+  function known(i) {
+    const { inert, metric, score, rank, ranked, gain, trust, second } = state.heads;
+    if (inert[i]) return ["inert: cannot move an action"];
+    const lines = [`${metric} ${wb.number(score[i])}`];
+    if (trust) lines.push(`95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}`);
+    if (trust?.doubtful[i]) lines.push("unstable");
+    if (gain) lines.push(`over state and time ${wb.number(gain[i])}`);
+    const spread = trust?.rank_low ? ` (${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])})` : "";
+    lines.push(`rank ${rank[i]} of ${ranked[place(i)[0]]}${spread}`);
+    if (second) lines.push(`${second.name}: ${wb.number(second.score[i])}`);
+    if (trust?.p) lines.push(`p = ${trust.p[i].toPrecision(2)} over all heads`);
+    return lines;
   }
 
   function paint() {
@@ -198,32 +231,16 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   /* Focus and its tooltip measure the page, so they come before anything is changed. */
   function pin(i) {
     if (document.activeElement !== cells[i]) cells[i].focus({ preventScroll: false });
-    state.pinned = i;
-    state.hover = null;
-    paintPinned();
-    wb.emit("focus", i);
-    wb.emit("pin", i);
-    wb.link({ head: String(i) });
+    wb.pin(i);
   }
 
   function showTooltip(i) {
     if (i === told) return;
     told = i;
     if (i === null) { tooltip.hidden = true; return; }
-    const [s, l, h] = place(i);
-    const { stacks, inert, metric, score, rank, ranked, gain, trust, second } = state.heads;
-    const lines = inert[i] ? ["inert: cannot move an action"] : [`${metric} ${wb.number(score[i])}`];
-    if (!inert[i] && trust) lines.push(`95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}`);
-    if (!inert[i] && gain) lines.push(`over state and time ${wb.number(gain[i])}`);
-    if (!inert[i]) {
-      const spread = trust?.rank_low ? ` (${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])})` : "";
-      lines.push(`rank ${rank[i]} of ${ranked[s]}${spread}`);
-    }
-    if (!inert[i] && second) lines.push(`${second.name}: ${wb.number(second.score[i])}`);
-    if (!inert[i] && trust?.p) lines.push(`p = ${trust.p[i].toPrecision(2)} over all heads`);
     const at = cells[i].getBoundingClientRect();
     const outer = tooltip.parentElement.getBoundingClientRect();
-    tooltip.replaceChildren(make("b", {}, `${stacks[s].label} ${l}.${h}`), ...lines.map((line) => make("span", {}, line)));
+    tooltip.replaceChildren(make("b", {}, state.heads.names[i]), ...known(i).map((line) => make("span", {}, line)));
     tooltip.hidden = false;
     const middle = at.left + at.width / 2 - outer.left;
     tooltip.style.transform = `translate(clamp(0px, calc(${middle}px - 50%), calc(${outer.width}px - 100%)),
@@ -332,6 +349,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   wb.on(element, "action", (sent) => { if (sent.action === "keep" && sent.value === "map") keepImage(); });
   wb.on(element, "selection", () => cells.length && paint());
+  wb.on(element, "pin", paintPinned);
   watch("value", build);
   build();
 };

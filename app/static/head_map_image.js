@@ -14,6 +14,28 @@ wb.headMapImage = () => {
     draw.textAlign = align;
     draw.fillText(text, x, y);
   };
+  const secondOf = (i, s) => {
+    const { low, high } = data.second.scale[s];
+    return ((data.second.score[i] ?? low) - low) / (high - low || 1);
+  };
+  /* Inside the cell's outline, which is the current path. */
+  function clipped(paint) {
+    draw.save();
+    draw.clip();
+    paint();
+    draw.restore();
+  }
+  const lowerHalf = (x, y, colour) => clipped(() => { draw.fillStyle = colour; draw.fillRect(x, y + CELL / 2, CELL, CELL / 2); });
+  const stripes = (x, y, colour, thick) => clipped(() => {
+    draw.strokeStyle = wb.css(colour);
+    draw.lineWidth = thick;
+    for (let at = -CELL; at < CELL; at += 8) {
+      draw.beginPath();
+      draw.moveTo(x + at, y + CELL);
+      draw.lineTo(x + at + CELL, y);
+      draw.stroke();
+    }
+  });
   words(`${data.metric}; ring: ${selected.size} selected heads`, LEFT, 24, 13, "--wb-ink", 600);
   data.stacks.forEach((stack, s) => {
     const x0 = s * width + LEFT;
@@ -30,6 +52,13 @@ wb.headMapImage = () => {
         const fraction = (data.score[i] - stack.low) / (stack.high - stack.low || 1);
         draw.fillStyle = data.inert[i] ? wb.css("--wb-inert") : wb.colour(fraction);
         draw.fill();
+        if (data.inert[i]) stripes(x, y, "--wb-surface", 4);
+        else {
+          if (data.second) lowerHalf(x, y, wb.colour(secondOf(i, s)));
+          if (data.trust?.doubtful[i]) stripes(x, y, "--wb-surface", 1.2);
+        }
+        draw.beginPath();
+        draw.roundRect(x, y, CELL, CELL, 5);
         if (selected.has(i)) { draw.lineWidth = 2.5; draw.strokeStyle = wb.css("--wb-ring"); draw.stroke(); }
       }
     }
@@ -38,7 +67,9 @@ wb.headMapImage = () => {
     for (let x = 0; x < long; x++) { draw.fillStyle = wb.colour(x / long); draw.fillRect(x0 + x, y, 1.5, 8); }
     words(`${stack.clipped ? "≤ " : ""}${wb.number(stack.low)}`, x0, y + 24);
     words(wb.number(stack.high), x0 + long, y + 24, 12, "--wb-ink-2", 400, "right");
-    words("flat grey: inert, cannot move an action", x0, y + 46, 11, "--wb-ink-3");
+    words("thick stripes: inert, cannot move an action", x0, y + 44, 11, "--wb-ink-3");
+    if (data.trust?.doubtful.includes(true)) words("thin stripes: unstable", x0, y + 58, 11, "--wb-ink-3");
+    if (data.second) words(`lower half: ${data.second.name}`, x0, y + 72, 11, "--wb-ink-3");
   });
   wb.keepCanvas(canvas, "head-map.png");
 };

@@ -3,8 +3,10 @@ wb.headSet = (() => {
   const { state } = wb;
   const DEPTH = 100;
   const PAINT_MS = 16;
+  const ECHO_MS = 10_000;  // what the server drew with the set of before a click comes within this time
   let sender = () => {};
   let waiting = false;
+  let left = [];  // [set, when the page left it], of late
 
   /* After the paint: handing an event to Gradio takes longer than painting. Several changes in between go as one. */
   function send() {
@@ -13,9 +15,12 @@ wb.headSet = (() => {
     requestAnimationFrame(() => setTimeout(() => { waiting = false; sender([...state.selected]); }, PAINT_MS));
   }
 
+  const same = (a, b) => a.size === b.size && [...a].every((i) => b.has(i));
   const movable = (indices) => [...indices].filter((i) => state.heads && !state.heads.inert[i]);
 
   function show(next) {
+    const now = performance.now();
+    left = [...left.filter(([, when]) => now - when < ECHO_MS), [state.selected, now]];
     state.selected = new Set(next);
     wb.emit("selection", state.selected);
   }
@@ -39,12 +44,27 @@ wb.headSet = (() => {
 
   return {
     connect(given) { sender = given; },
-    /* A set that the server chose: by a rule, a link or a file. */
-    replace(next, fresh) {
-      if (fresh) state.undo = [];
-      else { state.undo.push([...state.selected]); wb.emit("chosen", next); }
+    /* The set that other demonstrations begin with: there is nothing to take back. */
+    begin(next) {
+      state.undo = [];
       state.redo = [];
       show(next);
+      left = [];
+    },
+    /* The set that came with a drawing of the same demonstrations. chosen: the visitor asked for it, by a rule or a
+       file. Else a set that the page has just left is older than the page's, which the server has not heard of yet. */
+    take(next, chosen) {
+      const given = new Set(next);
+      const now = performance.now();
+      const differs = !same(given, state.selected);
+      const echoes = !chosen && left.some(([one, when]) => now - when < ECHO_MS && same(one, given));
+      if (differs && echoes) send();
+      else if (differs) {
+        state.undo.push([...state.selected]);
+        state.redo = [];
+        show(given);
+      }
+      if (chosen) wb.emit("chosen", next);
     },
     toggle(i) {
       const next = new Set(state.selected);

@@ -1,16 +1,40 @@
-/* The chosen head in words: value, rank, one plain sentence, and where its attention goes. */
-wb.mounts.inspector = (element, props, trigger, watch) => {
+/* The chosen head in words: value, rank, one plain sentence, and where its attention goes in the open episode. */
+(() => {
+  const { state } = wb;
+  wb.PLACES = { exterior: "the exterior camera", wrist: "the wrist camera", instruction: "the instruction", state: "the joint state",
+                actions: "the action tokens" };
+
+  /* Where head `i` looks on average over the open episode, by token group; null while its attention is not here. */
+  wb.meanMass = (i) => {
+    const { attention, episode } = state;
+    return attention && episode.groups.map((_, g) => {
+      const start = (i * episode.groups.length + g) * attention.frames;
+      return attention.mass.subarray(start, start + attention.frames).reduce((sum, v) => sum + v, 0) / attention.frames / 255;
+    });
+  };
+})();
+
+wb.mounts.inspector = (element) => {
   const { make, state } = wb;
   const GROUPS = { exterior: "Exterior camera", wrist: "Wrist camera", instruction: "Instruction", state: "Joint state",
                    actions: "Action tokens" };
+  const MOSTLY = 0.6;  // of its attention in one place
   let bars = null;
   let moving = null;  // what changes with the frame: [bar, value] of every group
+
+  const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
   function build() {
     const data = state.heads;
     const i = state.hover ?? state.pinned;
-    if (!data || i === null) { element.replaceChildren(); return; }
+    moving = null;
+    if (!data || i === null) {
+      if (wb.isReady()) element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
+        make("p", { class: "wb-muted" }, "Once heads are scored, the chosen one is described here.")));
+      return;
+    }
     const s = Math.floor(i / (data.layers * data.heads));
+    const mean = wb.meanMass(i);
     bars = make("div", { class: "wb-mass" });
     element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
       make("header", {}, make("h3", {}, data.names[i]),
@@ -20,10 +44,18 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
         make("div", {}, make("dt", {}, "Rank in its stack"),
           make("dd", {}, data.inert[i] ? "—" : String(data.rank[i]), make("small", {}, data.inert[i] ? "" : ` of ${data.ranked[s]}`)))),
       trusted(data, i),
-      make("p", { class: "wb-sentence" }, data.sentence[i]),
+      make("p", { class: "wb-sentence" }, mean && !data.inert[i] ? `${looks(mean)} ${data.sentence[i]}` : data.sentence[i]),
       make("h4", {}, "Where its attention goes"), bars));
-    buildBars(i);
+    buildBars(mean);
     drawBars();
+  }
+
+  function looks(mean) {
+    const { groups } = state.episode;
+    const [first, second] = mean.map((_, g) => g).sort((a, b) => mean[b] - mean[a]);
+    const said = (g) => wb.PLACES[groups[g]];
+    return mean[first] >= MOSTLY ? `Looks mostly at ${said(first)} (${percent(mean[first])}).`
+      : `Divides its attention: ${said(first)} ${percent(mean[first])}, ${said(second)} ${percent(mean[second])}.`;
   }
 
   /* How far the value can be trusted, where that was measured. */
@@ -37,24 +69,27 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
   }
 
   /* Bars are built once a head and only stretched afterwards, 60 times a second while scrubbing. */
-  function buildBars(i) {
-    const { heads } = state;
-    const mean = heads.mass ? heads.mass[i] : null;
-    moving = null;
-    if (!mean) { bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode.")); return; }
-    moving = heads.groups.map(() => [make("i", { style: "width:100%" }), document.createTextNode("")]);
-    bars.replaceChildren(...heads.groups.map((group, g) => make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
+  function buildBars(mean) {
+    const { episode } = state;
+    if (!episode) return;
+    if (!episode.attention) {
+      bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode. Press Compute attention, under the cameras."));
+      return;
+    }
+    moving = episode.groups.map(() => [make("i", { style: "width:100%;clip-path:inset(0 100% 0 0)" }), document.createTextNode("")]);
+    bars.replaceChildren(...episode.groups.map((group, g) => make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
       make("div", { class: "wb-bar-track" }, moving[g][0],
-        make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
-      make("span", { class: "wb-bar-value" }, moving[g][1]))), make("p", { class: "wb-muted" }, "Bar: this frame. Tick: mean of the episode."));
+        mean && make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
+      make("span", { class: "wb-bar-value" }, moving[g][1]))),
+      make("p", { class: "wb-muted" }, mean ? "Bar: this frame. Tick: mean of the episode." : "On its way."));
   }
 
   function drawBars() {
     const i = state.hover ?? state.pinned;
-    const { attention, heads } = state;
-    if (!moving || !heads || i === null) return;
+    const { attention } = state;
+    if (!moving || !attention || i === null) return;
     moving.forEach(([bar, value], g) => {
-      const now = attention ? attention.mass[(i * heads.groups.length + g) * attention.frames + state.frame] / 255 : heads.mass[i][g];
+      const now = attention.mass[(i * moving.length + g) * attention.frames + state.frame] / 255;
       bar.style.clipPath = `inset(0 ${(100 - 100 * now).toFixed(1)}% 0 0 round 5px)`;  // painted anew, not laid out
       const text = `${Math.round(100 * now)} %`;
       if (value.data !== text) value.data = text;
@@ -67,8 +102,7 @@ wb.mounts.inspector = (element, props, trigger, watch) => {
     waiting = true;
     queueMicrotask(() => { waiting = false; build(); });
   };
-  for (const name of ["heads", "focus", "selection"]) wb.on(element, name, soon);
-  for (const name of ["frame", "attention"]) wb.on(element, name, drawBars);
-  watch("value", build);
-  build();
+  for (const name of ["heads", "focus", "selection", "player", "attention"]) wb.on(element, name, soon);
+  wb.on(element, "frame", drawBars);
+  if (state.heads) build();
 };

@@ -14,6 +14,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   const PER_FRAME = ["gain", "words"];
   const SETTLED_MS = 350;
   const POLL_MS = 400;
+  const ATLAS_MS = 2000;  // until small pictures that are still being made are asked for again
   const put = wb.latest(trigger, "ask");
   let kind = wb.stored("laboratory", "why");
   if (!LEAD[kind]) kind = "why";
@@ -36,7 +37,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
   function ask() {
     const now = subject();
-    if (!seen || !now || !element.isConnected || element.offsetParent === null) return;
+    if (!seen || !now || answer?.stopped || !element.isConnected || element.offsetParent === null) return;
     if (now === asked && !answer?.pending) return;
     if (now !== asked) { asked = now; serial += 1; answer = null; draw(); }
     turn += 1;
@@ -69,14 +70,38 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   function draw() {
     wb.drawOver = null;
     if (!state.heads) { body.replaceChildren(note("Questions about a head open once heads are scored.")); return; }
-    if (!answer || answer.pending) {
-      body.replaceChildren(note(answer?.pending ? `The policy is at work. ${answer.pending}…` : "Working it out…"));
-    } else if (answer.empty) body.replaceChildren(empty());
-    else ({ why, gain: gains, words, plane, two })[kind]();
+    if (!answer) body.replaceChildren(note("Working it out…"));
+    else if (answer.pending) waiting();
+    else if (answer.stopped) body.replaceChildren(stopped());
+    else if (answer.empty) body.replaceChildren(empty());
+    else { ({ why, gain: gains, words, plane, two })[kind](); body.append(tools()); }
     wb.emit("redraw");
   }
 
+  /* What was answered, to keep: figures as image and table, everything as the numbers that it was drawn from. */
+  function tools() {
+    const name = `${kind}-${label().toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}`;
+    const json = () => wb.keepText(JSON.stringify({ head: label(), frame: state.frame + 1, ...answer }, null, 1), `${name}.json`, "application/json");
+    if (!answer.figure) return wb.figureTools(null, null, json);
+    return wb.figureTools(() => wb.keepPlot(target, name, props.plotly), () => wb.keepText(wb.tableOf(target.data), `${name}.csv`, "text/csv"), json);
+  }
+
   const note = (text) => make("p", { class: "wb-lab-note", role: "status" }, text);
+  /* The same elements while a job runs: its button can be pressed and keeps the focus, and its state is read aloud once. */
+  const stage = make("p", { "data-testid": "lab-stage" });
+  const atWork = make("div", { class: "wb-lab-note wb-empty" }, make("p", { role: "status" }, "The policy is at work."), stage,
+    make("button", { type: "button", class: "wb-button wb-quiet", "data-testid": "lab-stop", onclick: () => {
+      trigger("stop", { job: answer.job });
+      serial += 1;  // what is on its way is of no use now
+      answer = { stopped: true };
+      draw();
+    } }, "Stop"));
+  function waiting() {
+    stage.textContent = [answer.pending, answer.left].filter(Boolean).join(", ");
+    if (body.firstChild !== atWork) body.replaceChildren(atWork);
+  }
+  const stopped = () => make("div", { class: "wb-lab-note wb-empty" }, make("p", { role: "status" }, "Stopped."),
+    make("button", { type: "button", class: "wb-button wb-primary", onclick: () => { asked = ""; show(); soon(0); } }, "Ask again"));
   /* What is missing, and the one button that gets it; its progress shows above. */
   function empty() {
     const { offer } = answer;
@@ -95,9 +120,8 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     const { frames, names, atlas: sheet } = answer.why;
     const one = frames[Math.min(state.frame, frames.length - 1)];
     if (atlas?.url !== sheet.url) {
-      atlas = { url: sheet.url, image: new Image() };
-      atlas.image.onload = () => kind === "why" && answer?.why && thumbnails();
-      atlas.image.src = sheet.url;
+      atlas = { url: sheet.url, image: null };
+      loadAtlas(atlas);
     }
     const near = one.near.map(([episode, frame, weight], i) => make("figure", { class: "wb-near" },
       make("canvas", { width: sheet.tile, height: sheet.tile, "data-near": i, role: "img", "aria-label": `Episode ${episode + 1}, frame ${frame + 1}` }),
@@ -110,9 +134,18 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     thumbnails();
   }
 
+  async function loadAtlas(wanted) {
+    const given = await fetch(wanted.url).catch(() => null);  // Gradio says that the server is gone
+    if (atlas !== wanted) return;
+    if (given?.status === 503) { setTimeout(() => atlas === wanted && element.isConnected && loadAtlas(wanted), ATLAS_MS); return; }
+    if (!given?.ok) return;
+    atlas.image = await createImageBitmap(await given.blob());
+    if (kind === "why" && answer?.why) thumbnails();
+  }
+
   function thumbnails() {
     const sheet = answer.why.atlas;
-    if (!atlas.image.complete || !atlas.image.naturalWidth) return;
+    if (!atlas.image) return;
     const one = answer.why.frames[Math.min(state.frame, answer.why.frames.length - 1)];
     for (const canvas of body.querySelectorAll("[data-near]")) {
       const [episode, frame] = one.near[canvas.dataset.near];
@@ -236,12 +269,12 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
       const [stack, layer, head] = event.points[0].customdata;
       const { layers, heads, stacks } = state.heads;
       const i = (stacks.findIndex((one) => one.name === stack) * layers + layer) * heads + head;
-      if (names[i]) { state.pinned = i; wb.emit("focus", i); wb.emit("pin", i); }
+      if (names[i]) wb.pin(i);
     });
   }
 
   const moved = () => {
-    if (!seen) return;  // what is out of sight is drawn when it comes into sight
+    if (!seen || !state.heads || answer?.stopped) return;  // what is out of sight is drawn when it comes into sight
     if (!answer || answer.empty || answer.pending) { soon(); return; }
     if (kind === "why") why();
     else if (PER_FRAME.includes(kind) && subject() !== asked) {
@@ -260,7 +293,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   wb.on(element, "frame", moved);
   wb.on(element, "player", (canvases) => { cameras = canvases; });
   wb.on(element, "heads", () => {
-    if (answer?.empty) { asked = ""; answer = null; }  // what was missing may be there now
+    if (!state.heads || answer?.empty) { asked = ""; answer = null; }  // what was missing may be there now
     if (!answer) draw();
     if (subject() !== asked) soon();
   });
@@ -276,15 +309,15 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
 /* What the set would cost: asks after every change of the set, and shows the server's markup. */
 wb.mounts.whatIf = (element, props, trigger, watch) => {
-  const show = () => { element.innerHTML = props.value || '<p class="wb-whatif">Select heads to see what training them would take.</p>'; };
+  const show = () => { element.innerHTML = (wb.state.heads && props.value) || '<p class="wb-whatif">Select heads to see what training them would take.</p>'; };
   const put = wb.latest(trigger, "ask");
   let timer = null;
   const ask = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => put({ selected: [...wb.state.selected] }), 40);
+    if (wb.state.heads) timer = setTimeout(() => put({ selected: [...wb.state.selected] }), 40);
   };
   wb.on(element, "selection", ask);
-  wb.on(element, "heads", ask);
+  wb.on(element, "heads", () => { show(); ask(); });
   watch("value", show);
   show();
 };
@@ -294,13 +327,14 @@ wb.mounts.whatIf = (element, props, trigger, watch) => {
   const paint = () => {
     const box = document.querySelector(".wb-strip");
     const { heads } = wb.state;
-    if (!box || !heads) return;
+    if (!box || !(heads || wb.isReady())) return;
     const i = wb.state.hover ?? wb.state.pinned;
-    if (!heads.strip || i === null) {
+    const row = i === null ? null : heads?.strip?.score[i];
+    if (!row) {
+      for (const name of ["role", "aria-label", "title"]) box.removeAttribute(name);
       box.replaceChildren(wb.make("small", {}, "Relevance by time shows here after a k-NN measure (Measure…, below)."));
       return;
     }
-    const row = heads.strip.score[i];
     const tone = (v) => v === null ? "transparent" : v >= 0 ? `color-mix(in srgb, var(--wb-accent) ${Math.min(100, 12 + 160 * v)}%, var(--wb-sunken))`
       : `color-mix(in srgb, var(--wb-lora) ${Math.min(60, -60 * v)}%, var(--wb-sunken))`;
     box.title = `${heads.names[i]}: k-NN relevance by time, over ${heads.strip.zero} (k = ${heads.strip.k}). Blue: tells the action better; orange: worse.`;

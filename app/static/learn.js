@@ -4,14 +4,13 @@ wb.mounts.learn = (element, props, trigger, watch) => {
   const { make, state } = wb;
   const lessons = props.value;
   const memory = { done: [], id: null, predicted: null, ticked: 0, ...wb.stored("lessons", {}) };
-  const PLACES = { exterior: "the exterior camera", wrist: "the wrist camera", instruction: "the instruction",
-                   state: "the joint state", actions: "the action tokens" };
   const percent = (share) => `${Math.round(100 * share)} %`;
   const error = (value) => value === null || value === undefined ? "not measured" : value.toFixed(3);
   let seen = new Set();  // of the task that is on: frames or heads
   let runs = [];         // the newest finetunes, newest first
   let before = null;     // the runs that were there when the task began
   let random = null;
+  let scored = null;     // whether the card was drawn while heads were scored
 
   const active = () => lessons.find((lesson) => lesson.id === memory.id);
   const task = () => (memory.predicted === null ? null : active()?.tasks[memory.ticked]);
@@ -21,10 +20,12 @@ wb.mounts.learn = (element, props, trigger, watch) => {
   /* What is open, as the facts that a reveal names. `answer` is the right choice, null where the data cannot say. */
   const facts = {
     head() {
-      const { mass, focus, groups, names } = state.heads;
+      const { focus, names } = state.heads;
+      const mass = wb.meanMass(focus);
       if (!mass) return { best: names[focus], place: "a place not computed yet", share: "an unknown share", answer: null };
-      const most = mass[focus].indexOf(Math.max(...mass[focus]));
-      return { best: names[focus], place: PLACES[groups[most]], share: percent(mass[focus][most]), answer: groups[most] };
+      const most = mass.indexOf(Math.max(...mass));
+      const group = state.episode.groups[most];
+      return { best: names[focus], place: wb.PLACES[group], share: percent(mass[most]), answer: group };
     },
     baseline() {
       const { explains, score, focus, metric } = state.heads;
@@ -139,18 +140,17 @@ wb.mounts.learn = (element, props, trigger, watch) => {
     document.querySelector(".wb-lesson")?.remove();
     const lesson = active();
     if (!lesson) return;
+    scored = state.heads !== null;
     const card = make("section", { class: "wb-lesson wb-html", "aria-label": `Lesson: ${lesson.title}`, tabindex: "-1", "data-testid": "lesson" },
       make("header", {}, make("h3", {}, lesson.title),
         make("button", { type: "button", class: "wb-icon", "aria-label": "Close the lesson", onclick: stop }, "✕")));
-    if (memory.predicted === null) card.append(...prediction(lesson));
+    if (!scored && lesson.id !== "evidence") card.append(make("p", {}, "Open demonstrations whose heads are scored first: lessons speak about what is open."));
+    else if (memory.predicted === null) card.append(...prediction(lesson));
     else card.append(...work(lesson));
     document.querySelector(".gradio-container").append(card);
   }
 
   function prediction(lesson) {
-    if (facts[lesson.id] && lesson.id !== "evidence" && !state.heads) {
-      return [make("p", {}, "Open demonstrations whose heads are scored first: lessons speak about what is open.")];
-    }
     return [make("p", {}, lesson.idea), make("p", {}, make("b", {}, lesson.question)),
       make("div", { class: "wb-choices" }, ...lesson.choices.map(([name, words]) =>
         make("button", { type: "button", class: "wb-button", "data-choice": name,
@@ -182,7 +182,8 @@ wb.mounts.learn = (element, props, trigger, watch) => {
   wb.on(element, "action", (sent) => { if (sent.action === "select") random = sent.form.rule === "random"; });
   wb.on(element, "lessons", drawList);
   for (const name of Object.keys(conditions)) wb.on(element, name, (detail) => happened(name, detail));
-  wb.on(element, "heads", () => { if (active() && memory.predicted === null) drawCard(); });
+  wb.on(element, "heads", (heads) => { if (scored !== (heads !== null)) drawCard(); });
+  wb.on(element, "attention", () => { if (active()?.id === "head" && memory.predicted !== null && !task()) drawCard(); });
   const abort = new AbortController();
   document.addEventListener("keydown", (event) => {
     if (!element.isConnected) abort.abort();

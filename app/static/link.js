@@ -1,7 +1,8 @@
-/* The address always says what is shown, so copying it shares the screen and reloading keeps it. Frames are
-   gathered: browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
+/* The address always says what is shown, so copying it shares the screen and reloading keeps it. What changes under a
+   held key is gathered: browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
 (() => {
   const LIMIT = 1e6;
+  const GATHERED = ["frame", "head"];
   let waiting = {};
   let timer = null;
 
@@ -9,7 +10,7 @@
     const text = new URL(location.href).searchParams.get(name) ?? "";
     return /^\d{1,7}$/.test(text) && Number(text) < LIMIT ? Number(text) : null;
   };
-  wb.asked = { frame: whole("frame"), head: whole("head") };
+  wb.asked = { frame: whole("frame"), head: whole("head"), scene: whole("scene") };
 
   function write() {
     clearTimeout(timer);
@@ -25,7 +26,7 @@
 
   wb.link = (parameters) => {
     Object.assign(waiting, parameters);
-    if ("frame" in parameters) timer ??= setTimeout(write, 200);
+    if (Object.keys(parameters).every((name) => GATHERED.includes(name))) timer ??= setTimeout(write, 200);
     else write();
   };
   window.addEventListener("pagehide", write);

@@ -20,11 +20,12 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     wb.emit("action", sent);
   };
   element.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link],[data-shortcuts]");
+    const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link],[data-shortcuts],[data-keep-table]");
     if (!target || target.disabled) return;
     if (target.hasAttribute("data-theme-toggle")) wb.theme(wb.isDark() ? "light" : "dark");
     else if (target.hasAttribute("data-copy-link")) wb.copyLink();
     else if (target.hasAttribute("data-shortcuts")) wb.showShortcuts();
+    else if (target.dataset.keepTable) wb.keepTable(target.closest(".wb-kept").querySelector("table"), target.dataset.keepTable);
     else if (target.dataset.action) send(target.dataset.action, target.dataset.value ?? "");
     target.closest(".wb-menu")?.removeAttribute("open");
     if (target.dataset.tab) wb.openTab(target.dataset.tab);

@@ -4,7 +4,7 @@
    (compare_paths.js). */
 wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   const { make } = wb;
-  const LETTERS = "ABCDEFGH";
+  const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) + String.fromCharCode(65 + at % 26);  // A … Z, AA …
   let scene = null;  // the chosen scene's seed
   let videos = [];
   let shown = null;
@@ -37,15 +37,16 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     if (shown !== data.key) {
       shown = data.key;
       memory = { votes: {}, pins: [], open: false, ...wb.stored(`votes-${shown}`, {}) };
-      scene = null;
+      scene = wb.asked.scene;  // of the address, for the first comparison that is shown
+      wb.asked.scene = null;
     }
     const entry = data.scenes.find((one) => one.seed === scene) ?? sorted()[0];
     scene = entry.seed;
     const places = order(entry);
     videos = places.map((m, at) => make("video", { src: entry.videos[m], muted: true, playsinline: true, preload: "auto",
-      "aria-label": `${blind(entry) ? `Method ${LETTERS[at]}` : data.methods[m].label}, scene ${entry.number}` }));
+      "aria-label": `${blind(entry) ? `Method ${letter(at)}` : data.methods[m].label}, scene ${entry.number}` }));
     videos.forEach((video) => { video.muted = true; });
-    const look = (m, at) => blind(entry) ? { label: LETTERS[at], colour: "--wb-ink-2" }
+    const look = (m, at) => blind(entry) ? { label: letter(at), colour: "--wb-ink-2" }
       : { label: data.methods[m].label, colour: wb.methodColour(data.methods[m].name) };
     const overlays = places.map((m, at) => entry.traces[m] ? wb.pathOverlay(videos[at], look(m, at), () => camera) : null);
     const traced = places.filter((m) => entry.traces[m]);
@@ -74,7 +75,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
 
   function figure(data, entry, m, at, overlay) {
     const hidden = blind(entry);
-    const caption = hidden ? [make("b", {}, `Method ${LETTERS[at]}`)] : [make("b", {}, data.methods[m].label),
+    const caption = hidden ? [make("b", {}, `Method ${letter(at)}`)] : [make("b", {}, data.methods[m].label),
       make("span", { class: entry.success[m] ? "wb-good" : "wb-bad" },
         entry.success[m] ? `succeeds in ${entry.seconds[m]} s` : "fails",
         entry.how[m].length ? make("small", {}, entry.how[m].join(", ")) : null),
@@ -90,7 +91,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     return make("div", { class: "wb-vote", "data-testid": "vote" }, make("p", {}, make("b", {}, "Which did it best? "),
         "Names and outcomes show after your vote."),
       make("div", { class: "wb-buttons" },
-        ...places.map((m, at) => make("button", { type: "button", class: "wb-button", onclick: cast(data.methods[m].name) }, LETTERS[at])),
+        ...places.map((m, at) => make("button", { type: "button", class: "wb-button", onclick: cast(data.methods[m].name) }, letter(at))),
         make("button", { type: "button", class: "wb-button", onclick: cast("same") }, "No difference"),
         make("button", { type: "button", class: "wb-button wb-quiet", "data-testid": "show-labels",
           onclick: () => { memory.open = true; keepMemory(); build(); } }, "Show all labels")));
@@ -143,7 +144,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     const known = entry.differs ? "The methods differ here" : "Same outcome for every method";
     return make("button", { type: "button", "aria-pressed": String(entry.seed === scene), "data-testid": "scene",
         class: entry.differs ? "wb-differs" : "", title: hidden ? `Vote first (seed ${entry.seed})` : `${known} (seed ${entry.seed})`,
-        onclick: () => { scene = entry.seed; build(); start(); } },
+        onclick: () => { scene = entry.seed; wb.link({ scene: String(scene) }); build(); start(); } },
       make("span", {}, `${memory.pins.includes(entry.seed) ? "★ " : ""}Scene ${entry.number}`),
       make("span", { class: "wb-dots" }, ...(hidden ? [make("small", {}, entry.differs ? "they differ" : "vote")]
         : entry.success.map((won, m) => make("i", { "data-method": data.methods[m].name, class: won ? "wb-won" : "",

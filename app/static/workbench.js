@@ -48,6 +48,15 @@ window.wb = (() => {
     emit("theme", mode);
   }
 
+  /* The head that was chosen to be shown: on the map, over the cameras, beside them and in the address. */
+  function pin(i) {
+    state.pinned = i;
+    state.hover = null;
+    emit("focus", i);
+    emit("pin", i);
+    wb.link({ head: String(i) });
+  }
+
   function stored(key, fallback) {
     try { return JSON.parse(localStorage.getItem(`steering-${key}`)) ?? fallback; } catch { return fallback; }
   }
@@ -68,24 +77,31 @@ window.wb = (() => {
     setTimeout(() => note.remove(), 8000);
   }
 
+  /* Gradio has set the system's theme and drawn nothing yet: the chosen one shows from the first picture on. */
+  const chosen = stored("theme", null);
+  if (chosen && !new URL(location.href).searchParams.get("__theme")) document.body.classList.toggle("dark", chosen === "dark");
+
   function openTab(name) {
     for (const tab of document.querySelectorAll("#steps .tab-container:not(.visually-hidden) button[role=tab]")) {
       if (tab.textContent.trim().toLowerCase() === name) { tab.click(); return; }
     }
   }
 
+  /* The first screen stands. The address follows the step that is shown, whoever opened it. */
   function ready() {
-    const mode = stored("theme", null);
-    if (mode && !new URL(location.href).searchParams.get("__theme")) theme(mode);
-    document.addEventListener("click", (event) => {
-      const tab = event.target.closest?.("#steps button[role=tab]");
-      if (!tab) return;
-      const name = tab.textContent.trim().toLowerCase();
-      wb.link({ tab: name });
-      emit("tab", name);
-    });
+    const steps = document.querySelector("#steps > .tab-wrapper");
+    const tell = () => {
+      const shown = steps.querySelector("[role=tab][aria-selected=true]");
+      if (shown) wb.link({ tab: shown.dataset.tabId });
+    };
+    new MutationObserver(tell).observe(steps, { subtree: true, attributeFilter: ["aria-selected"] });
+    tell();
     document.documentElement.dataset.ready = "1";
+    if (!state.heads) emit("heads", null);
   }
+
+  /* Before it is, what is missing may still be on its way, and its place stays free. */
+  const isReady = () => document.documentElement.dataset.ready === "1";
 
   /* A component's properties, whose value comes as JSON (see components.py): parsed once a change. */
   function data(props) {
@@ -110,6 +126,6 @@ window.wb = (() => {
   const number = (value) => value === null || value === undefined ? "not known" : (Math.abs(value) >= 0.1 || value === 0 ? value.toFixed(2) : Math.abs(value) >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replaceAll("-", "\u2212");
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
-  return { bus, state, emit, on, make, colour, css, isDark, theme, stored, store, toast, openTab, ready, data, latest, number, whole, mounts,
+  return { bus, state, emit, on, make, colour, css, isDark, theme, pin, stored, store, toast, openTab, ready, isReady, data, latest, number, whole, mounts,
            mount: (kind, ...rest) => mounts[kind](...rest) };
 })();

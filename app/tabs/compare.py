@@ -125,10 +125,13 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
 
     @worded
     def draw(opened: Any, event: gr.EventData) -> Any:
+        chosen = action(event)
+        if chosen.name == "report":
+            return [gr.skip(), asdict(bench.exports.report(session.as_id(chosen.value)))]
         demonstrations_id, _ = session.as_opened(opened)
         predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
-        episode = session.whole(action(event).form.get("open_loop_episode"), 0, 100_000, 0)
-        return below(open_loop_card(predictions, episode)) if predictions else ""
+        episode = session.whole(chosen.form.get("open_loop_episode"), 0, 100_000, 0)
+        return [below(open_loop_card(predictions, episode)) if predictions else "", gr.skip()]
 
     @worded
     def evidence(event: gr.EventData) -> Any:
@@ -137,5 +140,5 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
     tab.form.action(start, [states.owner, states.opened], [watcher.timer, tab.wanted], **ACTION)
     tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:6]], **ACTION)
     tab.player.report(report, None, download, **ACTION)
-    tab.open_loop.action(draw, states.opened, tab.open_loop, **ACTION)
+    tab.open_loop.action(draw, states.opened, [tab.open_loop, download], **ACTION)
     tab.evidence.action(evidence, None, tab.figure, **ACTION)

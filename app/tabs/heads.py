@@ -87,36 +87,41 @@ def layout() -> HeadsTab:
     return HeadsTab(notice, jobs, workspace, player, choosers, rule, heads_map, unscored, inspector)
 
 
-def rule_form() -> str:
-    """The rule that selects heads by itself, and the controls that it has to beat."""
+def rule_form(most: int = 2 * PAPER_SET_SIZE) -> str:
+    """The rule that selects heads by itself, and the controls that it has to beat. most: heads to choose among."""
     return (
         '<div class="wb-form wb-rule">'
         + choice("rule", "Rule", RULES.items(), "top")
         + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
-        + f'<span class="wb-by-count">{slider("count", "Heads", 1, 40, PAPER_SET_SIZE)}</span>'
+        + f'<span class="wb-by-count">{slider("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'
         + f'<span class="wb-by-budget">{number("parameters", "Parameters", 100, 10**9, BUDGET, "100")}</span>'
         + button("Auto-select", "select", testid="auto-select")
         + "</div>"
     )
 
 
-def rule_of(form: dict[str, Any]) -> tuple[str, int, tuple[str, ...]]:
+def rule_of(
+    bench: Workbench, demonstrations_id: str, measure: str, form: dict[str, Any]
+) -> tuple[str, int, tuple[str, ...]]:
     """Rule, number of heads and stacks from the rule's form, which comes from the client."""
     rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
-    count = session.whole(form.get("count"), 1, 40, PAPER_SET_SIZE)
-    return rule, count, STACK_CHOICES.get(str(form.get("stacks")), ("vlm",))
+    stacks = STACK_CHOICES.get(str(form.get("stacks")), ("vlm",))
+    most = bench.movable(demonstrations_id, measure, stacks)
+    return rule, min(session.whole(form.get("count"), 1, most, PAPER_SET_SIZE), most), stacks
 
 
 def show(
     bench: Workbench,
     demonstrations_id: str,
-    episode: int,
     digits: str,
     rank: int,
     measure: str = "",
     beside: str = "",
+    chosen: bool = False,
 ) -> list[Any]:
-    """Values of `HeadsTab.shown`. measure: the key of the relevance to show; beside: of the second one."""
+    """Values of `HeadsTab.shown`. measure: the key of the relevance to show; beside: of the second one. chosen: the
+    head set comes from a rule or a file, so the page takes it over.
+    """
     if not demonstrations_id:
         return [NO_SETS, gr.Row(visible=False), "", "", None, ""]
     available = bench.measures(demonstrations_id)
@@ -124,7 +129,6 @@ def show(
     relevance = bench.relevance(demonstrations_id, measure)
     if shown is None or relevance is None:
         return ["", gr.Row(visible=True), "", "", None, NOT_SCORED]
-    found = bench.attention(demonstrations_id, episode) or bench.attention(demonstrations_id, 0)
     stored = available.get(shown)
     over_time = bench.laboratory.over_time(demonstrations_id, shown)
     second = next((one for one in available if one.key == beside and one != shown), None)
@@ -132,21 +136,22 @@ def show(
     targets = bench.laboratory.targets(demonstrations_id) if bench.laboratory.neighbours(demonstrations_id) else ()
     value = head_map.head_map(
         key=stored or f"{demonstrations_id}/{shown.key}",
-        version=time.time_ns() // 1000,
+        demonstrations=demonstrations_id,
         relevance=relevance,
-        attention=found[1] if found else None,
         selected=bench.heads(digits),
         cost=bench.size.head_cost(),
         rank=rank,
+        version=time.time_ns() // 1000 if chosen else 0,
         trust=bench.trust(stored) if stored else None,
         measure=shown.key,
         lora=bench.size.lora(1),
         second=None if other is None or second is None else (second.key, name_of(second), other),
         strip=None if over_time is None else strip(over_time),
     )
+    movable = int((~relevance.inert).sum())
     if shown.tokens != bench.laboratory.tokens(demonstrations_id):
         targets = ()
-    return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule_form(), value, ""]
+    return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule_form(movable), value, ""]
 
 
 def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:
@@ -163,8 +168,9 @@ def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[s
         index=index,
         outcomes=card.outcomes,
         sprites=bench.previews.sprites(demonstrations_id, index, tuple(episode.cameras)),
-        attention_url=bench.previews.attention(*found) if found else None,
+        attention_url=bench.previews.attention(found[0]) if found else None,
         attention=found[1] if found else None,
+        keyframes=bench.keyframes(demonstrations_id, index),
     )
 
 
@@ -183,9 +189,9 @@ def wire(
     @worded
     def select(opened: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
-        demonstrations_id, episode = session.as_opened(opened)
-        rule, count, stacks = rule_of(form)
+        demonstrations_id, _ = session.as_opened(opened)
         key, laboratory = session.as_id(measure), bench.laboratory
+        rule, count, stacks = rule_of(bench, demonstrations_id, key, form)
         if rule == "greedy":  # a job; its set is taken over when it has grown
             return [gr.skip(), gr.skip(), gr.skip()]
         if rule == "above_null":
@@ -197,17 +203,17 @@ def wire(
             heads = laboratory.other_task(demonstrations_id, key, count, stacks)
         else:
             heads = bench.auto_select(demonstrations_id, count, stacks, key, rule)
-        return _selected(opened, episode, bench.digits(heads), rank, measure, beside)
+        return _selected(opened, bench.digits(heads), rank, measure, beside)
 
-    def _selected(opened: Any, episode: int, digits: str, rank: Any, measure: Any, beside: Any) -> list[Any]:
+    def _selected(opened: Any, digits: str, rank: Any, measure: Any, beside: Any) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
         keys = session.as_id(measure), session.as_id(beside)
-        shown = show(bench, demonstrations_id, episode, digits, rank, *keys)
+        shown = show(bench, demonstrations_id, digits, rank, *keys, chosen=True)
         return [digits, shown[tab.shown.index(tab.map)], render_header(opened, digits, measure)]
 
     @worded
     def measured(opened: Any, digits: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
-        demonstrations_id, episode = session.as_opened(opened)
+        demonstrations_id, _ = session.as_opened(opened)
         available = tuple(bench.measures(demonstrations_id))
         current = bench.measure_shown(demonstrations_id, session.as_id(measure))
         if current is None:
@@ -218,7 +224,7 @@ def wire(
         for field, value in form.items():
             if field in measures.FIELDS and value != getattr(current, field):
                 wanted = bench.laboratory.asked(demonstrations_id, available, current, field, str(value))
-        shown = show(bench, demonstrations_id, episode, digits, rank, wanted.key, beside)
+        shown = show(bench, demonstrations_id, digits, rank, wanted.key, beside)
         return [wanted.key, beside, render_header(opened, digits, wanted.key), *shown]
 
     @worded
@@ -242,8 +248,7 @@ def wire(
     @worded
     def take(opened: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
         text = payload(event).get("text")
-        _, index = session.as_opened(opened)
-        return _selected(opened, index, bench.digits(bench.read_selection(str(text)).heads), rank, measure, beside)
+        return _selected(opened, bench.digits(bench.read_selection(str(text)).heads), rank, measure, beside)
 
     selected = [states.heads, tab.map, header]
     tab.map.toggle(toggle, [states.opened, states.measure], [states.heads, header], trigger_mode="always_last", **QUICK)

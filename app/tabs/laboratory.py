@@ -11,13 +11,14 @@ import gradio as gr
 from app import components, session
 from app.laboratory import NO_OUTPUTS, Pending
 from app.service import Workbench
-from app.tabs.events import ACTION, QUICK, action, payload, worded
+from app.tabs.events import ACTION, QUICK, action, in_words, payload, worded
 from app.tabs.heads import HeadsTab, rule_of
 from app.tabs.watching import Watcher
 from app.training_estimate import estimate
 from app.views import laboratory_answers as answers
 from app.views.head_map import metric_label, selection_of
-from app.views.laboratory_menu import measure_menu, what_if
+from app.views.laboratory_menu import measure_menu, unknown_cost, what_if
+from app.views.markup import duration
 from steering import figures
 from steering.errors import SteeringError
 from steering.metrics import BY_NAME
@@ -77,36 +78,42 @@ def answer(
     shown = {"kind": kind, "serial": serial, "turn": turn}
     if not demonstrations_id:
         return {**shown, "empty": "Open demonstrations first."}
+    try:
+        if kind == "two":
+            return {**shown, **_two(bench, demonstrations_id, measure, beside, heads)}
+        return {**shown, **_of_head(bench, owner, demonstrations_id, episode, kind, asked)}
+    except Exception as error:  # whatever it is: the panel waits for this answer
+        return {**shown, "empty": in_words(error)}
+
+
+def _of_head(
+    bench: Workbench, owner: str, demonstrations_id: str, episode: int, kind: str, asked: dict[str, Any]
+) -> dict[str, Any]:
     frames = bench.card(demonstrations_id).frames
     episode = min(episode, len(frames) - 1)
     frame = session.whole(asked.get("frame"), 0, frames[episode] - 1, 0)
     chosen = selection_of([asked.get("head")], bench.size.head_shape)
     head = chosen[0] if chosen else Head("vlm", 0, 0)
     laboratory = bench.laboratory
-    try:
-        if kind == "why":
-            if laboratory.captured(demonstrations_id) is None:
-                return {**shown, **OUTPUTS}
-            explained = laboratory.why(demonstrations_id, head, episode)
-            return {**shown, "why": answers.why(explained, laboratory.thumbnails(demonstrations_id))}
-        if kind == "plane":
-            if laboratory.captured(demonstrations_id) is None:
-                return {**shown, **OUTPUTS}
-            plane = figures.projection(laboratory.projection(demonstrations_id, head))
-            return {**shown, "figure": figures.plain(plane)}
-        if kind == "two":
-            return {**shown, **_two(bench, demonstrations_id, measure, beside, heads)}
-        if kind == "gain":
-            swept = laboratory.sweep(owner, demonstrations_id, head, episode, frame)
-            return {**shown, **(_waiting(swept) if isinstance(swept, Pending) else {"gain": answers.sweep(swept)})}
+    if kind == "gain":
+        swept = laboratory.sweep(owner, demonstrations_id, head, episode, frame)
+        return _waiting(swept) if isinstance(swept, Pending) else {"gain": answers.sweep(swept)}
+    if kind == "words":
         seen = laboratory.words(owner, demonstrations_id, episode, frame)
-        return {**shown, **(_waiting(seen) if isinstance(seen, Pending) else {"words": answers.words(seen)})}
-    except SteeringError as error:
-        return {**shown, "empty": str(error)}
+        return _waiting(seen) if isinstance(seen, Pending) else {"words": answers.words(seen)}
+    if laboratory.captured(demonstrations_id) is None:
+        return OUTPUTS
+    if kind == "why":
+        explained = laboratory.why(demonstrations_id, head, episode)
+        return {"why": answers.why(explained, laboratory.thumbnails(demonstrations_id))}
+    return {"figure": figures.plain(figures.projection(laboratory.projection(demonstrations_id, head)))}
 
 
 def _waiting(pending: Pending) -> dict[str, Any]:
-    return {"empty": pending.message} if pending.failed else {"pending": pending.message}
+    if pending.failed:
+        return {"empty": pending.message}
+    left = "" if pending.left_s is None else f"{duration(pending.left_s)} left"
+    return {"pending": pending.message, "left": left, "job": pending.job_id}
 
 
 def _two(bench: Workbench, demonstrations_id: str, measure: str, beside: str, digits: str) -> dict[str, Any]:
@@ -120,6 +127,21 @@ def _two(bench: Workbench, demonstrations_id: str, measure: str, beside: str, di
     drawn.update_layout(xaxis_title=metric_label(first), yaxis_title=metric_label(second))
     lines = answers.agreement_lines(bench.laboratory.agreements(first, second))
     return {"figure": figures.plain(drawn), "lines": lines}
+
+
+def show_cost(bench: Workbench, demonstrations_id: str, measure: str, rank: Any, indices: Any) -> str:
+    """Markup of what the set of flat head `indices`, which come from the client, would cost; or of why not."""
+    try:
+        chosen = selection_of(indices if isinstance(indices, list) else [], bench.size.head_shape)
+        rank = session.whole(rank, 1, 256, 16)
+        try:
+            error = bench.laboratory.set_error(demonstrations_id, measure, chosen)
+        except SteeringError:
+            error = None  # a target that a set cannot be asked about has no error of the set
+        training = estimate(bench.store, bench.policy, chosen) if chosen else None
+        return what_if(len(chosen), bench.size.steering(chosen, rank), rank, error, training)
+    except Exception as error:  # whatever it is: the line before was about another set
+        return unknown_cost(in_words(error))
 
 
 def wire(
@@ -136,16 +158,12 @@ def wire(
 
     @worded
     def cost(opened: Any, measure: Any, rank: Any, event: gr.EventData) -> str:
-        indices = payload(event).get("selected")
-        chosen = selection_of(indices if isinstance(indices, list) else [], bench.size.head_shape)
         demonstrations_id, _ = session.as_opened(opened)
-        rank = session.whole(rank, 1, 256, 16)
-        try:
-            error = bench.laboratory.set_error(demonstrations_id, session.as_id(measure), chosen)
-        except SteeringError:
-            error = None  # a target that a set cannot be asked about has no error of the set
-        training = estimate(bench.store, bench.policy, chosen) if chosen else None
-        return what_if(len(chosen), bench.size.steering(chosen, rank), rank, error, training)
+        return show_cost(bench, demonstrations_id, session.as_id(measure), rank, payload(event).get("selected"))
+
+    @worded
+    def stop(owner: Any, event: gr.EventData) -> None:
+        bench.laboratory.stop(session.as_owner(owner), session.as_id(payload(event).get("job")))
 
     @worded
     def start(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
@@ -180,11 +198,12 @@ def wire(
 
     @worded
     def grow(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
-        rule, count, stacks = rule_of(action(event).form)
+        demonstrations_id, _ = session.as_opened(opened)
+        key = session.as_id(measure)
+        rule, count, stacks = rule_of(bench, demonstrations_id, key, action(event).form)
         if rule != "greedy":
             return gr.skip()
-        demonstrations_id, _ = session.as_opened(opened)
-        bench.laboratory.greedy(owner, demonstrations_id, session.as_id(measure), count, stacks)
+        bench.laboratory.greedy(owner, demonstrations_id, key, count, stacks)
         return watcher.start()
 
     @worded
@@ -208,6 +227,7 @@ def wire(
     tab.what_if.ask(
         cost, [states.opened, states.measure, states.rank], tab.what_if, trigger_mode="always_last", **QUICK
     )
+    tab.answers.stop(stop, states.owner, None, **ACTION)
     tab.answers.measure(offered, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
     tab.menu.action(start, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
     heads_tab.rule.action(grow, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)

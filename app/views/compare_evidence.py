@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ class Evidence:
     figures: tuple[str, ...]
 
 
+def _file(title: str) -> str:
+    return re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
+
+
 def evidence_card(evidence: Evidence | None) -> str:
     """The Evidence section."""
     command = "<code>python -m steering evidence grid</code>"
@@ -52,7 +57,11 @@ def evidence_card(evidence: Evidence | None) -> str:
     )
     parts = ""
     for i, (title, titles, rows, lines) in enumerate(evidence.sections):
-        body = plain_table(titles, rows) if rows else "<ul>" + "".join(f"<li>{text(x)}</li>" for x in lines) + "</ul>"
+        body = (
+            plain_table(titles, rows, _file(title))
+            if rows
+            else "<ul>" + "".join(f"<li>{text(x)}</li>" for x in lines) + "</ul>"
+        )
         opened = " open" if i < FIRST_OPEN else ""
         parts += f'<details class="wb-more"{opened}><summary>{text(title)}</summary>{body}</details>'
     return (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.views.compare_table import label_of, method_attribute, plain_table, swatch
-from app.views.markup import segments, text
+from app.views.markup import button, segments, text
 from steering.types import OpenLoop, OpenLoopComparison
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 300, 120, 34, 16
@@ -30,25 +30,29 @@ class Predictions:
 
 def open_loop_card(shown: Predictions, episode: int) -> str:
     """Everything about held-out action chunks. episode: whose curves are drawn, where it is one of the held-out."""
-    value = shown.comparison
-    episodes = value.episodes
+    episodes = shown.comparison.episodes
     chosen = episode if episode in episodes else episodes[0]
+    shown_of = [(str(e), str(e + 1)) for e in episodes[:MOST_EPISODES]]
+    picker = segments("open_loop_episode", "Held-out episode", shown_of, str(chosen)) if len(episodes) > 1 else ""
+    report = button("Report", "report", shown.id, quiet=True, testid="report-open-loop")
+    return (
+        f'<section class="wb-card" data-testid="open-loop">{open_loop(shown, chosen, picker)}'
+        f'<div class="wb-buttons">{report}</div></section>'
+    )
+
+
+def open_loop(shown: Predictions, chosen: int, picker: str = "") -> str:
+    """The verdict, error against horizon, the curves of episode `chosen`, and the numbers. picker: of the episode."""
+    value = shown.comparison
     said = "".join(f"<p>{text(line)}</p>" for line in shown.sentences)
     legend = "".join(f"<span {method_attribute(one)}>{swatch(one)}</span>" for one in value.methods)
-    picker = segments(
-        "open_loop_episode",
-        "Held-out episode",
-        [(str(e), str(e + 1)) for e in episodes[:MOST_EPISODES]],
-        str(chosen),
-    )
     return (
-        '<section class="wb-card" data-testid="open-loop"><h2>On recordings: predicted against demonstrated action '
+        "<h2>On recordings: predicted against demonstrated action "
         f'chunks</h2><div class="wb-two"><div class="wb-verdict-plain">{said}</div>{_by_step(value)}</div>'
         f'<div class="wb-loop-legend">{legend}<span><i class="wb-swatch wb-ink-swatch"></i>Demonstrated</span></div>'
-        f"<div data-live>{picker if len(episodes) > 1 else ''}</div>"
+        f"<div data-live>{picker}</div>"
         f'<div class="wb-curves-grid">{_curves(shown.made, value.action_names, chosen)}</div>'
         f'<details class="wb-more"><summary>Error by dimension and by step</summary>{_numbers(value)}</details>'
-        "</section>"
     )
 
 
@@ -128,8 +132,9 @@ def _numbers(value: OpenLoopComparison) -> str:
         for s in range(value.error.shape[1])
     ]
     methods = [label_of(one) for one in value.methods]
-    return plain_table(["Dimension", *methods], dims) + plain_table(
-        ["Method and step", *value.action_names, "All dimensions"], steps
+    by_step = ["Method and step", *value.action_names, "All dimensions"]
+    return plain_table(["Dimension", *methods], dims, "error-by-dimension") + plain_table(
+        by_step, steps, "error-by-step"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.views.markup import duration, text
+from app.views.markup import duration, kept_table, text
 from steering.types import (
     CONTROL_LABELS,
     FAILURES,
@@ -68,10 +68,10 @@ def cells_card(cells: Sequence[Cell], tests: Sequence[CellTest]) -> str:
         '<th title="Scenes in which a thing that the goal does not name was touched">Wrong thing touched</th>'
         + ('<th title="Scenes in which the goal that the changed words name was reached">Named goal</th>' * named)
     )
+    table = f'<table class="wb-table wb-cells" data-named><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return (
         '<section class="wb-card" data-testid="cells"><h2>Every condition that these policies were run under</h2>'
-        f'<div class="wb-scroll"><table class="wb-table wb-cells" data-named><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{_tests(tests)}</section>"
+        f"{kept_table('conditions', table)}{_tests(tests)}</section>"
     )
 
 
@@ -105,11 +105,13 @@ def _tests(tests: Sequence[CellTest]) -> str:
             f"<td>{one.test.p_holm:.2g}</td><td>{shown}</td></tr>"
         )
     count = f"{len(tests)} pair{'' if len(tests) == 1 else 's'}"
-    return (
-        f'<details class="wb-more"><summary>Paired tests ({count})</summary><div class="wb-scroll">'
+    table = (
         '<table class="wb-table wb-cells" data-named data-testid="paired-tests"><thead><tr><th>Condition</th>'
         "<th>Pair</th><th>Only the first</th><th>Only the second</th><th>p</th><th>p after Holm</th>"
-        f"<th>Shown</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<th>Shown</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+    return (
+        f'<details class="wb-more"><summary>Paired tests ({count})</summary>{kept_table("paired-tests", table)}'
         '<p class="wb-muted wb-note">Exact McNemar on the same scenes; Holm over all pairs of this table. “Only” '
         "counts scenes in which that one alone succeeded.</p></details>"
     )
@@ -130,10 +132,10 @@ def failures_card(outcomes: Sequence[Outcomes]) -> str:
             for one in outcomes
         )
         rows += f"<tr><td>{text(FAILURES[kind])}</td>{counts}</tr>"
+    table = f'<table class="wb-table wb-cells"><thead><tr><th>Kind</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return (
-        '<section class="wb-card" data-testid="failures"><h2>How failures failed</h2><div class="wb-scroll">'
-        f'<table class="wb-table wb-cells"><thead><tr><th>Kind</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
-        '</div><p class="wb-muted wb-note">From the simulator\'s ground truth: how far each failed episode came.</p>'
+        f'<section class="wb-card" data-testid="failures"><h2>How failures failed</h2>{kept_table("failures", table)}'
+        '<p class="wb-muted wb-note">From the simulator\'s ground truth: how far each failed episode came.</p>'
         "</section>"
     )
 
@@ -158,19 +160,18 @@ def cost_card(rollouts: Sequence[Rollouts], costs: Mapping[str, FinetuneResult |
         rows += f"<tr {method_attribute(one.method)}><td>{swatch(one.method)}</td>{shown}</tr>"
     titles = ("Method", "Trainable", "Rank", "Steps", "Training", "Memory", "A scene")
     head = "".join(f"<th>{title}</th>" for title in titles)
+    table = f'<table class="wb-table wb-cells"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return (
-        '<section class="wb-card" data-testid="cost"><h2>Cost</h2><div class="wb-scroll">'
-        f'<table class="wb-table wb-cells"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<section class="wb-card" data-testid="cost"><h2>Cost</h2>{kept_table("cost", table)}'
         '<p class="wb-muted wb-note">Trainable parameters; peak memory in training; wall time on the machine that '
         "ran it, whatever else ran beside it.</p></section>"
     )
 
 
-def plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
+def plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]], name: str = "table") -> str:
+    """A table of texts, kept as name.csv."""
     head = "".join(f"<th>{text(title)}</th>" for title in titles)
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="wb-scroll"><table class="wb-table wb-cells"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+    return kept_table(
+        name, f'<table class="wb-table wb-cells"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.views.markup import button, choice, duration, number, tag, text
+from app.views.markup import button, choice, duration, kept_table, number, tag, text
 from steering.types import CONTROL_LABELS, FFN_CHOICES, METHOD_LABELS, PRECISIONS
 
 LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
@@ -286,10 +286,12 @@ def results_table(rows: Sequence[ResultRow]) -> str:
         )
     head = "".join(f"<th>{name}</th>" if name else "<td></td>" for name in COLUMNS)
     notices = sorted({row.notice for row in rows if row.notice})
-    return (
-        '<div class="wb-card wb-section"><h2>Results</h2><div class="wb-scroll">'
+    table = (
         f'<table class="wb-table" data-testid="finetune-results"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(_row(row) for row in rows)}</tbody></table></div>{_told(rows)}"
+        f"<tbody>{''.join(_row(row) for row in rows)}</tbody></table>"
+    )
+    return (
+        f'<div class="wb-card wb-section"><h2>Results</h2>{kept_table("finetunes", table)}{_told(rows)}'
         '<p class="wb-muted wb-note">Held-out error: mean squared error of predicted action chunks on episodes left '
         "out of training, before and after."
         f"{''.join(f'<br>* {text(notice)}' for notice in notices)}</p></div>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ MOST_SHEET_PX, LONGEST_SIDE_PX = 32_000_000, 16_000
 """A browser decodes a sheet into four bytes a pixel; WebP ends at 16 383 pixels a side."""
 CAMERA_LABELS = {"exterior": "Exterior", "wrist": "Wrist"}
 LEVELS = 16  # attention is shown in steps of 16 of 255: hardly visible once smoothed, and half the bytes
+MOST_ATTENTION_BYTES, LEAST_GRID = 20_000_000, 4
+"""A browser keeps the attention of an episode unpacked; an hour at π0's size would be 20 GB."""
 
 
 def frame_player(
@@ -27,8 +29,11 @@ def frame_player(
     sprites: Mapping[str, str],
     attention_url: str | None,
     attention: Attention | None,
+    keyframes: Sequence[bool] | np.ndarray = (),
 ) -> dict[str, Any]:
-    """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set."""
+    """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set;
+    keyframes: bool [frame].
+    """
     tile, columns = sheet_layout(episode)
     return {
         "key": key,
@@ -44,10 +49,12 @@ def frame_player(
             for name, url in sprites.items()
         ],
         "phases": phase_parts(episode.phase),
+        "keyframes": runs(keyframes),
         "action": curves(episode.action, ACTION_NAMES),
         "state": curves(episode.state, STATE_NAMES),
         "attention": attention_url,
-        "grid": None if attention is None else attention.grid,
+        "grid": None if attention is None else attention_grid(attention),
+        "coarse": "" if attention is None else _coarse(attention),
         "heads_total": None if attention is None else int(np.prod(attention.mass.shape[1:4])),
         "groups": list(TOKEN_GROUPS),
     }
@@ -71,6 +78,12 @@ def phase_parts(phase: np.ndarray | None) -> list[dict[str, Any]]:
     ]
 
 
+def runs(marked: Sequence[bool] | np.ndarray) -> list[list[int]]:
+    """[start, end) of every run of marked frames. marked: bool [frame]."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(marked, int), [0]])))
+    return edges.reshape(-1, 2).tolist()
+
+
 def curves(values: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """One series per dimension with a common range. values: float [frame, dim]."""
     shown = [names[d] if d < len(names) else f"dim {d}" for d in range(values.shape[1])]
@@ -88,13 +101,13 @@ def sheet_layout(episode: Episode) -> tuple[int, int]:
     return tile, max(COLUMNS, -(-episode.frames // (LONGEST_SIDE_PX // tile)))
 
 
-def sprite_sheet(frames: Sequence[np.ndarray] | np.ndarray, tile: int, columns: int) -> bytes:
-    """All frames in one WebP image, `columns` tiles a row. frames: uint8 [frame, height, width, 3]."""
-    sheet = np.zeros((-(-len(frames) // columns) * tile, columns * tile, 3), np.uint8)
+def sprite_sheet(frames: Iterable[np.ndarray], count: int, tile: int, columns: int) -> bytes:
+    """`count` frames in one WebP image, `columns` tiles a row. frames: each uint8 [height, width, 3]."""
+    sheet = np.zeros((-(-count // columns) * tile, columns * tile, 3), np.uint8)
     for i, frame in enumerate(frames):
         row, column = divmod(i, columns)
         sheet[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = square(frame, tile)
-    return encode(sheet, quality=70, effort=4)
+    return encode(sheet, quality=70, effort=2)  # 4 takes twice as long for a twentieth less
 
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
@@ -117,11 +130,43 @@ def encode(image: np.ndarray, quality: int = 80, effort: int = 1) -> bytes:
 
 
 def attention_file(attention: Attention) -> bytes:
-    """Gzip of image weights uint8 [head, camera, patch, frame] and then masses uint8 [head, group, frame].
+    """Gzip of image weights uint8 [head, camera, patch, frame] and then masses uint8 [head, group, frame], with
+    `attention_grid` patches a side.
 
     Frames come last: neighbours in time are alike, which halves the file.
     """
-    image = np.minimum((attention.image.astype(np.uint16) + LEVELS // 2) // LEVELS * LEVELS, 255).astype(np.uint8)
+    shown = pooled(attention.image, attention_grid(attention))
+    image = np.minimum((shown.astype(np.uint16) + LEVELS // 2) // LEVELS * LEVELS, 255).astype(np.uint8)
     mass = np.round(attention.mass * 255).astype(np.uint8)
     frames_last = [np.ascontiguousarray(np.moveaxis(one, 0, -1)) for one in (image, mass)]
     return gzip.compress(b"".join(one.tobytes() for one in frames_last), 6, mtime=0)
+
+
+def attention_grid(attention: Attention) -> int:
+    """Patches a side in the attention file: fewer than the policy has where all of them, unpacked, would be more than
+    MOST_ATTENTION_BYTES. The frames are those of `mass`.
+    """
+    maps = len(attention.mass) * int(np.prod(attention.image.shape[1:-1]))  # of [stack, layer, head, camera]
+    return min(attention.grid, max(LEAST_GRID, int((MOST_ATTENTION_BYTES / maps) ** 0.5)))
+
+
+def _coarse(attention: Attention) -> str:
+    side, grid = attention_grid(attention), attention.grid
+    return "" if side == grid else f" ({grid} × {grid} patches averaged to {side} × {side}, for the episode is long)"
+
+
+def pooled(image: np.ndarray, side: int) -> np.ndarray:
+    """Weights uint8 [frame, ..., camera, patch] averaged by area to `side` patches a side, the largest of a frame and
+    head 255 again.
+    """
+    grid = round(image.shape[-1] ** 0.5)
+    if side == grid:
+        return image
+    starts = np.arange(side)[:, None] * grid / side
+    overlap = np.clip(np.minimum(starts + grid / side, np.arange(grid) + 1) - np.maximum(starts, np.arange(grid)), 0, 1)
+    share = (overlap * side / grid).astype(np.float32)  # [side, grid]
+    small = np.empty((*image.shape[:-1], side * side), np.uint8)
+    for frame, patches in enumerate(image):  # [..., camera, patch]; one at a time, for floats are four times as large
+        mean = (share @ patches.reshape(*patches.shape[:-1], grid, grid) @ share.T).reshape(*patches.shape[:-1], -1)
+        small[frame] = np.rint(255 * mean / mean.max((-1, -2), keepdims=True).clip(1e-12))
+    return small

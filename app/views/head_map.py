@@ -8,17 +8,10 @@ from typing import Any
 import numpy as np
 
 from steering.metrics import BY_NAME
-from steering.types import STACK_LABELS, STACKS, TOKEN_GROUPS, Attention, Head, HeadShape, Relevance, Trust
+from steering.types import STACK_LABELS, STACKS, Head, HeadShape, Relevance, Trust
 
 STACK_READS = {"vlm": "sees and reads", "expert": "makes the actions"}
 ZERO = {"paper": ("Explained variance", "the mean action"), "default": ("Gain over state and time", "state and time")}
-PLACES = {
-    "exterior": "the exterior camera",
-    "wrist": "the wrist camera",
-    "instruction": "the instruction",
-    "state": "the joint state",
-    "actions": "the action tokens",
-}
 BASELINES = {"time": "the time in the episode", "state": "the joint state", "state_time": "joint state and time"}
 LOWEST_SHOWN = 10  # percentile of a stack's scores where its colour scale begins: a few bad heads must not flatten it
 CLOSE = 0.02  # explained variance within which a head counts as no better and no worse than a baseline
@@ -32,12 +25,12 @@ INERT = (
 
 def head_map(
     key: str,
-    version: int,
+    demonstrations: str,
     relevance: Relevance,
-    attention: Attention | None,
     selected: Collection[Head],
     cost: Mapping[str, Mapping[str, int]],
     rank: int,
+    version: int = 0,
     trust: Trust | None = None,
     measure: str = "",
     lora: int = 0,
@@ -46,7 +39,8 @@ def head_map(
 ) -> dict[str, Any]:
     """What static/head_map.js and static/inspector.js draw.
 
-    key: names the relevance; version: changes whenever the server means to replace the page's selection.
+    key: names the relevance; demonstrations: the set. version: another one whenever a rule or a file chose `selected`;
+    0 where the map is only drawn, and the page knows its set best.
     cost: stack -> {per_layer, per_head}, trainable parameters at rank 1 (see app.costs). measure: its key in the link.
     lora: trainable parameters of LoRA on all heads at rank 1. second: key, name and scores of another measure, shown
     in the lower half of every cell. strip: relevance by time (see laboratory_answers).
@@ -60,10 +54,10 @@ def head_map(
         order = np.argsort(np.where(movable[s], -relevance.score[s], np.inf), axis=None, kind="stable")
         ranks[s].reshape(-1)[order] = np.arange(1, layers * heads + 1)
     everything = shape.all_heads()
-    mass = None if attention is None else attention.mass.mean(axis=0).reshape(-1, len(TOKEN_GROUPS))
     best = int(np.argmax(np.where(movable.reshape(-1), flat, -np.inf)))
     return {
         "key": key,
+        "demonstrations": demonstrations,
         "version": version,
         "measure": measure,
         "metric": metric_label(relevance),
@@ -80,9 +74,7 @@ def head_map(
         "ranked": [int(movable[s].sum()) for s in range(len(STACKS))],
         "inert": relevance.inert.reshape(-1).tolist(),
         "names": [_capital(head.label()) for head in everything],
-        "sentence": [sentence(relevance, head, None if mass is None else mass[i]) for i, head in enumerate(everything)],
-        "mass": None if mass is None else np.round(mass, 4).tolist(),
-        "groups": list(TOKEN_GROUPS),
+        "sentence": [sentence(relevance, head) for head in everything],
         "selected": [i for i, head in enumerate(everything) if head in set(selected)],
         "focus": best,
         "cost": [dict(cost[stack]) for stack in STACKS],
@@ -173,26 +165,25 @@ def explains(relevance: Relevance) -> dict[str, float]:
     }
 
 
-def sentence(relevance: Relevance, head: Head, mass: np.ndarray | None) -> str:
-    """One or two plain sentences about a head. mass: float [group], its mean attention, None where not computed."""
+def sentence(relevance: Relevance, head: Head) -> str:
+    """What the score of a head says, in a plain sentence or two."""
     at = (STACKS.index(head.stack), head.layer, head.head)
     if relevance.inert[at]:
         return INERT
-    looks = "" if mass is None else f"{_looks(mass)} "
     known = explains(relevance)
     if not known or not len(relevance.error):
-        return looks + _measured(relevance, float(relevance.score[at]))
+        return _measured(relevance, float(relevance.score[at]))
     k = relevance.best_k.get(head.stack)
     error = float(relevance.error[relevance.ks.index(k) if k in relevance.ks else 0][at])
     explained = 1 - error / relevance.baselines["mean_action"]
     if explained <= 0:
-        return f"{looks}Its output alone predicts the demonstrated action no better than the mean action does."
+        return "Its output alone predicts the demonstrated action no better than the mean action does."
     best = max(known, key=lambda name: known[name])
     reference, seen = known[best], f"{BASELINES[best]} alone ({_percent(known[best])})"
     compared = "about as much as"
     if abs(explained - reference) > CLOSE:
         compared = "more than" if explained > reference else "less than"
-    return f"{looks}Its output alone explains {_percent(explained)} of the action's variance, {compared} {seen}."
+    return f"Its output alone explains {_percent(explained)} of the action's variance, {compared} {seen}."
 
 
 def _measured(relevance: Relevance, score: float) -> str:
@@ -200,16 +191,6 @@ def _measured(relevance: Relevance, score: float) -> str:
     if metric is None:
         return f"Its score is {score:.3g}."
     return f"{metric.label}: {score:.3g} {metric.unit}. At 0, {metric.zero}."
-
-
-def _looks(mass: np.ndarray) -> str:
-    first, second = np.argsort(-mass)[:2]
-    share = float(mass[first])
-    place = PLACES[TOKEN_GROUPS[first]]
-    if share >= 0.6:
-        return f"Looks mostly at {place} ({_percent(share)})."
-    other = f"{PLACES[TOKEN_GROUPS[second]]} {_percent(float(mass[second]))}"
-    return f"Divides its attention: {place} {_percent(share)}, {other}."
 
 
 def _capital(words: str) -> str:

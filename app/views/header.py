@@ -42,6 +42,8 @@ _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 EXPORTS = {
     "map": "Head map (PNG)",
+    "cameras": "Cameras at this frame (PNG)",
+    "curves": "State and actions (CSV)",
     "relevance.csv": "Scores (CSV)",
     "relevance.json": "Scores and head set (JSON)",
     "selection.json": "Head set, authors' keys (JSON)",

@@ -37,13 +37,24 @@ class JobLine:
 
 
 def job_lines(jobs: Sequence[JobLine]) -> str:
-    """A line for each job that runs or waits, and for the newest where it failed or was stopped. jobs: newest first.
+    """A line for each job that runs or waits, for each that failed until the same is started again, and for the newest
+    where it was stopped. jobs: newest first.
 
-    Finished work shows as its result instead.
+    Finished work shows as its result instead. What each does is read aloud when that changes, not at every percent.
     """
-    chosen = [job for i, job in enumerate(jobs) if not job.ended or (i == 0 and job.state != "done")]
+    chosen = [job for i, job in enumerate(jobs) if not job.ended or _counts(job, jobs[:i])]
+    if not chosen:
+        return ""
+    told = " ".join(f"{job.title}: {_stage(job)}." for job in reversed(chosen) if job.state != "failed")
     shown = "".join(_line(job) for job in reversed(chosen))
-    return f'<div class="wb-jobs" aria-live="polite" data-testid="jobs">{shown}</div>' if shown else ""
+    return f'<div class="wb-jobs" data-testid="jobs"><p class="wb-told" role="status">{text(told)}</p>{shown}</div>'
+
+
+def _counts(job: JobLine, newer: Sequence[JobLine]) -> bool:
+    if job.state == "cancelled":
+        return not newer
+    again = any((one.function, one.arguments) == (job.function, job.arguments) for one in newer)
+    return job.state == "failed" and not again
 
 
 def _line(job: JobLine) -> str:
@@ -67,10 +78,17 @@ def _line(job: JobLine) -> str:
     )
 
 
-def _state(job: JobLine) -> str:
+def _stage(job: JobLine) -> str:
+    """What the job does, without how far it is."""
     if job.stopping:
         return "stopping at the next step"
     if job.state == "queued":
         return "starts next" if job.position <= 1 else f"waits, place {job.position} in the queue"
+    return "stopped" if job.state == "cancelled" else "running"
+
+
+def _state(job: JobLine) -> str:
+    if job.stopping or job.state == "queued":
+        return _stage(job)
     left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
     return f"{job.message or 'starting'}{left}"

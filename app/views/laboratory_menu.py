@@ -24,7 +24,9 @@ ZERO_LABELS = {"state_time": "joint state and time", "mean_action": "the mean ac
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """What training a set would take, from `runs` measured runs of this policy; None where a run did not measure it."""
+    """What training a set would take, from `runs` measured runs of this policy, roughly where these are none; memory is
+    None where it is not known.
+    """
 
     seconds: float
     memory_mb: float | None
@@ -67,11 +69,12 @@ def what_if(heads: int, parameters: int, rank: int, error: SetError | None, trai
     if not heads:
         return '<p class="wb-whatif" data-testid="what-if">Select heads to see what training them would take.</p>'
     if training is None:
-        cost = "Training time and memory show here after a first finetune."
+        cost = "These heads reach no action: add heads of another layer."
     else:
         memory = f", {training.memory_mb / 1024:.1f} GB" if training.memory_mb else ""
-        runs = "1 measured run" if training.runs == 1 else f"{training.runs} measured runs"
-        cost = f"About {duration(training.seconds)}{memory} for {training.steps} steps (estimate from {runs})."
+        runs = f"estimate from {training.runs} measured run{'s' if training.runs != 1 else ''}"
+        basis = runs if training.runs else "rough, no run measured yet"
+        cost = f"About {duration(training.seconds)}{memory} for {training.steps} steps ({basis})."
     if error is None:
         told = "Held-out error: press Measure this set below."
     else:
@@ -81,6 +84,11 @@ def what_if(heads: int, parameters: int, rank: int, error: SetError | None, trai
         f'<p class="wb-whatif" data-testid="what-if"><b>If trained:</b> {parameters:,} parameters at rank {rank}. '
         f"{text(cost)} {text(told)}</p>"
     )
+
+
+def unknown_cost(words: str) -> str:
+    """Why the cost of a set is not known."""
+    return f'<p class="wb-whatif" data-testid="what-if">{text(words)}</p>'
 
 
 def _share(score: float) -> str:

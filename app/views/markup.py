@@ -32,6 +32,14 @@ def purpose(line: str) -> str:
     return f'<div class="wb-purpose"><p>{text(line)}</p></div>'
 
 
+def kept_table(name: str, table: str) -> str:
+    """A table that scrolls in its card, and the button that keeps it as name.csv (static/download.js)."""
+    return (
+        f'<div class="wb-kept"><div class="wb-scroll">{table}</div><div class="wb-figure-tools"><button type="button" '
+        f'class="wb-button wb-quiet" data-keep-table="{text(name)}" title="Keep this table">CSV</button></div></div>'
+    )
+
+
 def empty(title: str, line: str, button: str = "") -> str:
     """An empty state: what is missing and what to do."""
     return f'<div class="wb-empty"><h3>{text(title)}</h3><p>{text(line)}</p>{button}</div>'

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from app.views.compare_open_loop import Predictions, open_loop
 from app.views.compare_table import LABELS, failures_card
 from app.views.comparison import success
 from app.views.markup import duration, text
@@ -35,6 +36,14 @@ video{width:100%;border-radius:6px;background:var(--sunken)}.good{color:var(--go
 margin:8px 0}.wb-rate small{display:block}.wb-bar-track{position:relative;height:16px;background:var(--sunken);
 border-radius:4px}.wb-bar-track i{display:block;height:100%;background:var(--method);border-radius:4px}
 .wb-whisker{position:absolute;top:7px;height:2px;background:var(--ink)}
+.wb-figure-tools{display:none}.wb-scroll{overflow-x:auto}.wb-two{display:grid;gap:16px}
+.wb-curves-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(260px,1fr));gap:12px 18px;margin:10px 0}
+.wb-loop-legend{display:flex;flex-wrap:wrap;gap:6px 18px}.wb-swatch{display:inline-block;width:10px;height:10px;
+border-radius:3px;background:var(--method);margin-right:8px}.wb-ink-swatch{background:var(--ink)}
+.wb-chart svg{width:100%}.wb-chart text{font-size:9px}
+.wb-chart polyline{fill:none;stroke:var(--method);stroke-width:1.3}
+.wb-chart .wb-axis{fill:none;stroke:var(--line)}.wb-chart .wb-band{fill:var(--method);opacity:.18}
+.wb-chart .wb-demonstrated polyline{stroke:var(--ink);stroke-width:2}
 """
 
 
@@ -76,13 +85,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Run:
-    """What a report shows. comparison: None for a finetune alone; sentences: its verdict."""
+    """What a report shows. comparison: in scenes, sentences: its verdict; predictions: on recordings. A finetune alone
+    has neither.
+    """
 
     title: str
     finetunes: tuple[Finetuned, ...]
     comparison: Comparison | None = None
     sentences: tuple[str, ...] = ()
     scenes: tuple[Scene, ...] = ()
+    predictions: Predictions | None = None
 
 
 def report(run: Run) -> str:
@@ -95,6 +107,8 @@ def report(run: Run) -> str:
         parts.append("<p>Nothing was trained for this run.</p>")
     if run.comparison:
         parts.append(success(run.comparison, run.sentences) + failures_card(run.comparison.outcomes))
+    if run.predictions:
+        parts.append(f"<section>{open_loop(run.predictions, run.predictions.comparison.episodes[0])}</section>")
     parts += [_finetunes(run.finetunes)] if run.finetunes else []
     for one in run.finetunes:
         if one.relevance and one.result.selection and one.heads:

@@ -144,8 +144,8 @@ def why(
     store: StoreOption = STORE,
 ) -> None:
     """Show why a head predicts what it does at a frame: the frames in which it says similar things."""
-    found = pipeline.why(
-        open_folder(store), activations_id=activations, head=_head(head), episode=episode, frame=frame, k=k
+    [found] = pipeline.why(
+        open_folder(store), activations_id=activations, head=_head(head), episode=episode, frames=[frame], k=k
     )
     rows = zip(found.neighbour_episode, found.neighbour_frame, found.weight, found.distance, strict=True)
     print(f"{found.head.label()}, episode {found.episode}, frame {found.frame}")

@@ -25,15 +25,18 @@ from steering.types import (
 )
 
 
-def why(store: Store, *, activations_id: str, head: Head, episode: int, frame: int, k: int = 10) -> Why:
-    """The k nearest frames of a frame in a head's output, and what was done there. Milliseconds; not stored.
+def why(
+    store: Store, *, activations_id: str, head: Head, episode: int, frames: Sequence[int], k: int = 10
+) -> list[Why]:
+    """The k nearest frames of each of `frames` in a head's output, and what was done there. Not stored.
 
-    The captured frame nearest to `frame` is taken, which is that frame where every frame was captured.
+    For each the captured frame nearest to it is taken, which is that frame where every frame was captured.
+    Milliseconds; a tenth of a second for an episode of 300 frames at π0's size.
     """
     from steering.relevance import why as stage
 
     activations = frames_of(store, activations_id, False)
-    return stage.why(activations, head, stage.row_of(activations, episode, frame), k)
+    return stage.why(activations, head, stage.rows_of(activations, episode, frames), k)
 
 
 def projection(store: Store, *, activations_id: str, head: Head) -> Projection:

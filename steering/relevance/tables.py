@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from steering.types import STACKS, Head, Relevance
+from steering.types import STACKS, Head, Relevance, Trust
+
+TRUSTED = ("score_low", "score_high", "rank_low", "rank_high", "chosen_share", "p")
+"""Fields of a Trust that stand beside the scores: 95 % intervals, share of resampled best sets, family-wise p."""
 
 
-def document(relevance: Relevance) -> dict[str, Any]:
+def document(relevance: Relevance, trust: Trust | None = None) -> dict[str, Any]:
     """JSON-able: per stack, head and k the error, the scores, and what they are measured against.
 
     `error` is stack -> k -> [layer][head] (k is `-` for metrics without neighbours), `score`, `gain`, `gripper` and
     `inert` are stack -> [layer][head], `dimension_r2` is dimension -> stack -> [layer][head]. What the relevance does
-    not hold is null. A stack that was not captured is inert throughout.
+    not hold is null. A stack that was not captured is inert throughout. trust: of the same relevance; `trust` is its
+    fields TRUSTED by stack, null without one.
     """
     ks = [str(k) for k in relevance.ks] or ["-"]
     dimensions: Any = relevance.dimension_r2 if relevance.dimension_r2 is not None else ()
@@ -35,6 +39,8 @@ def document(relevance: Relevance) -> dict[str, Any]:
             for s, stack in enumerate(STACKS)
         },
         "score": _by_stack(relevance.score),
+        "rank": _by_stack(_ranks(relevance)),
+        "trust": None if trust is None else {name: _by_stack(getattr(trust, name)) for name in TRUSTED},
         "gain": _by_stack(relevance.gain),
         "gripper": _by_stack(relevance.gripper),
         "dimension_r2": {name: _by_stack(r2) for name, r2 in zip(relevance.dimension_names, dimensions, strict=True)},
@@ -42,10 +48,14 @@ def document(relevance: Relevance) -> dict[str, Any]:
     }
 
 
-def rows(relevance: Relevance, selected: Collection[Head] = ()) -> list[list[Any]]:
-    """A header and one row a head, in the order stack, layer, head, for CSV."""
+def rows(relevance: Relevance, selected: Collection[Head] = (), trust: Trust | None = None) -> list[list[Any]]:
+    """A header and one row a head, in the order stack, layer, head, for CSV. trust: of the same relevance.
+
+    rank: 1 is the best of its stack; inert heads have none.
+    """
     errors = [f"error_k{k}" for k in relevance.ks] or ["error"]
-    extra = {"gain": relevance.gain, "gripper": relevance.gripper}
+    extra = {"rank": _ranks(relevance), "gain": relevance.gain, "gripper": relevance.gripper}
+    extra |= {name: getattr(trust, name) for name in TRUSTED} if trust is not None else {}
     held = {name: value for name, value in extra.items() if value is not None}
     r2 = [f"r2_{name}" for name in relevance.dimension_names]
     table: list[list[Any]] = [["stack", "layer", "head", "inert", "selected", "score", *held, *errors, *r2]]
@@ -55,9 +65,29 @@ def rows(relevance: Relevance, selected: Collection[Head] = ()) -> list[list[Any
         if relevance.dimension_r2 is not None:
             numbers += [*relevance.dimension_r2[:, *place]]
         flags = [int(relevance.inert[place]), int(head in selected)]
-        table.append([head.stack, head.layer, head.head, *flags, *(f"{float(number):.7g}" for number in numbers)])
+        table.append(
+            [head.stack, head.layer, head.head, *flags, *(f"{float(n):.7g}" if np.isfinite(n) else "" for n in numbers)]
+        )
     return table
 
 
+def _ranks(relevance: Relevance) -> np.ndarray:
+    """float [stack, layer, head]: rank by score in the stack, 1 the best; NaN for heads that cannot move an action."""
+    ranks = np.full(relevance.score.shape, np.nan)
+    for s in range(len(ranks)):
+        movable = ~relevance.inert[s]
+        order = np.argsort(-relevance.score[s][movable], kind="stable")
+        of_movable = np.empty(len(order))
+        of_movable[order] = np.arange(1, len(order) + 1)
+        ranks[s][movable] = of_movable
+    return ranks
+
+
 def _by_stack(values: np.ndarray | None) -> dict[str, Any] | None:
-    return None if values is None else {stack: values[s].astype(float).tolist() for s, stack in enumerate(STACKS)}
+    """stack -> [layer][head]; null for what is not finite, which JSON does not know."""
+    if values is None:
+        return None
+    return {
+        stack: [[float(v) if np.isfinite(v) else None for v in row] for row in values[s]]
+        for s, stack in enumerate(STACKS)
+    }

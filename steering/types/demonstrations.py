@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,6 +57,11 @@ class Episode:
         known: Mapping[str, tuple[int, ...]] | None = getattr(self.cameras, "shapes", None)
         shapes = known if known is not None else {name: images.shape for name, images in self.cameras.items()}
         return {name: (shape[1], shape[2]) for name, shape in shapes.items()}
+
+    def first_picture(self, camera: str) -> np.ndarray:
+        """uint8 [height, width, 3]: the first frame of a camera, read alone where cameras are read when asked for."""
+        read: Callable[[str], np.ndarray] | None = getattr(self.cameras, "first", None)
+        return self.cameras[camera][0] if read is None else read(camera)
 
     @property
     def side_px(self) -> int:

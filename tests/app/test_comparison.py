@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app import link
 from app.evidence import Grid
 from app.results import heads_trained
 from app.service import Workbench
@@ -20,7 +21,7 @@ from steering.comparison.open_loop import compare_open_loop
 from steering.errors import SteeringError
 from steering.evidence.grid import cells
 from steering.pipeline.heldout import HEADS_SAW
-from steering.types import Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, SuccessRate
+from steering.types import METHODS, Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, SuccessRate
 from steering.types import Comparison as ComparisonValue
 
 Samples = tuple[Path, dict[str, str]]
@@ -96,6 +97,10 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, s
     assert flags == sorted(flags, reverse=True) and any(flags)
     assert "8 of 10" in success and "20,000" in tables and "not trained yet" not in form
     media = bench.previews.folder
+    assert not any(method in file.name for file in media.iterdir() for method in METHODS), "a vote is blind"
+    assert link.restore(bench, {"comparison": "comparison-0"}, opened, None, "").notes == (
+        "The comparison of this link is not in this store, so another is shown.",
+    )
     assert len(list(media.glob("*.mp4"))) == len(list(media.glob("*.json"))) == 30
     assert bench.results.last_run() == "", "an example was not run here"
 
@@ -230,6 +235,11 @@ def test_recordings_show_errors_with_intervals_and_the_chosen_episode(bench: Wor
     # Three chunks of an episode, each for the demonstration and two methods, in two dimensions; and two by step.
     assert shown.count("<polyline") == 3 * 3 * 2 + 2
     assert bench.comparing.predictions(samples[1]["press_button"]) is None
+    report = bench.exports.report(predictions.id)
+    page = (bench.previews.folder / Path(report.url).name).read_text()
+    assert "Predicted actions on recordings: place cube in bowl" in page and page.count("<svg") >= 3
+    assert "0.250 (0.250 to 0.250)" in page and "<img" not in page and HEADS_SAW in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("https://arxiv.org", ""), "it opens offline"
 
 
 # -- evidence ---------------------------------------------------------------------------------------------------------

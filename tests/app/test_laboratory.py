@@ -15,14 +15,18 @@ from app.laboratory import LIVE_K, NO_OUTPUTS
 from app.measures import BEST, Measure, parsed
 from app.service import Workbench
 from app.tabs import heads
-from app.tabs.laboratory import answer, show_menu
+from app.tabs.laboratory import answer, show_cost, show_menu
 from app.views import head_map
 from app.views import laboratory_answers as answers
 from app.views.laboratory_menu import TrainingEstimate, what_if
 from steering.errors import InputError
+from steering.jobs.client import Jobs
+from steering.jobs.lock import WorkerLock
+from steering.jobs.queue import MAIN, Queue
+from steering.progress import Report
 from steering.samples import open_store
 from steering.store import Store
-from steering.types import ACTION_NAMES, GainSweep, Head
+from steering.types import ACTION_NAMES, FinetuneSettings, GainSweep, Head
 
 TELLS = Head("expert", 3, 2)
 PLACE = (1, 3, 2)
@@ -86,11 +90,11 @@ def test_every_stored_measure_is_shown_beside_every_other(lab: Workbench, filled
     assert len(keys) >= 4
     for key in keys:
         for beside in keys:
-            value = heads.show(lab, opened(filled), 0, "", 16, key, beside)[4]
+            value = heads.show(lab, opened(filled), "", 16, key, beside)[4]
             assert value["measure"] == key and (value["second"] is None) == (key == beside)
             assert len(value["sentence"]) == 128
     policy = next(key for key in keys if "policy" in key)
-    value = heads.show(lab, opened(filled), 0, "", 16, policy)[4]
+    value = heads.show(lab, opened(filled), "", 16, policy)[4]
     low, score = value["trust"]["low"][FLAT], value["score"][FLAT]
     assert low == pytest.approx(score - 1.96 * 4e-4, rel=1e-2) and value["trust"]["p"] is None
 
@@ -154,11 +158,54 @@ def test_a_set_with_the_head_that_tells_has_the_lower_error(lab: Workbench, fill
     assert "61 s" in line and "2.0 GB" in line and "estimate from 2 measured runs" in line and "Held-out" in line
 
 
-def test_the_estimate_is_of_measured_runs(lab: Workbench) -> None:
+def test_the_estimate_is_of_measured_runs_and_rough_before_any(lab: Workbench) -> None:
     vlm = training_estimate.estimate(lab.store, lab.policy, (Head("vlm", 2, 0),))
     assert vlm is not None and vlm.runs == 1
     assert vlm.seconds == pytest.approx(41.0)  # the run of the sample store, of the default length and batch
-    assert training_estimate.estimate(Store(lab.store.root / "empty"), lab.policy, (TELLS,)) is None
+    empty = Store(lab.store.root / "empty")
+    rough = training_estimate.estimate(empty, lab.policy, (TELLS,))
+    card = training_estimate.estimate_for(empty, lab.policy, lab.size, "steering", FinetuneSettings(), (TELLS,))
+    assert rough == card and rough is not None and rough.runs == 0 and rough.seconds > 0
+    assert "(rough, no run measured yet)" in what_if(1, 2560, 16, None, rough)
+    assert training_estimate.estimate(empty, lab.policy, (Head("vlm", 7, 0),)) is None  # reaches no action
+    assert "reach no action" in what_if(1, 0, 16, None, None)
+
+
+def test_an_error_is_said_in_the_panel_that_waits(lab: Workbench, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(lab.laboratory, "why", fail)
+    monkeypatch.setattr(lab.laboratory, "set_error", fail)
+    given = answer(lab, "owner", [opened(filled), 0], "", "", "", {"kind": "why", "serial": 7, "turn": 2})
+    assert given["serial"] == 7 and given["turn"] == 2 and "did not foresee (RuntimeError)" in given["empty"]
+    assert "did not foresee (RuntimeError)" in show_cost(lab, opened(filled), "", 16, [FLAT])
+    gone = answer(lab, "owner", ["demonstrations-0000000000000000", 0], "", "", "", {"kind": "gain"})
+    assert "may have been deleted" in gone["empty"]
+
+
+def test_what_the_policy_works_out_says_how_long_and_can_be_stopped(
+    filled: Any, tmp_path: Path, lab: Workbench
+) -> None:
+    store = Store(tmp_path / "queued", readonly=[filled[0]])
+    queue, jobs, worker = Queue(store.root), Jobs(store), WorkerLock(store.root, MAIN)
+    assert worker.acquire()  # this test is the worker
+    try:
+        bench = Workbench(store, jobs, lab.policy)
+        asked = {"kind": "words", "frame": 3}
+        first = answer(bench, "owner", [opened(filled), 0], "", "", "", asked)
+        assert first["pending"] == "Starting" and first["left"] == ""
+        running = queue.claim()
+        assert running is not None and running.id == first["job"]
+        queue.report(running.id, Report(0.5, "Loading the policy", left_s=8.0))
+        later = answer(bench, "owner", [opened(filled), 0], "", "", "", asked)
+        assert (later["pending"], later["left"]) == ("Loading the policy", "8 s left")
+        bench.laboratory.stop("somebody", running.id)
+        assert not jobs.status(running.id).cancel_requested
+        bench.laboratory.stop("owner", running.id)
+        assert jobs.status(running.id).cancel_requested
+    finally:
+        worker.release()
 
 
 def test_rules_above_chance_and_within_a_budget(lab: Workbench, filled: Any) -> None:

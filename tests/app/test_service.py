@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app import session
+from app import link, session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import compare, demonstrations, finetune, heads
 from app.views.jobs import JobLine
@@ -44,21 +44,52 @@ def test_cards_tell_samples_and_scores(bench: Workbench, samples: Samples) -> No
     assert not cards["press_button"].scored
     shown = demonstrations.show_sets(bench, [samples[1]["press_button"], 0])
     assert shown.count('data-action="find"') == 1
-    assert len(list(bench.previews.folder.glob("*-first.webp"))) == 4
+    assert shown.count("/first.webp") == 4
 
 
 def test_an_empty_store_says_what_to_do(make_bench: Callable[[bool], Workbench]) -> None:
     bench = make_bench(False)
     assert bench.open_set() == ""
-    assert "Record" in heads.show(bench, "", 0, "", 16)[0]
+    assert "Record" in heads.show(bench, "", "", 16)[0]
     assert "No demonstrations yet" in demonstrations.show_sets(bench, ["", 0])
     assert "Nothing compared yet" in compare.show(bench, ["", 0], "")[2]
     assert "Results" in finetune.show(bench, ["", 0], "", "", {})[1]
 
 
 def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: Samples) -> None:
-    shown = heads.show(bench, samples[1]["press_button"], 0, "", 16)
+    shown = heads.show(bench, samples[1]["press_button"], "", 16)
     assert shown[4] is None and "Find heads" in shown[5]
+
+
+def test_the_address_names_the_measure_that_is_shown(bench: Workbench, samples: Samples) -> None:
+    scored, unscored = samples[1]["place_cube_in_bowl"], samples[1]["press_button"]
+    own = next(iter(bench.measures(scored))).key
+    assert link.header_of(bench, [scored, 0], "", "").query["metric"] == own
+    assert link.header_of(bench, [scored, 0], "", "gradient.of.another.set").query["metric"] == own
+    assert link.header_of(bench, [unscored, 0], "", own).query["metric"] == ""
+
+
+def test_a_drawing_does_not_choose_heads_and_a_rule_does(bench: Workbench, samples: Samples) -> None:
+    made = samples[1]["place_cube_in_bowl"]
+    shown = [heads.show(bench, made, "", 16, chosen=chosen)[4] for chosen in (False, True)]
+    assert shown[0]["version"] == 0 != shown[1]["version"] and shown[0]["demonstrations"] == made
+
+
+def test_as_many_heads_are_chosen_as_can_move_an_action(bench: Workbench, samples: Samples) -> None:
+    made = samples[1]["place_cube_in_bowl"]
+    asked = {"rule": "bottom", "count": "900"}
+    for stacks, most in (("vlm", 56), ("expert", 64), ("both", 120)):
+        rule, count, named = heads.rule_of(bench, made, "", {**asked, "stacks": stacks})
+        assert (rule, count) == ("bottom", most)
+        assert len(bench.auto_select(made, count, named, rule=rule)) == most
+    assert 'max="120"' in heads.show(bench, made, "", 16)[3]
+
+
+def test_keyframes_of_an_episode_are_marked(bench: Workbench, samples: Samples) -> None:
+    made = samples[1]["place_cube_in_bowl"]
+    value, marked = heads.show_episode(bench, made, 1), bench.keyframes(made, 1)
+    assert value is not None and value["keyframes"][0][0] == 0 and value["keyframes"][-1][1] == value["frames"]
+    assert sum(end - start for start, end in value["keyframes"]) == marked.sum() < value["frames"]
 
 
 def test_find_heads_goes_on_step_by_step_and_repeats_none(
@@ -135,3 +166,15 @@ def test_browser_memory_is_checked() -> None:
     assert session.as_owner("x") != session.as_owner("x")
     assert session.whole("7.5", 0, 9, 3) == 3 and session.whole(10**30, 0, 9, 3) == 9
     assert session.names(["b", "zz", "a"], ("a", "b")) == ["a", "b"] and session.names("a", ("a",)) == []
+
+
+def test_attention_is_kept_without_its_images(bench: Workbench, samples: Samples) -> None:
+    whole = bench.store.load(samples[1]["attention"])
+    found = bench.attention(samples[1]["place_cube_in_bowl"], 0)
+    assert found is not None and found[0] == samples[1]["attention"]
+    assert (
+        found[1].image.nbytes == 0 and found[1].image.base is None and found[1].image.shape[1:] == whole.image.shape[1:]
+    )
+    assert (found[1].mass == whole.mass).all() and found[1].grid == whole.grid
+    again = bench.attention(samples[1]["place_cube_in_bowl"], 0)
+    assert again is not None and again[1] is found[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import html
 import io
+import re
 from dataclasses import replace
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from app.measures import BEST, Measure
 from app.views import demonstrations, finetune, frame_player, head_map, header, jobs, markup, measures, policies
-from steering.types import Episode, Head, HeadShape, PolicyCheck
+from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 COST = {"vlm": {"per_layer": 256, "per_head": 64}, "expert": {"per_layer": 256, "per_head": 64}}
@@ -23,7 +24,7 @@ SHAPE = HeadShape(8, 8, 32)
 
 def test_head_map_ranks_movable_heads_and_marks_inert_ones(sample_store: ModuleType) -> None:
     relevance = sample_store.relevance(3)
-    data = head_map.head_map("k", 1, relevance, None, [Head("expert", 2, 5)], COST, 16)
+    data = head_map.head_map("k", "d", relevance, [Head("expert", 2, 5)], COST, 16)
     scores = relevance.score[0][~relevance.inert[0]]
     for i in range(56):
         assert data["rank"][i] == 1 + np.sum(scores > relevance.score[0].reshape(-1)[i])
@@ -38,7 +39,7 @@ def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
     relevance = sample_store.relevance(3)
     score = relevance.score.copy()
     score[0, -1, 0] = 9.0
-    data = head_map.head_map("k", 1, replace(relevance, score=score), None, [], COST, 16)
+    data = head_map.head_map("k", "d", replace(relevance, score=score), [], COST, 16)
     assert not data["inert"][data["focus"]]
     assert data["stacks"][0]["high"] < 9
 
@@ -55,14 +56,11 @@ def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
 def test_sentence_compares_with_state_and_time(sample_store: ModuleType, error: float, words: str) -> None:
     relevance = sample_store.relevance(3)
     errors = np.full_like(relevance.error, error)
-    mass = np.array([0.1, 0.7, 0.1, 0.05, 0.05])
-    sentence = head_map.sentence(replace(relevance, error=errors), Head("expert", 1, 1), mass)
-    assert words in sentence
-    assert sentence.startswith("Looks mostly at the wrist camera (70\u00a0%).")
+    assert words in head_map.sentence(replace(relevance, error=errors), Head("expert", 1, 1))
 
 
 def test_sentence_of_an_inert_head_says_so(sample_store: ModuleType) -> None:
-    assert head_map.sentence(sample_store.relevance(3), Head("vlm", 7, 0), None).startswith("Inert")
+    assert head_map.sentence(sample_store.relevance(3), Head("vlm", 7, 0)).startswith("Inert")
 
 
 def test_selection_from_the_client_keeps_only_known_heads() -> None:
@@ -80,10 +78,15 @@ def test_phase_parts_cover_the_episode() -> None:
     assert frame_player.phase_parts(None) == []
 
 
+def test_keyframes_are_told_as_runs() -> None:
+    assert frame_player.runs(np.array([1, 0, 1, 1, 0, 0, 1], bool)) == [[0, 1], [2, 4], [6, 7]]
+    assert frame_player.runs(()) == []
+
+
 def test_sprite_sheet_holds_every_frame_in_its_place() -> None:
     frames = np.zeros((13, 16, 16, 3), np.uint8)
     frames += (20 * np.arange(13, dtype=np.uint8))[:, None, None, None]
-    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, 16, 10))).convert("RGB"))
+    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, len(frames), 16, 10))).convert("RGB"))
     assert sheet.shape == (32, 160, 3)
     for i in range(13):
         row, column = divmod(i, 10)
@@ -105,7 +108,7 @@ def test_an_episode_of_any_length_fits_a_picture_that_browsers_open(frames: int)
 def test_frames_that_are_not_square_are_centred_on_black_in_tiles_of_any_size() -> None:
     frames = np.zeros((12, 48, 64, 3), np.uint8)
     frames[11] = 200
-    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, 16, 10))).convert("RGB"))
+    sheet = np.asarray(Image.open(io.BytesIO(frame_player.sprite_sheet(frames, len(frames), 16, 10))).convert("RGB"))
     assert sheet.shape == (32, 160, 3)
     assert sheet[24, 24].min() > 190 and sheet[24, 8].max() < 10
     assert np.array_equal(frame_player.square(frames[11], 64)[:, 0, 0], np.repeat([0, 200, 0], [8, 48, 8]))
@@ -128,6 +131,38 @@ def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:
     shown = image.reshape(*attention.image.shape[1:], -1)
     assert np.abs(shown.astype(int) - np.moveaxis(attention.image, 0, -1)).max() <= frame_player.LEVELS // 2
     assert np.abs(mass.reshape(*attention.mass.shape[1:], -1) / 255 - np.moveaxis(attention.mass, 0, -1)).max() < 0.003
+
+
+@pytest.mark.parametrize("side", [3, 4, 5])
+def test_attention_is_averaged_by_area_to_fewer_patches(sample_store: ModuleType, side: int) -> None:
+    whole = sample_store.attention(0, 3).image  # 6 patches a side
+    found = frame_player.pooled(whole, side)
+    assert found.shape == (*whole.shape[:-1], side * side) and (found.max((-1, -2)) == 255).all()
+    fine = np.kron(whole.reshape(*whole.shape[:-1], 6, 6), np.ones((side, side)))  # every patch in side² parts
+    parts = fine.reshape(*whole.shape[:-1], side, 6, side, 6).mean((-3, -1)).reshape(found.shape)
+    assert np.abs(found - 255 * parts / parts.max((-1, -2), keepdims=True)).max() <= 0.51
+
+
+def test_a_long_episode_sends_less_attention_and_says_so(
+    sample_store: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = sample_store.attention(0, 3)
+    episode = sample_store.episode(0, "wait", 3, 16)
+    whole = frame_player.frame_player("key", episode, 0, [], {}, "url", attention)
+    assert (whole["grid"], whole["coarse"]) == (6, "")
+    monkeypatch.setattr(frame_player, "MOST_ATTENTION_BYTES", attention.image.size - 1)
+    raw = gzip.decompress(frame_player.attention_file(attention))
+    shown = frame_player.frame_player("key", episode, 0, [], {}, "url", attention)
+    assert len(raw) == attention.image.size * 25 // 36 + attention.mass.size and shown["grid"] == 5
+    assert "6 × 6 patches averaged to 5 × 5" in shown["coarse"]
+
+
+def test_attention_at_the_size_of_pi0_stays_within_what_a_browser_keeps() -> None:
+    image = np.broadcast_to(np.uint8(0), (0, 2, 18, 8, 3, 256))
+    for frames, side in ((90, 16), (300, 8), (600, 6)):
+        mass = np.broadcast_to(np.float32(0), (frames, 2, 18, 8, 5))
+        found = frame_player.attention_grid(Attention(image, mass, 16))
+        assert found == side and frames * 288 * 3 * side**2 <= frame_player.MOST_ATTENTION_BYTES
 
 
 def test_what_waits_says_so_in_the_header() -> None:
@@ -178,11 +213,40 @@ def test_jobs_show_progress_and_hide_what_is_done() -> None:
     line = jobs.JobLine("a", "Finetuning", "running", 0.25, "step 5 of 20", 125.0)
     assert "step 5 of 20, 2 min 05 s left" in jobs.job_lines([line])
     assert jobs.job_lines([replace(line, state="done")]) == ""
-    failed = replace(line, state="failed", error="No memory.")
-    assert "No memory." in jobs.job_lines([failed])
-    assert "No memory." not in jobs.job_lines([line, failed])  # a newer job replaces an old failure
     stopped = jobs.job_lines([replace(line, state="cancelled", again="Continue")])
     assert "stopped at 25%" in stopped and ">Continue</button>" in stopped
+
+
+def test_a_failure_is_shown_until_the_same_is_started_again() -> None:
+    lora = jobs.JobLine("b", "Finetuning: LoRA", "running", 0.25, "step 5", 125.0, function="finetune")
+    lora = replace(lora, arguments={"method": "lora"})
+    failed = replace(lora, id="a", state="failed", error="No memory.", arguments={"method": "steering"})
+    assert "No memory." in jobs.job_lines([failed])
+    assert "No memory." in jobs.job_lines([lora, failed])
+    assert "No memory." in jobs.job_lines([replace(lora, state="done"), failed])
+    assert "No memory." in jobs.job_lines([replace(lora, function="score", arguments=failed.arguments), failed])
+    for state in ("queued", "running", "done", "cancelled"):
+        again = replace(failed, id="c", state=state, error=None)
+        assert "No memory." not in jobs.job_lines([again, lora, failed])
+    twice = jobs.job_lines([replace(failed, id="c"), lora, failed])
+    assert twice.count("No memory.") == 1
+    stopped = replace(lora, id="d", state="cancelled")
+    assert "finished results" in jobs.job_lines([stopped]) and "finished results" not in jobs.job_lines([lora, stopped])
+
+
+def test_progress_is_not_read_aloud_and_a_change_of_state_is() -> None:
+    def told(*work: jobs.JobLine) -> list[str]:
+        shown = jobs.job_lines(work)
+        assert "aria-live" not in shown
+        return re.findall(r'role="(?:status|alert)">(.*?)</', shown)
+
+    line = jobs.JobLine("a", "Finetuning", "running", 0.25, "step 5 of 20", 125.0)
+    further = replace(line, fraction=0.3, message="step 6 of 20", left_s=120.0)
+    assert told(line) == told(further) == ["Finetuning: running."]
+    waiting = replace(line, id="b", title="Scoring", state="queued", position=2)
+    assert told(waiting, line) == ["Finetuning: running. Scoring: waits, place 2 in the queue."]
+    assert told(replace(line, stopping=True)) == ["Finetuning: stopping at the next step."]
+    assert told(replace(line, state="cancelled")) == ["Finetuning: stopped."]
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (99, "99 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])

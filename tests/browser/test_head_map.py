@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,68 @@ def test_hover_tells_value_interval_and_rank(open_page: OpenPage, sample_address
     expect(tooltip).to_contain_text("inert")
     assert page.locator(".wb-cell.wb-doubtful").count() > 0
     expect(page.locator(".wb-legend")).to_contain_text("unstable")
+
+
+def test_a_screen_reader_hears_all_that_the_tooltip_says(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    chosen = cell(page, "expert", 6, 3)
+    beside = page.locator('[data-testid="measure-beside"] option').nth(1)
+    page.get_by_test_id("measure-beside").select_option(beside.get_attribute("value"))
+    expect(page.locator(".wb-split")).to_have_count(120)
+    chosen.hover()
+    heard = chosen.get_attribute("aria-label") or ""
+    lines = page.get_by_role("tooltip").locator("span").all_inner_texts()
+    assert len(lines) == 5 and all(line in heard for line in lines)
+    expect(page.locator(".wb-doubtful").first).to_have_attribute("aria-label", re.compile("unstable"))
+
+
+def test_drawing_the_map_anew_keeps_set_undo_shown_head_and_focus(
+    open_page: OpenPage, sample_address: str, cell: Cell
+) -> None:
+    page = open_page(sample_address)
+    chosen, summary = cell(page, "expert", 2, 3), page.get_by_test_id("selection-summary")
+    undo, redo = page.get_by_role("button", name="Undo"), page.get_by_role("button", name="Redo")
+    beside = page.locator('[data-testid="measure-beside"] option').nth(1)
+    chosen.click()
+    page.keyboard.press("Space")
+    page.keyboard.press("Control+z")
+    expect(redo).to_be_enabled()
+    page.get_by_test_id("measure-beside").select_option(beside.get_attribute("value"))
+    expect(page.locator(".wb-split")).to_have_count(120)
+    expect(redo).to_be_enabled()
+    expect(chosen).to_be_focused()
+    page.get_by_test_id("measure-target").select_option("chunk")
+    expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
+    expect(chosen).to_have_class(re.compile("wb-pinned"))
+    expect(page.get_by_test_id("head-inspector")).to_contain_text("Action expert 2.3")
+    expect(summary).to_contain_text("21 heads selected")
+    assert page.evaluate("() => wb.state.undo.length") == 1
+    undo.click()
+    expect(summary).to_contain_text("20 heads selected")
+
+
+def test_a_drawing_that_began_before_a_click_does_not_undo_it(
+    open_page: OpenPage, sample_address: str, cell: Cell
+) -> None:
+    page = open_page(sample_address)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        sent = (route.request.post_data_json or {}).get("event_data")
+        if isinstance(sent, dict) and "selected" in sent and len(held) == 0:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/gradio_api/run/**", hold)
+    cell(page, "expert", 2, 3).click()
+    page.get_by_test_id("measure-target").select_option("chunk")
+    expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("21 heads selected")
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.locator("#header")).to_contain_text("21 selected")
+    expect(cell(page, "expert", 2, 3)).to_have_attribute("aria-selected", "true")
 
 
 def test_another_measure_is_chosen_and_kept_in_the_link(open_page: OpenPage, sample_address: str, cell: Cell) -> None:

@@ -40,6 +40,21 @@ def test_numbers_open_steps_and_brackets_open_episodes(open_page: OpenPage, samp
     expect(page.get_by_test_id("finetune-start")).to_be_visible()
 
 
+def test_keys_move_the_frames_after_a_click_on_a_button(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    player = page.get_by_test_id("frame-player")
+    player.get_by_role("button", name="State").click()
+    page.keyboard.press("ArrowRight")
+    expect(player).to_contain_text("2 / 72")
+    player.locator(".wb-switch").click()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(player).to_contain_text("12 / 72")
+    play = player.get_by_role("button", name="Play")
+    play.focus()
+    page.keyboard.press("Space")  # presses the button, and is not a second command
+    page.wait_for_function("() => wb.state.frame > 14")
+
+
 def test_space_and_arrows_move_the_rollouts(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=compare")
     first = page.get_by_test_id("rollout-player").locator("video").first

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlparse
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -112,6 +115,65 @@ def test_the_strip_and_the_trust_of_the_chosen_head_show(open_page: OpenPage, ad
     expect(page.get_by_test_id("trusted")).to_contain_text("95 % interval")
 
 
+def test_keyframes_stand_over_the_scrubber_and_a_line_moves_over_the_strip(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    marks, scrubber = page.get_by_test_id("keyframes"), page.get_by_test_id("scrubber")
+    expect(marks).to_have_attribute("aria-label", re.compile(r"Keyframes 1, .*24: both ends"))
+    assert marks.locator("i").count() >= 3  # both ends and the gripper
+    line = page.locator(".wb-timed .wb-cursor")
+    ends = []
+    for frame in (0, 23):
+        scrubber.evaluate("(s, f) => { s.value = f; s.dispatchEvent(new Event('input')); }", frame)
+        box, strip = line.bounding_box(), page.get_by_test_id("strip").bounding_box()
+        assert box is not None and strip is not None
+        ends.append(box["x"] + 1 - strip["x"])
+    assert ends == pytest.approx([0, strip["width"]], abs=1)
+
+
+def test_a_head_clicked_among_two_measures_is_shown_on_the_map_and_in_the_address(
+    open_page: OpenPage, address: str, cell: Cell
+) -> None:
+    page = open_page(address)
+    ask(page, "two").locator(".nsewdrag").first.wait_for()
+    page.get_by_test_id("lab-figure").evaluate(
+        "(figure) => figure.emit('plotly_click', { points: [{ customdata: ['expert', 3, 4] }] })"
+    )
+    expect(cell(page, "expert", 3, 4)).to_have_class(re.compile("wb-pinned"))
+    page.wait_for_url("**head=92**")
+
+
+def test_unscored_demonstrations_are_not_described_by_heads_of_others(
+    open_page: OpenPage, address: str, cell: Cell
+) -> None:
+    page = open_page(f"{address}?tab=learn")
+    page.locator("[data-lesson=inert]").click()
+    lesson = page.get_by_test_id("lesson")
+    lesson.locator("[data-choice=last]").click()
+    cell(page, "vlm", 7, 0).click()
+    expect(page.get_by_test_id("reveal")).to_contain_text("8 heads are inert")
+    body, inspector = ask(page, "why"), page.get_by_test_id("head-inspector")
+    expect(body.locator(".wb-near")).to_have_count(6)
+    expect(page.get_by_test_id("what-if")).to_contain_text("Held-out error")
+    page.get_by_role("tab", name="Demonstrations").click()
+    sets = page.get_by_test_id("sets").locator(".wb-set")
+    sets.filter(has_text="Press button").get_by_role("button", name="Open").click()
+    expect(page.get_by_text("These heads are not scored yet")).to_be_visible()
+    expect(page.get_by_test_id("frame-player")).to_contain_text("press the round button")
+    expect(inspector).to_have_text("Once heads are scored, the chosen one is described here.")
+    expect(page.get_by_test_id("strip")).to_contain_text("after a k-NN measure")
+    expect(body).to_contain_text("open once heads are scored")
+    expect(page.locator(".wb-whatif")).to_contain_text("Select heads to see")
+    expect(lesson).to_contain_text("Open demonstrations whose heads are scored first")
+    query = parse_qs(urlparse(page.url).query)
+    assert query["tab"] == ["heads"] and not query.keys() & {"head", "metric", "beside"}
+    page.get_by_role("tab", name="Demonstrations").click()
+    sets.filter(has_text="Place cube in bowl").get_by_role("button", name="Open").click()
+    expect(page.get_by_test_id("head-cell")).to_have_count(128)
+    expect(inspector).to_contain_text("Rank in its stack")
+    expect(page.get_by_test_id("strip").locator("i")).to_have_count(20)
+    expect(lesson).to_contain_text("8 heads are inert")
+
+
 def test_a_gain_is_worked_out_by_the_policy_and_then_turns_freely(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
     body = ask(page, "gain")
@@ -123,6 +185,33 @@ def test_a_gain_is_worked_out_by_the_policy_and_then_turns_freely(open_page: Ope
     expect(body).to_contain_text("standard deviations")
     knob.evaluate("(k) => { k.value = 3; k.dispatchEvent(new Event('input')); }")
     expect(page.get_by_test_id("gain")).to_have_text("× 3")
+
+
+def test_what_the_policy_works_out_can_be_stopped_and_asked_again(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+
+    def work(route: Route) -> None:
+        asked = route.request.post_data_json["event_data"]
+        if not isinstance(asked, dict) or asked.get("kind") != "words":
+            route.continue_()
+            return
+        found = {**asked, "pending": "Loading the policy", "left": "8 s left", "job": "0"}
+        route.fulfill(json={"data": [json.dumps(found), ""], "is_generating": False, "duration": 0.1})
+
+    page.route("**/gradio_api/run/**", work)
+    body = ask(page, "words")
+    expect(page.get_by_test_id("lab-stage")).to_have_text("Loading the policy, 8 s left")
+    page.get_by_test_id("lab-stop").evaluate("(button) => { window.button = button; button.focus(); }")
+    page.wait_for_timeout(1200)  # asked again meanwhile
+    assert page.evaluate("() => document.activeElement === window.button && window.button.isConnected")
+    page.get_by_test_id("lab-stop").click()
+    expect(body).to_contain_text("Stopped.")
+    page.get_by_test_id("scrubber").evaluate("(s) => { s.value = 5; s.dispatchEvent(new Event('input')); }")
+    page.wait_for_timeout(1200)
+    expect(body).to_contain_text("Stopped.")
+    page.unroute("**/gradio_api/run/**")
+    body.get_by_role("button", name="Ask again").click()
+    expect(body).to_contain_text("All of its attention", timeout=90_000)
 
 
 def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, address: str) -> None:
@@ -159,3 +248,22 @@ def test_intervals_and_two_measures_without_a_choice(open_page: OpenPage, sample
     expect(ask(page, "two")).to_contain_text("Spearman")
     page.get_by_test_id("measure-menu").locator("summary").click()
     expect(page.get_by_role("button", name="Intervals and chance")).to_be_visible()
+
+
+def test_answers_can_be_kept(open_page: OpenPage, address: str, tmp_path: Path) -> None:
+    page = open_page(address)
+
+    def kept(button: str) -> str:
+        with page.expect_download() as waiting:
+            page.get_by_test_id("lab-body").get_by_role("button", name=button).click()
+        waiting.value.save_as(tmp_path / "kept")
+        return (tmp_path / "kept").read_bytes().decode("latin-1")
+
+    expect(ask(page, "why").locator(".wb-near").first).to_be_visible()
+    why = json.loads(kept("JSON"))
+    assert why["kind"] == "why" and why["frame"] == 1
+    assert why["head"] == page.evaluate("() => wb.state.heads.names[wb.state.pinned]")
+    expect(ask(page, "plane").locator(".main-svg").first).to_be_visible()
+    assert "PNG" in kept("PNG")[:4]
+    points = kept("CSV").splitlines()
+    assert points[0] == "curve,x,y" and len(points) > 10

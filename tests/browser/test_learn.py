@@ -61,6 +61,10 @@ def test_baseline_and_inert_heads_are_read_from_the_data(open_page: OpenPage, sa
 def test_choosing_heads(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(f"{sample_address}?tab=learn")
     card = start(page, "choose", "tenth")
+    beside = page.locator('[data-testid="measure-beside"] option').nth(1)
+    page.get_by_test_id("measure-beside").select_option(beside.get_attribute("value"))
+    expect(page.locator(".wb-split")).to_have_count(120)
+    expect(card.locator("[data-state=done]")).to_have_count(0)  # the map was drawn anew, and nothing chosen
     page.get_by_test_id("auto-select").click()
     expect(card.locator("[data-state=done]")).to_have_count(1)
     cell(page, "expert", 1, 1).click()

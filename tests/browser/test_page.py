@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -114,6 +116,43 @@ def test_episode_opens_from_the_list(open_page: OpenPage, sample_address: str) -
     expect(page.get_by_role("button", name="Compute attention")).to_be_visible()
 
 
+def test_the_inspector_speaks_of_the_open_episode_only(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    inspector, episodes = page.get_by_test_id("head-inspector"), page.get_by_test_id("frame-player").locator("select")
+    looks = re.compile("Looks mostly at|Divides its attention")
+    expect(inspector).to_contain_text(looks)
+    expect(inspector).to_contain_text("Bar: this frame. Tick: mean of the episode.")
+    mean = page.evaluate(
+        """() => { const { attention: { frames, mass }, pinned } = wb.state;
+        const of = (row) => mass.slice(row * frames, (row + 1) * frames).reduce((a, b) => a + b) / frames / 255;
+        return [0, 1, 2, 3, 4].map((group) => 100 * of(pinned * 5 + group)); }"""
+    )
+    ticks = inspector.locator(".wb-bar-track b").evaluate_all(
+        "ticks => ticks.map((tick) => parseFloat(tick.style.left))"
+    )
+    assert ticks == pytest.approx(mean, abs=0.06)
+    episodes.select_option("2")
+    expect(inspector).to_contain_text("Not computed for this episode. Press Compute attention")
+    expect(inspector).to_contain_text("explains")
+    expect(inspector).not_to_contain_text(looks)
+    expect(inspector).not_to_contain_text("this frame")
+    episodes.select_option("0")
+    expect(inspector).to_contain_text(looks)
+
+
+def test_a_chosen_theme_shows_from_the_first_picture_on(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.add_init_script(
+        """window.seen = new Set(); new MutationObserver(() => {
+        if (document.querySelector('.wb-html')) window.seen.add(document.body.classList.contains('dark'));
+        }).observe(document, { subtree: true, childList: true, attributes: true });"""
+    )
+    page.reload()
+    page.wait_for_selector("html[data-ready='1']")
+    assert page.evaluate("() => [...window.seen]") == [True]
+
+
 def test_finetune_survives_a_reload(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(sample_address)
     page.get_by_role("tab", name="Finetune").click()
@@ -191,3 +230,45 @@ def test_what_cannot_be_done_is_said_in_a_toast(open_page: OpenPage, sample_addr
     page.get_by_role("tab", name="Finetune").click()
     page.get_by_test_id("finetune-start").click()
     expect(page.locator(".toast-body")).to_contain_text("Select heads on the map first")
+
+
+def test_an_error_of_a_quick_event_is_said_too(
+    open_page: OpenPage, samples: Path, policy: Path, serve: Callable, tmp_path: Path
+) -> None:
+    shutil.copytree(samples, tmp_path / "samples")
+    with serve(tmp_path, STEERING_SAMPLES=str(tmp_path / "samples"), STEERING_POLICY=str(policy)) as address:
+        page = open_page(address)
+        player = page.get_by_test_id("frame-player")
+        expect(player).to_be_visible()
+        kept = []
+        for arrays in (tmp_path / "samples" / "artefacts").glob("demonstrations-*/arrays.npz"):
+            kept.append((arrays, arrays.read_bytes()))
+            arrays.write_bytes(b"damaged")
+        player.locator("select").select_option("1")
+        expect(page.get_by_test_id("toasts")).to_contain_text("cannot be read as arrays")
+        for arrays, content in kept:
+            arrays.write_bytes(content)
+        player.locator("select").select_option("2")  # not held back by the one before
+        page.wait_for_function("() => wb.state.episode.episode === 2")
+        page.close()
+
+
+def test_progress_is_not_read_aloud(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.get_by_role("tab", name="Finetune").click()
+    page.locator("[name=steps]").fill("60")
+    page.get_by_label("LoRA, all heads").uncheck()
+    page.evaluate(
+        """() => { window.told = []; window.seen = new Set(); window.regions = new Set(); new MutationObserver(() => {
+          for (const job of document.querySelectorAll('.wb-job header span')) window.seen.add(job.textContent);
+          for (const live of document.querySelectorAll('.wb-jobs :is([role=status], [role=alert], [aria-live])'))
+            if (window.regions.add(live) && window.told.at(-1) !== live.textContent) window.told.push(live.textContent);
+        }).observe(document.body, { childList: true, subtree: true, characterData: true }); }"""
+    )
+    page.get_by_test_id("finetune-start").click()
+    page.wait_for_function("() => window.seen.size >= 4", timeout=120_000)
+    page.get_by_test_id("job").first.get_by_role("button", name="Stop").click()
+    expect(page.locator(".wb-job", has_text="finished results are kept").first).to_be_visible(timeout=60_000)
+    assert page.evaluate("() => window.regions.size") == 1  # drawn anew it would be read again
+    told = page.evaluate("() => window.told")
+    assert told and all(re.search(r": (starts next|running|stopping at the next step|stopped)\.$", one) for one in told)

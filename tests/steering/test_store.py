@@ -117,10 +117,15 @@ def test_frames_are_decoded_only_when_touched(tmp_path: Path) -> None:
     saved = examples()[0]
     assert isinstance(saved, Demonstrations)
     made = store.save("demonstrations", saved)
+    episode, first = store.load(made).episodes[0], saved.episodes[0].first_picture("wrist")
+    np.testing.assert_array_equal(episode.first_picture("wrist"), first)
+    assert len(episode.cameras["wrist"]) == 4
+    np.testing.assert_array_equal(episode.first_picture("wrist"), first)
     for video in store.folder(made).glob("*.mp4"):
         video.write_bytes(b"broken")
     loaded = store.load(made)
     assert loaded.episodes[0].state.shape == (4, 8)
+    assert "wrist" in loaded.episodes[0].cameras and "nose" not in loaded.episodes[0].cameras
     assert loaded.episodes[0].side_px == saved.episodes[0].side_px == saved.episodes[0].cameras["wrist"].shape[2]
     with pytest.raises(InputError, match="cannot be read as video"):
         loaded.episodes[0].cameras["wrist"]

@@ -176,8 +176,8 @@ def test_a_policy_measure_has_no_set_error(store: Store) -> None:
 def test_explanations_from_the_store(store: Store) -> None:
     activations_id, relevance_id = scored(store)
     head = Head("vlm", 1, 0)
-    found = pipeline.why(store, activations_id=activations_id, head=head, episode=2, frame=3, k=4)
-    assert (found.episode, found.frame) == (2, 3) and len(found.weight) == 4
+    found = pipeline.why(store, activations_id=activations_id, head=head, episode=2, frames=[3, 0], k=4)
+    assert [(one.episode, one.frame, len(one.weight)) for one in found] == [(2, 3, 4), (2, 0, 4)]
     shown = pipeline.projection(store, activations_id=activations_id, head=head)
     assert shown.points.shape == (54, 2) and shown.phase.shape == (54,)
     kept = pipeline.neighbours(store, activations_id=activations_id)

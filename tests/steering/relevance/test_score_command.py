@@ -12,6 +12,7 @@ import pytest
 
 from steering import pipeline
 from steering.cli import main as cli
+from steering.relevance import tables
 from steering.relevance.scoring import prepare, rescore, score
 from steering.selection import exchange
 from steering.store import Store
@@ -58,6 +59,11 @@ def test_command_python_and_store_agree(stored, tmp_path, capsys, monkeypatch):
     with out.with_suffix(".csv").open() as file:
         table = list(csv.DictReader(file))
     assert len(table) == 24 and sum(int(row["selected"]) for row in table) == 8
+    ranked = [float(row["rank"]) for row in table if row["stack"] == "expert"]
+    best_first = np.argsort(-expected.score[1].reshape(-1), kind="stable")
+    assert [ranked[i] for i in best_first] == list(range(1, 13))
+    assert all(row["rank"] == "" for row in table if row["inert"] == "1")
+    assert document["rank"]["expert"][0][0] == ranked[0] and document["trust"] is None
     assert float(table[5]["error_k4"]) == pytest.approx(expected.error[1, 0, 1, 1], rel=1e-6)
     assert out.with_suffix(".html").read_text().count("<html") == 1
     assert line["files"] == [str(out.with_suffix(suffix)) for suffix in (".json", ".csv", ".html")]
@@ -138,3 +144,18 @@ def test_a_target_and_a_phase_are_kept_in_the_manifest(stored):
     assert relevance.phase == "transport" and relevance.dimension_r2.shape[0] == 8
     trust = store.load(pipeline.trust(store, relevance_id=scored, replicates=3, permutations=0))
     assert np.isnan(trust.p).all() and trust.permutations == 0
+
+
+def test_intervals_and_chance_stand_beside_the_scores(stored):
+    store, made, _ = stored
+    relevance_id = pipeline.score(store, activations_id=made, ks=KS)
+    trust = store.load(pipeline.trust(store, relevance_id=relevance_id, replicates=20, permutations=20))
+    relevance = store.load(relevance_id)
+    head, *rows = tables.rows(relevance, (), trust)
+    named = [dict(zip(head, row, strict=True)) for row in rows]
+    for name in tables.TRUSTED:
+        expected = getattr(trust, name).reshape(-1)
+        for row, value in zip(named, expected, strict=True):
+            assert row[name] == (f"{float(value):.7g}" if np.isfinite(value) else "")
+    document = json.loads(json.dumps(tables.document(relevance, trust), allow_nan=False))
+    assert document["trust"]["p"]["expert"][0][1] == pytest.approx(float(trust.p[1, 0, 1]))

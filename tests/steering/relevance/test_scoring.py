@@ -13,11 +13,11 @@ from steering.errors import InputError, NotFound
 from steering.progress import Progress
 from steering.relevance import knn
 from steering.relevance.baselines import BASELINES
-from steering.relevance.keyframes import keyframes, take
+from steering.relevance.keyframes import keyframes, of_demonstrations, take
 from steering.relevance.ridge import PENALTY, ridge_frame_errors
 from steering.relevance.scoring import score
 from steering.relevance.targets import standardise
-from steering.types import PAPER_SET_SIZE, Head
+from steering.types import PAPER_SET_SIZE, Demonstrations, Episode, Head
 
 KS = (3, 6, 10)
 
@@ -138,12 +138,12 @@ def test_standardise_drops_constants_and_keeps_shape():
 def test_nearest_frames_are_what_the_score_rests_on(build):
     a = build()
     head = Head("expert", 2, 1)
-    rows, distance = knn.nearest_frames(a, head, 17, 6)
+    [rows], [distance] = knn.nearest_frames(a, head, [17], 6)
     assert (a.episode[rows] != a.episode[17]).all() and (np.diff(distance) >= 0).all()
     predicted = np.average(a.action[rows], axis=0, weights=1 / (distance + 1e-8))
     error = knn.head_frame_errors(a, a.action, (6,))[0, 1, 2, 1, 17]
     assert ((predicted - a.action[17]) ** 2).mean() == pytest.approx(error, abs=1e-6)
-    for bad in (lambda: knn.nearest_frames(a, head, 54), lambda: knn.nearest_frames(a, head, 0, 43)):
+    for bad in (lambda: knn.nearest_frames(a, head, [0, 54]), lambda: knn.nearest_frames(a, head, [0], 43)):
         with pytest.raises(InputError):
             bad()
 
@@ -213,3 +213,12 @@ def test_keyframes_use_elapsed_frames(build):
     a = replace(a, state=state, action=np.zeros((5, 7), np.float32))
     assert keyframes(a, rate_hz=20).all()
     assert not keyframes(a, rate_hz=60)[1:4].any()
+
+
+def test_keyframes_of_recorded_and_of_captured_frames_are_the_same(build):
+    a = build((8, 6))
+    cameras = {"exterior": np.zeros((8, 4, 4, 3), np.uint8)}
+    rows = [a.episode == e for e in range(2)]
+    made = tuple(Episode("one", "wait", 20.0, cameras, a.state[one], a.action[one]) for one in rows)
+    found = of_demonstrations(Demonstrations("set", "", (), made))
+    np.testing.assert_array_equal(np.concatenate(found), keyframes(a, rate_hz=20))

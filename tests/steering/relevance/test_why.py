@@ -11,12 +11,13 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from steering.errors import InputError
-from steering.relevance import targets
+from steering.relevance import knn, targets
+from steering.relevance.neighbours import unit_vectors
 from steering.relevance.over_time import over_time
 from steering.relevance.projection import project
 from steering.relevance.regression import frame_errors
 from steering.relevance.scoring import prepare, rescore
-from steering.relevance.why import row_of, why
+from steering.relevance.why import rows_of, why
 from steering.types import ACTION_NAMES, STACKS, Head
 
 HEAD = Head("expert", 1, 2)
@@ -25,7 +26,7 @@ HEAD = Head("expert", 1, 2)
 def test_neighbours_weights_and_prediction_by_hand(build):
     a = build()
     x = a.outputs[:, 1, 1, 2]
-    found = why(a, HEAD, 20, 6)
+    [found] = why(a, HEAD, [20], 6)
     assert (found.episode, found.frame) == (1, 8)
     allowed = [row for row in range(54) if a.episode[row] != 1]
     nearest = sorted((cosine(x[20].astype(float), x[row].astype(float)), row) for row in allowed)[:6]
@@ -44,8 +45,7 @@ def test_the_prediction_is_what_the_score_is_made_of(build):
     a = build()
     values = targets.raw_action(a).values
     errors = frame_errors(prepare(a, 6), values, (6,))[0, np.ravel_multi_index((1, 1, 2), (2, 3, 4))]
-    for row in (0, 20, 53):
-        found = why(a, HEAD, row, 6)
+    for row, found in zip((0, 20, 53), why(a, HEAD, (0, 20, 53), 6), strict=True):
         assert ((found.predicted - found.true) ** 2).mean() == pytest.approx(errors[row], rel=1e-4)
 
 
@@ -53,20 +53,40 @@ def test_an_exact_match_stands_alone_and_one_episode_leaves_its_surroundings_out
     a = build()
     outputs = a.outputs.copy()
     outputs[2] = 3 * outputs[20]
-    found = why(replace(a, outputs=outputs), HEAD, 20, 4)
+    [found] = why(replace(a, outputs=outputs), HEAD, [20], 4)
     assert found.weight.tolist() == [1, 0, 0, 0] and found.neighbour_frame[0] == 2
     np.testing.assert_array_equal(found.predicted, a.action[2])
     single = build((80,))
-    assert np.abs(why(single, HEAD, 40, 5).neighbour_frame - 40).min() > 30
+    assert np.abs(why(single, HEAD, [40], 5)[0].neighbour_frame - 40).min() > 30
+
+
+@pytest.mark.parametrize("lengths", [(12, 15, 14, 13), (80,)])
+def test_an_episode_at_once_is_its_frames_one_by_one(build, lengths, monkeypatch):
+    a = build(lengths)
+    normalised = []
+    monkeypatch.setattr(knn, "unit_vectors", lambda x: normalised.append(x) or unit_vectors(x))
+    monkeypatch.setattr(knn, "QUERIES", 7)  # in several parts
+    rows = np.flatnonzero(a.episode == a.episode[-1])
+    whole = why(a, HEAD, rows, 6)
+    assert len(normalised) == 1
+    for row, found in zip(rows, whole, strict=True):
+        [alone] = why(a, HEAD, [row], 6)
+        for name in ("neighbour_episode", "neighbour_frame", "action", "true", "spread"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
+        for name in ("distance", "weight", "predicted"):
+            np.testing.assert_allclose(getattr(found, name), getattr(alone, name), rtol=1e-5)
+        assert (found.episode, found.frame) == (alone.episode, alone.frame) == (a.episode[row], a.frame[row])
+    assert why(a, HEAD, [], 6) == []
 
 
 def test_the_captured_frame_nearest_to_a_frame(build):
     a = build()
     strided = replace(a, frame=a.frame * 3)
-    assert row_of(strided, 1, 0) == 12 and row_of(strided, 1, 4) == 13 and row_of(strided, 1, 5) == 14
-    assert row_of(strided, 1, 10_000) == 26
+    assert rows_of(strided, 1, [0, 4, 5, 10_000]).tolist() == [12, 13, 14, 26]
+    tied = replace(a, frame=a.frame[::-1] * 2, episode=a.episode[::-1])  # in any order; the earlier frame of two
+    assert tied.frame[rows_of(tied, 1, [5])] == 4
     with pytest.raises(InputError, match="episodes are 0 to 3"):
-        row_of(a, 4, 0)
+        rows_of(a, 4, [0])
 
 
 def test_projection_against_scikit_learn(build):

@@ -1,0 +1,92 @@
+"""Errors of events in words: queued ones as Gradio's toast, the others through a panel, so that they never fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from app.main import build
+from app.service import Workbench
+from app.tabs.events import ACTION, QUICK, tell, worded
+from steering.errors import InputError
+
+
+def made(make: Callable[[], gr.Blocks]) -> gr.Blocks:
+    """The page that `make` makes, in a running event loop: where none runs Gradio starts some and closes none."""
+
+    async def run() -> gr.Blocks:
+        return make()
+
+    return asyncio.run(run())
+
+
+def said(markup: str) -> str:
+    """The words that static/panel.js shows as a toast."""
+    found = re.search(r'data-emit="notes" data-emitted="(.*?)"', markup)
+    return json.loads(unescape(found[1]))[0] if found else ""
+
+
+def handlers(*functions: Any, **options: Any) -> list[Any]:
+    """The functions as the events of a page, with as many outputs as they are given."""
+
+    def make() -> gr.Blocks:
+        with gr.Blocks(analytics_enabled=False) as page:
+            told, button = gr.HTML(), gr.Button()
+            for function, outputs in functions:
+                button.click(function, None, [gr.HTML() for _ in range(outputs)], **{**QUICK, **options})
+            tell(page, told)
+        return page
+
+    return [(event.fn, event.outputs) for event in made(make).fns.values()]
+
+
+def refuse() -> None:
+    raise InputError("A <b>second</b> episode & more is needed. Record one.")
+
+
+def test_a_quick_event_says_its_error_and_keeps_its_outputs() -> None:
+    [(nothing, first), (one, _), (two, last)] = handlers((worded(refuse), 0), (worded(refuse), 1), (worded(refuse), 2))
+    assert len(first) == 1 and len(last) == 3
+    assert said(nothing()) == "A <b>second</b> episode & more is needed. Record one."
+    assert "<b>" not in nothing()
+    assert [one()[0], *two()[:2]] == [gr.skip()] * 3 and said(one()[1]) == said(two()[2]) == said(nothing())
+    assert nothing() != nothing()  # the same may be said again
+
+
+def test_a_quick_event_without_an_error_is_as_it_was() -> None:
+    [(nothing, _), (one, _), (two, _), (skips, _)] = handlers(
+        (lambda: None, 0), (lambda: [1], 1), (lambda: (1, 2), 2), (gr.skip, 2)
+    )
+    assert [nothing(), one(), two()] == ["", [[1], ""], [1, 2, ""]]
+    assert skips() == [gr.skip(), gr.skip(), ""]
+
+
+def test_what_nobody_foresaw_is_said_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    [(bare, _)] = handlers((fail, 0))
+    assert "did not foresee (RuntimeError)" in said(bare()) and "a bug" in capsys.readouterr().err
+    with pytest.raises(gr.Error, match="did not foresee"):
+        worded(fail)()
+    [(queued, outputs)] = handlers((worded(refuse), 1), **ACTION)
+    assert len(outputs) == 1
+    with pytest.raises(gr.Error, match="&lt;b&gt;second"):
+        queued()
+
+
+def test_no_quick_event_of_the_page_fails(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = made(lambda: build(bench))
+    monkeypatch.setattr(bench.policies, "using", refuse)
+    quick = [event for event in page.fns.values() if event.fn is not None and not event.queue]
+    assert len(quick) > 30
+    for event in quick:
+        found = event.fn(*[None] * len(event.inputs))
+        assert "did not foresee" in said(found if isinstance(found, str) else found[-1])
