@@ -124,7 +124,7 @@ def test_a_screen_reader_hears_all_that_the_tooltip_says(open_page: OpenPage, sa
     chosen.hover()
     heard = chosen.get_attribute("aria-label") or ""
     lines = page.get_by_role("tooltip").locator("span").all_inner_texts()
-    assert len(lines) == 5 and all(line in heard for line in lines)
+    assert len(lines) == 6 and all(line in heard for line in lines)
     expect(page.locator(".wb-doubtful").first).to_have_attribute("aria-label", re.compile("unstable"))
 
 

@@ -38,8 +38,10 @@ def test_the_grid_has_the_paper_s_cells_and_the_two_curves() -> None:
     for task in TASKS:
         for method, how in METHODS.items():
             seeds = {c.seed for c in found if (c.task, c.variant) == (task, method)}
-            assert seeds == ({0} if how.finetune == "zero_shot" else set(SEEDS))
+            assert seeds == set(how.seeds(task))
             assert how.finetune in TRAINABLE
+    assert METHODS["random"].seeds("pick_cube") == METHODS["zero_shot"].seeds("push_cup_to_bowl") == (0,)
+    assert METHODS["bottom"].seeds("push_cup_to_bowl") == METHODS["lora"].seeds("pick_cube") == SEEDS
     assert {c.heads for c in found} - {None} and {c.demonstrations for c in found} - {None}
     run = {condition for cell in found for condition in conditions(cell)}
     assert {task for task, _ in run} == {*TASKS, "pick_mug"}
