@@ -309,7 +309,11 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
 /* What the set would cost: asks after every change of the set, and shows the server's markup. */
 wb.mounts.whatIf = (element, props, trigger, watch) => {
-  const show = () => { element.innerHTML = (wb.state.heads && props.value) || '<p class="wb-whatif">Select heads to see what training them would take.</p>'; };
+  const show = () => {
+    const { heads } = wb.state;
+    const missing = heads ? "Select heads to see what training them would take." : "Once heads are scored, what training the selected ones would take stands here.";
+    element.innerHTML = (heads && props.value) || `<p class="wb-whatif">${missing}</p>`;
+  };
   const put = wb.latest(trigger, "ask");
   let timer = null;
   const ask = () => {

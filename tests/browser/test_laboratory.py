@@ -159,10 +159,11 @@ def test_unscored_demonstrations_are_not_described_by_heads_of_others(
     sets.filter(has_text="Press button").get_by_role("button", name="Open").click()
     expect(page.get_by_text("These heads are not scored yet")).to_be_visible()
     expect(page.get_by_test_id("frame-player")).to_contain_text("press the round button")
+    expect(inspector).to_be_visible()
     expect(inspector).to_have_text("Once heads are scored, the chosen one is described here.")
     expect(page.get_by_test_id("strip")).to_contain_text("after a k-NN measure")
     expect(body).to_contain_text("open once heads are scored")
-    expect(page.locator(".wb-whatif")).to_contain_text("Select heads to see")
+    expect(page.locator(".wb-whatif")).to_contain_text("Once heads are scored, what training")
     expect(lesson).to_contain_text("Open demonstrations whose heads are scored first")
     query = parse_qs(urlparse(page.url).query)
     assert query["tab"] == ["heads"] and not query.keys() & {"head", "metric", "beside"}
@@ -221,6 +222,20 @@ def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, addres
     expect(page.get_by_test_id("job").first).to_be_visible()
     page.wait_for_url("**metric=gradient_activation**", timeout=120_000)
     expect(page.get_by_test_id("measure-metric")).to_have_value("gradient_activation")
+
+
+def test_a_set_that_a_job_has_grown_is_taken_over_each_time(open_page: OpenPage, address: str, cell: Cell) -> None:
+    page = open_page(address)
+    summary = page.get_by_test_id("selection-summary")
+    page.locator("[name=rule]").select_option("greedy")
+    page.locator("[name=count]").evaluate(
+        "(s) => { s.value = 2; s.dispatchEvent(new Event('input', { bubbles: true })); }"
+    )
+    page.get_by_test_id("auto-select").click()
+    expect(summary).to_contain_text("2 heads selected", timeout=120_000)
+    expect(page.locator("#header")).to_contain_text("2 selected")
+    page.get_by_role("button", name="Undo").click()
+    expect(summary).to_contain_text("20 heads selected")
 
 
 @pytest.fixture
