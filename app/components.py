@@ -18,11 +18,9 @@ import orjson
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    *("workbench", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player", "inspector"),
-    *("rollout_player", "figure", "download", "learn", "laboratory", "policies", "finetune", "upload"),
-    "compare_paths",
-    "teleoperation",
-    "curves",
+    *("workbench", "picture", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player"),
+    *("inspector", "rollout_player", "figure", "download", "learn", "laboratory", "policies", "finetune", "upload"),
+    *("compare_paths", "teleoperation", "curves"),
 )
 STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare", "driving")
 SHELL = "<div></div>"

@@ -1,6 +1,7 @@
-"""The evidence of the grid (steering.evidence), read from assets/evidence/grid as far as it is made. Milliseconds.
+"""The evidence of the grid (steering.evidence), read from assets/evidence/grid as far as it is made.
 
-Files are read again when one of them changed, so a grid that runs beside the page shows as it grows.
+Its tests, tables and figures cost half a second, once. Files are read again when one of them changed, so a grid that
+runs beside the page shows as it grows.
 """
 
 from __future__ import annotations
@@ -26,40 +27,45 @@ class Grid:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or Path(os.environ.get("STEERING_EVIDENCE", GRID))
-        self._reading = threading.Lock()
+        self._lock = threading.Lock()
         self._seen: tuple[tuple[str, int], ...] = ()
-        self._results: Results | None = None
+        self._evidence: Evidence | None = None
+        self._figures: dict[str, dict[str, Any]] = {}
 
     def shown(self) -> Evidence | None:
         """What the page says of the grid; None without a finished cell."""
-        results = self._read()
-        if results is None:
-            return None
-        known = set(cells())
-        done = {parse_cell(one["cell"]) for one in results.cells} & known
-        return Evidence(
-            done=len(done),
-            cells=len(known),
-            sections=tuple(
-                (one.title, one.table.titles if one.table else (), one.table.rows if one.table else (), one.lines)
-                for one in sections(results)
-            ),
-            figures=tuple(figures(results)),
-        )
+        with self._lock:
+            self._read()
+            return self._evidence
 
     def figure(self, name: str) -> dict[str, Any] | None:
         """A figure as Plotly JSON, None where there is none of that name."""
-        results = self._read()
-        found = figures(results).get(name) if results else None
-        return plain(found) if found else None
+        with self._lock:
+            self._read()
+            return self._figures.get(name)
 
-    def _read(self) -> Results | None:
-        with self._reading:
-            seen = tuple((str(file), file.stat().st_mtime_ns) for file in sorted(self._folder.glob("*/*/*.json")))
-            if seen != self._seen:
-                try:
-                    self._results = read_results(self._folder) if seen else None
-                except (ValueError, KeyError, SteeringError):
-                    return self._results  # a file is being written, or is none of the grid's
-                self._seen = seen
-            return self._results
+    def _read(self) -> None:
+        seen = tuple((str(file), file.stat().st_mtime_ns) for file in sorted(self._folder.glob("*/*/*.json")))
+        if seen == self._seen:
+            return
+        try:
+            results = read_results(self._folder) if seen else None
+        except (ValueError, KeyError, SteeringError):
+            return  # a file is being written, or is none of the grid's
+        self._seen = seen
+        self._figures = {name: plain(one) for name, one in figures(results).items()} if results else {}
+        self._evidence = _evidence(results, tuple(self._figures)) if results else None
+
+
+def _evidence(results: Results, drawn: tuple[str, ...]) -> Evidence:
+    known = set(cells())
+    done = {parse_cell(one["cell"]) for one in results.cells} & known
+    return Evidence(
+        done=len(done),
+        cells=len(known),
+        sections=tuple(
+            (one.title, one.table.titles if one.table else (), one.table.rows if one.table else (), one.lines)
+            for one in sections(results)
+        ),
+        figures=drawn,
+    )

@@ -15,6 +15,9 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -25,7 +28,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
+from app.views.markup import duration
 from steering.errors import InputError, NotFound, SteeringError
+from steering.progress import Progress, Report
 from steering.store import Store
 from steering.types import Attention, Demonstrations, Episode
 
@@ -35,7 +40,26 @@ KEPT = {"Cache-Control": "private, max-age=604800, immutable"}  # another layout
 _OF_EPISODE = re.compile(r"previews/([^/]+)/(\d{1,6})/(.+)/(squares|first)\.webp")
 _OF_ARTEFACT = re.compile(r"previews/([^/]+)/(atlas\.webp|pooled\.gz)")
 PATIENCE_S = 1.0
-"""How long a fetch of small pictures waits, which may take a minute: a browser keeps six requests open, all in all."""
+"""How long a fetch of pictures waits, which may take a minute: a browser keeps six requests open, all in all."""
+
+
+@dataclass
+class _Making:
+    """A file that is being made. report: how far it is, once that is known."""
+
+    done: Future[None] = field(default_factory=Future)
+    report: Report | None = None
+
+    def progress(self) -> Progress:
+        return Progress(partial(setattr, self, "report"))
+
+
+class NotYet(Exception):
+    """A file is still being made; says how far it is."""
+
+    def __init__(self, report: Report | None) -> None:
+        left = "" if report is None or report.left_s is None else f", {duration(report.left_s)} left"
+        super().__init__(f"{'Preparing frames' if report is None else report.message}{left}")
 
 
 class Previews:
@@ -47,7 +71,7 @@ class Previews:
         self.routes = [Route("/previews/{rest:path}", self._answer)]
         self._store = store
         self._lock = threading.Lock()
-        self._making: dict[str, Future[None]] = {}
+        self._making: dict[str, _Making] = {}
         self._ahead: set[str] = set()
 
     def sprites(self, demonstrations_id: str, index: int, cameras: Iterable[str]) -> dict[str, str]:
@@ -85,23 +109,23 @@ class Previews:
     def file(self, address: str) -> Path:
         """The file of an address of an artefact's, made where it is not there yet.
 
-        Raises SteeringError, and TimeoutError where small pictures take longer than PATIENCE_S.
+        Raises SteeringError, and NotYet where pictures take longer than PATIENCE_S.
         """
         if found := _OF_EPISODE.fullmatch(address):
             demonstrations_id, index, camera = found[1], int(found[2]), found[3]
             make = self._sheet if found[4] == "squares" else self._first
             name = f"{demonstrations_id}-{index}-{quote(camera, safe='')}-{found[4]}.webp"
-            return self._file(name, lambda: make(demonstrations_id, index, camera))
+            return self._file(name, partial(make, demonstrations_id, index, camera), PATIENCE_S)
         if found := _OF_ARTEFACT.fullmatch(address):
             artefact_id, is_atlas = found[1], found[2] == "atlas.webp"
             whole = self._atlas if is_atlas else self._attention
-            return self._file(f"{artefact_id}-{found[2]}", lambda: whole(artefact_id), PATIENCE_S if is_atlas else None)
+            return self._file(f"{artefact_id}-{found[2]}", partial(whole, artefact_id), PATIENCE_S if is_atlas else None)
         raise NotFound("There is no such picture. Reload the page.")
 
     def export(self, name: str, content: bytes) -> str:
         """Address of a file to keep, named by its content."""
         digest = hashlib.sha256(content).hexdigest()[:16]
-        return _address(self._file(f"{digest}-{name}", lambda: content))
+        return _address(self._file(f"{digest}-{name}", lambda _: content))
 
     def recording(self, artefact_id: str, path: Path) -> str:
         """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none.
@@ -124,25 +148,25 @@ class Previews:
             found = self.file(f"previews/{request.path_params['rest']}")
         except SteeringError as error:
             return PlainTextResponse(str(error), 404 if isinstance(error, NotFound) else 422)
-        except TimeoutError:
-            return PlainTextResponse("These pictures are being made. Ask again in a moment.", 503)
+        except NotYet as error:
+            return PlainTextResponse(str(error), 503)
         return FileResponse(found, media_type=MEDIA_TYPES[found.suffix], headers=KEPT)
 
     def _make_ahead(self, addresses: Callable[[], Iterable[str]]) -> None:
-        try:
+        with suppress(SteeringError):  # whoever fetches it is told
             for address in addresses():
-                self.file(unquote(address))
-        except (SteeringError, TimeoutError):
-            return  # whoever fetches it is told
+                with suppress(NotYet):
+                    self.file(unquote(address))
 
-    def _sheet(self, demonstrations_id: str, index: int, camera: str) -> bytes:
+    def _sheet(self, demonstrations_id: str, index: int, camera: str, progress: Progress) -> bytes:
         episode = self._episode(demonstrations_id, index, camera)
-        return sprite_sheet(episode.cameras[camera], episode.frames, *sheet_layout(episode))
+        frames = _counted(episode.cameras[camera], episode.frames, progress)
+        return sprite_sheet(frames, episode.frames, *sheet_layout(episode))
 
-    def _first(self, demonstrations_id: str, index: int, camera: str) -> bytes:
+    def _first(self, demonstrations_id: str, index: int, camera: str, _: Progress) -> bytes:
         return encode(self._episode(demonstrations_id, index, camera).first_picture(camera))
 
-    def _atlas(self, demonstrations_id: str) -> bytes:
+    def _atlas(self, demonstrations_id: str, progress: Progress) -> bytes:
         episodes = self._demonstrations(demonstrations_id).episodes
         step, counts = _atlas_layout(episodes)
         camera = next(iter(episodes[0].cameras))
@@ -151,9 +175,10 @@ class Previews:
             for index in range(len(counts)):  # loaded one by one, for an episode keeps the frames that it has decoded
                 yield from self._episode(demonstrations_id, index, camera).cameras[camera][::step]
 
-        return sprite_sheet(frames(), sum(counts), TILE_PX, ATLAS_COLUMNS)
+        total = sum(counts)
+        return sprite_sheet(_counted(frames(), total, progress), total, TILE_PX, ATLAS_COLUMNS)
 
-    def _attention(self, attention_id: str) -> bytes:
+    def _attention(self, attention_id: str, _: Progress) -> bytes:
         value = self._store.load(attention_id)
         if not isinstance(value, Attention):
             raise InputError(f"{attention_id} holds no attention weights. Reload the page.")
@@ -171,27 +196,36 @@ class Previews:
             raise InputError(f"{demonstrations_id} holds no demonstrations. Reload the page.")
         return value
 
-    def _file(self, name: str, make: Callable[[], bytes], wait_s: float | None = None) -> Path:
+    def _file(self, name: str, make: Callable[[Progress], bytes], wait_s: float | None = None) -> Path:
         target = self.folder / name
         if not target.exists():
             with self._lock:  # two visitors at once: the second waits for what the first began
                 making = self._making.get(name)
                 if making is None:
-                    making = self._making[name] = Future()
+                    making = self._making[name] = _Making()
                     threading.Thread(target=self._make, args=(target, make, making), daemon=True).start()
-            making.result(wait_s)
+            try:
+                making.done.result(wait_s)
+            except TimeoutError:
+                raise NotYet(making.report) from None
         return target
 
-    def _make(self, target: Path, make: Callable[[], bytes], making: Future[None]) -> None:
+    def _make(self, target: Path, make: Callable[[Progress], bytes], making: _Making) -> None:
         draft = target.with_name(f"{uuid.uuid4().hex}.tmp")
         try:
-            draft.write_bytes(make())
+            draft.write_bytes(make(making.progress()))
             draft.replace(target)
-            making.set_result(None)
+            making.done.set_result(None)
         except Exception as error:  # for those who wait
-            making.set_exception(error)
+            making.done.set_exception(error)
         finally:
             del self._making[target.name]
+
+
+def _counted(frames: Iterable[np.ndarray], count: int, progress: Progress) -> Iterator[np.ndarray]:
+    for i, frame in enumerate(frames):
+        progress.report(i / count, "Preparing frames")
+        yield frame
 
 
 def _atlas_layout(episodes: Iterable[Episode]) -> tuple[int, list[int]]:

@@ -36,6 +36,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       curves: make("div", { class: "wb-curves" }),
       cursors: [make("i", { class: "wb-cursor" }), make("i", { class: "wb-cursor" })],  // over the curves, over the strip
       overlay: make("input", { type: "checkbox", checked: overlay, onchange: (event) => { overlay = event.target.checked; draw(); } }),
+      words: canvases.map(() => make("p", { class: "wb-camera-words", role: "status" })),
       caption: make("p", { class: "wb-caption", "aria-live": "polite" }),
     };
     view.overlayLabel = make("label", { class: "wb-switch" }, view.overlay, make("i", {}), make("span", {}, "Attention"));
@@ -43,7 +44,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
         "aria-label": "Demonstration. Space plays, arrow keys step." },
       make("div", { class: "wb-player-head" }, make("p", { class: "wb-instruction" }, `“${data.instruction}”`), chooser(data)),
       make("div", { class: "wb-cameras" }, ...data.cameras.map((camera, i) =>
-        make("figure", {}, canvases[i], make("figcaption", {}, camera.label)))),
+        make("figure", {}, canvases[i], view.words[i], make("figcaption", {}, camera.label)))),
       make("div", { class: "wb-controls" }, view.play,
         make("div", { class: "wb-track" }, phases(data), keyframes(data), view.scrubber,
           make("div", { class: "wb-timed" }, make("div", { class: "wb-strip", "data-testid": "strip" }), view.cursors[1])), view.time),
@@ -128,10 +129,9 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     for (const sheet of sprites) sheet?.close();
     sprites = [];
     await Promise.all(data.cameras.map(async (camera, i) => {
-      const answer = await fetch(camera.sprite);
-      if (!answer.ok) return;
-      const sheet = await createImageBitmap(await answer.blob());  // decoded once, not again at every frame
-      if (state.episode === data) { sprites[i] = sheet; draw(); }
+      const words = view.words[i];
+      const sheet = await wb.fetchImage(camera.sprite, () => state.episode === data, (said) => { words.textContent = said; });
+      if (sheet) { words.textContent = ""; sprites[i] = sheet; draw(); }
     }));
   }
 

@@ -14,7 +14,6 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   const PER_FRAME = ["gain", "words"];
   const SETTLED_MS = 350;
   const POLL_MS = 400;
-  const ATLAS_MS = 2000;  // until small pictures that are still being made are asked for again
   const put = wb.latest(trigger, "ask");
   let kind = wb.stored("laboratory", "why");
   if (!LEAD[kind]) kind = "why";
@@ -120,14 +119,15 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     const { frames, names, atlas: sheet } = answer.why;
     const one = frames[Math.min(state.frame, frames.length - 1)];
     if (atlas?.url !== sheet.url) {
-      atlas = { url: sheet.url, image: null };
+      atlas = { url: sheet.url, image: null, words: "" };
       loadAtlas(atlas);
     }
     const near = one.near.map(([episode, frame, weight], i) => make("figure", { class: "wb-near" },
       make("canvas", { width: sheet.tile, height: sheet.tile, "data-near": i, role: "img", "aria-label": `Episode ${episode + 1}, frame ${frame + 1}` }),
       make("figcaption", {}, `Episode ${episode + 1}, frame ${frame + 1}`, make("b", {}, `weight ${Math.round(100 * weight)} %`))));
     body.replaceChildren(make("div", { class: "wb-lab-two" },
-      make("section", {}, heading(`${label()} at frame ${state.frame + 1}: nearest frames`), make("div", { class: "wb-nears" }, ...near)),
+      make("section", {}, heading(`${label()} at frame ${state.frame + 1}: nearest frames`), make("div", { class: "wb-nears" }, ...near),
+        make("p", { class: "wb-muted", role: "status", "data-atlas": true }, atlas.words)),
       make("section", {}, heading("Predicted from them, and demonstrated"),
         dots(names, one.actions.map((values, i) => [values, 0.25 + 0.75 * one.near[i][2]]), one.predicted, one.true),
         make("p", { class: "wb-muted" }, "Blue: what was done in the nearest frames. Bar: their weighted mean, the prediction. Cross: what was demonstrated here. In standard deviations."))));
@@ -135,11 +135,12 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   }
 
   async function loadAtlas(wanted) {
-    const given = await fetch(wanted.url).catch(() => null);  // Gradio says that the server is gone
-    if (atlas !== wanted) return;
-    if (given?.status === 503) { setTimeout(() => atlas === wanted && element.isConnected && loadAtlas(wanted), ATLAS_MS); return; }
-    if (!given?.ok) return;
-    atlas.image = await createImageBitmap(await given.blob());
+    const say = (words) => {
+      wanted.words = words;
+      body.querySelector("[data-atlas]")?.replaceChildren(words);
+    };
+    wanted.image = await wb.fetchImage(wanted.url, () => atlas === wanted && element.isConnected, say);
+    if (wanted.image) say("");
     if (kind === "why" && answer?.why) thumbnails();
   }
 

@@ -111,7 +111,7 @@ wb.mounts.learn = (element, props, trigger, watch) => {
     setTimeout(() => {
       const target = [...document.querySelectorAll(current.find)].find((one) => one.offsetParent !== null);
       if (!target) return;
-      target.scrollIntoView({ block: "center", behavior: "smooth" });
+      wb.scrollTo(target, "center");
       target.classList.add("wb-pointed");
       setTimeout(() => target.classList.remove("wb-pointed"), 2400);
     }, 150);

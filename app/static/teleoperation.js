@@ -260,7 +260,7 @@ wb.mounts.teleoperation = (element, props, trigger, watch) => {
     }, () => {});
     ask({ do: "look" }).then(() => {
       if (!isNew) return;
-      root.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+      wb.scrollTo(root, "start");
       view.focus({ preventScroll: true });
     });
     return { id, say, busy, end: () => { over = true; clearTimeout(silence); abort.abort(); } };

@@ -81,6 +81,10 @@ window.wb = (() => {
   const chosen = stored("theme", null);
   if (chosen && !new URL(location.href).searchParams.get("__theme")) document.body.classList.toggle("dark", chosen === "dark");
 
+  /* Scrolls there, at once for whoever asked for less motion. */
+  const scrollTo = (element, block) => element.scrollIntoView(
+    { block, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+
   function openTab(name) {
     for (const tab of document.querySelectorAll("#steps .tab-container:not(.visually-hidden) button[role=tab]")) {
       if (tab.textContent.trim().toLowerCase() === name) { tab.click(); return; }
@@ -126,6 +130,6 @@ window.wb = (() => {
   const number = (value) => value === null || value === undefined ? "not known" : (Math.abs(value) >= 0.1 || value === 0 ? value.toFixed(2) : Math.abs(value) >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replaceAll("-", "\u2212");
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
-  return { bus, state, emit, on, make, colour, css, isDark, theme, pin, stored, store, toast, openTab, ready, isReady, data, latest, number, whole, mounts,
+  return { bus, state, emit, on, make, colour, css, isDark, theme, pin, stored, store, toast, scrollTo, openTab, ready, isReady, data, latest, number, whole, mounts,
            mount: (kind, ...rest) => mounts[kind](...rest) };
 })();

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
@@ -74,14 +76,32 @@ def test_small_pictures_that_take_long_are_asked_for_again(
 ) -> None:
     go, begun = threading.Event(), []
     monkeypatch.setattr("app.previews.PATIENCE_S", 0.01)
-    monkeypatch.setattr(bench.previews, "_atlas", lambda made: begun.append(made) or go.wait() and b"atlas" or b"")
+    monkeypatch.setattr(bench.previews, "_atlas", lambda made, _: begun.append(made) or go.wait() and b"atlas" or b"")
     address = f"/{bench.previews.atlas(samples[1]['press_button'])['url']}"
     for _ in range(2):
         answer = client(bench.previews).get(address)
-        assert answer.status_code == 503 and "being made" in answer.text
+        assert answer.status_code == 503 and answer.text == "Preparing frames"
     go.set()
     _until(lambda: client(bench.previews).get(address).content == b"atlas")
     assert len(begun) == 1
+
+
+def test_a_long_sheet_says_how_far_it_is(bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def slow(frames: Iterator[np.ndarray], *_: int) -> bytes:
+        for _ in range(9):
+            time.sleep(0.01)
+            next(frames)
+        return go.wait() and b"sheet" or b""
+
+    monkeypatch.setattr("app.previews.PATIENCE_S", 0.5)
+    monkeypatch.setattr("app.previews.sprite_sheet", slow)
+    address = f"/{bench.previews.sprites(samples[1]['place_cube_in_bowl'], 1, ['wrist'])['wrist']}"
+    answer = client(bench.previews).get(address)
+    assert answer.status_code == 503 and re.fullmatch(r"Preparing frames, .* s left", answer.text)
+    go.set()
+    _until(lambda: client(bench.previews).get(address).content == b"sheet")
 
 
 def test_cameras_of_any_name_have_an_address(tmp_path: Path, sample_store: object) -> None:

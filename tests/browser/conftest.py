@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, ViewportSize, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -193,7 +193,9 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_(address: str, width: int = 1440, height: int = 900, dark: bool = False) -> Page:
         scheme = "dark" if dark else "light"
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        viewport = ViewportSize(width=width, height=height)
+        # What moves on its own moves under the pointer of a test, too.
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()

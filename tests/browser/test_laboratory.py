@@ -149,6 +149,7 @@ def test_unscored_demonstrations_are_not_described_by_heads_of_others(
     page.locator("[data-lesson=inert]").click()
     lesson = page.get_by_test_id("lesson")
     lesson.locator("[data-choice=last]").click()
+    page.locator(".wb-pointed").wait_for()  # the lesson has scrolled there
     cell(page, "vlm", 7, 0).click()
     expect(page.get_by_test_id("reveal")).to_contain_text("8 heads are inert")
     body, inspector = ask(page, "why"), page.get_by_test_id("head-inspector")

@@ -272,3 +272,24 @@ def test_progress_is_not_read_aloud(open_page: OpenPage, sample_address: str) ->
     assert page.evaluate("() => window.regions.size") == 1  # drawn anew it would be read again
     told = page.evaluate("() => window.told")
     assert told and all(re.search(r": (starts next|running|stopping at the next step|stopped)\.$", one) for one in told)
+
+
+def test_cameras_say_what_they_wait_for_and_why_they_stay_black(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    words = page.locator(".wb-camera-words")
+    expect(words).to_have_text(["", ""])
+    answers = {"exterior": [(503, "Preparing frames, 4 s left")], "wrist": [(422, "The video is damaged.")]}
+
+    def answer(route: Route) -> None:
+        camera = route.request.url.split("/")[-2]
+        if answers[camera]:
+            status, said = answers[camera][0]
+            route.fulfill(status=status, body=said)
+        else:
+            route.continue_()
+
+    page.route("**/previews/*/1/*/squares.webp", answer)
+    page.get_by_test_id("frame-player").get_by_label("Episode").select_option("1")
+    expect(words).to_have_text(["Preparing frames, 4 s left", "The video is damaged."])
+    answers["exterior"] = []
+    expect(words).to_have_text(["", "The video is damaged."])
