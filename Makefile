@@ -1,5 +1,6 @@
 # make app    install what is missing and serve the page
-# make test   the same, with Chromium and the test tools, and run every test
+# make test   the same, with Chromium and the test tools, and run the tests
+# make test-slow   the tests of heavy work: every format, other policies, words, Ray
 # make check  format, lint and types
 # make bench  benchmarks
 # PYTHON=... chooses the interpreter (3.11 or 3.12) that .venv is made from.
@@ -8,14 +9,17 @@ PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: app test check format bench clean
+.PHONY: app test test-slow check format bench clean
 
 app: .venv/.app
 	$(RUN) app.py
 
 test: .venv/.test
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser" -n auto --dist loadfile
-	$(RUN) -m pytest -m browser
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser and not slow" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "browser and not slow" -n 2 --dist loadfile
+
+test-slow: .venv/.test
+	$(RUN) -m pytest -m slow
 
 check: .venv/.test
 	$(RUN) -m ruff format --check .

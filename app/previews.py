@@ -118,8 +118,8 @@ class Previews:
             return self._file(name, partial(make, demonstrations_id, index, camera), PATIENCE_S)
         if found := _OF_ARTEFACT.fullmatch(address):
             artefact_id, is_atlas = found[1], found[2] == "atlas.webp"
-            whole = self._atlas if is_atlas else self._attention
-            return self._file(f"{artefact_id}-{found[2]}", partial(whole, artefact_id), PATIENCE_S if is_atlas else None)
+            whole, wait_s = (self._atlas, PATIENCE_S) if is_atlas else (self._attention, None)
+            return self._file(f"{artefact_id}-{found[2]}", partial(whole, artefact_id), wait_s)
         raise NotFound("There is no such picture. Reload the page.")
 
     def export(self, name: str, content: bytes) -> str:

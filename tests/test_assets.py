@@ -73,7 +73,6 @@ def test_the_samples_are_small_and_complete(store):
         assert json.loads(manifest.read_text())["versions"]["steering"]
 
 
-@pytest.mark.slow
 def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
     """Capture and score anew, by the stages themselves: the stored scores and selection come out again."""
     from steering.activations.capture import capture

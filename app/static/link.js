@@ -1,8 +1,9 @@
-/* The address always says what is shown, so copying it shares the screen and reloading keeps it. What changes under a
-   held key is gathered: browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
+/* The address always says what is shown, so copying it shares the screen and reloading keeps it. What changes is
+   gathered: a write takes milliseconds, and browsers refuse many a second. `wb.asked` is what the address asked of this
+   browser alone when the page opened: whole numbers or null. */
 (() => {
   const LIMIT = 1e6;
-  const GATHERED = ["frame", "head"];
+  const GATHERED_MS = 200;
   let waiting = {};
   let timer = null;
 
@@ -26,8 +27,7 @@
 
   wb.link = (parameters) => {
     Object.assign(waiting, parameters);
-    if (Object.keys(parameters).every((name) => GATHERED.includes(name))) timer ??= setTimeout(write, 200);
-    else write();
+    timer ??= setTimeout(write, GATHERED_MS);
   };
   window.addEventListener("pagehide", write);
 

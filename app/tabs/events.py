@@ -78,6 +78,7 @@ def tell(page: gr.Blocks, told: gr.HTML) -> None:
     was held back by `trigger_mode`. So these never fail: their outputs stay as they are, and `told` says why.
     """
     for event in page.fns.values():
+        event.show_progress_on = [told]
         if event.fn is not None and not event.queue:
             event.fn = _telling(event.fn, len(event.outputs))
             event.outputs = [*event.outputs, told]

@@ -6,8 +6,10 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page
 
+pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 WORKS_MS = 120_000  # the policy is loaded first
 

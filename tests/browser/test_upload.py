@@ -6,7 +6,7 @@ import importlib.util
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -93,8 +93,8 @@ def made(kind: str, files: ModuleType, folder: Path) -> Path:
 
 FORMATS = (
     ("lerobot_v3", "", "LeRobotDataset v3.0"),
-    ("lerobot_v2", "", "LeRobotDataset v2.1"),
     ("libero", "LIBERO", "LIBERO HDF5"),
+    ("lerobot_v2", "", "LeRobotDataset v2.1"),
     ("robomimic", "robomimic", "robomimic HDF5"),
     ("authors", "DROID", "Robotic Steering HDF5"),
     ("droid", "DROID", "DROID HDF5"),
@@ -103,9 +103,14 @@ FORMATS = (
 )
 
 
-def test_every_format_is_recognised_and_imported(page: Page, files: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "formats", [FORMATS[:2], pytest.param(FORMATS[2:], marks=pytest.mark.slow)], ids=["two", "all"]
+)
+def test_every_format_is_recognised_and_imported(
+    page: Page, files: ModuleType, tmp_path: Path, formats: Sequence[tuple[str, str, str]]
+) -> None:
     upload, sets = page.get_by_test_id("upload"), page.get_by_test_id("set")
-    for kind, layout, format_ in FORMATS:
+    for kind, layout, format_ in formats:
         before = sets.count()
         folder = tmp_path / kind
         folder.mkdir()
