@@ -1,9 +1,8 @@
-/* The address always says what is shown, so copying it shares the screen and reloading keeps it. What changes is
-   gathered: a write takes milliseconds, and browsers refuse many a second. `wb.asked` is what the address asked of this
-   browser alone when the page opened: whole numbers or null. */
+/* The address always says what is shown, so copying it shares the screen and reloading keeps it. What changes under a
+   held key is gathered: browsers refuse many writes a second. `wb.asked` is what the address asked of this browser alone when the page opened: whole numbers or null. */
 (() => {
   const LIMIT = 1e6;
-  const GATHERED_MS = 200;
+  const GATHERED = ["frame", "head"];
   let waiting = {};
   let timer = null;
 
@@ -27,7 +26,8 @@
 
   wb.link = (parameters) => {
     Object.assign(waiting, parameters);
-    timer ??= setTimeout(write, GATHERED_MS);
+    if (Object.keys(parameters).every((name) => GATHERED.includes(name))) timer ??= setTimeout(write, 200);
+    else write();
   };
   window.addEventListener("pagehide", write);
 

@@ -216,11 +216,11 @@ def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address:
     page.get_by_test_id("finetune-start").click()
     expect(rows.nth(2)).to_be_visible(timeout=240_000)
     page.get_by_role("tab", name="Compare").click()
-    page.locator("[name=trials]").fill("1")
+    page.locator("[name=trials]").fill("2")
     page.get_by_test_id("compare-start").click()
-    expect(page.get_by_test_id("success")).to_contain_text("bowl, 1 scene", timeout=240_000)  # its own, not shipped
+    expect(page.get_by_test_id("success")).to_contain_text("bowl, 2 scenes", timeout=240_000)  # its own, not shipped
     expect(page.get_by_test_id("rollout-player").locator("video")).to_have_count(3)
-    expect(page.locator("[name=trials]")).to_have_value("1")
+    expect(page.locator("[name=trials]")).to_have_value("2")
 
 
 def test_what_cannot_be_done_is_said_in_a_toast(open_page: OpenPage, sample_address: str) -> None:
