@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class Workbench(Scores):
         self.grid = Grid()
         self.uploads = Uploads(store, jobs, lambda: self.policy)
         self.driving = Driving(store)
+        self._dismissed: set[str] = set()  # failures that were read, until the server ends
 
     def measure_shown(self, demonstrations_id: str, key: str) -> Measure | None:
         """The measure of `key`: stored, or asked of kept neighbours; else the first stored one."""
@@ -209,7 +211,7 @@ class Workbench(Scores):
         """The jobs of an owner, newest first; ended ones for an hour."""
         since_s = time.time() - _KEEP_ENDED_S
         return [
-            _line(status, self.training)
+            replace(_line(status, self.training), dismissed=status.id in self._dismissed)
             for status in self.jobs.recent(owner, limit=_KEPT_JOBS)
             if not status.ended or (status.ended_s or 0) > since_s
         ]
@@ -303,6 +305,11 @@ class Workbench(Scores):
         job = self.jobs.status(job_id)
         if job.owner == owner and job.ended:
             self.jobs.submit(job.function, owner=owner, **job.arguments)
+
+    def dismiss(self, owner: str, job_id: str) -> None:
+        """Show the failure of a job of this owner no more."""
+        if self.jobs.status(job_id).owner == owner:
+            self._dismissed.add(job_id)
 
 
 def _again(function: str) -> str:

@@ -105,6 +105,8 @@ def wire(
             bench.stop(owner, session.as_id(chosen.value))
         if chosen.name == "again":
             bench.again(owner, session.as_id(chosen.value))
+        if chosen.name == "dismiss":
+            bench.dismiss(owner, session.as_id(chosen.value))
         return watcher.start()
 
     flat = [panel for found in panels.values() for panel in found]

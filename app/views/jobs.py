@@ -12,7 +12,7 @@ from app.views.markup import button, duration, text
 @dataclass(frozen=True)
 class JobLine:
     """A job as the page shows it. state: one of steering.jobs.queue.STATES. method: where the work has one. again: what
-    starting it once more is called, empty where that is offered elsewhere.
+    starting it once more is called, empty where that is offered elsewhere. dismissed: whether its failure was read.
     """
 
     id: str
@@ -29,6 +29,7 @@ class JobLine:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     stopping: bool = False
     again: str = ""
+    dismissed: bool = False
 
     @property
     def ended(self) -> bool:
@@ -37,8 +38,8 @@ class JobLine:
 
 
 def job_lines(jobs: Sequence[JobLine]) -> str:
-    """A line for each job that runs or waits, for each that failed until the same is started again, and for the newest
-    where it was stopped. jobs: newest first.
+    """A line for each job that runs or waits, for each that failed until it is dismissed or the same is started
+    again, and for the newest where it was stopped. jobs: newest first.
 
     Finished work shows as its result instead. What each does is read aloud when that changes, not at every percent.
     """
@@ -54,7 +55,7 @@ def _counts(job: JobLine, newer: Sequence[JobLine]) -> bool:
     if job.state == "cancelled":
         return not newer
     again = any((one.function, one.arguments) == (job.function, job.arguments) for one in newer)
-    return job.state == "failed" and not again
+    return job.state == "failed" and not again and not job.dismissed
 
 
 def _line(job: JobLine) -> str:
@@ -62,7 +63,8 @@ def _line(job: JobLine) -> str:
     if job.state == "failed":
         return (
             f'<div class="wb-job wb-failed" role="alert"><header><b>{text(job.title)}</b><span>failed</span></header>'
-            f"{again}<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
+            f'<div class="wb-buttons">{again}{button("Dismiss", "dismiss", job.id, quiet=True)}</div>'
+            f"<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
         )
     if job.state == "cancelled":
         at = f"stopped at {job.fraction:.0%}; " if job.fraction else "stopped; "

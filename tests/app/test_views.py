@@ -222,6 +222,7 @@ def test_a_failure_is_shown_until_the_same_is_started_again() -> None:
     lora = replace(lora, arguments={"method": "lora"})
     failed = replace(lora, id="a", state="failed", error="No memory.", arguments={"method": "steering"})
     assert "No memory." in jobs.job_lines([failed])
+    assert jobs.job_lines([replace(failed, dismissed=True)]) == ""
     assert "No memory." in jobs.job_lines([lora, failed])
     assert "No memory." in jobs.job_lines([replace(lora, state="done"), failed])
     assert "No memory." in jobs.job_lines([replace(lora, function="score", arguments=failed.arguments), failed])

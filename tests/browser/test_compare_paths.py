@@ -143,6 +143,7 @@ def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, sample
     expect(card.locator("table").first).to_contain_text("gripper")
 
 
+@pytest.mark.slow
 def test_the_evidence_says_how_far_it_is(
     open_page: OpenPage,
     samples: Path,

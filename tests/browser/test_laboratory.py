@@ -250,6 +250,7 @@ def bare_address(tmp_path: Path, samples: Path, serve: Callable) -> Iterator[str
         yield served
 
 
+@pytest.mark.slow
 def test_an_empty_panel_measures_the_set_and_fills(open_page: OpenPage, bare_address: str) -> None:
     page = open_page(bare_address)
     body = ask(page, "why")

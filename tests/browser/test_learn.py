@@ -83,6 +83,7 @@ def test_a_difference_needs_six_scenes(open_page: OpenPage, sample_address: str)
     expect(page.get_by_test_id("reveal")).to_contain_text("You were right")
 
 
+@pytest.mark.slow
 def test_training_and_its_control_are_told_from_the_runs(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=learn")
     page.locator("[data-lesson=train]").click()

@@ -203,6 +203,7 @@ def test_an_empty_store_says_what_to_do(open_page: OpenPage, empty_address: str)
     expect(page.locator("#header")).to_contain_text("none yet")
 
 
+@pytest.mark.slow
 def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address: str) -> None:
     page = open_page(real_address)
     cell(page, "vlm", 3, 3).click()

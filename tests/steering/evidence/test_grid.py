@@ -96,7 +96,8 @@ def test_a_cell_says_what_was_trained_what_it_cost_and_every_outcome(tmp_path: P
     assert more["cost"]["trainable_parameters"] > 0 and len(store.find("demonstrations")) == 1
 
 
-@pytest.mark.parametrize("name", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["processes", "ray"])
 def test_every_engine_makes_the_same_cells(tmp_path: Path, tiny: GridSettings, name: str) -> None:
     """Recorded, captured, chosen, trained and run elsewhere: the same heads, and the same outcome of every scene."""
     chosen = [Cell("press_button", "steering_vlm", 0), Cell("press_button", "zero_shot", 0)]
