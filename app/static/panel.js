@@ -49,6 +49,13 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     const output = field.type === "range" && field.parentElement.querySelector("output");
     if (output) output.textContent = field.value;
   };
+  /* What a form holds, as attributes of the [data-reflect] around it, for the style sheets: :has(:checked) over a descendant
+     makes the browser style the whole page anew at every click, 45 ms. */
+  const reflect = (field) => {
+    const around = field.closest("[data-reflect]");
+    if (!around || !field.matches("select, [type=checkbox], [type=radio]:checked")) return;
+    around.setAttribute(`data-of-${field.name.replace(/-\d+$/, "")}`, field.type === "checkbox" ? field.checked : field.value);
+  };
   const restore = (field) => {
     const key = keyOf(field), value = defaultOf(field);
     const gone = field.tagName === "SELECT" && ![...field.options].some((option) => option.value === set.get(key));
@@ -56,10 +63,12 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     given.set(key, value);
     put(field, set.has(key) ? set.get(key) : value);
     showValue(field);
+    reflect(field);
   };
   element.addEventListener("input", ({ target }) => {
     if (target.name) set.set(keyOf(target), target.type === "checkbox" ? target.checked : target.value);
     showValue(target);
+    reflect(target);
   });
   element.addEventListener("change", (event) => {
     if (event.target.closest("[data-live]")) send("change", "");

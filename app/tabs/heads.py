@@ -90,7 +90,7 @@ def layout() -> HeadsTab:
 def rule_form(most: int = 2 * PAPER_SET_SIZE) -> str:
     """The rule that selects heads by itself, and the controls that it has to beat. most: heads to choose among."""
     return (
-        '<div class="wb-form wb-rule">'
+        '<div class="wb-form wb-rule" data-reflect>'
         + choice("rule", "Rule", RULES.items(), "top")
         + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
         + f'<span class="wb-by-count">{slider("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'

@@ -123,7 +123,7 @@ def record_form(tasks: Sequence[str], variations: Sequence[str]) -> str:
     shows the fields of the chosen one.
     """
     return (
-        '<div class="wb-card wb-section wb-record"><h2>Record new demonstrations in the simulator</h2>'
+        '<div class="wb-card wb-section wb-record" data-reflect><h2>Record new demonstrations in the simulator</h2>'
         '<div class="wb-form">'
         + segments("by", "Recorded by", RECORDED_BY, RECORDED_BY[0][0])
         + choice("task", "Task", [(name, name.replace("_", " ").capitalize()) for name in tasks], tasks[0])

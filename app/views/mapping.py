@@ -195,7 +195,7 @@ def _camera(i: int, camera: Camera) -> str:
         for name, label, on in ticks
     )
     return (
-        f'<figure class="wb-mapped-camera" data-testid="camera"><div class="wb-frame">{shown}</div>'
+        f'<figure class="wb-mapped-camera" data-reflect data-testid="camera"><div class="wb-frame">{shown}</div>'
         f"<figcaption><b>{text(camera.feature)}</b><small>{size}</small></figcaption>"
         + choice(f"role-{i}", "Is the camera", roles, camera.role)
         + choice(f"rotate-{i}", "Shown", TURNS, str(camera.rotate))
@@ -208,7 +208,7 @@ def _numbers(what: str, label: str, chosen: Sequence[Columns], numbers: Sequence
     options = [("", "None"), *((one.name, f"{one.name} ({_shape(one.shape)})") for one in numbers)]
     used = [*chosen, Columns("", "")][:MOST_ROWS]
     rows = "".join(
-        '<div class="wb-columns">'
+        '<div class="wb-columns" data-reflect>'
         + choice(f"{what}-{i}", "Feature" if i < len(chosen) else "And", options, one.feature)
         + _text(f"{what}-columns-{i}", "Columns", one.chosen, "all")
         + "</div>"
@@ -227,7 +227,7 @@ def _gripper(given: tuple[float, ...] | None) -> str:
     low, high = given or (0.0, 1.0)
     kinds = [("closes", "A larger value closes"), ("opens", "A larger value opens: turn it over")]
     return (
-        '<div class="wb-gripper">'
+        '<div class="wb-gripper" data-reflect>'
         + segments("gripper", "Gripper", kinds, "closes" if given is None else "opens")
         + _text("gripper_low", "Low end", f"{low:g}", "", "decimal")
         + _text("gripper_high", "High end", f"{high:g}", "", "decimal")
