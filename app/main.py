@@ -26,7 +26,7 @@ from steering.jobs.client import Jobs
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 TITLE = "Robotic Steering workbench"
 QUEUE_LOOK_S = 0.01
-"""Gradio's queue looks for new events every 1 ms, which takes 8 % of a core from a finetune while nothing happens."""
+"""Gradio's queue looks for new events every 1 ms, which takes time from a finetune while nothing happens."""
 
 
 def build(bench: Workbench) -> gr.Blocks:

@@ -50,7 +50,7 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     if (output) output.textContent = field.value;
   };
   /* What a form holds, as attributes of the [data-reflect] around it, for the style sheets: :has(:checked) over a descendant
-     makes the browser style the whole page anew at every click, 45 ms. */
+     makes the browser style the whole page anew at every click. */
   const reflect = (field) => {
     const around = field.closest("[data-reflect]");
     if (!around || !field.matches("select, [type=checkbox], [type=radio]:checked")) return;

@@ -76,6 +76,7 @@ def tell(page: gr.Blocks, told: gr.HTML) -> None:
 
     Gradio shows a toast for queued events only, and after any that failed it drops both what was to follow and what
     was held back by `trigger_mode`. So these never fail: their outputs stay as they are, and `told` says why.
+    It alone shows progress, too: Gradio copies each component that does, at every status of every event.
     """
     for event in page.fns.values():
         event.show_progress_on = [told]

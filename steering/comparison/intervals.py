@@ -13,7 +13,7 @@ from steering.types import SuccessRate
 CONFIDENCE = 0.95
 
 
-@cache  # SciPy works out a p-value first, which costs a thousand times the interval
+@cache  # SciPy works out a p-value first, which costs far more than the interval
 def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Lower and upper end of the Wilson interval of a success rate, both in 0..1."""
     if not (trials >= 1 and 0 <= successes <= trials):

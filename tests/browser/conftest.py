@@ -164,12 +164,6 @@ def cell() -> Callable[[Page, str, int, int], Locator]:
 
 
 @pytest.fixture
-def link_of() -> Callable[[Page], str]:
-    """The address of what a page shows, as if one left it now: a moment later it stands in the address bar anyway."""
-    return lambda page: page.evaluate("() => { window.dispatchEvent(new Event('pagehide')); return location.href; }")
-
-
-@pytest.fixture
 def requests_of() -> Callable[[Page], list[str]]:
     """The addresses that a page asks for once all that it asked before is answered, and nothing followed from it."""
 

@@ -12,7 +12,6 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-LinkOf = Callable[[Page], str]
 Cell = Callable[[Page, str, int, int], Locator]
 
 
@@ -178,9 +177,7 @@ def test_a_drawing_that_began_before_a_click_does_not_undo_it(
     expect(cell(page, "expert", 2, 3)).to_have_attribute("aria-selected", "true")
 
 
-def test_another_measure_is_chosen_and_kept_in_the_link(
-    open_page: OpenPage, sample_address: str, cell: Cell, link_of: LinkOf
-) -> None:
+def test_another_measure_is_chosen_and_kept_in_the_link(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(sample_address)
     page.get_by_test_id("measure-target").select_option("chunk")
     expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
@@ -189,7 +186,7 @@ def test_another_measure_is_chosen_and_kept_in_the_link(
     expect(page.get_by_role("tooltip")).to_contain_text("over state and time")
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
     page.wait_for_url("**metric=knn.default.chunk**")
-    other = open_page(link_of(page))
+    other = open_page(page.url)
     expect(other.get_by_test_id("measure-target")).to_have_value("chunk")
 
 

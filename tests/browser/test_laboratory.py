@@ -14,7 +14,6 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-LinkOf = Callable[[Page], str]
 Cell = Callable[[Page, str, int, int], Locator]
 
 
@@ -144,7 +143,7 @@ def test_a_head_clicked_among_two_measures_is_shown_on_the_map_and_in_the_addres
 
 
 def test_unscored_demonstrations_are_not_described_by_heads_of_others(
-    open_page: OpenPage, address: str, cell: Cell, link_of: LinkOf
+    open_page: OpenPage, address: str, cell: Cell
 ) -> None:
     page = open_page(f"{address}?tab=learn")
     page.locator("[data-lesson=inert]").click()
@@ -167,7 +166,7 @@ def test_unscored_demonstrations_are_not_described_by_heads_of_others(
     expect(body).to_contain_text("open once heads are scored")
     expect(page.locator(".wb-whatif")).to_contain_text("Once heads are scored, what training")
     expect(lesson).to_contain_text("Open demonstrations whose heads are scored first")
-    query = parse_qs(urlparse(link_of(page)).query)
+    query = parse_qs(urlparse(page.url).query)
     assert query["tab"] == ["heads"] and not query.keys() & {"head", "metric", "beside"}
     page.get_by_role("tab", name="Demonstrations").click()
     sets.filter(has_text="Place cube in bowl").get_by_role("button", name="Open").click()

@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-LinkOf = Callable[[Page], str]
 Cell = Callable[[Page, str, int, int], Locator]
 
 
@@ -39,11 +38,9 @@ def test_the_copied_link_restores_episode_frame_head_set_and_step(
     expect(other.get_by_test_id("selection-summary")).to_contain_text("21 heads selected")
 
 
-def test_the_address_says_what_is_shown_without_a_click(
-    open_page: OpenPage, sample_address: str, link_of: LinkOf
-) -> None:
+def test_the_address_says_what_is_shown_without_a_click(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=admin&metric=gone")
-    query = parse_qs(urlparse(link_of(page)).query)
+    query = parse_qs(urlparse(page.url).query)
     assert query["tab"] == ["heads"] and query["metric"] == [page.evaluate("() => wb.state.heads.measure")]
     assert query["head"] == [str(page.evaluate("() => wb.state.heads.focus"))]
     page.get_by_role("tab", name="Demonstrations").click()
@@ -52,11 +49,11 @@ def test_the_address_says_what_is_shown_without_a_click(
     page.wait_for_url("**tab=heads**")
 
 
-def test_an_empty_head_set_stays_empty(open_page: OpenPage, sample_address: str, link_of: LinkOf) -> None:
+def test_an_empty_head_set_stays_empty(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(sample_address)
     page.get_by_role("button", name="Clear").click()
     page.wait_for_url("**heads=none**")
-    other = open_page(link_of(page))
+    other = open_page(page.url)
     expect(other.get_by_test_id("selection-summary")).to_contain_text("0 heads selected")
 
 

@@ -12,7 +12,6 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-LinkOf = Callable[[Page], str]
 
 
 def cell(page: Page, stack: str, layer: int, head: int) -> Locator:
@@ -98,13 +97,13 @@ def test_player_scrubs_without_requests(
     assert requests == []
 
 
-def test_link_restores_the_screen(open_page: OpenPage, sample_address: str, link_of: LinkOf) -> None:
+def test_link_restores_the_screen(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(sample_address)
     page.get_by_role("button", name="Clear").click()
     cell(page, "vlm", 1, 1).click()
     page.wait_for_url(re.compile(r"heads=0040"))
     page.get_by_role("tab", name="Finetune").click()
-    other = open_page(link_of(page))
+    other = open_page(page.url)
     expect(other.get_by_test_id("finetune-start")).to_be_visible()
     expect(other.locator("#header")).to_contain_text("1 selected")
 

@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-LinkOf = Callable[[Page], str]
 WIDE = "folder:wide"
 
 
@@ -37,7 +36,7 @@ def choose(page: Page, key: str) -> None:
     page.locator(f'[data-policy="{key}"]').get_by_role("button", name="Open").click()
 
 
-def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str, link_of: LinkOf) -> None:
+def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
     expect(page.get_by_test_id("head-cell")).to_have_count(128)
     choose(page, WIDE)
@@ -52,7 +51,7 @@ def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str, 
     expect(page.get_by_text("These heads are not scored yet")).to_be_visible()  # another policy's scores do not count
     page.wait_for_url("**policy=folder%3Awide**")
 
-    other = open_page(link_of(page))  # the link carries it
+    other = open_page(page.url)  # the link carries it
     expect(other.locator(".wb-chip[data-name=Policy]")).to_contain_text("wide")
     other.get_by_role("tab", name="Finetune").click()
     expect(other.get_by_test_id("parameters-lora")).not_to_be_empty()
