@@ -18,6 +18,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     const name = data.key.split("/").slice(0, 2).join("/");  // the same episode stays at its frame when attention arrives
     if (state.seen.episode === undefined) state.frame = wb.asked.frame ?? 0;
     else if (state.seen.episode !== name) state.frame = 0;
+    if (state.seen.episode !== name) forgetSprites();  // before anything is drawn
     if (state.seen.attention !== data.attention) state.attention = null;
     state.seen.episode = name;
     state.seen.attention = data.attention;
@@ -125,9 +126,13 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     show(Math.round(Math.min(Math.max(fraction, 0), 1) * (state.episode.frames - 1)));
   }
 
-  async function loadSprites(data) {
+  function forgetSprites() {
     for (const sheet of sprites) sheet?.close();
     sprites = [];
+  }
+
+  async function loadSprites(data) {
+    forgetSprites();
     await Promise.all(data.cameras.map(async (camera, i) => {
       const words = view.words[i];
       const sheet = await wb.fetchImage(camera.sprite, () => state.episode === data, (said) => { words.textContent = said; });
