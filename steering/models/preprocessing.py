@@ -204,6 +204,8 @@ class Preprocessor:
 def _resized(pixels: torch.Tensor, side: int) -> torch.Tensor:
     if pixels.shape[-1] < side:
         return F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
+    if pixels.shape[-1] % side == 0:
+        return F.avg_pool2d(pixels, pixels.shape[-1] // side)
     weights = area_weights(pixels.shape[-1], side)
     return weights @ pixels @ weights.T
 

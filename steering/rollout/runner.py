@@ -34,7 +34,9 @@ from steering.types import CAMERAS, Observation, Rollouts
 REPLAN_STEPS = 5
 BATCH_SIZE = 8
 SMALL_BATCH_SIZE = 4
-"""Rows of a call of the policy: of most runs, and of those with no more scenes than the small one has rows."""
+LARGE_BATCH_SIZE = 16
+"""Rows of a call of the policy: of most runs, of those with no more scenes than the small one has rows, and of those
+that fill the large one twice, so that scenes are simulated meanwhile."""
 LIVE_SCENES = 48
 """Scenes that run at a time: enough to fill batches, few enough for memory (2 MB each)."""
 _SCENES_A_PROCESS = 4
@@ -145,7 +147,9 @@ def run_starts(
 
 def default_batch_size(scenes: int) -> int:
     """Rows of a call of the policy in a run of so many scenes."""
-    return BATCH_SIZE if scenes > SMALL_BATCH_SIZE else SMALL_BATCH_SIZE
+    if scenes <= SMALL_BATCH_SIZE:
+        return SMALL_BATCH_SIZE
+    return BATCH_SIZE if scenes < 2 * LARGE_BATCH_SIZE else LARGE_BATCH_SIZE
 
 
 def default_processes(scenes: int) -> int:
@@ -207,10 +211,12 @@ class _Run:
 
     def _collect(self) -> None:
         reply = self._simulator.collect()
-        self._away -= {*reply.seen, *reply.ended}
-        self._seen |= reply.seen
-        self._ended |= reply.ended
-        self._running |= reply.running
+        self._away.remove(reply.index)
+        self._running[reply.index] = reply.running
+        if reply.seen is not None:
+            self._seen[reply.index] = reply.seen
+        elif reply.ended is not None:
+            self._ended[reply.index] = reply.ended
 
     def _ask(self, batch: Sequence[int]) -> None:
         seen = [self._seen.pop(index) for index in batch]

@@ -28,6 +28,8 @@ from steering.rollout.episode import Episode, SceneOutcome, Seen, Start
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 _ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
 """Variables that keep a simulation process on one core; the last is Mesa's software renderer."""
+_NICENESS = 5
+"""Of the simulation processes, where the system has such a thing: the policy is what scenes wait for."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """By scene index: what the scenes of a request see now, or how they ended. running: fraction done of each seen."""
+    """How one scene goes on: what it sees now, or how it ended. running: the fraction done of one that goes on."""
 
-    seen: dict[int, Seen]
-    ended: dict[int, SceneOutcome]
-    running: dict[int, float]
+    index: int
+    seen: Seen | None = None
+    ended: SceneOutcome | None = None
+    running: float = 0.0
     error: str = ""
 
 
 class Simulator(Protocol):
-    """Runs scenes. Every `ask` is answered by one reply of `collect`, in any order."""
+    """Runs scenes. Every scene of an `ask` is answered by a reply of `collect`, in any order."""
 
     def ask(self, request: Request) -> None:
         """Start scenes or run chunks; a scene's chunk goes to where it was started."""
@@ -66,32 +69,31 @@ class Simulator(Protocol):
 
 
 class HereSimulator:
-    """Scenes in this process."""
+    """Scenes in this process, each run when its reply is collected."""
 
     def __init__(self) -> None:
         self._episodes: dict[int, Episode] = {}
-        self._asked: deque[Request] = deque()
+        self._starts: deque[Start] = deque()
+        self._chunks: deque[tuple[int, np.ndarray, int]] = deque()
 
     def ask(self, request: Request) -> None:
         """See Simulator."""
-        self._asked.append(request)
+        self._starts.extend(request.start)
+        self._chunks.extend((index, chunk, request.steps) for index, chunk in request.chunks.items())
 
     def collect(self) -> Reply:
-        """See Simulator."""
-        request = self._asked.popleft()
-        reply = Reply({}, {}, {})
-        for start in request.start:
-            self._episodes[start.index] = Episode(start)
-        for index, chunk in request.chunks.items():
-            self._episodes[index].advance(chunk, request.steps)
-        for index in (*(start.index for start in request.start), *request.chunks):
+        """See Simulator. Scenes under way come before new ones."""
+        if self._chunks:
+            index, chunk, steps = self._chunks.popleft()
             episode = self._episodes[index]
-            if episode.ended:
-                reply.ended[index] = self._episodes.pop(index).finish()
-            else:
-                reply.seen[index] = episode.see()
-                reply.running[index] = episode.step / episode.start.step_limit
-        return reply
+            episode.advance(chunk, steps)
+        else:
+            start = self._starts.popleft()
+            index, episode = start.index, Episode(start)
+            self._episodes[index] = episode
+        if episode.ended:
+            return Reply(index, ended=self._episodes.pop(index).finish())
+        return Reply(index, seen=episode.see(), running=episode.step / episode.start.step_limit)
 
     def close(self) -> None:
         """See Simulator."""
@@ -113,7 +115,7 @@ class ProcessSimulator:
             threading.Thread(target=self._read, args=(number, process.stdout), daemon=True).start()
 
     def ask(self, request: Request) -> None:
-        """See Simulator. One request becomes one for each process that it concerns, and so do the replies."""
+        """See Simulator. One request becomes one for each process that it concerns."""
         load = [list(self._home.values()).count(number) for number in range(len(self._processes))]
         starts: dict[int, list[Start]] = {}
         for start in request.start:
@@ -134,8 +136,8 @@ class ProcessSimulator:
             raise self._gone(number)
         if reply.error:
             raise SteeringError(reply.error)
-        for index in reply.ended:
-            del self._home[index]
+        if reply.ended is not None:
+            del self._home[reply.index]
         return reply
 
     def close(self) -> None:
@@ -176,6 +178,8 @@ class ProcessSimulator:
 
 def serve() -> None:
     """What a simulation process does until its standard input ends."""
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
     requests = sys.stdin.buffer
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between the replies
@@ -186,12 +190,13 @@ def serve() -> None:
         except EOFError:
             break
         simulator.ask(request)
-        try:
-            reply = simulator.collect()
-        except SteeringError as error:
-            reply = Reply({}, {}, {}, str(error))
-        pickle.dump(reply, replies, pickle.HIGHEST_PROTOCOL)
-        replies.flush()
+        for _ in range(len(request.start) + len(request.chunks)):
+            try:
+                reply = simulator.collect()
+            except SteeringError as error:
+                reply = Reply(-1, error=str(error))
+            pickle.dump(reply, replies, pickle.HIGHEST_PROTOCOL)
+            replies.flush()
     simulator.close()
 
 
