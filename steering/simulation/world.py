@@ -4,19 +4,15 @@ Action, 7 numbers in [−1, 1]: translation of the tool centre point (x, y, z; �
 vector in the base frame (±1 = ±TURN_RAD a step), gripper (≤ −1 open … ≥ 1 closed). State, 8 numbers: joint angles
 (rad), gripper opening (0 closed … 1 open). Control runs at CONTROL_HZ.
 
-Cost on one core, in software: 0.6 ms a control step without rendering, 3.5 ms a 96-px and 6 ms a 192-px image, two
-thirds of it fourfold antialiasing.
+A control step costs 0.6 to 1.2 ms without rendering.
 """
 
 from __future__ import annotations
 
-import math
-import os
-
 import mujoco
 import numpy as np
 
-from steering.errors import SteeringError
+from steering.simulation.renderer import Renderer
 from steering.simulation.robot import (
     DOWN,
     FINGER_OPEN_M,
@@ -36,8 +32,6 @@ LEASH_M = 0.015
 """How far the commanded position may run ahead of the measured one (it limits the force of a push)."""
 ACTION_DIM = 7
 STATE_DIM = 8
-GL_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri")
-"""Debian packages that rendering needs (of those in packages.txt)."""
 
 _REACH_LOW_M = np.array([0.25, -0.40, 0.004])
 _REACH_HIGH_M = np.array([0.75, 0.40, 0.50])
@@ -54,7 +48,7 @@ class World:
         self._site = self.model.site(TCP_SITE).id
         self._bodies = {thing.name: self.model.body(thing.name).id for thing in scene.things}
         self._fingers = tuple(self.model.geom(name).id for name in FINGERS)
-        self._renderers: dict[int, _Renderer] = {}
+        self._renderers: dict[int, Renderer] = {}
         start = np.asarray(scene.start_m)
         rotation = rotation_matrix(np.asarray(scene.start_turn_rad)) @ DOWN
         joints = self._ik.solve(HOME_RAD, start, rotation, iterations=60)
@@ -148,9 +142,9 @@ class World:
         roots = self.model.body_rootid[self.model.geom_bodyid]
         return np.array([root_label.get(int(root), -1) for root in roots] + [-1], dtype=np.int16)
 
-    def _renderer(self, size_px: int) -> _Renderer:
+    def _renderer(self, size_px: int) -> Renderer:
         if size_px not in self._renderers:
-            self._renderers[size_px] = _Renderer(self.model, size_px)
+            self._renderers[size_px] = Renderer(self.model, size_px)
         return self._renderers[size_px]
 
     def snapshot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -165,109 +159,3 @@ class World:
         state, self._target_m, self._target_rotation = snapshot[0], snapshot[1].copy(), snapshot[2].copy()
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(self.model, self.data)
-
-
-def _cannot_draw() -> SteeringError:
-    return SteeringError(
-        "Expected EGL or OSMesa to draw camera images without a screen, found neither working "
-        f"(MUJOCO_GL is {os.environ.get('MUJOCO_GL', 'not set')}). "
-        f"On Debian or Ubuntu install {' '.join(GL_PACKAGES)}, then start again. "
-        "Where they are installed, import steering.simulation before mujoco, which reads MUJOCO_GL only once."
-    )
-
-
-CURVE_QUALITY = ((128, 16, 8), (256, 20, 10), (math.inf, 28, 16))
-"""(largest image in px, slices, stacks) of round geoms: in small images finer curves cost half of the time unseen."""
-
-
-_BACKDROP_GLOW = 1e4
-"""How much more the backdrop shines than it reflects: no light changes its colour by a grey level."""
-
-
-class _Renderer:
-    """Offscreen rendering without shadows; all renderers of a process share one GL context.
-
-    The sky has one colour, so a box behind everything stands for MuJoCo's sky, whose many triangles take a fifth of
-    the time, also where they are hidden. Faces of boxes are drawn whole: under directional light they are even.
-    """
-
-    _gl: mujoco.GLContext | None = None
-
-    def __init__(self, model: mujoco.MjModel, size_px: int) -> None:
-        if _Renderer._gl is None:
-            try:
-                _Renderer._gl = mujoco.GLContext(640, 640)
-            except (AttributeError, ImportError, RuntimeError) as error:  # the first: MUJOCO_GL=disable
-                raise _cannot_draw() from error
-        _Renderer._gl.make_current()
-        buffer = model.vis.global_
-        buffer.offwidth = buffer.offheight = size_px
-        quality = model.vis.quality
-        quality.numslices, quality.numstacks = next(fine for most, *fine in CURVE_QUALITY if size_px <= most)
-        quality.numquads = 1
-        self._model = model
-        self._rect = mujoco.MjrRect(0, 0, size_px, size_px)
-        self._scene = mujoco.MjvScene(model, maxgeom=200)
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = False
-        sky = model.tex_adr[list(model.tex_type).index(mujoco.mjtTexture.mjTEXTURE_SKYBOX)]
-        sky_rgb = model.tex_data[sky : sky + 3] / 255
-        self._backdrop_rgba = np.append(sky_rgb / _BACKDROP_GLOW, 1).astype(np.float32)
-        self._far_m = model.vis.map.zfar * model.stat.extent / 2
-        self._option = mujoco.MjvOption()
-        self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        try:
-            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        except mujoco.FatalError as error:  # no GL functions: GLFW without a screen
-            raise _cannot_draw() from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
-        self._image = np.empty((size_px, size_px, 3), np.uint8)
-
-    def rgb(self, data: mujoco.MjData, camera: int) -> np.ndarray:
-        self._draw(data, camera)
-        return self._image[::-1].copy()
-
-    def geoms(self, data: mujoco.MjData, camera: int) -> np.ndarray:
-        """Geom id per pixel, −1 where there is none."""
-        flags = self._scene.flags
-        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
-        try:
-            self._draw(data, camera)
-        finally:
-            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
-        image = self._image[::-1].astype(np.int32)
-        ids = image[..., 0] + (image[..., 1] << 8) + (image[..., 2] << 16)
-        table = np.full(self._scene.ngeom + 1, -1)
-        for geom in self._scene.geoms[: self._scene.ngeom]:
-            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM and geom.segid >= 0:
-                table[geom.segid + 1] = geom.objid
-        return table[np.minimum(ids, self._scene.ngeom)]
-
-    def _draw(self, data: mujoco.MjData, camera: int) -> None:
-        assert _Renderer._gl is not None
-        _Renderer._gl.make_current()
-        mujoco.mjr_restoreBuffer(self._context)  # the GL context is shared: bind this renderer's framebuffer
-        self._camera.fixedcamid = camera
-        mujoco.mjv_updateScene(
-            self._model, data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
-        )
-        self._hang_backdrop(data, camera)
-        mujoco.mjr_render(self._rect, self._scene, self._context)
-        mujoco.mjr_readPixels(self._image, None, self._rect, self._context)
-
-    def _hang_backdrop(self, data: mujoco.MjData, camera: int) -> None:
-        """Behind everything and drawn last, so that only what nothing hides is painted."""
-        rotation = data.cam_xmat[camera]  # the camera looks along its -z
-        centre = data.cam_xpos[camera] - self._far_m * rotation.reshape(3, 3)[:, 2]
-        half_m = 1.1 * self._far_m * math.tan(math.radians(self._model.cam_fovy[camera]) / 2)
-        backdrop = self._scene.geoms[self._scene.ngeom]
-        size = np.array([half_m, half_m, 0.01])
-        mujoco.mjv_initGeom(backdrop, mujoco.mjtGeom.mjGEOM_BOX, size, centre, rotation, self._backdrop_rgba)
-        backdrop.emission = _BACKDROP_GLOW
-        backdrop.specular = 0
-        self._scene.ngeom += 1
-
-    def close(self) -> None:
-        self._context.free()

@@ -52,6 +52,15 @@ def test_images_are_reduced_by_averaging(policy):
     np.testing.assert_allclose(pixels[:, 0].numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("side", (64, 96, 80))
+def test_images_of_any_size_are_averaged_by_area(policy, side):
+    images = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    weights = area_weights(side, 32)
+    expected = weights @ torch.from_numpy(images).permute(0, 3, 1, 2).float() @ weights.T / 127.5 - 1
+    tolerance = {} if side % 64 else {"rtol": 0, "atol": 0}  # halves are exact
+    torch.testing.assert_close(policy.preprocessor.pixels([images])[:, 0], expected, **tolerance)
+
+
 def test_area_weights_share_split_pixels():
     expected = torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
     torch.testing.assert_close(area_weights(3, 2), expected)

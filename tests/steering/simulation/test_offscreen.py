@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import steering.simulation
-from steering.simulation.world import GL_PACKAGES
+from steering.simulation.renderer import GL_PACKAGES
 
 ROOT = Path(__file__).resolve().parents[3]
 
