@@ -75,9 +75,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   function phases(data) {
     const strip = make("div", { class: "wb-phases" });
     for (const part of data.phases) {
-      const share = (part.end - part.start) / data.frames;
       strip.append(make("span", { "data-phase": part.name, style: `flex:${part.end - part.start}`,
-        title: `${part.name}: frames ${part.start}–${part.end - 1}` }, share > 0.13 ? part.name : ""));
+        title: `${part.name}: frames ${part.start}–${part.end - 1}` }, part.name));
     }
     return strip;
   }

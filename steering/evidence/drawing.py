@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 import plotly.graph_objects as go
 
@@ -52,7 +53,7 @@ def cost_figure(results: Results) -> go.Figure:
             seconds = cost["extraction_s"] + cost["selection_s"] + cost["train_s"]
             figure.add_scatter(
                 x=[seconds],
-                y=[100 * sum(known) / len(known)],
+                y=[100 * fmean(known)],
                 mode="markers",
                 marker={"size": 14, "color": COLOURS[method]},
                 name=how.label,
