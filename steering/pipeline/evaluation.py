@@ -96,11 +96,7 @@ def _run(
     processes: int | None,
     progress: Progress,
 ) -> Rollouts:
-    """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`.
-
-    The policy is asked for as many rows as in a run of all the scenes, also where `seeds` are a few of them, so that
-    it rounds alike.
-    """
+    """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`."""
     from steering.rollout import runner
 
     adapter, demonstrations = None, None
@@ -116,7 +112,6 @@ def _run(
         instruction=params["instruction"],
         record_dir=folder if videos else None,
         record_scenes=videos,
-        batch_size=runner.default_batch_size(params["trials"]),
         processes=processes,
         progress=progress,
     )

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from steering.models.policy import Policy
-from steering.rollout.runner import ObservationFilter, run_scenes
+from steering.rollout.calls import ObservationFilter
+from steering.rollout.runner import run_scenes
 from steering.simulation.families import STEP_LIMITS, family_scene
 from steering.simulation.objects import COLOURS
 from steering.simulation.scene import Scene

@@ -18,7 +18,7 @@ from steering.models.loading import load_policy
 from steering.models.policy import SteerablePolicy
 from steering.pretraining.evaluate import bench_success, both_black, exterior_black, family_success
 from steering.progress import Progress
-from steering.rollout.runner import ObservationFilter
+from steering.rollout.calls import ObservationFilter
 from steering.simulation.families import FAMILIES
 from steering.simulation.tasks import BENCH_TASKS, TASKS
 from steering.types import FinetuneSettings

@@ -1,9 +1,9 @@
 """Vectorised rollouts: many scenes step together, the policy runs in batches, processes share the simulation.
 
 Every scene draws its denoising noise from its own seed, one draw a chunk, so methods are paired by scene. The policy is
-asked every `replan_steps` control steps, always for `batch_size` rows (a short batch is filled up and the rest thrown
-away), because matrix products round differently at other sizes: so a scene's outcome does not depend on which others
-run beside it, nor on the number of processes. Cameras are drawn only then, and for the scenes that are filmed.
+asked every `replan_steps` control steps, for many scenes at a time (`steering.rollout.calls`); a scene's outcome does
+not depend on which others run beside it, nor on the number of processes. Cameras are drawn only then, and for the
+scenes that are filmed.
 
 While the policy works on one batch, the processes step the scenes of others. Embedded policy, two cores: see
 `tests/benchmarks/bench_rollout.py`.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,25 +24,21 @@ import numpy as np
 from steering.errors import InputError
 from steering.models.policy import Policy
 from steering.progress import Progress
+from steering.rollout.calls import ObservationFilter, PolicyCalls
 from steering.rollout.episode import SceneOutcome, Seen, Start
 from steering.rollout.instructions import change_instruction
 from steering.rollout.simulators import HereSimulator, ProcessSimulator, Request, Simulator
 from steering.simulation.scene import CONTROL_HZ, Scene
 from steering.simulation.tasks import TASKS, bench_scene
-from steering.types import CAMERAS, Observation, Rollouts
+from steering.types import Rollouts
 
 REPLAN_STEPS = 5
-BATCH_SIZE = 8
-SMALL_BATCH_SIZE = 4
-LARGE_BATCH_SIZE = 16
-"""Rows of a call of the policy: of most runs, of those with no more scenes than the small one has rows, and of those
-that fill the large one twice, so that scenes are simulated meanwhile."""
+BATCH_SIZE = 16
+"""Most rows of a call of the policy."""
 LIVE_SCENES = 48
 """Scenes that run at a time: enough to fill batches, few enough for memory (2 MB each)."""
 _SCENES_A_PROCESS = 4
 """Fewer scenes than this are not worth starting a process for."""
-
-ObservationFilter = Callable[[Observation], Observation]
 
 
 def run_rollouts(
@@ -55,7 +51,7 @@ def run_rollouts(
     instruction: str = "original",
     record_dir: Path | None = None,
     record_scenes: int = 6,
-    batch_size: int | None = None,
+    batch_size: int = BATCH_SIZE,
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Rollouts:
@@ -106,7 +102,7 @@ def run_scenes(
     seeds: Sequence[int],
     step_limit: int,
     *,
-    batch_size: int | None = None,
+    batch_size: int = BATCH_SIZE,
     replan_steps: int = REPLAN_STEPS,
     see: ObservationFilter | None = None,
     processes: int | None = None,
@@ -131,7 +127,7 @@ def run_starts(
     starts: Sequence[Start],
     seeds: Sequence[int],
     *,
-    batch_size: int | None = None,
+    batch_size: int = BATCH_SIZE,
     replan_steps: int = REPLAN_STEPS,
     see: ObservationFilter | None = None,
     processes: int | None = None,
@@ -139,17 +135,10 @@ def run_starts(
 ) -> list[SceneOutcome]:
     """Outcomes of `starts`, in order; `seeds` are those of their noise."""
     processes = default_processes(len(starts)) if processes is None else min(processes, len(starts))
-    batch_size = default_batch_size(len(starts)) if batch_size is None else batch_size
     with _simulator(processes) as simulator, _policy_threads(processes):
-        run = _Run(policy, simulator, starts, seeds, batch_size, replan_steps, see)
+        calls = PolicyCalls(policy, batch_size, see)
+        run = _Run(policy, calls, simulator, starts, seeds, replan_steps, overlapping=processes > 1)
         return run.outcomes(progress or Progress())
-
-
-def default_batch_size(scenes: int) -> int:
-    """Rows of a call of the policy in a run of so many scenes."""
-    if scenes <= SMALL_BATCH_SIZE:
-        return SMALL_BATCH_SIZE
-    return BATCH_SIZE if scenes < 2 * LARGE_BATCH_SIZE else LARGE_BATCH_SIZE
 
 
 def default_processes(scenes: int) -> int:
@@ -165,15 +154,16 @@ class _Run:
     def __init__(
         self,
         policy: Policy,
+        calls: PolicyCalls,
         simulator: Simulator,
         starts: Sequence[Start],
         seeds: Sequence[int],
-        batch_size: int,
         replan_steps: int,
-        see: ObservationFilter | None,
+        overlapping: bool,
     ) -> None:
-        self._policy, self._simulator, self._see = policy, simulator, see
-        self._batch_size, self._replan_steps = batch_size, replan_steps
+        self._noise_shape = (policy.chunk_size, policy.noise_dim)
+        self._calls, self._simulator = calls, simulator
+        self._replan_steps, self._overlapping = replan_steps, overlapping
         self._waiting = list(starts)[::-1]
         self._noise = [np.random.default_rng([seed, 13]) for seed in seeds]
         self._seen: dict[int, Seen] = {}
@@ -186,7 +176,7 @@ class _Run:
         while len(self._ended) < self._total:
             self._start()
             batch = self._batch()
-            while len(batch) < self._batch_size and self._away:
+            while len(batch) < self._wanted() and self._away:
                 self._collect()
                 self._start()
                 batch = self._batch()
@@ -202,12 +192,17 @@ class _Run:
             self._away |= {start.index for start in starts}
             self._simulator.ask(Request(start=starts))
 
+    def _wanted(self) -> int:
+        """Scenes to wait for: where simulation goes on meanwhile, no more than half of those that run."""
+        running = len(self._seen) + len(self._away)
+        return self._calls.rows(running // 4 + 1) if self._overlapping else self._calls.batch_size
+
     def _batch(self) -> list[int]:
         """Scenes for the next call of the policy: of one instruction, whose padding they then share."""
         by_words: dict[str, list[int]] = {}
         for index, seen in self._seen.items():
             by_words.setdefault(seen.instruction, []).append(index)
-        return max(by_words.values(), key=len, default=[])[: self._batch_size]
+        return max(by_words.values(), key=len, default=[])[: self._wanted()]
 
     def _collect(self) -> None:
         reply = self._simulator.collect()
@@ -220,20 +215,10 @@ class _Run:
 
     def _ask(self, batch: Sequence[int]) -> None:
         seen = [self._seen.pop(index) for index in batch]
-        shape = (self._policy.chunk_size, self._policy.noise_dim)
-        noise = [self._noise[index].standard_normal(shape) for index in batch]
-        filling = self._batch_size - len(batch)
-        seen, noise = seen + seen[:1] * filling, noise + noise[:1] * filling
-        observation = Observation(
-            cameras={camera: np.stack([one.cameras[camera] for one in seen]) for camera in CAMERAS},
-            state=np.stack([one.state for one in seen]),
-            instruction=tuple(one.instruction for one in seen),
-        )
-        observation = self._see(observation) if self._see else observation
-        chunks = self._policy.act(observation, np.stack(noise).astype(np.float32))
+        noise = [self._noise[index].standard_normal(self._noise_shape) for index in batch]
+        chunks = self._calls.act(seen, noise)
         self._away |= set(batch)
-        rows: Mapping[int, np.ndarray] = dict(zip(batch, chunks, strict=False))
-        self._simulator.ask(Request(chunks=rows, steps=self._replan_steps))
+        self._simulator.ask(Request(chunks=dict(zip(batch, chunks, strict=True)), steps=self._replan_steps))
 
     def _said(self) -> tuple[float, str]:
         under_way = sum(done for index, done in self._running.items() if index not in self._ended)

@@ -1,4 +1,4 @@
-"""Seconds for 40 scenes of one method with the embedded policy, and the simulation against robosuite's Lift.
+"""Seconds for 40 scenes of one method, untrained and after a finetune, and the simulation against robosuite's Lift.
 
     python tests/benchmarks/bench_rollout.py [--scenes 40] [--videos 0] [--robosuite /tmp/robosuite/bin/python]
 
@@ -21,23 +21,30 @@ from pathlib import Path
 import numpy as np
 
 TASK = "place_cube_in_bowl"
+METHODS = ("zero_shot", "steering")
+"""The untrained policy goes to the step limit in most scenes; a trained one is what comparisons are about."""
 BUDGET_S, BUDGET_RATIO = 25.0, 20.0
 TURNS = 5
 FIRST_SCENE = 100_000
 
 
-def rollouts(scenes: int, videos: int) -> dict[str, object]:
-    """Wall and CPU seconds of rollouts with the default number of processes."""
-    from steering.models.loading import load_policy
+def rollouts(method: str, scenes: int, videos: int) -> dict[str, object]:
+    """Wall and CPU seconds of rollouts of one method, with the samples' adapter and the default number of processes."""
+    from steering import policy_cache
     from steering.rollout.runner import default_processes, run_rollouts
+    from steering.samples import SAMPLES
+    from steering.store import Store
 
-    policy = load_policy()
+    store = Store(SAMPLES)
+    adapters = {made.params["method"]: made.id for made in store.find("adapter")}
+    policy = policy_cache.get(adapter=store.load(adapters[method]).folder if method in adapters else None)
     seeds = tuple(range(FIRST_SCENE, FIRST_SCENE + scenes))
     began_s = _cpu_s()
     with tempfile.TemporaryDirectory() as folder:
         films = Path(folder) if videos else None
-        made = run_rollouts(policy, TASK, seeds, method="zero_shot", record_dir=films, record_scenes=videos)
+        made = run_rollouts(policy, TASK, seeds, method=method, record_dir=films, record_scenes=videos)
     return {
+        "method": method,
         "scenes": scenes,
         "videos": videos,
         "processes": default_processes(scenes),
@@ -112,7 +119,7 @@ def main() -> None:
     given = parser.parse_args()
     result: dict[str, object] = {"load_of_the_machine": round(os.getloadavg()[0], 1)}
     if given.only != "simulation":
-        result["rollouts"] = rollouts(given.scenes, given.videos)
+        result["rollouts"] = [rollouts(method, given.scenes, given.videos) for method in METHODS]
     if given.robosuite and given.only != "rollouts":
         os.environ["LP_NUM_THREADS"] = "0"
         result["simulation"] = [beside_robosuite(given.robosuite, px) for px in (96, 192)]

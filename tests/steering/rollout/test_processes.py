@@ -20,7 +20,7 @@ LIMIT = 12
 
 
 class Recording:
-    """Passes on to a policy and keeps every chunk by the noise that it was made from."""
+    """Passes on to a policy and keeps the first chunk of every draw of noise, which is the one that is used."""
 
     def __init__(self, policy: PI0Policy) -> None:
         self._policy = policy
@@ -30,7 +30,8 @@ class Recording:
 
     def act(self, observation: Observation, noise: np.ndarray) -> np.ndarray:
         chunks = self._policy.act(observation, noise)
-        self.chunks |= {drawn.tobytes(): chunk for drawn, chunk in zip(noise, chunks, strict=True)}
+        for drawn, chunk in zip(noise, chunks, strict=True):
+            self.chunks.setdefault(drawn.tobytes(), chunk)
         return chunks
 
 
