@@ -193,7 +193,7 @@ class _Run:
             self._simulator.ask(Request(start=starts))
 
     def _wanted(self) -> int:
-        """Scenes to wait for: where simulation goes on meanwhile, no more than half of those that run."""
+        """Scenes to wait for: where simulation goes on meanwhile, a power of two up to half of those that run."""
         running = len(self._seen) + len(self._away)
         return self._calls.rows(running // 4 + 1) if self._overlapping else self._calls.batch_size
 
