@@ -39,7 +39,8 @@ class PolicyCalls:
         rows, words = self.rows(len(seen)), seen[0].instruction
         if rows == self.batch_size or (rows, words) in self._alike:
             return self._call(seen, noise, rows)
-        chunks = self._call(seen, noise, self.batch_size)
+        more = (alike for alike, said in self._alike if said == words and alike > rows)
+        chunks = self._call(seen, noise, min(more, default=self.batch_size))
         if np.array_equal(self._call(seen, noise, rows), chunks):
             self._alike.add((rows, words))
         else:

@@ -41,7 +41,7 @@ def test_fewer_rows_are_asked_for_once_they_gave_the_same_bytes() -> None:
             seen, noise = scenes(count)
             expected = np.stack(noise) + np.stack([one.state for one in seen])[:, None]
             np.testing.assert_array_equal(calls.act(seen, noise), expected)
-    assert policy.asked == [16, 16, 16, 8, 16, 4, 16, 2, 16, 16, 8, 4, 2]
+    assert policy.asked == [16, 16, 16, 8, 8, 4, 4, 2, 16, 16, 8, 4, 2], "compared with the next size that is known"
     calls.act(*scenes(3, "another instruction"))
     assert policy.asked[-2:] == [16, 4], "a prompt of another length is another shape"
 
