@@ -1,9 +1,8 @@
 """Camera images of a running scene: MuJoCo's own renderer without a screen, set up for many small images in software.
 
-An image of 192 px costs 3 to 6 ms of one core, half of it fourfold antialiasing. What saves time without being seen:
-no shadows, round shapes as coarse as the image allows, faces of boxes in one piece (directional light is even on them),
-and a sky of one colour that is a box behind everything: MuJoCo's own, of many triangles, took a fifth of the time,
-also where it was hidden.
+What saves time without being seen: no shadows, round shapes as coarse as the image allows, faces of boxes in one piece
+(directional light is even on them), and a sky of one colour that is a box behind everything: MuJoCo's own, of many
+triangles, costs also where it is hidden. Cost: see `tests/benchmarks/bench_simulation.py`.
 """
 
 from __future__ import annotations
