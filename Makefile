@@ -3,13 +3,15 @@
 # make test-slow   the tests of heavy work: every format, other policies, words, Ray
 # make check  format, lint and types
 # make bench  benchmarks
+# make audit  known holes in the locked versions; asks pypi.org or osv.dev, so it needs the network
+# make lock   requirements.lock anew, from what .venv holds
 # PYTHON=... chooses the interpreter (3.11 or 3.12) that .venv is made from.
 
 PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: app test test-slow check format bench clean
+.PHONY: app test test-slow check format bench audit lock clean
 
 app: .venv/.app
 	$(RUN) app.py
@@ -33,10 +35,21 @@ format: .venv/.test
 bench: .venv/.test
 	for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(RUN) $$script || exit 1; done
 
+audit: .venv/.audit
+	.venv/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+lock: .venv/.test
+	$(RUN) scripts/lock.py
+
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
 
-.venv/.app: requirements.txt packages.txt scripts/install.sh
+.venv/.audit: .venv/.app
+	$(RUN) -m venv .venv/audit
+	.venv/audit/bin/pip install -q "pip-audit>=2.10,<3"
+	@touch $@
+
+.venv/.app: requirements.txt requirements.lock packages.txt scripts/install.sh
 	PYTHON="$(PYTHON)" bash scripts/install.sh app
 	@touch $@
 

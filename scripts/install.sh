@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and checks the system's libraries. Usage: install.sh app|test, from the repository's root.
-# Installs Debian packages only where that needs no password; otherwise names them.
+# Versions are those of requirements.lock. Installs Debian packages only where that needs no password; otherwise names them.
 set -euo pipefail
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -67,7 +67,7 @@ install_app() {
         "$python" -m pip install -q torch==2.13.0
     fi
     say "Installing requirements"
-    "$python" -m pip install -q -r requirements.txt
+    "$python" -m pip install -q -r requirements.txt -c requirements.lock
     # shellcheck disable=SC2046
     if ! renders; then
         debian_packages "rendering the simulator without a screen" $(cat packages.txt) || true
@@ -83,7 +83,7 @@ import tomllib
 with open("pyproject.toml", "rb") as file:
     print("\n".join(tomllib.load(file)["project"]["optional-dependencies"]["dev"]))
 PYTHON
-    "$python" -m pip install -q -r "$venv/test-tools.txt"
+    "$python" -m pip install -q -r "$venv/test-tools.txt" -c requirements.lock
     if ! command -v chromium chromium-browser google-chrome >/dev/null; then
         debian_packages "the browser tests" chromium || true
     fi

@@ -1,0 +1,117 @@
+"""What is declared is what is imported, with bounds and a lock; licence, citation and settings files agree."""
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+TOOLS = {"mypy", "pytest-benchmark", "pytest-xdist", "ruff"}
+"""Tools of `make check` and plugins of pytest, which nothing imports."""
+ELSEWHERE = {"lerobot": "scripts/check_lerobot.py", "robosuite": "tests/benchmarks/robosuite_lift.py"}
+"""Packages that cannot share this environment -> the one file that may import them, and says how to get them."""
+
+
+def requirements() -> dict[str, Requirement]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(one.name): one for one in map(Requirement, (x for x in lines if not x.startswith("#")))}
+
+
+def extra(name: str) -> dict[str, Requirement]:
+    return {canonicalize_name(one.name): one for one in map(Requirement, PROJECT["optional-dependencies"][name])}
+
+
+def lock() -> dict[str, Version]:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if not line.startswith("#"))
+    return {name: Version(version) for name, version in pairs}
+
+
+def imported(*places: str) -> dict[str, Path]:
+    """Distribution name -> a file of these places that imports it; what is ours or Python's left out."""
+    distributions = packages_distributions()
+    declared = requirements().keys() | extra("dev").keys()
+    found = {}
+    for place in places:
+        path = ROOT / place
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"steering", "app"}:
+                    if top in ELSEWHERE and file == ROOT / ELSEWHERE[top]:
+                        continue
+                    if not (file.parent / f"{top}.py").is_file():  # a script's neighbour
+                        names = [canonicalize_name(one) for one in (*distributions.get(top, ()), top)]
+                        found[next((one for one in names if one in declared), names[0])] = file
+    return found
+
+
+def test_the_product_declares_all_it_imports_and_nothing_else() -> None:
+    used = {name: file.relative_to(ROOT) for name, file in imported("steering", "app", "app.py").items()}
+    optional = set(extra("ray"))
+    assert not used.keys() - requirements().keys() - optional, f"not in requirements.txt: {used}"
+    assert not requirements().keys() - used.keys(), "in requirements.txt and imported nowhere in steering/ or app/"
+
+
+def test_the_tests_declare_all_they_import_and_nothing_else() -> None:
+    used = imported("tests", "scripts")
+    declared = requirements().keys() | extra("dev").keys()
+    assert not used.keys() - declared, "not in the dev extra of pyproject.toml"
+    assert not extra("dev").keys() - used.keys() - TOOLS - extra("ray").keys(), "in the dev extra and used nowhere"
+
+
+@pytest.mark.parametrize("name", [*requirements(), *extra("dev")])
+def test_every_requirement_has_an_upper_bound_and_a_locked_version_within(name: str) -> None:
+    wanted = requirements().get(name) or extra("dev")[name]
+    assert any(one.operator == "<" for one in wanted.specifier), f"{wanted} has no version that is too new"
+    if name == "torch":
+        assert name not in lock(), "the machine chooses its torch"
+        assert "2.8" in wanted.specifier
+    else:
+        assert lock()[name] in wanted.specifier
+
+
+def test_licence_is_the_same_everywhere() -> None:
+    assert PROJECT["license"] == "Apache-2.0"
+    assert all((ROOT / name).is_file() for name in PROJECT["license-files"])
+    assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(readme.split("---")[1])
+    card = yaml.safe_load((ROOT / "assets" / "policy" / "README.md").read_text(encoding="utf-8").split("---")[1])
+    assert front["license"] == card["license"] == "apache-2.0"
+    assert Version(str(front["sdk_version"])) == lock()["gradio"], "the Space runs another Gradio than the lock has"
+
+
+def test_citation_names_software_and_paper() -> None:
+    from steering import __version__
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["cff-version"], cited["license"], cited["version"]) == ("1.2.0", "Apache-2.0", __version__)
+    assert cited["authors"] and cited["message"] and cited["title"]
+    (paper,) = cited["references"]
+    assert "2511.22697" in paper["url"]
+    assert [one["family-names"] for one in paper["authors"]][::9] == ["Mitra", "Herzig"]
+
+
+def test_forms_and_workflows_are_readable_and_run_what_must_pass() -> None:
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    for form in forms:
+        found = yaml.safe_load(form.read_text(encoding="utf-8"))
+        assert form.name == "config.yml" or {"name", "description", "body"} <= found.keys()
+    assert len(forms) > 1
+    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
+    assert {"run": ".ci/run"} in flow["jobs"]["checks"]["steps"]
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    assert {one["package-ecosystem"] for one in updates} == {"pip", "github-actions"}
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    assert {one["id"] for one in hooks} >= {"ruff", "ruff-format"}
