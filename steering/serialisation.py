@@ -193,9 +193,12 @@ class _Decoder:
     def _dataclass(self, node: Any, cls: type, where: str) -> Any:
         if not (isinstance(node, dict) and node.get("$type") == cls.__name__ and isinstance(node.get("fields"), dict)):
             self._bad(where, cls.__name__, node)
-        hints, values = typing.get_type_hints(cls), node["fields"]
+        hints, stored = typing.get_type_hints(cls), node["fields"]
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - set(fields))
+        unknown = sorted(set(stored) - set(fields))
+        values = {n: self.decode(v, hints[n], f"{where}.{n}") for n, v in stored.items() if n in fields}
+        if hasattr(cls, "completed"):  # what an older version did not store
+            values = cls.completed(values)
         required = {
             name
             for name, f in fields.items()
@@ -207,7 +210,7 @@ class _Decoder:
                 f"{self._folder.name}: {where} has unknown fields {unknown} and lacks {missing}; "
                 "it was written by another version. Make the artefact again."
             )
-        return cls(**{name: self.decode(item, hints[name], f"{where}.{name}") for name, item in values.items()})
+        return cls(**values)
 
     def _tuple(self, node: Any, args: tuple[Any, ...], where: str) -> tuple[Any, ...]:
         if not isinstance(node, list):

@@ -76,7 +76,6 @@ def test_the_samples_are_small_and_complete(store):
 def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
     """Capture and score anew, by the stages themselves: the stored scores and selection come out again."""
     from steering.activations.capture import capture
-    from steering.models.sites import inert_mask
 
     found = [one for one in store.find("relevance") if one.params["metric"] == "knn"]
     assert {one.params["preset"] for one in found} == {"default", "paper"}
@@ -87,7 +86,7 @@ def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
     for manifest in found:
         stored: Relevance = store.load(manifest.id)
         chosen = few if manifest.params["keyframes"] else activations
-        made = score(chosen, preset=stored.preset, ks=stored.ks, inert=inert_mask(policy.head_shape))
+        made = score(chosen, preset=stored.preset, ks=stored.ks)
         np.testing.assert_array_equal(made.inert, stored.inert)
         np.testing.assert_allclose(made.score, stored.score, atol=5e-3)
         assert made.best_k == dict(stored.best_k)

@@ -18,6 +18,7 @@ from steering.errors import InputError
 from steering.models.hooks import head_outputs
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import action_chunks, observe
+from steering.models.sites import inert_mask
 from steering.models.tokens import expert_tokens, vlm_tokens
 from steering.progress import Progress
 from steering.types import STACKS, Activations, Demonstrations
@@ -77,6 +78,7 @@ def capture(
         tokens=(vlm_token, expert_token),
         timestep=times[0],
         seed=seed,
+        inert=inert_mask(shape),
         image=np.concatenate(images),
         timesteps=times,
         samples=samples,

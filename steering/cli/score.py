@@ -32,6 +32,9 @@ def score(
         str, typer.Option(help="What heads should tell: action, chunk, state, gripper, object or instruction.")
     ] = "action",
     phase: Annotated[str, typer.Option(help="whole, approach, grasp, transport or release.")] = "whole",
+    include_inert: Annotated[
+        bool, typer.Option("--include-inert", help="May choose heads that cannot move an action, as the release does.")
+    ] = False,
     stack: Annotated[
         str | None, typer.Option(help="Whose best heads the JSON selects: vlm (as the paper trains) or expert.")
     ] = None,
@@ -56,6 +59,7 @@ def score(
             keyframes=keyframes,
             target=target,
             phase=phase,
+            include_inert=include_inert,
             progress=progress.part(0.7, 1),
         )
     line_of_json = summary(opened, made)

@@ -55,15 +55,12 @@ def inert_heads(shape: HeadShape) -> tuple[Head, ...]:
     Only each VLM layer's keys and values reach the expert (π0, arXiv 2410.24164, section IV), so the last layer's
     queries, output projection and MLP end nowhere. Their gradient is exactly zero.
     """
-    return tuple(Head("vlm", shape.layers - 1, head) for head in range(shape.heads))
+    return tuple(Head(STACKS[s], int(layer), int(head)) for s, layer, head in np.argwhere(inert_mask(shape)))
 
 
 def inert_mask(shape: HeadShape) -> np.ndarray:
     """`inert_heads` as bool [stack, layer, head]."""
-    mask = np.zeros((len(STACKS), shape.layers, shape.heads), dtype=bool)
-    for head in inert_heads(shape):
-        mask[STACKS.index(head.stack), head.layer, head.head] = True
-    return mask
+    return shape.last_layer("vlm")
 
 
 def check_heads(heads: tuple[Head, ...], shape: HeadShape) -> None:

@@ -42,7 +42,7 @@ def head_change(store: Store, *, adapter_id: str, preset: str = "default", progr
         outputs = stage.capture(tuned, demonstrations, **settings, progress=rest.part(LOADING, 0.9))
         if store.manifest(before_id).params["keyframes"]:
             outputs = take(outputs, keyframes(outputs, demonstrations.episodes[0].rate_hz))
-        after = score_heads(outputs, preset, before.ks, inert=before.inert, progress=rest.part(0.9, 1))
+        after = score_heads(outputs, preset, before.ks, progress=rest.part(0.9, 1))
         trained = result.selection.heads if result.selection and result.method in HEAD_RESTRICTED else ()
         return HeadChange(result.method, trained, before, after)
 

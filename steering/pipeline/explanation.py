@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from steering.errors import InputError, unknown_name
 from steering.pipeline.making import load, made
 from steering.pipeline.questions import demonstrations_of, frames_of, kept, question_of
-from steering.pipeline.relevance import inert_heads
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
@@ -110,13 +109,11 @@ def replicate(
     def make() -> Replication:
         keyframes = bool(manifest.params.get("keyframes"))
         pools = tuple(frames_of(store, one, keyframes) for one in (manifest.parents[0], other_activations_id))
-        inert = inert_heads(pools[0])
         return stage.replicate(
             (pools[0], pools[1]),
             relevance.best_k,
             counts,
             preset=relevance.preset,
-            inert=inert,
             set_size=set_size,
             replicates=replicates,
             seed=seed,

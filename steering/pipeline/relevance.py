@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from steering.pipeline.making import load, made
 from steering.pipeline.questions import demonstrations_of, frames_of, kept, question_of
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import Activations, Neighbours, RankAgreement, Relevance, Trust
+from steering.types import Neighbours, RankAgreement, Relevance, Trust
 
 
 def score(
@@ -28,6 +26,7 @@ def score(
     keyframes: bool | None = None,
     target: str = "action",
     phase: str = "whole",
+    include_inert: bool = False,
     progress: Progress = Progress(),
 ) -> str:
     """Score every head. The relevance has the demonstrations as second parent, so that it is found from them alone.
@@ -35,7 +34,8 @@ def score(
     ks: neighbours tried; by default those of the paper that the demonstrations have enough frames for.
     keyframes: whether only keyframes count. By default those of the paper preset, where they are enough for every k;
     else all frames. The manifest says which. target: one of `relevance.targets.TARGETS`. phase: `whole` or one of
-    PHASES, the frames whose errors count.
+    PHASES, the frames whose errors count. include_inert: rules may choose heads that cannot move an action, as the
+    authors' release does.
     """
     from steering.relevance import knn
     from steering.relevance.folds import fewest_training_frames
@@ -56,13 +56,21 @@ def score(
     def make() -> Relevance:
         activations = frames_of(store, activations_id, bool(keyframes))
         question, counted = question_of(store, activations_id, activations, preset, target, phase)
-        inert = inert_heads(activations)
         return score_heads(
-            activations, preset, wanted, metric, inert, progress, target=question, counted=counted, phase=phase
+            activations,
+            preset,
+            wanted,
+            metric,
+            progress,
+            include_inert=include_inert,
+            target=question,
+            counted=counted,
+            phase=phase,
         )
 
     params = {"preset": preset, "metric": metric, "ks": wanted, "keyframes": bool(keyframes)}
     params |= ({"target": target} if target != "action" else {}) | ({"phase": phase} if phase != "whole" else {})
+    params |= {"include_inert": True} if include_inert else {}
     parents = (activations_id,) if demonstrations_id is None else (activations_id, demonstrations_id)
     return made(store, "relevance", parents, params, make)
 
@@ -133,10 +141,7 @@ def rescore(
     activations = frames_of(store, activations_id, bool(manifest.params["keyframes"]))
     found = kept(store, neighbours_id, Neighbours)
     question, counted = question_of(store, activations_id, activations, preset, target, phase)
-    inert = inert_heads(activations)
-    return rescore_heads(
-        activations, found, k=k, preset=preset, inert=inert, target=question, counted=counted, phase=phase
-    )
+    return rescore_heads(activations, found, k=k, preset=preset, target=question, counted=counted, phase=phase)
 
 
 def agreement(store: Store, relevance_ids: Sequence[str]) -> tuple[RankAgreement, ...]:
@@ -159,12 +164,3 @@ def import_activations(store: Store, path: Path, task: str | None = None) -> str
 
     activations = authors_file.read(path, task)
     return store.save("activations", activations, params={"file": path.name, "task": task})
-
-
-def inert_heads(activations: Activations) -> np.ndarray:
-    """bool [stack, layer, head]: heads that cannot move an action, and those of a stack that was not captured."""
-    from steering.models.sites import inert_mask
-    from steering.relevance.authors_file import ABSENT
-
-    absent = np.array([token == ABSENT for token in activations.tokens])
-    return inert_mask(activations.shape) | absent[:, None, None]

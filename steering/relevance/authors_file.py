@@ -2,8 +2,8 @@
 
 An HDF5 file: `/<task>/<episode>/<frame>/` holds `first_action_token_attn` (layer, head, dim), outputs of the action
 expert's heads at the first action token, or the older `last_token_attn`, those of the VLM at the last prefix token,
-or both; and `action_label` (dim,). The file has no robot state and no chunk. A stack that it does not hold is zero,
-and its token is called ABSENT.
+or both; and `action_label` (dim,). The file has no robot state and no chunk. A stack that it does not hold is zero and
+inert, and its token is called ABSENT; the VLM's last layer is inert, since their policies are π0 and π0.5.
 
 A file comes from anywhere: only plain groups and arrays of the file itself are read. Soft, external and virtual links
 are refused, shapes are checked before anything is read, and more than MAX_BYTES or MAX_FRAMES is refused.
@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 
 from steering.errors import InputError, NotFound, unknown_name
-from steering.types import STACKS, Activations
+from steering.types import ABSENT, STACKS, Activations, HeadShape
 
 DATASETS = {"last_token_attn": ("vlm", "last_prefix"), "first_action_token_attn": ("expert", "first_action")}
 ACTION = "action_label"
-ABSENT = "absent"
 MAX_BYTES = 8 << 30
 MAX_FRAMES = 200_000
 MAX_DIMS = 1024  # of an action
@@ -97,6 +96,7 @@ def _task(group: Any, name: str) -> Activations:
     episode, frame_number = np.array(episodes, np.int32), np.array(numbers, np.int32)
     tokens = {DATASETS[dataset] for dataset in held}
     by_stack = dict(tokens)
+    inert = HeadShape(*grid).last_layer("vlm") | np.array([s not in by_stack for s in STACKS])[:, None, None]
     return Activations(
         outputs=outputs,
         episode=episode,
@@ -108,6 +108,7 @@ def _task(group: Any, name: str) -> Activations:
         tokens=(by_stack.get("vlm", ABSENT), by_stack.get("expert", ABSENT)),
         timestep=1.0,
         seed=0,
+        inert=inert,
     )
 
 

@@ -30,7 +30,6 @@ def replicate(
     counts: Sequence[int],
     *,
     preset: str,
-    inert: np.ndarray,
     set_size: int = PAPER_SET_SIZE,
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -38,8 +37,8 @@ def replicate(
 ) -> Replication:
     """Agreement of the sets and scores of the two pools for each number of demonstrations in `counts`.
 
-    k: stack -> neighbours, fewer where a draw has not as many frames. inert: bool [stack, layer, head]. Where a draw
-    takes a whole pool, one pair is drawn. Stacks with no more than `set_size` movable heads are left out.
+    k: stack -> neighbours, fewer where a draw has not as many frames. Where a draw takes a whole pool, one pair
+    is drawn. Heads inert in either pool are left out. Stacks with no more than `set_size` movable heads are left out.
     """
     progress = progress or Progress()
     episodes = [np.unique(pool.episode) for pool in pools]
@@ -49,6 +48,7 @@ def replicate(
             f"Expected numbers of demonstrations from {MIN_EPISODES} to {fewest}, all that both pools have, got "
             f"{list(counts)}."
         )
+    inert = pools[0].inert | pools[1].inert
     stacks = [s for s, stack in enumerate(STACKS) if stack in k and (~inert[s]).sum() > set_size]
     found = {s: np.full((len(counts), 2, 3), np.nan, np.float32) for s in stacks}
     work = [(index, draw) for index, n in enumerate(counts) for draw in range(1 if n == fewest else replicates)]
@@ -59,7 +59,7 @@ def replicate(
         pair = []
         for pool, known in zip(pools, episodes, strict=True):
             kept = generator.permutation(known)[: counts[index]]
-            pair.append(_scores(take(pool, np.isin(pool.episode, kept)), k, preset, inert))
+            pair.append(_scores(take(pool, np.isin(pool.episode, kept)), k, preset))
         for s in stacks:
             alike[s][index].append(_agreement(np.stack([one[s] for one in pair]), inert[s], set_size))
     for s in stacks:
@@ -75,15 +75,12 @@ def replicate(
     )
 
 
-def _scores(activations: Activations, k: Mapping[str, int], preset: str, inert: np.ndarray) -> dict[int, np.ndarray]:
+def _scores(activations: Activations, k: Mapping[str, int], preset: str) -> dict[int, np.ndarray]:
     """Place of the stack -> score of its heads at its k, float32 [layer, head]."""
     most = folds.fewest_training_frames(activations.episode, activations.frame)
     of_stack = {STACKS.index(stack): min(value, most) for stack, value in k.items()}
     neighbours = prepare(activations, max(of_stack.values()))
-    scores = {
-        value: rescore(activations, neighbours, k=value, preset=preset, inert=inert).score
-        for value in set(of_stack.values())
-    }
+    scores = {value: rescore(activations, neighbours, k=value, preset=preset).score for value in set(of_stack.values())}
     return {s: scores[value][s] for s, value in of_stack.items()}
 
 

@@ -29,7 +29,7 @@ from steering.relevance.baselines import MEAN, baseline_features, contenders, me
 from steering.relevance.neighbours import DEPTH, SPARE, check_ks, find
 from steering.relevance.phases import WHOLE
 from steering.relevance.regression import episode_errors
-from steering.types import STACKS, Activations, Neighbours, Relevance
+from steering.types import ABSENT, STACKS, Activations, Neighbours, Relevance
 
 PRESETS: Mapping[str, str] = {"paper": MEAN, "default": "state_time"}  # preset -> baseline that a score of 0 equals
 METRICS = FROM_ACTIVATIONS
@@ -46,9 +46,9 @@ def score(
     preset: str = "paper",
     ks: Sequence[int] = knn.KS,
     metric: str = "knn",
-    inert: np.ndarray | None = None,
     progress: Progress = _NO_PROGRESS,
     *,
+    include_inert: bool = False,
     target: targets.Target | None = None,
     counted: np.ndarray | None = None,
     phase: str = WHOLE,
@@ -56,8 +56,9 @@ def score(
 ) -> Relevance:
     """Score every head.
 
-    ks: numbers of neighbours of the k-NN metric and of the baselines. inert: bool [stack, layer, head], heads that
-    cannot move an action; they are scored but take no part in the best set. None: no head is (the authors' release).
+    ks: numbers of neighbours of the k-NN metric and of the baselines. include_inert: heads that cannot move an action
+    may be chosen too, as in the authors' release; else they are scored (`Activations.inert`) and take no part in the
+    best set, and no rule chooses them. The relevance then holds no head inert but those that were not captured.
     target: from `targets.named`; the preset's action by default. counted: bool [frame], frames whose errors count,
     those of `phase`; all by default. neighbours: from `prepare` on the same activations, where they are at hand.
 
@@ -67,7 +68,7 @@ def score(
     is of held-out episodes. The ridge metric has no k: its `ks` and `best_k` are empty, `error` has one row, its set
     is chosen in sample.
     """
-    return _Scoring(activations, preset, ks, metric, inert, target, counted, phase).relevance(
+    return _Scoring(activations, preset, ks, metric, include_inert, target, counted, phase).relevance(
         neighbours, progress, with_sets=True
     )
 
@@ -78,13 +79,13 @@ def rescore(
     *,
     k: int,
     preset: str = "default",
-    inert: np.ndarray | None = None,
+    include_inert: bool = False,
     target: targets.Target | None = None,
     counted: np.ndarray | None = None,
     phase: str = WHOLE,
 ) -> Relevance:
     """k-NN scores at a given k, at once: with no set to choose, `cv_mse` is empty. Arguments as those of `score`."""
-    scoring = _Scoring(activations, preset, (k,), "knn", inert, target, counted, phase)
+    scoring = _Scoring(activations, preset, (k,), "knn", include_inert, target, counted, phase)
     return scoring.relevance(neighbours, _NO_PROGRESS, with_sets=False)
 
 
@@ -97,7 +98,7 @@ class _Scoring:
         preset: str,
         ks: Sequence[int],
         metric: str,
-        inert: np.ndarray | None,
+        include_inert: bool,
         target: targets.Target | None,
         counted: np.ndarray | None,
         phase: str,
@@ -110,9 +111,12 @@ class _Scoring:
         self.ks = tuple(int(k) for k in ks)
         check_ks(ks, activations.episode, activations.frame)
         self.grid = activations.outputs.shape[1:4]
-        self.inert = np.zeros(self.grid, bool) if inert is None else np.asarray(inert, bool)
+        self.inert = np.asarray(activations.inert, bool)
         if self.inert.shape != self.grid:
             raise InputError(f"Expected a mask of inert heads of shape {self.grid}, got {self.inert.shape}.")
+        if include_inert:
+            absent = np.array([token == ABSENT for token in activations.tokens])
+            self.inert = np.broadcast_to(absent[:, None, None], self.grid).copy()
         if self.inert.all():
             raise InputError("Every head is marked inert; at least one must not be.")
         self.target = targets.named("action", activations, preset=preset) if target is None else target

@@ -1,6 +1,7 @@
 """Choose heads: the best by relevance, above chance, within a budget, one after the other, or a set by hand.
 
-Rules never choose an inert head (one that cannot move an action) unless told to; a set by hand may not either.
+Rules never choose an inert head (`Relevance.inert`: one that cannot move an action); a set by hand may not either. A
+relevance scored with `include_inert` holds none inert, as the authors' release.
 All are instant but `greedy`, which costs what its error function costs: ks × count × heads calls.
 """
 
@@ -25,17 +26,15 @@ def top_k(
     relevance: Relevance,
     count: int = PAPER_SET_SIZE,
     stacks: Sequence[str] = PAPER_STACKS,
-    *,
-    include_inert: bool = False,
 ) -> Selection:
     """The `count` heads of highest score in `stacks`; ties go to the lower stack, layer and head.
 
     `best_k` is given for a single stack, and `cv_mse` where the set is the very one that it was measured on.
     """
-    ranked = ranking(relevance, stacks, include_inert=include_inert)
+    ranked = ranking(relevance, stacks)
     check_count(count, len(ranked), stacks)
     single = stacks[0] if len(stacks) == 1 else None
-    measured = single is not None and not include_inert and count == min(PAPER_SET_SIZE, len(ranked))
+    measured = single is not None and count == min(PAPER_SET_SIZE, len(ranked))
     return Selection(
         heads=tuple(sorted(ranked[:count], key=place)),
         rule=f"top {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
@@ -161,14 +160,14 @@ def manual(heads: Collection[Head], shape: HeadShape, inert: np.ndarray | None =
     return Selection(heads=tuple(sorted(heads, key=place)), rule="manual")
 
 
-def ranking(relevance: Relevance, stacks: Sequence[str] = STACKS, *, include_inert: bool = False) -> list[Head]:
-    """The heads of `stacks`, most relevant first; ties in the order stack, layer, head."""
+def ranking(relevance: Relevance, stacks: Sequence[str] = STACKS) -> list[Head]:
+    """The heads of `stacks`, that are not inert, most relevant first; ties in the order stack, layer, head."""
     check_stacks(stacks)
     _, layers, heads = relevance.score.shape
     found = [
         (-float(relevance.score[position]), position)
         for position in np.ndindex(len(STACKS), layers, heads)
-        if STACKS[position[0]] in stacks and (include_inert or not relevance.inert[position])
+        if STACKS[position[0]] in stacks and not relevance.inert[position]
     ]
     return [Head(STACKS[stack], layer, head) for _, (stack, layer, head) in sorted(found)]
 

@@ -16,7 +16,7 @@ Axis glossary, always in this order when several appear:
 Units stand in names (`_s`, `_m`, `_rad`, `_px`, `_hz`). Arrays are NumPy; nothing here imports torch.
 """
 
-from steering.types.activations import TOKEN_GROUPS, Activations, Attention, FrameAttention, GainSweep
+from steering.types.activations import ABSENT, TOKEN_GROUPS, Activations, Attention, FrameAttention, GainSweep
 from steering.types.axes import (
     ACTION_NAMES,
     CAMERAS,
@@ -58,6 +58,7 @@ from steering.types.rollouts import (
 from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
 
 __all__ = [
+    "ABSENT",
     "ACTION_NAMES",
     "CAMERAS",
     "CONTROL_LABELS",

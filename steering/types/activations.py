@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from steering.types.axes import Head, HeadShape
+
+ABSENT = "absent"  # in place of a token's name: the stack was not captured
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Activations:
     image: float32 [frame, dim], an embedding of the cameras' images (mean over patches), None where not captured.
     timesteps, samples: of an average over several times (`timestep` is the first) and draws of noise (those of `seed`,
     `seed` + 1, …).
+    inert: bool [stack, layer, head], heads that cannot move an action, and those of a stack that was not captured; they
+    are scored but never chosen.
     """
 
     outputs: np.ndarray
@@ -34,6 +39,7 @@ class Activations:
     tokens: tuple[str, str]
     timestep: float
     seed: int
+    inert: np.ndarray
     image: np.ndarray | None = None
     timesteps: tuple[float, ...] = ()
     samples: int = 1
@@ -42,6 +48,15 @@ class Activations:
     def shape(self) -> HeadShape:
         """Layers, heads and head dimension of `outputs`."""
         return HeadShape(*self.outputs.shape[2:])
+
+    @classmethod
+    def completed(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The stored fields, with what an older version did not store: its policies' VLMs end in an inert layer."""
+        if "inert" in fields or "outputs" not in fields:
+            return dict(fields)
+        inert = HeadShape(*fields["outputs"].shape[2:]).last_layer("vlm")
+        inert |= np.array([token == ABSENT for token in fields["tokens"]])[:, None, None]
+        return {**fields, "inert": inert}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 STACKS = ("vlm", "expert")
 STACK_LABELS = {"vlm": "VLM", "expert": "action expert"}
 CAMERAS = ("exterior", "wrist")
@@ -38,3 +40,9 @@ class HeadShape:
     def all_heads(self, stacks: Sequence[str] = STACKS) -> tuple[Head, ...]:
         """Every head of `stacks`, in the order stack, layer, head."""
         return tuple(Head(s, la, h) for s in stacks for la in range(self.layers) for h in range(self.heads))
+
+    def last_layer(self, stack: str) -> np.ndarray:
+        """bool [stack, layer, head]: the last layer of a stack, inert where only keys and values are read from it."""
+        mask = np.zeros((len(STACKS), self.layers, self.heads), bool)
+        mask[STACKS.index(stack), -1] = True
+        return mask

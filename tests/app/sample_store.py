@@ -200,6 +200,7 @@ def fill(root: Path, *, episodes: int = 6, count: int = 72, size: int = 192, run
         tokens=("last_prefix", "first_action"),
         timestep=1.0,
         seed=0,
+        inert=HeadShape(LAYERS, HEADS, 4).last_layer("vlm"),
     )
     captured = store.save("activations", activations, parents=[demonstrations])
     scored = relevance(3)

@@ -32,7 +32,6 @@ from steering.models.checkpoint import open_checkpoint
 from steering.models.loading import load_policy
 from steering.models.memory import place
 from steering.models.preprocessing import observe
-from steering.models.sites import inert_mask
 from steering.progress import Progress, Report
 from steering.relevance.scoring import score
 from steering.selection.rules import top_k
@@ -157,7 +156,7 @@ def run(folder: Path, keyframes: int) -> None:
         activations = capture(policy, demos, frames=frames, batch_size=4)
     assert activations.outputs.shape[1:] == (2, 18, 8, 256) and np.isfinite(activations.outputs).all()
     with measured("score 288 heads"):
-        relevance = score(activations, preset="paper", ks=(5, 10), inert=inert_mask(policy.head_shape))
+        relevance = score(activations, preset="paper", ks=(5, 10))
     selection = top_k(relevance, 20, ("vlm",))
     settings = FinetuneSettings(steps=1, batch_size=2, rank=16, noise_samples=1)
     with tempfile.TemporaryDirectory() as out, measured("train one step of 20 heads, batch 2"):

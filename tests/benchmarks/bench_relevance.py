@@ -55,6 +55,7 @@ def activations(layers: int, heads: int, dim: int, episodes: int, frames: int) -
         tokens=("last_prefix", "first_action"),
         timestep=1.0,
         seed=0,
+        inert=np.zeros((2, layers, heads), bool),
     )
 
 

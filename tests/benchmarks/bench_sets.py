@@ -37,7 +37,9 @@ def noise(episodes: int, frames: int) -> Activations:
     frame = np.tile(np.arange(frames), episodes).astype(np.int32)
     clock = (frame / (frames - 1)).astype(np.float32)
     tokens = ("last_prefix", "first_action")
-    return Activations(outputs, episode, frame, action, action[:, None], action, clock, tokens, 1.0, 0)
+    return Activations(
+        outputs, episode, frame, action, action[:, None], action, clock, tokens, 1.0, 0, np.zeros((2, 8, 8), bool)
+    )
 
 
 def by_scikit_learn(a: Activations) -> None:

@@ -79,6 +79,7 @@ def examples() -> list[object]:
             tokens=("last_prefix", "state"),
             timestep=1.0,
             seed=3,
+            inert=scores[..., ::-1] > 0,
         ),
         Relevance(
             "knn", "paper", "action", scores, scores[None], (10, 20), {"vlm": 10}, {"vlm": float("nan")},
@@ -129,6 +130,20 @@ def test_frames_are_decoded_only_when_touched(tmp_path: Path) -> None:
     assert loaded.episodes[0].side_px == saved.episodes[0].side_px == saved.episodes[0].cameras["wrist"].shape[2]
     with pytest.raises(InputError, match="cannot be read as video"):
         loaded.episodes[0].cameras["wrist"]
+
+
+def test_activations_of_an_older_version_get_the_inert_heads_of_its_policies(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (value,) = (one for one in examples() if isinstance(one, Activations))
+    for tokens, expected in ((value.tokens, [False, False, True]), (("absent", "first_action"), [True] * 3)):
+        made = store.save("activations", dataclasses.replace(value, tokens=tokens))
+        stored = store.folder(made) / "value.json"
+        document = json.loads(stored.read_text())
+        del document["fields"]["inert"]
+        stored.write_text(json.dumps(document))
+        inert = store.load(made).inert
+        assert inert.shape == (2, 3, 4) and inert[0].all(-1).tolist() == inert[0].any(-1).tolist() == expected
+        assert not inert[1].any()
 
 
 def test_an_artefact_with_files_keeps_them_and_its_paths(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from steering.models.hooks import attention_rows, head_outputs, scaled_heads
 from steering.models.loading import load_policy
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import observe
-from steering.models.sites import head_block, inert_mask, projection_name
+from steering.models.sites import head_block, inert_heads, inert_mask, projection_name
 from steering.relevance.scoring import score
 from steering.selection.rules import top_k
 from steering.types import STACKS, FinetuneSettings
@@ -142,7 +142,9 @@ def test_every_stage_of_the_method_takes_it(policy, demonstrations, tmp_path):
     frames = sum(episode.frames for episode in demonstrations.episodes)
     assert activations.outputs.shape == (frames, 2, *vars(policy.head_shape).values())
     assert (activations.outputs.std(0) > 0).all()
-    relevance = score(activations, preset="paper", ks=(2, 3), inert=inert_mask(policy.head_shape))
+    relevance = score(activations, preset="paper", ks=(2, 3))
+    movable = int((~inert_mask(policy.head_shape)).sum())
+    assert not set(top_k(relevance, movable, ("vlm", "expert")).heads) & set(inert_heads(policy.head_shape))
     selection = top_k(relevance, 3, ("vlm", "expert"))
     settings = FinetuneSettings(steps=2, batch_size=4, rank=2, noise_samples=2)
     before = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}

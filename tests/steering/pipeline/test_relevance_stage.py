@@ -32,6 +32,7 @@ def test_a_set_of_few_frames_is_scored_at_the_ks_that_it_has_frames_for(
         tokens=("last_prefix", "first_action"),
         timestep=1.0,
         seed=0,
+        inert=np.zeros((2, 1, 2), bool),
     )
     store = Store(tmp_path)
     made = store.save("activations", activations)

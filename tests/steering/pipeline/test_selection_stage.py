@@ -39,9 +39,9 @@ def build(seed: int, lengths: tuple[int, ...] = (14, 13, 15, 12)) -> tuple[Demon
         for i in range(len(lengths))
     )
     clock = np.concatenate([np.linspace(0, 1, n) for n in lengths]).astype(np.float32)
-    activations = Activations(
-        outputs, episode, frame, action, action[:, None], state, clock, ("last_prefix", "first_action"), 1.0, 0
-    )
+    inert = HeadShape(3, 4, 6).last_layer("vlm")
+    tokens = ("last_prefix", "first_action")
+    activations = Activations(outputs, episode, frame, action, action[:, None], state, clock, tokens, 1.0, 0, inert)
     return Demonstrations("noise", "", (), episodes), activations
 
 

@@ -27,6 +27,8 @@ def build() -> Build:
             "state": generator.standard_normal((count, 8)).astype(np.float32),
             "time_in_episode": np.concatenate([np.linspace(0, 1, n) for n in lengths]).astype(np.float32),
         }
-        return Activations(**{**values, **fields}, tokens=("last_prefix", "state"), timestep=1.0, seed=0)
+        values = {**values, **fields}
+        values.setdefault("inert", np.zeros(values["outputs"].shape[1:4], bool))
+        return Activations(**values, tokens=("last_prefix", "state"), timestep=1.0, seed=0)
 
     return make

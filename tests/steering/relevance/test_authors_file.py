@@ -9,6 +9,7 @@ import pytest
 from steering.errors import InputError, NotFound
 from steering.relevance import authors_file
 from steering.relevance.scoring import score
+from steering.types import HeadShape
 
 GRID = (3, 4, 5)
 
@@ -46,6 +47,7 @@ def test_reads_both_stacks_and_scores_them(tmp_path):
     a = authors_file.read(write(tmp_path / "a.h5", datasets=both, dtype=np.float32))
     assert a.tokens == ("last_prefix", "first_action")
     r = score(a, "paper", (3, 6))
+    np.testing.assert_array_equal(r.inert, HeadShape(*GRID).last_layer("vlm"))
     assert np.isfinite(r.score).all() and set(r.baselines) == {"mean_action", "time"} and r.gain is None
     with pytest.raises(InputError, match="no robot state"):
         score(a, "default", (3,))
@@ -53,10 +55,10 @@ def test_reads_both_stacks_and_scores_them(tmp_path):
 
 def test_a_stack_that_is_not_there_is_left_out_of_the_choice(tmp_path):
     a = authors_file.read(write(tmp_path / "a.h5"))
-    inert = np.zeros((2, 3, 4), bool)
-    inert[0] = True
-    r = score(a, "paper", (3, 6), inert=inert)
-    assert set(r.best_k) == set(r.cv_mse) == {"expert"}
+    for include_inert in (False, True):
+        r = score(a, "paper", (3, 6), include_inert=include_inert)
+        assert set(r.best_k) == set(r.cv_mse) == {"expert"}
+        assert r.inert[0].all() and not r.inert[1].any()
 
 
 def test_several_tasks_must_be_named(tmp_path):

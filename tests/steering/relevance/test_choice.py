@@ -31,7 +31,7 @@ def activations(build):
     for head in range(6):
         outputs[:, 0, 1, head, :3] += 20 * head * told
         outputs[:, 1, 2, head, :3] += 20 * head * told
-    return replace(a, outputs=outputs, action=action.astype(np.float32))
+    return replace(a, outputs=outputs, action=action.astype(np.float32), inert=np.zeros(GRID, bool))
 
 
 def squared(x: np.ndarray, y: np.ndarray, episode: np.ndarray, queried: list[int], memory: list[int], k: int) -> float:
@@ -77,7 +77,7 @@ def test_k_and_heads_are_chosen_without_the_episode_that_judges_them(activations
     inert = np.zeros(GRID, bool)
     inert[0, 2:] = inert[1, :2] = True  # 12 VLM heads stay, fewer than a set; half of them noise
     inert[1, 2, 0] = inert[1, 3, 1:] = True  # of the expert one head of noise and five that know something
-    r = score(a, "default", KS, inert=inert, neighbours=prepare(a, depth=60))
+    r = score(replace(a, inert=inert), "default", KS, neighbours=prepare(a, depth=60))
     for s, stack in enumerate(("vlm", "expert")):
         chosen, held_out, error, share = loop(a, s, inert[s])
         assert r.fold_k[stack] == tuple(chosen)

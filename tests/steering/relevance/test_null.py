@@ -149,6 +149,7 @@ def _activations(lengths, walk, generator):
         tokens=("last_prefix", "state"),
         timestep=1.0,
         seed=0,
+        inert=np.zeros((2, 1, 2), bool),
     )
 
 

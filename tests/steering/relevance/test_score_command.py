@@ -32,7 +32,7 @@ def run(capsys, monkeypatch, *arguments):
 @pytest.fixture
 def stored(tmp_path, build):
     """A store with activations of four episodes, some of whose VLM heads know something."""
-    a = build((12, 12, 12, 12))
+    a = build((12, 12, 12, 12), inert=HeadShape(3, 4, 6).last_layer("vlm"))
     a.outputs[:, 0, 1, :2, :3] += 2 * a.action[:, None, :3]
     store = Store(tmp_path / "store")
     return store, store.save("activations", a), a
@@ -44,8 +44,7 @@ def test_command_python_and_store_agree(stored, tmp_path, capsys, monkeypatch):
     code, text = run(capsys, monkeypatch, made, "--k", 2, "--k", 4, "--json", out, "--store", store.root)
     assert code == 0
     line = json.loads(text.splitlines()[-1])
-    inert = pipeline.relevance.inert_heads(a)
-    expected = score(a, "paper", KS, inert=inert)
+    expected = score(a, "paper", KS)
     kept: Relevance = store.load(line["artefact"])
     document = json.loads(out.read_text())
     np.testing.assert_array_equal(kept.score, expected.score)
@@ -126,7 +125,7 @@ def test_trust_neighbours_and_rescoring_through_the_store(stored):
     neighbours_id = pipeline.neighbours(store, activations_id=made)
     for preset in ("paper", "default"):
         quick = pipeline.rescore(store, neighbours_id=neighbours_id, k=4, preset=preset)
-        expected = rescore(a, prepare(a), k=4, preset=preset, inert=pipeline.relevance.inert_heads(a))
+        expected = rescore(a, prepare(a), k=4, preset=preset)
         np.testing.assert_array_equal(quick.score, expected.score)
     ridge = pipeline.score(store, activations_id=made, preset="default", metric="ridge", ks=KS)
     (found,) = pipeline.agreement(store, [relevance_id, ridge])

@@ -15,9 +15,10 @@ from steering.relevance import knn
 from steering.relevance.baselines import BASELINES
 from steering.relevance.keyframes import keyframes, of_demonstrations, take
 from steering.relevance.ridge import PENALTY, ridge_frame_errors
-from steering.relevance.scoring import score
+from steering.relevance.scoring import PRESETS, prepare, rescore, score
 from steering.relevance.targets import standardise
-from steering.types import PAPER_SET_SIZE, Demonstrations, Episode, Head
+from steering.selection.rules import top_k
+from steering.types import PAPER_SET_SIZE, Demonstrations, Episode, Head, HeadShape
 
 KS = (3, 6, 10)
 
@@ -78,7 +79,7 @@ def test_best_k_and_its_error_against_scikit_learn_on_concatenated_heads(build):
     a = build((14, 15, 16, 15), outputs=np.random.default_rng(5).standard_normal((60, 2, 4, 8, 5)).astype(np.float32))
     inert = np.zeros((2, 4, 8), bool)
     inert[0, 3] = True  # 24 VLM heads can move the action
-    r = score(a, "paper", KS, inert=inert)
+    r = score(replace(a, inert=inert), "paper", KS)
     for s, stack in enumerate(("vlm", "expert")):
         found = []
         for i, k in enumerate(KS):
@@ -95,6 +96,25 @@ def test_best_k_and_its_error_against_scikit_learn_on_concatenated_heads(build):
             found.append(squared.mean())
         assert r.best_k[stack] == KS[int(np.argmin(found))]
         assert r.cv_mse[stack] == pytest.approx(min(found), abs=1e-5)
+
+
+def test_the_inert_heads_of_the_activations_are_never_chosen_unless_as_in_the_release(build):
+    a = build(inert=HeadShape(3, 4, 6).last_layer("vlm"))
+    a.outputs[:, 0, 2, :, :3] += 5 * a.action[:, None, :3]  # the inert heads know the action best
+    inert = {Head("vlm", 2, head) for head in range(4)}
+    for preset in PRESETS:
+        told, release = score(a, preset, KS), score(a, preset, KS, include_inert=True)
+        np.testing.assert_array_equal(told.inert, a.inert)
+        assert not release.inert.any()
+        np.testing.assert_array_equal(told.score[~a.inert], release.score[~a.inert])
+        assert not inert & set(top_k(told, 8).heads)
+        assert set(top_k(release, 4).heads) == inert
+        with pytest.raises(InputError, match="at most 8"):
+            top_k(told, 9)
+        assert release.cv_mse["vlm"] < told.cv_mse["vlm"]
+    neighbours = prepare(a)
+    assert not inert & set(top_k(rescore(a, neighbours, k=3), 8).heads)
+    assert set(top_k(rescore(a, neighbours, k=3, include_inert=True), 4).heads) == inert
 
 
 def test_default_preset_does_not_depend_on_the_units_of_an_action_dimension(build):
@@ -183,9 +203,9 @@ def test_unknown_names_and_wrong_masks_are_errors(build):
     with pytest.raises(NotFound, match="metric"):
         score(a, metric="kmn")
     with pytest.raises(InputError, match="inert"):
-        score(a, ks=KS, inert=np.zeros((2, 3), bool))
+        score(replace(a, inert=np.zeros((2, 3), bool)), ks=KS)
     with pytest.raises(InputError, match="Every head is marked inert"):
-        score(a, ks=KS, inert=np.ones((2, 3, 4), bool))
+        score(replace(a, inert=np.ones((2, 3, 4), bool)), ks=KS)
     with pytest.raises(InputError, match="constant"):
         score(replace(a, action=np.ones_like(a.action)), ks=KS)
 

@@ -48,13 +48,6 @@ def test_top_k_takes_the_highest_scores_that_are_not_inert(relevance):
     assert chosen.rule == "top 5 of vlm by knn (paper)"
 
 
-def test_inert_heads_are_chosen_only_on_request(relevance):
-    everything = rules.top_k(relevance, 24, include_inert=True)
-    assert len(everything.heads) == 24
-    top = rules.top_k(relevance, 2, include_inert=True)
-    assert all(relevance.inert[0, head.layer, head.head] for head in top.heads)
-
-
 def test_both_stacks_compete_by_score(relevance):
     chosen = rules.top_k(relevance, 10, ("vlm", "expert"))
     offered = np.sort(relevance.score[~relevance.inert])
