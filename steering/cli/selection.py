@@ -23,7 +23,7 @@ from steering.cli.frame import (
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection
+from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection, origin_words
 
 RelevanceId = Annotated[str, typer.Argument(help="Id of the relevance.")]
 HeadOption = Annotated[
@@ -50,6 +50,9 @@ def select(
     parameters: Annotated[int | None, typer.Option(help="budget: trainable parameters at most.")] = None,
     rank: Annotated[int | None, typer.Option(help="budget: rank of the adapters that are counted.")] = None,
     other: Annotated[str | None, typer.Option(help="other_task: id of the other task's relevance.")] = None,
+    origin: Annotated[
+        str, typer.Option(help="Heads by hand: where they come from, as a link of the page says it.")
+    ] = "",
     out: JsonOption = None,
     policy: PolicyOption = "embedded",
     seed: SeedOption = 0,
@@ -77,6 +80,7 @@ def select(
             settings={"rank": rank} if rank is not None else None,
             policy=policy,
             other_id=other,
+            origin=origin,
             progress=Progress(line),
         )
     _show(opened, made, relevance, out)
@@ -92,9 +96,10 @@ def combine(
     """Make one head set of several."""
     opened = open_folder(store)
     made = pipeline.combine(opened, selection_ids=selections, operation=operation)
+    combined = pipeline.selection_of(opened, made)
     if out is not None:
-        _write(opened.load(made), out)
-    print_json({**summary(opened, made), **_heads(opened.load(made))})
+        _write(combined, out)
+    print_json({**summary(opened, made), **_heads(combined)})
 
 
 @app.command()
@@ -184,7 +189,7 @@ def _shape(store: Store, relevance_id: str) -> HeadShape:
 def _show(store: Store, selection_id: str, relevance_id: str, out: Path | None) -> None:
     from steering.selection import exchange
 
-    selection: Selection = store.load(selection_id)
+    selection = pipeline.selection_of(store, selection_id)
     if out is not None:
         _write(selection, out)
     digits = exchange.to_hex(selection.heads, _shape(store, relevance_id))
@@ -192,7 +197,9 @@ def _show(store: Store, selection_id: str, relevance_id: str, out: Path | None) 
 
 
 def _heads(selection: Selection) -> dict[str, Any]:
-    return {"rule": selection.rule, "heads": [head.label() for head in selection.heads], "cv_mse": selection.cv_mse}
+    heads = [head.label() for head in selection.heads]
+    origin = origin_words(selection.origin)
+    return {"rule": selection.rule, "origin": origin, "heads": heads, "cv_mse": selection.cv_mse}
 
 
 def _write(selection: Selection, out: Path) -> None:

@@ -1,11 +1,13 @@
 """What a run leaves behind: an ordinary PEFT adapter, or, of a full finetune, a checkpoint in the model's own format.
 
 `PeftModel.from_pretrained(model, folder)` loads the one, `from_pretrained` of transformers' π0 the other, and
-`steering.models.loading.load_policy(source, adapter=folder)` both.
+`steering.models.loading.load_policy(source, adapter=folder)` both. A card beside the weights (README.md, as hubs show
+it) says what was trained and where the heads come from.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,40 @@ from safetensors.torch import save_model
 
 from steering.models.checkpoint import WEIGHTS
 from steering.models.policy import SteerablePolicy
+from steering.types import HEAD_RESTRICTED, METHOD_LABELS, STACK_LABELS, STACKS, Selection, origin_words
+
+CARD = "README.md"
 
 
-def save(peft_model: PeftModel | None, policy: SteerablePolicy, folder: Path) -> None:
-    """Write what is attached to the policy (`None`: all its weights) to `folder`."""
+def save(
+    peft_model: PeftModel | None, policy: SteerablePolicy, folder: Path, method: str, selection: Selection | None
+) -> None:
+    """Write what is attached to the policy (`None`: all its weights) to `folder`, and its card."""
     if peft_model is None:
         config: Any = policy.model.config
         if hasattr(config, "save_pretrained"):
             config.save_pretrained(folder)
         save_model(policy.model, str(folder / WEIGHTS), metadata={"format": "pt"})
-        return
-    peft_model.peft_config["default"].base_model_name_or_path = policy.name
-    peft_model.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
+    else:
+        peft_model.peft_config["default"].base_model_name_or_path = policy.name
+        peft_model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / CARD).write_text(card(policy.name, method, selection), encoding="utf-8")
+
+
+def card(policy_name: str, method: str, selection: Selection | None) -> str:
+    """The card in Markdown: method, policy, and of selected heads which they are and where they come from."""
+    label = METHOD_LABELS[method]
+    kind = "a full finetune" if method == "full" else "a PEFT adapter"
+    lines = ["---", f"base_model: {json.dumps(policy_name, ensure_ascii=False)}"]
+    lines += [] if method == "full" else ["library_name: peft"]
+    lines += ["tags: [robotics, robotic-steering]", "---", "", f"# {label} on {policy_name}", ""]
+    lines += [f"Made by the Robotic Steering workbench: {kind}.", ""]
+    if selection is not None:
+        role = (
+            "Heads that were trained" if method in HEAD_RESTRICTED else "Heads whose parameters its rank was matched to"
+        )
+        lines += [f"{role}: {len(selection.heads)}. Where they come from: {origin_words(selection.origin)}.", ""]
+        for stack in STACKS:
+            named = [f"{head.layer}.{head.head}" for head in selection.heads if head.stack == stack]
+            lines += [f"- {STACK_LABELS[stack]}, layer.head: {', '.join(named)}"] if named else []
+    return "\n".join(lines).rstrip() + "\n"

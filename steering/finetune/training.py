@@ -85,7 +85,7 @@ def finetune(
     processes = Processes(policy)
     processes.check(settings.batch_size)
     chosen = plan(method, settings, selection, sizes_of_model(policy.model))
-    name = _fingerprint(policy, demonstrations, method, settings, selection, heldout)
+    name = _fingerprint(policy, demonstrations, method, settings, selection.heads if selection else (), heldout)
     folder.mkdir(parents=True, exist_ok=True)
     state = read_checkpoint(folder, name) or TrainingState()
     with attached(policy, method, settings, selection) as (peft_model, masks), training_pass(policy):
@@ -109,7 +109,7 @@ def finetune(
         if best is not None:
             _assign(policy.model, state.best)
         if processes.first:
-            save(peft_model, policy, folder)
+            save(peft_model, policy, folder, method, selection)
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         processes.wait()
     return _result(

@@ -31,6 +31,7 @@ from steering.pipeline.explanation import agreement_of_stack, over_time, project
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.heldout import heldout_notice, open_loop_notices
 from steering.pipeline.measuring import measure
+from steering.pipeline.origins import name_of, origin_of, scored_on, selection_of
 from steering.pipeline.policies import open_policy
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
@@ -69,10 +70,12 @@ __all__ = [
     "is_brief",
     "mappings",
     "measure",
+    "name_of",
     "neighbours",
     "open_loop",
     "open_loop_notices",
     "open_policy",
+    "origin_of",
     "over_time",
     "overlap",
     "predicted_path",
@@ -84,7 +87,9 @@ __all__ = [
     "rollout",
     "scene_seeds",
     "score",
+    "scored_on",
     "select",
+    "selection_of",
     "trainable_parameters",
     "trust",
     "why",

@@ -10,6 +10,7 @@ from typing import Any
 from steering import policy_cache
 from steering.errors import InputError, unknown_name
 from steering.pipeline.making import load, weights
+from steering.pipeline.origins import selection_of
 from steering.progress import Progress
 from steering.store import Store, work_key
 from steering.types import METHOD_LABELS, METHODS, METHODS_OF_HEADS, Demonstrations, FinetuneSettings, Head, Selection
@@ -46,7 +47,7 @@ def finetune(
     from steering.finetune.checkpoint import CHECKPOINT_FILE
     from steering.finetune.processes import Processes
 
-    selection = load(store, selection_id, Selection) if len(parents) == 2 and selection_id else None
+    selection = selection_of(store, selection_id) if len(parents) == 2 and selection_id else None
     demonstrations = load(store, demonstrations_id, Demonstrations)
     work = store.checkpoints(work_key("adapter", parents, params))
     trained = policy_cache.get(policy, statistics_from=demonstrations, progress=progress)

@@ -28,6 +28,8 @@ from steering.types import (
     Selection,
     SetError,
     Trust,
+    origin_of_word,
+    origin_word,
 )
 
 RULES: Mapping[str, str] = {
@@ -58,6 +60,7 @@ def select(
     policy: str = "embedded",
     other_id: str | None = None,
     name: str = "",
+    origin: str = "",
     progress: Progress = Progress(),
 ) -> str:
     """Choose heads by a rule of RULES.
@@ -66,6 +69,7 @@ def select(
     (stack, layer, head). `above_null` takes heads with a family-wise p below `alpha` by the Trust `trust_id`, which is
     made where it is not given. `budget` fits heads into `parameters` that train under `settings` on `policy`.
     `other_task` takes the best of the relevance `other_id`; the rule calls it `name`, by default its task.
+    origin: where heads of `manual` come from, where that is not this relevance, as `types.origin_word` writes it.
     """
     from steering.selection import controls, rules
 
@@ -77,7 +81,9 @@ def select(
     if rule == "manual":
         chosen = tuple(_head(row) for row in heads or ())
         params = {"rule": rule, "heads": sorted(dataclasses.astuple(head) for head in chosen)}
+        params |= {"origin": origin} if origin else {}
         selection = rules.manual(chosen, shape, relevance.inert)
+        selection = dataclasses.replace(selection, origin=origin_of_word(origin))
     elif rule == "above_null":
         trust_id = trust_id or trust(store, relevance_id=relevance_id, seed=seed, progress=progress.part(0, 0.9))
         if relevance_id not in store.manifest(trust_id).parents:
@@ -154,7 +160,8 @@ def import_selection(store: Store, path: Path, *, relevance_id: str) -> str:
     from steering.selection import exchange
 
     selection = exchange.read(path, head_shape(load(store, relevance_id, Relevance)))
-    return store.save("selection", selection, parents=(relevance_id,), params={"rule": "file", "file": path.name})
+    params = {"rule": "file", "file": path.name, "origin": origin_word(selection.origin)}
+    return store.save("selection", selection, parents=(relevance_id,), params=params)
 
 
 def held_out_error(

@@ -1,8 +1,9 @@
 """Head sets in files and links: the authors' selection JSON, and hexadecimal digits. Instant.
 
-JSON, as the Robotic Steering release writes it, with two keys of ours that it ignores:
+JSON, as the Robotic Steering release writes it, with keys of ours that it ignores:
 `{"trainable_head_indices": [[layer, head], …], "best_k": k, "cv_mse": e, "unit_mode": "head",
-"trainable_head_stacks": ["vlm", …], "rule": text}`. A file without stacks means the VLM, which their training adapts.
+"trainable_head_stacks": ["vlm", …], "rule": text}`, and, where it is known on what the set was chosen, its `origin`, in
+fields and in words. A file without stacks means the VLM, which their training adapts.
 Of their `unit_mode: layer` the file lists every head of the layers.
 
 Link: one bit a head in the order stack, layer, head, the first head in the highest bit of the first digit; 72 digits
@@ -15,6 +16,7 @@ import json
 import math
 import re
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +24,26 @@ import numpy as np
 
 from steering.errors import InputError, NotFound
 from steering.selection.rules import check_head, manual, place
-from steering.types import STACKS, Head, HeadShape, Selection
+from steering.types import STACKS, Head, HeadShape, Selection, origin_words
+from steering.types.origin import origin_of_fields
 
 MAX_BYTES = 1 << 20
 
 
 def to_json(selection: Selection) -> str:
     """The selection as the text of a JSON file."""
-    return json.dumps(
-        {
-            "trainable_head_indices": [[head.layer, head.head] for head in selection.heads],
-            "best_k": selection.best_k,
-            "cv_mse": selection.cv_mse,
-            "unit_mode": "head",
-            "trainable_head_stacks": [head.stack for head in selection.heads],
-            "rule": selection.rule,
-        },
-        indent=1,
-    )
+    content: dict[str, Any] = {
+        "trainable_head_indices": [[head.layer, head.head] for head in selection.heads],
+        "best_k": selection.best_k,
+        "cv_mse": selection.cv_mse,
+        "unit_mode": "head",
+        "trainable_head_stacks": [head.stack for head in selection.heads],
+        "rule": selection.rule,
+        "origin_in_words": origin_words(selection.origin),
+    }
+    if selection.origin:
+        content["origin"] = asdict(selection.origin)
+    return json.dumps(content, indent=1)
 
 
 def from_json(text: str | bytes, shape: HeadShape) -> Selection:
@@ -69,6 +73,7 @@ def from_json(text: str | bytes, shape: HeadShape) -> Selection:
         rule=rule[:200] if isinstance(rule, str) and rule else "imported",
         best_k=_number(content, "best_k", whole=True),
         cv_mse=_number(content, "cv_mse", whole=False),
+        origin=origin_of_fields(content.get("origin")),
     )
 
 

@@ -40,6 +40,7 @@ from steering.types.finetuning import (
     FinetuneResult,
     FinetuneSettings,
 )
+from steering.types.origin import Origin, origin_of_word, origin_word, origin_words
 from steering.types.policies import PolicyCheck
 from steering.types.relevance import HeadChange, Neighbours, RankAgreement, Relevance, Trust
 from steering.types.rollouts import (
@@ -94,6 +95,7 @@ __all__ = [
     "Observation",
     "OpenLoop",
     "OpenLoopComparison",
+    "Origin",
     "Outcomes",
     "Overlap",
     "PairedTest",
@@ -109,4 +111,7 @@ __all__ = [
     "SuccessRate",
     "Trust",
     "Why",
+    "origin_of_word",
+    "origin_word",
+    "origin_words",
 ]

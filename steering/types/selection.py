@@ -8,16 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from steering.types.axes import Head
+from steering.types.origin import Origin
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A set of heads and the rule that chose it. `best_k` and `cv_mse` are None for sets chosen by hand."""
+    """A set of heads and the rule that chose it. `best_k` and `cv_mse` are None for sets chosen by hand.
+
+    origin: on what it was chosen; None where that is not known, or stands in the store (`pipeline.origin_of`).
+    """
 
     heads: tuple[Head, ...]
     rule: str
     best_k: int | None = None
     cv_mse: float | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from steering.cli import main as cli
 from steering.demo import DemoSettings, run_demo
 from steering.samples import precompute
 from steering.store import Store
-from steering.types import Demonstrations, FinetuneSettings
+from steering.types import Demonstrations, FinetuneSettings, origin_words
 
 TINY = DemoSettings(
     demonstrations=2,
@@ -48,10 +48,14 @@ def test_the_stages_by_hand(
     chosen = run(capsys, monkeypatch, "select", scored["artefact"], "--count", "2", *common)
     by_hand = run(capsys, monkeypatch, "select", scored["artefact"], "--head", "vlm.1.2", *common)
     assert [tuple(head) for head in by_hand["params"]["heads"]] == [("vlm", 1, 2)]
+    assert chosen["origin"].startswith("Best heads by k-NN (paper) on ")
+    assert by_hand["origin"].startswith("Chosen by hand beside k-NN (paper) on ")
     options = ("--selection", chosen["artefact"], "--steps", "1", "--batch-size", "2", "--rank", "2")
     trained = run(capsys, monkeypatch, "finetune", made, *options, *source, *common)
     assert trained["parents"] == [made, chosen["artefact"]]
-    assert Store(tmp_path).load(trained["artefact"]).method == "steering"
+    result = Store(tmp_path).load(trained["artefact"])
+    assert result.method == "steering" and origin_words(result.selection.origin) == chosen["origin"]
+    assert chosen["origin"] in (result.folder / "README.md").read_text()
 
 
 def test_the_whole_way(tmp_path: Path, policy_folder: Path) -> None:

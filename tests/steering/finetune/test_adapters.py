@@ -16,13 +16,14 @@ from steering.finetune import training
 from steering.finetune.adapters import attached
 from steering.finetune.frames import frame_set
 from steering.finetune.parameters import trainable_parameters
+from steering.finetune.saving import card
 from steering.finetune.schedule import draws
 from steering.finetune.training import finetune
 from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
 from steering.models.sites import projection_name
 from steering.progress import Progress
-from steering.types import FinetuneSettings, Head, Selection
+from steering.types import FinetuneSettings, Head, Origin, Selection
 
 HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
 SELECTION = Selection(HEADS, "hand")
@@ -102,7 +103,9 @@ def test_saved_adapter_acts_as_the_trained_one_with_peft_alone_and_merged(
     before = _act(policy, demonstrations)
     settings = dataclasses.replace(SETTINGS, **options)
     finetune(policy, demonstrations, method, settings, SELECTION, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("README.md", "adapter_config.json", "adapter_model.safetensors"),
+    ]
     assert str(policy_folder) not in (tmp_path / "adapter_config.json").read_text()
     model = PI0ForConditionalGeneration.from_pretrained(policy_folder)
     adapted = PeftModel.from_pretrained(model, str(tmp_path)).eval()
@@ -115,6 +118,15 @@ def test_saved_adapter_acts_as_the_trained_one_with_peft_alone_and_merged(
     np.testing.assert_allclose(loaded, trained, atol=1e-4)
     np.testing.assert_allclose(merged, trained, atol=1e-4)
     np.testing.assert_allclose(_act(load_policy(policy_folder, adapter=tmp_path), demonstrations), trained, atol=1e-4)
+
+
+def test_the_card_says_which_heads_were_trained_and_where_they_come_from():
+    selection = dataclasses.replace(SELECTION, origin=Origin("top_k", "knn", "default", name="press_button"))
+    told = card("embedded", "steering", selection)
+    assert "Heads that were trained: " in told and "Best heads by k-NN (strict) on press button" in told
+    assert all(f"{head.layer}.{head.head}" in told for head in HEADS)
+    assert "origin unknown" in card("embedded", "steering", SELECTION)
+    assert "Heads" not in card("embedded", "lora", None) and "library_name: peft" in card("embedded", "lora", None)
 
 
 def test_dense_heads_train_the_blocks_as_the_weights_themselves_would(policy, policy_folder, demonstrations, tmp_path):
@@ -146,7 +158,7 @@ def test_full_trains_everything_and_loads_with_transformers_alone(
 ):
     before, weights = _act(policy, demonstrations), _weights(policy.model)
     result = finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     np.testing.assert_array_equal(_act(policy, demonstrations), before)
     assert all(torch.equal(p, weights[n]) and not p.requires_grad for n, p in policy.model.named_parameters())
     loaded = load_policy(policy_folder, adapter=tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from steering.errors import InputError, NotFound
 from steering.selection import exchange
-from steering.types import Head, HeadShape, Selection
+from steering.types import Head, HeadShape, Origin, Selection
 
 PI0 = HeadShape(18, 8, 256)
 ODD = HeadShape(3, 5, 8)  # 30 heads: two unused bits in eight digits
@@ -24,6 +24,20 @@ def test_our_file_has_the_authors_keys():
     assert content["trainable_head_indices"] == [[3, 5], [11, 0]]
     assert (content["best_k"], content["cv_mse"]) == (10, 0.5)
     assert content["unit_mode"] == "head"
+
+
+def test_the_origin_travels_in_the_file_beside_the_authors_keys():
+    origin = Origin("top_k", "knn", "default", "chunk", "approach", "demonstrations-1", "press_button", "2026-11-29")
+    selection = Selection((Head("vlm", 3, 5),), "top 1", origin=origin)
+    text = exchange.to_json(selection)
+    words = "Best heads by k-NN (strict, predicts the chunk, approach frames) on press button, 2026-11-29"
+    assert json.loads(text)["origin_in_words"] == words
+    assert exchange.from_json(text, PI0) == selection
+    assert (
+        json.loads(exchange.to_json(Selection((Head("vlm", 3, 5),), "manual")))["origin_in_words"] == "origin unknown"
+    )
+    for other in ("theirs", {"rule": "theirs"}, {"rule": "top_k", "date": "yesterday"}, {"rule": "top_k", "name": 7}):
+        assert exchange.from_json(json.dumps(json.loads(text) | {"origin": other}), PI0).origin is None
 
 
 def test_a_file_of_the_authors_means_the_vlm_and_may_carry_more_keys():
