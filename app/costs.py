@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from steering import hub
 from steering.errors import InputError, NotFound, SteeringError
 from steering.finetune.plan import Plan, Sizes, module_name, plan, sizes_of_checkpoint, sizes_of_config
 from steering.models.checkpoint import EMBEDDED, EMBEDDED_FOLDER, open_checkpoint
@@ -65,9 +66,9 @@ class PolicySize:
 
 def policy_size(source: str, name: str) -> PolicySize:
     """The sizes of the policy of a `source` that `steering.models.loading` knows; read again when its files change."""
-    folder = EMBEDDED_FOLDER if source == EMBEDDED else Path(source)
-    if not folder.is_dir() and source.count("/") == 1 and not source.startswith((".", "/")):
+    if hub.named(source) is not None:
         return _read(source, name, 0)
+    folder = EMBEDDED_FOLDER if source == EMBEDDED else Path(source)
     config = folder / "config.json"
     if not config.is_file():
         raise NotFound(f"There is no policy in {folder.name}: config.json is missing. Fetch the repository's assets.")

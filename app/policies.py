@@ -9,7 +9,6 @@ two policies. A key becomes usable once its check, a job, has loaded it. Looking
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.costs import PolicySize, policy_size
+from steering import hub
 from steering.errors import InputError, NotFound, SteeringError
 from steering.jobs.client import Jobs
 from steering.models.checkpoint import EMBEDDED, EMBEDDED_FOLDER
@@ -28,7 +28,6 @@ FOLDERS = "STEERING_POLICY_FOLDERS"
 """Environment variable: folders, separated as in PATH, whose policies browsers may open."""
 EMBEDDED_NAME = "Embedded small π0"
 FOLDER, SERVER = "folder:", "server:"
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
 _DEEPEST, _MOST, _SCAN_S = 3, 100, 2.0
 
 _chosen: ContextVar[tuple[str, str] | None] = ContextVar("chosen_policy", default=None)  # its key and source
@@ -56,7 +55,8 @@ class Policies:
     def __init__(self, store: Store, jobs: Jobs, start: str = EMBEDDED, roots: Sequence[Path] = ()) -> None:
         self._store, self._jobs, self._start = store, jobs, start
         self._roots = tuple(Path(root) for root in roots)
-        self.start_key = start if start == EMBEDDED or _is_hub_id(start) else f"{SERVER}{Path(start).name}"
+        whole = start == EMBEDDED or hub.named(start) is not None
+        self.start_key = hub.shown(start) if whole else f"{SERVER}{Path(start).name}"
         self._scanned: tuple[float, dict[str, Path]] = (-1e9, {})
 
     @contextmanager
@@ -95,8 +95,8 @@ class Policies:
                 f"There is no policy folder {key.removeprefix(FOLDER)!r} on this server. Folders that may be opened "
                 f"are those under {FOLDERS}, which whoever runs the server sets."
             )
-        if _is_hub_id(key):
-            return key
+        if hub.is_id(key):
+            return hub.marked(key)
         raise NotFound(
             "Expected the id of a policy on the hub, such as lerobot/pi0_base: an owner, a slash and a name. "
             f"Got {key[:80]!r}."
@@ -138,14 +138,15 @@ class Policies:
         if (EMBEDDED_FOLDER / "config.json").is_file():
             keys.append(EMBEDDED)
         keys += self._folders()
-        keys += [str(m.params.get("policy")) for m in self._store.find("policy")]
-        known = [key for key in dict.fromkeys(keys) if key in keys[:2] or key.startswith(FOLDER) or _is_hub_id(key)]
+        checked = (str(m.params.get("policy")) for m in self._store.find("policy"))
+        keys += [hub.shown(source) for source in checked if source.startswith(hub.MARK)]
+        known = [key for key in dict.fromkeys(keys) if key in keys[:2] or key.startswith(FOLDER) or hub.is_id(key)]
         return [self._choice(key) for key in known]
 
     def _choice(self, key: str) -> Choice:
         usable = self.usable(key)
         try:
-            return Choice(key, self.name(key), usable, None if _is_hub_id(key) and not usable else self.size(key))
+            return Choice(key, self.name(key), usable, None if hub.is_id(key) and not usable else self.size(key))
         except SteeringError:
             return Choice(key, self.name(key), usable)
 
@@ -161,8 +162,8 @@ class Policies:
         """The key of a source; empty where browsers may not name it."""
         if source == self._start:
             return self.start_key
-        if source == EMBEDDED or _is_hub_id(source):
-            return source
+        if source == EMBEDDED or source.startswith(hub.MARK):
+            return hub.shown(source)
         return next((key for key, path in self._folders().items() if str(path) == source), "")
 
     def made(self, manifest: Manifest) -> bool:
@@ -197,10 +198,6 @@ class Policies:
                     found.setdefault(FOLDER + (root.name if relative == "." else relative), path)
         self._scanned = (time.monotonic(), found)
         return found
-
-
-def _is_hub_id(key: str) -> bool:
-    return _HUB.fullmatch(key) is not None and ".." not in key
 
 
 def _with_config(folder: Path, deepest: int) -> Iterator[Path]:

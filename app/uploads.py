@@ -17,7 +17,7 @@ from app.mapping_form import mapping_of, ranges, ranges_text
 from app.receiving import Receiving
 from app.views.health import Finding, HealthCard
 from app.views.mapping import Camera, Columns, NumberFeature, UploadCard
-from steering import pipeline
+from steering import hub, pipeline
 from steering.errors import InputError, NotFound, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
@@ -29,7 +29,6 @@ from steering.types import PAPER_SET_SIZE, STACKS, Relevance
 MOST_EPISODES = 200
 UNUSABLE = ("unreadable", "nan", "short", "shapes", "duplicates")
 """Kinds of problems whose episodes are left out unless the user asks for them."""
-_HUB_ID = re.compile(r"[\w][\w.-]{0,95}/[\w][\w.-]{0,95}")
 
 
 class Uploads:
@@ -51,7 +50,7 @@ class Uploads:
 
     def from_hub(self, owner: str, dataset: str) -> None:
         """Queue the download and inspection of a dataset on the hub."""
-        if not _HUB_ID.fullmatch(dataset):
+        if not hub.is_id(dataset):
             raise InputError("Expected a dataset's id on the Hugging Face hub, as owner/name, e.g. lerobot/pusht.")
         self._check_idle(owner)
         self._submit("inspect_upload", owner, self.receiving.of_hub(owner, dataset))

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steering import hub
 from steering.errors import SteeringError
 from steering.progress import Progress
 
@@ -75,9 +76,12 @@ def fingerprint(source: str) -> str:
     """
     from steering.models.checkpoint import EMBEDDED, EMBEDDED_FOLDER
 
+    repository = hub.named(source)
+    if repository is not None:
+        return _hub_commit(repository)
     folder = EMBEDDED_FOLDER if source == EMBEDDED else Path(source)
     if not folder.is_dir():
-        return _hub_commit(source)
+        return source  # loading says with words that there is none
     files = sorted(file for pattern in _WEIGHTS for file in folder.glob(pattern))
     in_full = sum(file.stat().st_size for file in files) <= _HASHED_IN_FULL_BYTES
     digest = hashlib.sha256()
@@ -87,17 +91,17 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _hub_commit(source: str) -> str:
+def _hub_commit(repository: hub.Repository) -> str:
     from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
 
     from steering.models.checkpoint import open_checkpoint
 
+    source, cache = repository.source, repository.access["cache_dir"]
     try:
-        found = try_to_load_from_cache(source, "config.json")
+        found = try_to_load_from_cache(repository.id, "config.json", cache_dir=cache)
         commit = Path(found).parent.name if isinstance(found, str) else open_checkpoint(source).folder.name
-    except (HFValidationError, SteeringError):
-        return source  # not a hub id, or out of reach; loading says so with words
+    except SteeringError:
+        return source  # out of reach; loading says so with words
     return f"{source}@{commit}"
 
 

@@ -13,7 +13,7 @@ CONTRACTS = {"types", "errors", "progress", "metrics"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *("lossless_video", "serialisation", "store", "jobs", "models", "simulation", "figures", "pretraining"),
-    *("policy_cache", "pipeline", "demo", "samples", "evidence", "cli"),
+    *("hub", "policy_cache", "pipeline", "demo", "samples", "evidence", "cli"),
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -25,11 +25,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lossless_video": set(),
     "serialisation": {"lossless_video"},
     "store": {"serialisation", "__init__"},
-    "policy_cache": {"models"},
+    "hub": set(),
+    "policy_cache": {"models", "hub"},
     "jobs": {"store", "pipeline", "policy_cache", "__init__"},
-    "models": {"store"},
+    "models": {"store", "hub"},
     "simulation": {"store"},
-    "demonstrations": {"store", "simulation", "serialisation"},
+    "demonstrations": {"store", "simulation", "serialisation", "hub"},
     "activations": {"store", "models"},
     "attribution": {"models"},
     "finetune": {"store", "models"},

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_safetensors_metadata, snapshot_download
+from huggingface_hub import get_safetensors_metadata
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, NotASafetensorsRepoError
 
+from steering import hub
 from steering.errors import InputError, NotFound
 from steering.progress import Progress
 
@@ -71,7 +72,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """What people call it: `embedded`, or the last part of its path or id."""
-        return EMBEDDED if self.source == EMBEDDED else Path(self.source).name
+        return EMBEDDED if self.source == EMBEDDED else Path(hub.shown(self.source)).name
 
     @property
     def elements(self) -> int:
@@ -102,7 +103,8 @@ class Checkpoint:
                 f"{free / 1e9:.1f} GB at {self.folder}. Free some, or set HF_HOME to a larger disk."
             )
         for index, name in enumerate(missing):
-            progress.report(index / len(missing), f"Downloading {name} of {self.source}, {total / 1e9:.1f} GB in all")
+            words = f"Downloading {name} of {hub.shown(self.source)}, {total / 1e9:.1f} GB in all"
+            progress.report(index / len(missing), words)
             _snapshot(self.source, (name,))
 
 
@@ -120,13 +122,10 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         raise NotFound(
             f"Expected a policy checkpoint at {str(source)!r}; it has no config.json.{hint or ' Check the path or id.'}"
         )
-    if (folder / WEIGHTS).is_file():
-        files = [WEIGHTS]
-    else:
-        files = sorted(set(draft.read_json(INDEX).get("weight_map", {}).values()))
+    files = [WEIGHTS] if (folder / WEIGHTS).is_file() else _shards(draft)
     if files and all((folder / name).is_file() for name in files):
         tensors = {key: header for name in files for key, header in read_header(folder / name).items()}
-    elif Path(source).is_dir() or str(source) == EMBEDDED:
+    elif hub.named(source) is None:
         missing = [name for name in files if not (folder / name).is_file()] or [WEIGHTS]
         raise NotFound(
             f"Expected the weights of {str(source)!r} in safetensors files; {', '.join(missing[:3])} missing. "
@@ -171,32 +170,49 @@ def _folder(source: str | Path) -> Path:
                 "`python -m steering.pretraining`."
             )
         return EMBEDDED_FOLDER
-    if Path(source).is_dir():
-        return Path(source)
-    if str(source).startswith(("/", ".", "~")) or str(source).count("/") != 1:
+    if hub.named(source) is not None:
+        return _snapshot(str(source), SMALL_FILES)
+    if not Path(source).is_dir():
         raise NotFound(
             f"Expected '{EMBEDDED}', the folder of a checkpoint, or a hub id such as 'lerobot/pi0_base'; there is "
             f"no folder {str(source)!r}. Check the path."
         )
-    return _snapshot(str(source), SMALL_FILES)
+    return Path(source)
+
+
+def _shards(draft: Checkpoint) -> list[str]:
+    """The weight files that the index names. Raises InputError for names that lead out of the checkpoint."""
+    named = draft.read_json(INDEX).get("weight_map", {})
+    files = sorted(set(map(str, named.values()))) if isinstance(named, dict) else []
+    for name in files:
+        if Path(name).name != name or name in (".", ".."):
+            raise InputError(
+                f"Expected names of files beside {INDEX} of {hub.shown(draft.source)!r}; it names {name[:80]!r}, which "
+                "is refused. Fetch the checkpoint from its makers."
+            )
+    return files
 
 
 def _snapshot(source: str, patterns: tuple[str, ...]) -> Path:
+    repository = hub.named(source)
+    assert repository is not None, source
     try:
-        return Path(snapshot_download(source, allow_patterns=list(patterns)))
+        return repository.snapshot("model", patterns)
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise NotFound(
-            f"Expected a checkpoint on the hub or in its local cache; {source!r} cannot be fetched "
+            f"Expected a checkpoint on the hub or in its local cache; {repository.id!r} cannot be fetched "
             f"({str(error).splitlines()[0]}). Check the name; without network access only downloaded ones load."
         ) from error
 
 
 def _remote_headers(source: str) -> tuple[list[str], dict[str, TensorHeader]]:
+    repository = hub.named(source)
+    assert repository is not None, source
     try:
-        found = get_safetensors_metadata(source)
+        found = get_safetensors_metadata(repository.id, token=repository.access["token"])
     except (HfHubHTTPError, NotASafetensorsRepoError, OSError) as error:
         raise NotFound(
-            f"Expected safetensors weights of {source!r}; they are neither downloaded nor reachable "
+            f"Expected safetensors weights of {repository.id!r}; they are neither downloaded nor reachable "
             f"({str(error).splitlines()[0]}). Download the checkpoint while online."
         ) from error
     tensors = {

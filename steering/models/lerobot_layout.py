@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from steering import hub
 from steering.errors import InputError
 from steering.models.checkpoint import WEIGHTS, Checkpoint
 from steering.models.preprocessing import SMALLEST_STD, Statistics
@@ -47,12 +48,15 @@ def cameras(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(name.removeprefix(IMAGES) for name in visual)
 
 
-def tokenizer(checkpoint: Checkpoint, default: str) -> tuple[str, int | None]:
-    """Where the tokenizer is (the folder itself, or a hub id) and the most tokens of an instruction."""
+def tokenizer(checkpoint: Checkpoint, default: str) -> tuple[Path | hub.Repository, int | None]:
+    """Where the tokenizer is and the most tokens of an instruction.
+
+    What the checkpoint's files name is a repository of the hub and never a folder of this machine.
+    """
     step = _step(checkpoint, "tokenizer_processor")
     limit = step.get("max_length") or checkpoint.config.get("tokenizer_max_length")
     own = any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
-    return str(checkpoint.folder) if own else step.get("tokenizer_name") or default, limit
+    return checkpoint.folder if own else hub.beside(checkpoint.source, step.get("tokenizer_name") or default), limit
 
 
 def statistics(checkpoint: Checkpoint) -> Statistics | None:

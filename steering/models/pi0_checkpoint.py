@@ -9,12 +9,15 @@ tokenizer is not in lerobot's folders: it is `google/paligemma-3b-pt-224` on the
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 from transformers import AutoTokenizer, PI0Config, PI0ForConditionalGeneration
 
+from steering import hub
 from steering.errors import InputError, NotFound
 from steering.models import lerobot_layout
 from steering.models.attention import GROUPED_MATMUL
@@ -29,6 +32,7 @@ from steering.progress import Progress
 
 PROCESSOR_FILE = "processor_config.json"
 TOKENIZER = "google/paligemma-3b-pt-224"
+TOKENIZER_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
 MAX_TEXT_TOKENS = 48  # openpi, lerobot and PI0Processor
 SIGLIP_HEAD_DIM = 72  # SigLIP so400m: 1152 in 16 heads; not to be read from shapes
 KEY_RULES = RULES["pi0"]
@@ -141,20 +145,26 @@ def preprocessor(
     )
 
 
-def load_tokenizer(place: str, image_token_id: int | None = None) -> Any:
-    """The tokenizer in a folder or at a hub id. Raises NotFound, with what to do, where there is none."""
+def load_tokenizer(place: str | Path | hub.Repository, image_token_id: int | None = None) -> Any:
+    """The tokenizer in a folder or on the hub. Raises NotFound, with what to do, where there is none.
+
+    A text is what the caller names, a folder or else a hub id. Code that comes with a tokenizer is never run.
+    """
+    found = hub.named(place) or Path(place) if isinstance(place, str) else place
+    name = found.id if isinstance(found, hub.Repository) else str(found)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as error:
+        folder = found.snapshot("model", TOKENIZER_FILES) if isinstance(found, hub.Repository) else found
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, token=False)
+    except (HfHubHTTPError, OSError, ValueError) as error:
         raise NotFound(
-            f"Expected the tokenizer's files (tokenizer.json, tokenizer_config.json) at {place!r}; they cannot be "
-            f"read ({str(error).splitlines()[0]}). Save the checkpoint's tokenizer beside it, or fetch it while online "
-            f"({TOKENIZER} needs its licence accepted on the hub and `hf auth login`)."
+            f"Expected the tokenizer's files (tokenizer.json, tokenizer_config.json) at {name!r}; they cannot be "
+            f"read ({str(error).splitlines()[0]}). Save the checkpoint's tokenizer beside it, or have who runs this "
+            f"fetch it while online: `hf download {TOKENIZER}`, whose licence needs to be accepted on the hub first."
         ) from error
     known = tokenizer.get_vocab().get("<image>")
     if image_token_id is not None and known not in (None, image_token_id):
         raise InputError(
-            f"Expected '<image>' to be token {image_token_id} as in config.json; the tokenizer at {place!r} says "
+            f"Expected '<image>' to be token {image_token_id} as in config.json; the tokenizer at {name!r} says "
             f"{known}. Use the checkpoint's own tokenizer."
         )
     return tokenizer

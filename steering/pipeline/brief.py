@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from steering.errors import SteeringError
@@ -26,9 +25,10 @@ def is_brief(function: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def _small(policy: str) -> bool:
-    from steering.models.checkpoint import EMBEDDED, open_checkpoint
+    from steering import hub
+    from steering.models.checkpoint import open_checkpoint
 
-    if policy != EMBEDDED and not Path(policy).is_dir():
+    if hub.named(policy) is not None:
         return False  # a hub id: its size may take a request, and its weights a download
     try:
         return sum(tensor.bytes for tensor in open_checkpoint(policy).tensors.values()) <= SMALL_POLICY_BYTES

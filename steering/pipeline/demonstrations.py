@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from steering import hub
 from steering.demonstrations.guard import guarded
 from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError
@@ -169,7 +170,7 @@ def _run(
     progress: Progress,
     scratch: Path | None = None,
 ) -> Any:
-    name = str(path) if not Path(path).exists() else Path(path).name
+    name = hub.shown(path) if hub.named(path) or not Path(path).exists() else Path(path).name
     function = f"steering.pipeline.importing:{what}_in_child"
     arguments = {**arguments, "limits": asdict(limits)}
     return guarded(function, arguments, name=name[:120], limits=limits, scratch=scratch, progress=progress)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from steering import hub
 from steering.demonstrations import mapping as mappings
 from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset
@@ -110,7 +111,7 @@ def activations_in_child(root: str, path: str, task: str | None, limits: dict[st
 def activation_tasks(path: str) -> list[str]:
     """Names of the tasks in a file of head outputs as the Robotic Steering release writes them; none for others."""
     place = Path(path)
-    if not place.is_file() or not authors_file.is_authors_file(place):
+    if hub.named(path) or not place.is_file() or not authors_file.is_authors_file(place):
         return []
     with hdf5.open_file(place) as file:
         group = file

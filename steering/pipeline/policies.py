@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
-from steering import policy_cache
+from steering import hub, policy_cache
 from steering.errors import InputError, NotFound, SteeringError
 from steering.pipeline.making import load, weights
 from steering.progress import Progress
@@ -42,8 +41,8 @@ def open_policy(
     try:
         checkpoint = open_checkpoint(policy)
     except NotFound as error:
-        if "/" in policy and not Path(policy).is_dir() and os.environ.get("HF_HUB_OFFLINE", "0") in ("1", "true"):
-            raise NotFound(f"{policy} is not on this server's disk. {OFFLINE}") from error
+        if hub.named(policy) is not None and os.environ.get("HF_HUB_OFFLINE", "0") in ("1", "true"):
+            raise NotFound(f"{hub.shown(policy)} is not on this server's disk. {OFFLINE}") from error
         raise
     family = family_of(checkpoint)
     shape = sizes_of_checkpoint(checkpoint).head_shape

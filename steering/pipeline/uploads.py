@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from steering import hub
 from steering.demonstrations.guard import guarded
 from steering.demonstrations.limits import LIMITS
 from steering.errors import InputError, NotFound, SteeringError
@@ -114,9 +115,9 @@ def inspection(folder: Path) -> dict[str, Any]:
 
 
 def source_of(folder: Path) -> Path | str:
-    """What an upload holds: a hub id, its only file, or the folder of its files."""
+    """What an upload holds: a repository of the hub, marked as one, its only file, or the folder of its files."""
     if (folder / HUB).is_file():
-        return str(read_json(folder / HUB)["id"])
+        return hub.marked(read_json(folder / HUB)["id"])
     place = folder / FILES
     if not place.is_dir():
         raise NotFound("The upload is gone, as it is after a day. Send the files again.")
@@ -128,7 +129,7 @@ def source_of(folder: Path) -> Path | str:
 
 
 def _in_child(what: str, arguments: dict[str, Any], folder: Path, path: Path | str, progress: Progress) -> Any:
-    name = path if isinstance(path, str) else path.name
+    name = hub.shown(path) if isinstance(path, str) else path.name
     function = f"steering.pipeline.importing:{what}_in_child"
     arguments = {**arguments, "limits": asdict(UPLOAD_LIMITS)}
     return guarded(function, arguments, name=name[:120], limits=UPLOAD_LIMITS, scratch=folder, progress=progress)

@@ -88,7 +88,7 @@ def test_choosing_queues_a_check(wide: Workbench, samples: Samples, root: Path) 
     wide.policies.open("o", "lerobot/pi0_base ", samples[1]["press_button"])
     wide.policies.open("o", WIDE, "")
     (first, hub), (_, folder) = wide.jobs.submitted  # type: ignore[attr-defined]
-    assert first == "open_policy" and hub["policy"] == "lerobot/pi0_base"
+    assert first == "open_policy" and hub["policy"] == "hub:lerobot/pi0_base"
     assert hub["demonstrations_id"] == samples[1]["press_button"] and folder["policy"] == str(root / "sets" / "wide")
     assert not wide.policies.usable("lerobot/pi0_base") and not wide.policies.usable(WIDE)
     with wide.policies.using(WIDE):  # not checked yet: the first policy stays

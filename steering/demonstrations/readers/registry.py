@@ -19,6 +19,7 @@ from steering.demonstrations.readers.lerobot import open_lerobot
 from steering.demonstrations.readers.places import Place, unpacked
 from steering.demonstrations.readers.recordings import open_recordings
 from steering.errors import InputError, NotFound
+from steering.hub import named
 
 FORMATS = (
     "LeRobotDataset v3 or v2 (folder, zip or hub id), LIBERO or robomimic HDF5, DROID or ALOHA HDF5, "
@@ -30,12 +31,14 @@ PARQUET = b"PAR1"
 
 
 def open_dataset(path: Path | str, limits: Limits = LIMITS) -> Dataset:
-    """Open what `path` holds. Use it in a `with` statement, or call `close`.
+    """Open what `path` holds; a hub id where it is marked `hub:` or nothing here has that name.
+
+    Use it in a `with` statement, or call `close`.
 
     Raises NotFound where there is nothing, InputError where it is no dataset of a known format or is damaged.
     """
-    if hub.is_hub_id(str(path)):
-        return _folder(Place(hub.fetch(str(path), limits)), str(path), limits)
+    if repository := named(path):
+        return _folder(Place(hub.fetch(repository, limits)), repository.id, limits)
     path = Path(path)
     try:
         if path.is_dir():

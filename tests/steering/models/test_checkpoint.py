@@ -120,26 +120,26 @@ def test_weights_that_are_not_here_are_fetched_after_the_memory_is_checked(polic
     here.mkdir()
     order = []
 
-    def snapshot(source, allow_patterns):
+    def snapshot(source, *, allow_patterns, **_):
         for path in policy_folder.iterdir():
             if any(path.match(pattern) for pattern in allow_patterns):
                 shutil.copy(path, here)
         order.append("weights" if allow_patterns == ["model.safetensors"] else "small files")
         return str(here)
 
-    def metadata(source):
+    def metadata(source, token):
         order.append("headers")
         headers = read_header(policy_folder / "model.safetensors")
         return SimpleNamespace(files_metadata={"model.safetensors": SimpleNamespace(tensors=headers)})
 
-    monkeypatch.setattr("steering.models.checkpoint.snapshot_download", snapshot)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     monkeypatch.setattr("steering.models.checkpoint.get_safetensors_metadata", metadata)
     monkeypatch.setattr("steering.models.memory.free_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="free memory"):
         load_policy("someone/small")
     assert order == ["small files", "headers"]
     monkeypatch.undo()
-    monkeypatch.setattr("steering.models.checkpoint.snapshot_download", snapshot)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     monkeypatch.setattr("steering.models.checkpoint.get_safetensors_metadata", metadata)
     with monkeypatch.context() as full:
         full.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))

@@ -1,0 +1,113 @@
+"""Repositories of the Hugging Face hub: the one place that names and fetches them. Costs a request or a download.
+
+A source that somebody else than the operator chose (a field of the page, a name inside a dataset or checkpoint) is
+marked: `hub:owner/name`. A marked name never becomes a path, however a folder here is called, and is fetched without
+anybody's token, so that a visitor sees what everybody may see. On a public server it also has a cache of its own:
+what the operator downloaded with their token stays theirs. Names on the command line are the operator's: a folder of
+that name comes first, and their `hf auth login` holds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from steering.errors import InputError, NotFound
+
+MARK = "hub:"
+PUBLIC = "STEERING_PUBLIC"
+"""Environment variable: 1 where strangers use the server."""
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository of the hub. id: owner/name. chosen_here: by whoever runs this, so their token and cache hold."""
+
+    id: str
+    chosen_here: bool = False
+
+    @property
+    def source(self) -> str:
+        """As pipeline functions take it."""
+        return self.id if self.chosen_here else f"{MARK}{self.id}"
+
+    @property
+    def access(self) -> dict[str, Any]:
+        """Token and cache, as huggingface_hub's functions take them."""
+        if self.chosen_here:
+            return {"token": None, "cache_dir": None}
+        return {"token": False, "cache_dir": _visitors_cache()}
+
+    def snapshot(self, kind: Literal["model", "dataset"], patterns: Sequence[str], *, here: bool = False) -> Path:
+        """The folder in the cache with the files of `patterns`, downloaded where they are not there yet; here: never.
+
+        Raises what `huggingface_hub.snapshot_download` raises.
+        """
+        from huggingface_hub import snapshot_download
+
+        found = snapshot_download(
+            self.id, repo_type=kind, allow_patterns=list(patterns), local_files_only=here, **self.access
+        )
+        return Path(found)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form owner/name."""
+    return _ID.fullmatch(text) is not None and ".." not in text
+
+
+def is_public() -> bool:
+    """Whether strangers use this server."""
+    return os.environ.get(PUBLIC, "").lower() in ("1", "true", "yes")
+
+
+def marked(text: object) -> str:
+    """The source of a repository that a visitor, or a file of others, names. Raises InputError for what is no name."""
+    name = text.removeprefix(MARK) if isinstance(text, str) else ""
+    if not is_id(name):
+        raise InputError(
+            "Expected the name of a repository on the Hugging Face hub, an owner, a slash and a name such as "
+            f"lerobot/pi0_base; got {str(text)[:80]!r}."
+        )
+    return f"{MARK}{name}"
+
+
+def named(source: str | Path) -> Repository | None:
+    """The repository that a source means; None for a folder, a file, or what has no such form.
+
+    An unmarked text is the operator's own, and a folder or file of that name comes before the hub.
+    """
+    text = str(source)
+    if text.startswith(MARK):
+        return Repository(marked(text).removeprefix(MARK))
+    if isinstance(source, Path) or not is_id(text) or Path(text).exists():
+        return None
+    return Repository(text, chosen_here=True)
+
+
+def beside(source: str, text: object) -> Repository:
+    """The repository that a checkpoint of `source` names in its files; never a path. Raises NotFound for no name."""
+    try:
+        name = marked(text).removeprefix(MARK)
+    except InputError as error:
+        raise NotFound(f"{shown(source)} names another repository that is none. {error}") from None
+    return Repository(name, chosen_here=not source.startswith(MARK))
+
+
+def shown(source: str | Path) -> str:
+    """A source in messages: without the mark."""
+    return str(source).removeprefix(MARK)
+
+
+def _visitors_cache() -> Path | None:
+    """Where visitors' downloads lie; None for the cache of whoever runs this."""
+    if not is_public():
+        return None
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HOME) / "steering-visitors"
