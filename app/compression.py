@@ -23,4 +23,4 @@ class PageCompression:
         await chosen(scope, receive, send)
 
 
-MIDDLEWARE = [Middleware(PageCompression)]
+COMPRESSION = Middleware(PageCompression)

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.views.driving import DriveCard
+from app.views.markup import without_places
 from steering.errors import InputError, NotFound, SteeringError
 from steering.pipeline.driver import IDLE_S, Driver
 from steering.store import Store
@@ -121,9 +122,9 @@ class Driving:
         except ClientDisconnect:
             return _refused(400, "Stopped.")
         except NotFound as error:
-            return _refused(404, str(error))
+            return _refused(404, without_places(str(error)))
         except SteeringError as error:
-            return _refused(400, str(error))
+            return _refused(400, without_places(str(error)))
         head = json.dumps({**state, "sizes": [len(one) for one in pictures]}).encode()
         content = len(head).to_bytes(4, "big") + head + b"".join(pictures)
         return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})

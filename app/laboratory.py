@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.measures import BEST, Measure, nearest, parsed
 from app.previews import Previews
+from app.views.markup import without_places
 from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
@@ -357,7 +358,7 @@ class Laboratory:
         for status in self._jobs.recent(owner):
             if status.function == function and dict(status.arguments) == arguments and status.ended:
                 if status.state == "failed" and status.error:
-                    return Pending(status.error, failed=True)
+                    return Pending(without_places(status.error), failed=True)
                 break
         else:
             for status in self._jobs.active(owner):  # what was asked before and waits is of no use now

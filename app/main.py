@@ -11,10 +11,15 @@ from typing import Any
 
 import gradio as gr
 import plotly
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 from app import components, link, session
-from app.compression import MIDDLEWARE
+from app.admission import ADMISSION
+from app.compression import COMPRESSION
 from app.policies import allowed_roots
+from app.previews import KEPT
 from app.service import Workbench, default_store
 from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, tell, worded
@@ -24,6 +29,7 @@ from app.views.learn import lessons
 from steering.jobs.client import Jobs
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
 TITLE = "Robotic Steering workbench"
 QUEUE_LOOK_S = 0.01
 """Gradio's queue looks for new events every 1 ms, which takes time from a finetune while nothing happens."""
@@ -31,7 +37,6 @@ QUEUE_LOOK_S = 0.01
 
 def build(bench: Workbench) -> gr.Blocks:
     """The whole page over `bench`."""
-    plotly_js = f"gradio_api/file={PLOTLY.as_posix()}"
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, elem_id="page") as page:
         states = session.states(finetune.DEFAULTS.rank)
         watcher = watching.make()
@@ -45,11 +50,11 @@ def build(bench: Workbench) -> gr.Blocks:
                 sets_tab = demonstrations.layout()
             with gr.Tab("Heads", id="heads"):
                 heads_tab = heads.layout()
-                laboratory_tab = laboratory.layout(plotly_js)
+                laboratory_tab = laboratory.layout(PLOTLY_ADDRESS)
             with gr.Tab("Finetune", id="finetune") as finetune_step:
-                finetune_tab = finetune.layout(plotly_js)
+                finetune_tab = finetune.layout(PLOTLY_ADDRESS)
             with gr.Tab("Compare", id="compare") as compare_step:
-                compare_tab = compare.layout(plotly_js)
+                compare_tab = compare.layout(PLOTLY_ADDRESS)
             with gr.Tab("Learn", id="learn"):
                 learn.layout()
 
@@ -180,6 +185,34 @@ def build(bench: Workbench) -> gr.Blocks:
     return page
 
 
+def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
+    """Serve `page` from threads of its own; its address. port: None for GRADIO_SERVER_PORT or the first free one."""
+
+    def plotly_js(_: Request) -> FileResponse:
+        return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
+
+    routes = [*bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes]
+    page._queue.sleep_when_free = QUEUE_LOOK_S
+    _, address, _ = page.launch(
+        theme=theme(),
+        css=components.styles(),
+        head=components.scripts(),
+        server_port=port,
+        max_file_size=0,  # and the route is closed, see app.admission
+        footer_links=[],
+        ssr_mode=False,
+        share=False,
+        show_error=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        app_kwargs={
+            "middleware": [ADMISSION, COMPRESSION],
+            "routes": [Route(f"/{PLOTLY_ADDRESS}", plotly_js), *routes],
+        },
+    )
+    return str(address)
+
+
 def main() -> None:
     """Launch the page on GRADIO_SERVER_PORT, or the first free port from 7860."""
     store = default_store()
@@ -190,23 +223,7 @@ def main() -> None:
     threading.Thread(target=bench.warm, daemon=True).start()
     try:
         page = build(bench)
-        page._queue.sleep_when_free = QUEUE_LOOK_S
-        _, address, _ = page.launch(
-            theme=theme(),
-            css=components.styles(),
-            head=components.scripts(),
-            allowed_paths=[str(bench.previews.folder), str(PLOTLY)],
-            footer_links=[],
-            ssr_mode=False,
-            share=False,
-            show_error=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            app_kwargs={
-                "middleware": MIDDLEWARE,
-                "routes": [*bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes],
-            },
-        )
+        address = launch(page, bench)
         print(f"The workbench is at {address} (Ctrl+C ends it; results stay in {store.root}).", flush=True)
         page.block_thread()
     finally:

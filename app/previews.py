@@ -28,7 +28,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
-from app.views.markup import duration
+from app.views.markup import duration, without_places
 from steering.errors import InputError, NotFound, SteeringError
 from steering.progress import Progress, Report
 from steering.store import Store
@@ -36,6 +36,7 @@ from steering.types import Attention, Demonstrations, Episode
 
 TILE_PX, ATLAS_COLUMNS, MOST_TILES = 64, 40, 4000
 MEDIA_TYPES = {".webp": "image/webp", ".gz": "application/gzip"}
+SHOWN_TYPES = {**MEDIA_TYPES, ".mp4": "video/mp4", ".json": "application/json"}
 KEPT = {"Cache-Control": "private, max-age=604800, immutable"}  # another layout gets another address
 _OF_EPISODE = re.compile(r"previews/([^/]+)/(\d{1,6})/(.+)/(squares|first)\.webp")
 _OF_ARTEFACT = re.compile(r"previews/([^/]+)/(atlas\.webp|pooled\.gz)")
@@ -68,7 +69,7 @@ class Previews:
     def __init__(self, store: Store) -> None:
         self.folder = store.root / "media"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.routes = [Route("/previews/{rest:path}", self._answer)]
+        self.routes = [Route("/previews/{rest:path}", self._answer), Route("/media/{name}", self._give)]
         self._store = store
         self._lock = threading.Lock()
         self._making: dict[str, _Making] = {}
@@ -147,10 +148,23 @@ class Previews:
         try:
             found = self.file(f"previews/{request.path_params['rest']}")
         except SteeringError as error:
-            return PlainTextResponse(str(error), 404 if isinstance(error, NotFound) else 422)
+            return PlainTextResponse(without_places(str(error)), 404 if isinstance(error, NotFound) else 422)
         except NotYet as error:
             return PlainTextResponse(str(error), 503)
         return FileResponse(found, media_type=MEDIA_TYPES[found.suffix], headers=KEPT)
+
+    def _give(self, request: Request) -> Response:
+        """A file of the media folder; what a browser would open as a page is only ever kept."""
+        found = self.folder / Path(request.path_params["name"]).name
+        if not found.is_file():
+            return PlainTextResponse("There is no such file any more. Reload the page.", 404)
+        shown = found.suffix in SHOWN_TYPES
+        return FileResponse(
+            found,
+            media_type=SHOWN_TYPES.get(found.suffix, "application/octet-stream"),
+            headers=KEPT,
+            filename=None if shown else found.name,
+        )
 
     def _make_ahead(self, addresses: Callable[[], Iterable[str]]) -> None:
         with suppress(SteeringError):  # whoever fetches it is told
@@ -240,4 +254,4 @@ def _of_camera(demonstrations_id: str, index: int, camera: str) -> str:
 
 
 def _address(path: Path) -> str:
-    return f"gradio_api/file={quote(path.as_posix())}"
+    return f"media/{quote(path.name)}"

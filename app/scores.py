@@ -139,10 +139,12 @@ class Scores:
         """The head set in a selection file of the Robotic Steering release, or ours."""
         return exchange.from_json(content, self.size.head_shape)
 
-    def heads(self, digits: str) -> tuple[Head, ...]:
-        """The heads that hexadecimal digits name; none where they are empty or of another policy."""
+    def heads(self, digits: object) -> tuple[Head, ...]:
+        """The heads that hexadecimal digits name; none where they are empty, no text, or of another policy."""
+        if not isinstance(digits, str) or not digits:
+            return ()
         try:
-            return exchange.from_hex(digits, self.size.head_shape) if digits else ()
+            return exchange.from_hex(digits, self.size.head_shape)
         except SteeringError:
             return ()
 

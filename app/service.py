@@ -30,6 +30,7 @@ from app.training import Training, control_of
 from app.uploads import Uploads
 from app.views.demonstrations import SetCard
 from app.views.jobs import JobLine
+from app.views.markup import without_places
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
@@ -333,7 +334,7 @@ def _line(status: JobStatus, training: Training) -> JobLine:
         message=status.message,
         left_s=status.left_s,
         position=status.position,
-        error=status.error,
+        error=None if status.error is None else without_places(status.error),
         result=status.result,
         method=method,
         function=status.function,

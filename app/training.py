@@ -17,6 +17,7 @@ from app.training_command import changed_settings, finetune_command, keywords, p
 from app.training_estimate import estimate_of
 from app.training_form import CONTROLS, OFFERS, Asked
 from app.views.laboratory_menu import TrainingEstimate
+from app.views.markup import without_places
 from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
@@ -84,7 +85,7 @@ class Training:
             chosen = self.heads_of(name, demonstrations_id, measure, heads, settings.seed)
             planned = size.plan(method, settings, chosen)
         except SteeringError as error:
-            return Outlook(missing=str(error))
+            return Outlook(missing=without_places(str(error)))
         groups = size.groups(method, settings, chosen)
         total = sum(groups.values())
         off = self._too_large(size.parameters) if name == "full" else ""

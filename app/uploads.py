@@ -17,6 +17,7 @@ from app.mapping_form import mapping_of, ranges, ranges_text
 from app.receiving import Receiving
 from app.views.health import Finding, HealthCard
 from app.views.mapping import Camera, Columns, NumberFeature, UploadCard
+from app.views.markup import without_places
 from steering import hub, pipeline
 from steering.errors import InputError, NotFound, SteeringError
 from steering.jobs.client import Jobs
@@ -100,7 +101,9 @@ class Uploads:
         job = self._job(owner, upload)
         card = UploadCard(upload, name, _phase(job, (folder / INSPECTION).is_file()))
         if job is not None and job.state == "failed":
-            card = replace(card, error=job.error or "The reason is not known; see worker.log in the store.")
+            card = replace(
+                card, error=without_places(job.error or "") or "The reason is not known; see worker.log in the store."
+            )
         if card.phase == "imported" and job is not None and job.result:
             return self._imported(card, job.result)
         try:

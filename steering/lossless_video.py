@@ -51,6 +51,7 @@ def read_video(path: Path, shape: tuple[int, int, int, int], first: int | None =
     images: list[np.ndarray] = []
     try:
         with av.open(str(path)) as container:
+            container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
             for frame in container.decode(video=0):
                 if len(images) == count or (frame.height, frame.width) != (height, width):
                     break

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"store", "pipeline", "policy_cache", "__init__"},
     "models": {"store", "hub"},
     "simulation": {"store"},
-    "demonstrations": {"store", "simulation", "serialisation", "hub"},
+    "demonstrations": {"store", "simulation", "serialisation", "lossless_video", "hub"},
     "activations": {"store", "models"},
     "attribution": {"models"},
     "finetune": {"store", "models"},

@@ -11,7 +11,7 @@ from app import components, session
 from app.receiving import LIMITS_IN_WORDS
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import driving
-from app.tabs.events import ACTION, action, payload, worded
+from app.tabs.events import ACTION, action, in_words, payload, worded
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
 from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
@@ -89,7 +89,7 @@ def wire(
     """Recording, bringing, finding heads. Opening a set is wired in app.main, for all steps follow it."""
 
     @worded
-    def record(owner: str, event: gr.EventData) -> Any:
+    def record(owner: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "record":
             return gr.skip()
@@ -97,7 +97,7 @@ def wire(
         tasks = (*TASKS, UNSEEN_TASK)
         task = str(form.get("task"))
         bench.record(
-            owner,
+            session.as_owner(owner),
             task if task in tasks else TASKS[0],
             session.whole(form.get("count"), 2, MAX_EPISODES, 20),
             session.whole(form.get("seed"), 0, 9_999, 0),
@@ -106,16 +106,16 @@ def wire(
         return watcher.start()
 
     @worded
-    def find(owner: str, opened: Any, event: gr.EventData) -> Any:
+    def find(owner: Any, opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "find":
             return gr.skip()
-        bench.find_heads(owner, session.as_id(chosen.value) or session.as_opened(opened)[0])
+        bench.find_heads(session.as_owner(owner), session.as_id(chosen.value) or session.as_opened(opened)[0])
         return watcher.start()
 
     @worded
-    def attention(owner: str, opened: Any) -> Any:
-        bench.compute_attention(owner, *session.as_opened(opened))
+    def attention(owner: Any, opened: Any) -> Any:
+        bench.compute_attention(session.as_owner(owner), *session.as_opened(opened))
         return watcher.start()
 
     @worded
@@ -150,7 +150,7 @@ def _wire_upload(
         try:
             answer = answered(sent, upload=uploads.begin(owner, sent.get("files")))
         except SteeringError as error:
-            answer = answered(sent, error=str(error))
+            answer = answered(sent, error=in_words(error))
         return [answer, *show_upload(bench, owner, shown)]
 
     def arrived(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
@@ -161,7 +161,7 @@ def _wire_upload(
             else:
                 uploads.finish(owner, str(sent.get("upload"))[:40])
         except SteeringError as error:
-            return [answered(sent, error=str(error)), gr.skip(), *show_upload(bench, owner, shown)]
+            return [answered(sent, error=in_words(error)), gr.skip(), *show_upload(bench, owner, shown)]
         return [answered(sent), watcher.start(), *show_upload(bench, owner, shown)]
 
     @worded

@@ -10,7 +10,7 @@ import gradio as gr
 
 from app import session
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
-from app.tabs.events import ACTION, action, worded
+from app.tabs.events import ACTION, action, in_words, worded
 from app.views.driving import driving
 from steering.errors import SteeringError
 
@@ -46,7 +46,7 @@ def wire(
         try:
             bench.driving.save(session.as_owner(owner))
         except SteeringError as error:  # mostly, the drive goes on
-            value = {"error": str(error), "serial": secrets.token_hex(4), **(show_driving(bench, owner) or {})}
+            value = {"error": in_words(error), "serial": secrets.token_hex(4), **(show_driving(bench, owner) or {})}
             return [value, show_sets(bench, opened)]
         return [{"note": "The set is saved, in the list above."}, show_sets(bench, opened)]
 

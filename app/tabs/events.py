@@ -12,8 +12,9 @@ from html import escape, unescape
 from typing import Any
 
 import gradio as gr
+import orjson
 
-from app.views.markup import text
+from app.views.markup import text, without_places
 from steering.errors import SteeringError
 
 UNFORESEEN = (
@@ -37,7 +38,13 @@ class Action:
 
 
 def payload(event: gr.EventData) -> dict[str, Any]:
-    """What a component sent, which comes from the client; anything but fields by name becomes no field."""
+    """What a component sent, which comes from the client; anything but fields by name becomes no field, and so does
+    what cannot be sent back, such as a number of more than 64 bits.
+    """
+    try:
+        orjson.dumps(event._data)
+    except orjson.JSONEncodeError:
+        return {}
     return event._data if isinstance(event._data, dict) else {}
 
 
@@ -53,7 +60,7 @@ def in_words(error: Exception) -> str:
     if isinstance(error, gr.Error):
         return unescape(error.message)
     if isinstance(error, SteeringError):
-        return str(error)
+        return without_places(str(error))
     traceback.print_exception(error)
     return UNFORESEEN.format(name=type(error).__name__)
 

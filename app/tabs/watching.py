@@ -63,9 +63,9 @@ def lines_of(work: Sequence[JobLine], step: str) -> str:
     return job_lines([job for job in shown if STEP_OF.get(job.function) == step])
 
 
-def curves(bench: Workbench, owner: str) -> dict[str, Any] | None:
+def curves(bench: Workbench, owner: Any) -> dict[str, Any] | None:
     """The live plot of this owner's newest finetunes; None where there are none."""
-    histories = bench.histories(owner)
+    histories = bench.histories(session.as_owner(owner))
     return figures.plain(figures.finetune_curves(histories)) if histories else None
 
 
@@ -82,7 +82,8 @@ def wire(
     """
 
     @worded
-    def watch(owner: str, finished: list[str]) -> list[Any]:
+    def watch(owner: Any, finished: Any) -> list[Any]:
+        owner, finished = session.as_owner(owner), finished if isinstance(finished, list) else []
         work = bench.work(owner)
         bench.follow(owner, work)
         work = bench.work(owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -123,3 +124,11 @@ def duration(seconds: float) -> str:
     if whole < 6000:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+_PLACE = re.compile(r"(?<![\w/.:~-])/(?:[^\s/'\"`<>:;,()]+/)+([^\s/'\"`<>:;,()]*)")
+
+
+def without_places(words: str) -> str:
+    """Words of an error for whoever looks at the page: files and folders of the server by their last name only."""
+    return _PLACE.sub(lambda found: found[1] or "a folder", words)

@@ -140,7 +140,11 @@ class Dataset:
 
         image_px: longest side, larger ones are made smaller; None leaves them.
         """
-        self._feature(feature, "image")
+        announced = self._feature(feature, "image").shape
+        if len(announced) > 1 and max(announced) > self.limits.side_px:  # known before a byte is read
+            raise InputError(
+                f"{feature} has pictures of {list(announced)}; at most {self.limits.side_px} px a side are read."
+            )
         summary = self._summary(index)
         wanted = list(range(summary.frames)) if frames is None else [int(frame) for frame in frames]
         if wanted != sorted(set(wanted)) or (wanted and not 0 <= wanted[0] <= wanted[-1] < summary.frames):

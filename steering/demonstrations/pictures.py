@@ -44,7 +44,9 @@ def decoded(data: bytes, name: str, side_px: int) -> np.ndarray:
             if max(picture.size) > side_px:
                 raise InputError(f"{name} holds a picture of {picture.size} px; at most {side_px} px a side are read.")
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise InputError(f"{name} holds a picture that is too large; at most {side_px} px a side are read.") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"A picture of {name} cannot be decoded; expected one of {', '.join(FORMATS)}.") from None

@@ -35,6 +35,7 @@ def frames_at(
                 raise InputError(f"{path.name} holds no video. Copy the dataset again.")
             stream = container.streams.video[0]
             _check_size(stream.codec_context, path, side_px)
+            stream.codec_context.options = {"max_pixels": str(side_px**2)}  # of every frame, whatever the header says
             yield from _pick(container, stream, path, frames, rate_hz, start_s, side_px)
     except (av.FFmpegError, OSError, ValueError, IndexError, OverflowError) as error:
         if isinstance(error, InputError):
@@ -54,6 +55,7 @@ def frames_counted(path: Path, frames: Sequence[int], *, side_px: int = 4096) ->
         with av.open(str(path), options={"enable_drefs": "0"}) as container:
             stream = container.streams.video[0]
             _check_size(stream.codec_context, path, side_px)
+            stream.codec_context.options = {"max_pixels": str(side_px**2)}  # of every frame, whatever the header says
             for place, frame in enumerate(container.decode(stream) if waiting else ()):
                 if place == waiting[-1]:
                     _check_size(frame, path, side_px)

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, ViewportSize, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -186,7 +186,7 @@ def requests_of() -> Callable[[Page], list[str]]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages that may not raise an error or ask another host for anything."""
+    """Opens pages that may not raise or log an error or ask another host for anything."""
     errors: list[str] = []
     foreign: list[str] = []
     contexts = []
@@ -200,6 +200,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
         page.on("request", lambda request: foreign.append(request.url) if not _local(request.url) else None)
         page.goto(address)
         page.wait_for_selector("html[data-ready='1']")
@@ -210,6 +211,11 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         context.close()
     assert errors == []
     assert foreign == []
+
+
+def _is_error(said: ConsoleMessage) -> bool:
+    """Whether it is one of the page's own, as of its content security policy; fetches that fail are said as such."""
+    return said.type == "error" and not said.text.startswith("Failed to load resource")
 
 
 def _local(url: str) -> bool:

@@ -12,7 +12,8 @@ from steering import serialisation
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.errors import InputError
-from steering.types import ACTION_NAMES, STATE_NAMES, Demonstrations
+from steering.lossless_video import LazyArrays
+from steering.types import ACTION_NAMES, STATE_NAMES, Demonstrations, Episode
 
 
 def open_recordings(folder: Path, limits: Limits) -> Dataset:
@@ -24,11 +25,11 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
     features: dict[str, Feature] = {}
     if value.episodes:
         first = value.episodes[0]
-        features = {camera: Feature(camera, "image", (0, 0, 3), "video") for camera in first.cameras}
+        features = {camera: Feature(camera, "image", _shape(first, camera)[1:], "video") for camera in first.cameras}
         for name, array, names in (("state", first.state, STATE_NAMES), ("action", first.action, ACTION_NAMES)):
             known = names if array.ndim == 2 and array.shape[1] == len(names) else ()
             features[name] = Feature(name, "number", array.shape[1:], str(array.dtype), known)
-    source = _Source(value)
+    source = _Source(value, limits)
     kind = "workbench recording"
     absolute = any(e.absolute_actions for e in value.episodes)
     return Dataset(
@@ -44,9 +45,15 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
     )
 
 
+def _shape(episode: Episode, camera: str) -> tuple[int, ...]:
+    """[frame, height, width, 3] of a camera, without decoding it."""
+    cameras = episode.cameras
+    return cameras.shapes[camera] if isinstance(cameras, LazyArrays) else cameras[camera].shape
+
+
 class _Source:
-    def __init__(self, value: Demonstrations) -> None:
-        self._value = value
+    def __init__(self, value: Demonstrations, limits: Limits) -> None:
+        self._value, self._limits = value, limits
 
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         one = self._value.episodes[episode]
@@ -56,6 +63,12 @@ class _Source:
         stored = self._value.episodes[episode].cameras
         if feature not in stored:
             raise InputError(f"{self._value.episodes[episode].name} has no camera {feature!r}.")
+        size = int(np.prod(_shape(self._value.episodes[episode], feature), dtype=np.float64))
+        if size > self._limits.array_bytes:  # they are decoded all at once
+            raise InputError(
+                f"{feature} of {self._value.episodes[episode].name} has {size >> 20} MB of pictures; at most "
+                f"{self._limits.array_bytes >> 20} MB an episode are read."
+            )
         images = stored[feature]
         yield from (images[frame] for frame in frames if frame < len(images))
 
