@@ -24,21 +24,32 @@ from starlette.routing import Route
 
 from steering.errors import InputError, NotFound
 from steering.pipeline.uploads import FILES, HUB, upload_folder
+from steering.public import is_public
 from steering.serialisation import read_json
 from steering.store import Store
 
 MOST_FILES = 20_000
 MOST_BYTES = 4 << 30
+PUBLIC_MOST_BYTES = 1 << 30
+"""Of one upload; on a server for strangers."""
 ALL_BYTES = 20 << 30
 MOST_UPLOADS = 200
 SPARE_BYTES = 1 << 30
 KEEP_S = 24 * 3600.0
-LIMITS_IN_WORDS = (
-    f"Up to {MOST_BYTES >> 30} GB in {MOST_FILES // 1000} 000 files. Uploads are kept a day, or until the next one."
-)
 _UNSAFE = re.compile(r"[^\w .()+,=@-]")
 _MOST_PARTS, _MOST_CHARACTERS = 16, 100
 _ABOUT = "upload.json"
+
+
+def most_bytes() -> int:
+    """Of one upload on this server."""
+    return PUBLIC_MOST_BYTES if is_public() else MOST_BYTES
+
+
+def limits_in_words() -> str:
+    """What may be sent, for the page."""
+    most = f"Up to {most_bytes() >> 30} GB in {MOST_FILES // 1000} 000 files."
+    return f"{most} Uploads are kept a day, or until the next one."
 
 
 class Receiving:
@@ -54,9 +65,9 @@ class Receiving:
         """The id of a new upload of `files`, [{name, size}], name: with its folders. Raises InputError for too much."""
         wanted = _announced(files)
         total = sum(size for _, size in wanted)
-        if total > MOST_BYTES:
+        if total > most_bytes():
             raise InputError(
-                f"These files have {total / (1 << 30):.1f} GB, and {MOST_BYTES >> 30} GB is the most. Send fewer "
+                f"These files have {total / (1 << 30):.1f} GB, and {most_bytes() >> 30} GB is the most. Send fewer "
                 "episodes, or import them from the command line: python -m steering import PATH."
             )
         self._make_room(owner, total)

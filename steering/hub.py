@@ -9,7 +9,6 @@ that name comes first, and their `hf auth login` holds.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from steering.errors import InputError, NotFound
+from steering.public import is_public
 
 MARK = "hub:"
-PUBLIC = "STEERING_PUBLIC"
-"""Environment variable: 1 where strangers use the server."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 
@@ -59,11 +57,6 @@ class Repository:
 def is_id(text: str) -> bool:
     """Whether a text has the form owner/name."""
     return _ID.fullmatch(text) is not None and ".." not in text
-
-
-def is_public() -> bool:
-    """Whether strangers use this server."""
-    return os.environ.get(PUBLIC, "").lower() in ("1", "true", "yes")
 
 
 def marked(text: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = {"types", "errors", "progress", "metrics"}
+CONTRACTS = {"types", "errors", "progress", "metrics", "public"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *("lossless_video", "serialisation", "store", "jobs", "models", "simulation", "figures", "pretraining"),
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "progress": set(),
+    "public": set(),
     "metrics": set(),
     "lossless_video": set(),
     "serialisation": {"lossless_video"},

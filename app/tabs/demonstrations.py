@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import components, session
-from app.receiving import LIMITS_IN_WORDS
+from app.receiving import limits_in_words
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import driving
 from app.tabs.events import ACTION, action, in_words, payload, worded
@@ -46,7 +46,7 @@ def layout() -> DemonstrationsTab:
     jobs = components.panel()
     sets = components.panel()
     report = components.panel()
-    uploader = components.uploader({"limits": LIMITS_IN_WORDS})
+    uploader = components.uploader({"limits": limits_in_words()})
     upload = components.panel()
     form = components.panel(record_form((*TASKS, UNSEEN_TASK), VARIATIONS))
     drive = components.driving_panel()
@@ -143,7 +143,7 @@ def _wire_upload(
     uploads = bench.uploads
 
     def answered(sent: dict[str, Any], **fields: Any) -> dict[str, Any]:
-        return {"limits": LIMITS_IN_WORDS, "serial": sent.get("serial"), **fields}
+        return {"limits": limits_in_words(), "serial": sent.get("serial"), **fields}
 
     def begin(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
         sent, owner = payload(event), session.as_owner(owner)

@@ -16,10 +16,11 @@ from typing import Any
 
 from steering import hub
 from steering.demonstrations.guard import guarded
-from steering.demonstrations.limits import LIMITS
+from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError, NotFound, SteeringError
 from steering.pipeline.demonstrations import import_demonstrations, mappings, policy_statistics
 from steering.progress import Progress
+from steering.public import is_public
 from steering.serialisation import read_json
 from steering.store import Store
 
@@ -33,6 +34,15 @@ UPLOAD_LIMITS = replace(
     memory_bytes=8 << 30,
 )
 """Of what comes through the page, which may serve several people."""
+PUBLIC_LIMITS = replace(
+    UPLOAD_LIMITS,
+    unpacked_bytes=2 << 30,
+    download_bytes=1 << 30,
+    image_bytes=1 << 30,
+    memory_bytes=4 << 30,
+    seconds=300,
+)
+"""Where strangers use the server."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -100,7 +110,7 @@ def import_upload(
         mapping=mapping,
         episodes=episodes,
         policy=policy if _statistics(policy) else None,
-        limits=UPLOAD_LIMITS,
+        limits=upload_limits(),
         scratch=folder,
         progress=progress,
     )
@@ -128,11 +138,16 @@ def source_of(folder: Path) -> Path | str:
     return place
 
 
+def upload_limits() -> Limits:
+    """How much an upload may ask for on this server."""
+    return PUBLIC_LIMITS if is_public() else UPLOAD_LIMITS
+
+
 def _in_child(what: str, arguments: dict[str, Any], folder: Path, path: Path | str, progress: Progress) -> Any:
     name = hub.shown(path) if isinstance(path, str) else path.name
     function = f"steering.pipeline.importing:{what}_in_child"
-    arguments = {**arguments, "limits": asdict(UPLOAD_LIMITS)}
-    return guarded(function, arguments, name=name[:120], limits=UPLOAD_LIMITS, scratch=folder, progress=progress)
+    arguments = {**arguments, "limits": asdict(upload_limits())}
+    return guarded(function, arguments, name=name[:120], limits=upload_limits(), scratch=folder, progress=progress)
 
 
 def _statistics(policy: str | None) -> dict[str, Any] | None:

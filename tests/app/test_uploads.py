@@ -21,7 +21,7 @@ from app.views.mapping import UploadCard, upload_panel
 from steering import pipeline
 from steering.errors import InputError, NotFound
 from steering.jobs.queue import JobStatus
-from steering.pipeline.uploads import upload_folder
+from steering.pipeline.uploads import upload_folder, upload_limits
 from steering.store import Store
 from steering.types import Selection
 
@@ -82,6 +82,14 @@ def test_more_or_less_than_announced_is_refused(
     with pytest.raises(InputError, match="Not every file arrived"):
         server.finish(upload)
     assert not (tmp_path / "store" / "uploads" / upload).exists()
+
+
+def test_strangers_may_send_less(server: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert receiving.limits_in_words().startswith("Up to 4 GB") and upload_limits().unpacked_bytes == 8 << 30
+    monkeypatch.setenv("STEERING_PUBLIC", "1")
+    assert receiving.limits_in_words().startswith("Up to 1 GB") and upload_limits().unpacked_bytes == 2 << 30
+    with pytest.raises(InputError, match="1 GB is the most"):
+        server.begin(OWNER, [{"name": "a", "size": 2 << 30}])
 
 
 def test_what_was_not_announced_is_refused(server: Receiving) -> None:

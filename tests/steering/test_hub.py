@@ -17,6 +17,7 @@ from steering.models.lerobot_layout import tokenizer
 from steering.models.pi0_checkpoint import load_tokenizer
 from steering.pipeline.importing import activation_tasks
 from steering.pipeline.uploads import source_of
+from steering.public import SWITCH, is_public
 
 Asked = list[tuple[str, str, dict[str, Any]]]
 
@@ -100,9 +101,11 @@ def test_an_index_names_files_of_its_own_folder_only(policy_folder: Path, tmp_pa
 
 def test_a_public_server_keeps_visitors_downloads_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     visitor, own = hub.Repository("a/b"), hub.Repository("a/b", chosen_here=True)
-    monkeypatch.delenv(hub.PUBLIC, raising=False)
-    assert visitor.access == {"token": False, "cache_dir": None}
-    monkeypatch.setenv(hub.PUBLIC, "1")
+    monkeypatch.delenv(SWITCH, raising=False)
+    assert not is_public() and visitor.access == {"token": False, "cache_dir": None}
+    monkeypatch.setenv(SWITCH, "0")
+    assert not is_public()
+    monkeypatch.setenv(SWITCH, "1")
     assert visitor.access["cache_dir"] is not None and own.access == {"token": None, "cache_dir": None}
 
 
