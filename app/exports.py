@@ -25,7 +25,18 @@ from steering.errors import InputError, SteeringError
 from steering.relevance import tables
 from steering.selection import exchange
 from steering.store import Store
-from steering.types import Comparison, FinetuneResult, Head, OpenLoopComparison, Relevance, Rollouts, Selection, Trust
+from steering.types import (
+    Comparison,
+    FinetuneResult,
+    Head,
+    OpenLoopComparison,
+    Origin,
+    Relevance,
+    Rollouts,
+    Selection,
+    Trust,
+    origin_words,
+)
 
 KINDS = ("relevance.csv", "relevance.json", "selection.json")
 VIDEOS_IN_REPORT = 8  # scenes
@@ -47,14 +58,16 @@ class Exports:
     ) -> None:
         self._store, self._previews, self._scores, self._trust = store, previews, scores, trust
 
-    def heads(self, kind: str, demonstrations_id: str, measure: str, heads: Sequence[Head]) -> File:
-        """One of KINDS, of the relevance and the head set that are open."""
+    def heads(
+        self, kind: str, demonstrations_id: str, measure: str, heads: Sequence[Head], origin: Origin | None = None
+    ) -> File:
+        """One of KINDS, of the relevance and the head set that are open. origin: where the set comes from."""
         relevance = self._scores.relevance(demonstrations_id, measure)
         trust = self._trust(demonstrations_id, measure)
         if kind == "selection.json":
             if not heads:
                 raise InputError("No head is selected, so there is no set to export. Click cells of the map first.")
-            content = exchange.to_json(self._scores.selection(demonstrations_id, heads, measure))
+            content = exchange.to_json(self._scores.selection(demonstrations_id, heads, measure, origin))
         elif relevance is None:
             raise InputError("These demonstrations have no head scores yet. Press Find heads on their card first.")
         elif kind == "relevance.csv":
@@ -65,7 +78,7 @@ class Exports:
             document = tables.document(relevance, trust)
             if heads:
                 document["selection"] = json.loads(
-                    exchange.to_json(self._scores.selection(demonstrations_id, heads, measure))
+                    exchange.to_json(self._scores.selection(demonstrations_id, heads, measure, origin))
                 )
             content = json.dumps(document, indent=1)
         return File(self._previews.export(kind, content.encode()), kind)
@@ -133,6 +146,7 @@ class Exports:
             relevance,
             heads_trained(result),
             pipeline.heldout_notice(self._store, adapter_id, manifest.parents[0]) if len(result.heldout_error) else "",
+            origin_words(pipeline.origin_of(self._store, adapter_id)) if heads_trained(result) else "",
         )
 
     def _relevance_of(self, selection_id: str) -> Relevance | None:

@@ -1,7 +1,8 @@
 """The link that restores a screen: its parameters, and reading them, which come from anywhere and are range-checked.
 
-policy, demonstrations, metric (a measure's key), heads (hexadecimal digits, or `none`), episode and tab are read here;
-frame and head (the one shown) concern the browser alone and are read, within range, by static/link.js.
+policy, demonstrations, metric (a measure's key), heads (hexadecimal digits, or `none`), origin (where these come from),
+episode and tab are read here; frame and head (the one shown) concern the browser alone and are read, within range, by
+static/link.js.
 """
 
 from __future__ import annotations
@@ -10,31 +11,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app import session
+from app import head_sets, session
+from app.head_sets import HeadSet, origin_of
 from app.service import Workbench
 from app.views.header import Opened
+from steering import pipeline
 from steering.errors import SteeringError
-from steering.selection.rules import PAPER_STACKS
-from steering.types import PAPER_SET_SIZE
+from steering.types import Origin, origin_word, origin_words
+from steering.types.origin import demonstrations_words
 
 NO_HEADS = "none"
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What a page shows. opened: [demonstrations id, episode]; notes: what of the link could not be restored."""
+    """What a page shows. opened: [demonstrations id, episode]; heads: the chosen set; kept: the sets of what else was
+    open; notes: what of the link could not be restored.
+    """
 
     opened: list[Any]
-    heads: str
+    heads: HeadSet
+    kept: dict[str, list[str]]
     measure: str
     tab: str
     notes: tuple[str, ...]
 
 
-def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any, measure: Any) -> Screen:
-    """The screen of a link, and of the browser's memory (opened, digits, measure) where the link says nothing."""
+@dataclass(frozen=True)
+class Memory:
+    """What the browser remembers, as it gives it: parts of `session.States`; policy: the key of what was in use."""
+
+    opened: Any = None
+    heads: Any = None
+    origin: Any = None
+    kept: Any = None
+    measure: Any = ""
+    policy: str = ""
+
+
+def restore(bench: Workbench, query: Mapping[str, str], memory: Memory) -> Screen:
+    """The screen of a link, and of the browser's memory where the link says nothing."""
     notes = []
-    demonstrations_id, episode = session.as_opened(opened)
+    demonstrations_id, episode = session.as_opened(memory.opened)
+    measure = memory.measure
     wanted = session.as_id(query.get("demonstrations")) or demonstrations_id
     found = bench.open_set(wanted)
     if query.get("demonstrations") and found != wanted:
@@ -57,21 +76,26 @@ def restore(bench: Workbench, query: Mapping[str, str], opened: Any, digits: Any
             f"The link was made for the policy {policy[:80]}, which is not open on this server; this page uses "
             f"{bench.policy_name}. The Policy chip opens others."
         )
+    remembered = head_sets.head_set(memory.heads, memory.origin)
+    was = head_sets.key_of(memory.policy or bench.policies.key, demonstrations_id)
+    kept = head_sets.keep(memory.kept, was, remembered)
+    same = was == head_sets.key_of(bench.policies.key, found)
     given = session.as_id(query.get("heads"))
     if given:
         heads = bench.heads(given)
         if not heads and given != NO_HEADS:
             notes.append("The head set of this link does not fit this policy, so no head is selected.")
         digits = bench.digits(heads)
-    elif digits is None and found and bench.relevance_id(found, measure):  # a newcomer starts with the paper's rule
-        digits = bench.digits(bench.auto_select(found, PAPER_SET_SIZE, PAPER_STACKS, measure))
+        shown = HeadSet(digits, str(query.get("origin", ""))[:1000], digits)
+        if same and digits == remembered.digits and shown.word in ("", origin_word(origin_of(bench, remembered))):
+            shown = remembered  # it also knows what the set was before it was changed by hand
     else:
-        digits = bench.digits(bench.heads(session.as_id(digits)))
+        shown = head_sets.opened(bench, kept, found, measure)
     compared = session.as_id(query.get("comparison"))
     if compared and compared not in {one.id for one in bench.results.choices()}:
         notes.append("The comparison of this link is not in this store, so another is shown.")
     tab = query.get("tab", "heads")
-    return Screen([found, episode], digits, measure, tab if tab in session.STEPS else "heads", tuple(notes))
+    return Screen([found, episode], shown, kept, measure, tab if tab in session.STEPS else "heads", tuple(notes))
 
 
 def policy_of(bench: Workbench, query: Mapping[str, str]) -> str:
@@ -80,7 +104,7 @@ def policy_of(bench: Workbench, query: Mapping[str, str]) -> str:
     return wanted if wanted and bench.policies.usable(wanted) else bench.policies.key
 
 
-def header_of(bench: Workbench, opened: Any, digits: str, measure: str, notes: tuple[str, ...] = ()) -> Opened:
+def header_of(bench: Workbench, opened: Any, chosen: HeadSet, measure: str, notes: tuple[str, ...] = ()) -> Opened:
     """What the header says, and what the address should. notes: of `restore`."""
     demonstrations_id, episode = session.as_opened(opened)
     card = bench.card(demonstrations_id) if demonstrations_id else None
@@ -89,13 +113,38 @@ def header_of(bench: Workbench, opened: Any, digits: str, measure: str, notes: t
         policy = bench.size.name
     except SteeringError:
         policy = "missing"
-    heads = bench.heads(digits)
+    heads = bench.heads(chosen.digits or "")
+    origin = origin_of(bench, chosen)
     shown = bench.measure_shown(demonstrations_id, measure)  # the set may not have been scored by the one asked for
     query = {
         "policy": bench.policies.key,
         "demonstrations": demonstrations_id,
         "metric": shown.key if shown else "",
-        "heads": digits if heads else NO_HEADS,
+        "heads": chosen.digits or NO_HEADS if heads else NO_HEADS,
+        "origin": origin_word(origin) if heads else "",
         "episode": str(episode) if episode else "",
     }
-    return Opened(policy, title, len(heads), bench.results.last_run(), query, notes)
+    return Opened(
+        policy,
+        title,
+        len(heads),
+        bench.results.last_run(),
+        query,
+        notes,
+        origin=origin_words(origin) if heads else "",
+        elsewhere=_elsewhere(origin, demonstrations_id) if heads else "",
+        remark=_remark(origin, demonstrations_id) if heads else "",
+    )
+
+
+def _elsewhere(origin: Origin | None, demonstrations_id: str) -> str:
+    """What people call the demonstrations that a set was chosen on, where they are not those that are open."""
+    known = origin is not None and origin.demonstrations
+    return demonstrations_words(origin) if origin and known and origin.demonstrations != demonstrations_id else ""
+
+
+def _remark(origin: Origin | None, demonstrations_id: str) -> str:
+    """What is to be known of a set that was not chosen on what is open; empty where it was."""
+    if origin is not None and origin.demonstrations == demonstrations_id:
+        return ""
+    return pipeline.origin_notice(origin, demonstrations_id)

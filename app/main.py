@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from app import components, link, session
+from app import components, head_sets, link, session
 from app.admission import ADMISSION
 from app.compression import COMPRESSION
+from app.head_sets import HeadSet
 from app.policies import allowed_roots
 from app.previews import KEPT
 from app.service import Workbench, default_store
@@ -58,8 +59,8 @@ def build(bench: Workbench) -> gr.Blocks:
             with gr.Tab("Learn", id="learn"):
                 learn.layout()
 
-        def render_header(opened: Any, digits: str, measure: Any) -> str:
-            return header(link.header_of(bench, opened, digits, session.as_id(measure)))
+        def render_header(opened: Any, chosen: HeadSet, measure: Any) -> str:
+            return header(link.header_of(bench, opened, chosen, session.as_id(measure)))
 
         heads.wire(bench, heads_tab, states, head, render_header, download)
         demonstrations.wire(bench, sets_tab, states, watcher, heads_tab, download)
@@ -78,11 +79,12 @@ def build(bench: Workbench) -> gr.Blocks:
         # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
         show_heads = (
             worded(
-                lambda opened, digits, rank, measure, beside: heads.show(
-                    bench, session.as_opened(opened)[0], digits, rank, session.as_id(measure), session.as_id(beside)
+                lambda opened, digits, kept, rank, measure, beside: heads.show(
+                    *(bench, session.as_opened(opened)[0], digits, rank, session.as_id(measure), session.as_id(beside)),
+                    kept=kept,
                 )
             ),
-            [states.opened, states.heads, states.rank, states.measure, states.beside],
+            [states.opened, states.heads, states.kept, states.rank, states.measure, states.beside],
             heads_tab.shown,
         )
         show_episode = (
@@ -104,7 +106,7 @@ def build(bench: Workbench) -> gr.Blocks:
         show_driving = (worded(lambda owner: driving.show_driving(bench, owner)), [states.owner], [sets_tab.driving])
         show_finetune = (
             worded(lambda *open_now: finetune.show(bench, *open_now)),
-            [states.opened, states.heads, states.measure, states.training],
+            [states.opened, states.heads, states.origin, states.measure, states.training],
             [finetune_tab.costs, finetune_tab.results],
         )
         show_compare = (
@@ -113,37 +115,51 @@ def build(bench: Workbench) -> gr.Blocks:
             compare_tab.shown,
         )
         show_policies = (worded(lambda: policies.show(bench)), None, [chooser.list, chooser.check])
-        show_header = (worded(render_header), [states.opened, states.heads, states.measure], [head])
+        show_header = (
+            worded(
+                lambda opened, digits, base, measure: render_header(opened, head_sets.head_set(digits, base), measure)
+            ),
+            [states.opened, states.heads, states.origin, states.measure],
+            [head],
+        )
 
         @worded
-        def restore(owner: Any, opened: Any, digits: Any, measure: Any, request: gr.Request) -> list[Any]:
+        def restore(
+            owner: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any, request: gr.Request
+        ) -> list[Any]:
             query = dict(request.query_params)
+            memory = link.Memory(opened, digits, base, kept, measure, bench.policies.key)
             with bench.policies.using(link.policy_of(bench, query)):
-                screen = link.restore(bench, query, opened, digits, measure)
+                screen = link.restore(bench, query, memory)
                 shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, screen.notes))
                 policy = bench.policies.key
             steps = gr.Tabs(selected=screen.tab)
             beside = session.as_id(query.get("beside"))
-            found = [session.as_owner(owner), screen.opened, screen.heads, screen.measure, beside]
+            found = [session.as_owner(owner), screen.opened, screen.heads.digits, screen.heads.kept, screen.kept]
             comparison = session.as_id(query["comparison"]) if "comparison" in query else gr.skip()
-            return [*found, policy, comparison, steps, shown]
+            return [*found, screen.measure, beside, policy, comparison, steps, shown]
 
         @worded
-        def open_set(opened: Any, digits: str, event: gr.EventData) -> list[Any]:
+        def open_set(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
+            """Opens demonstrations with their own heads; those of what was open are kept."""
             chosen = action(event)
             demonstrations_id, _ = session.as_opened(opened)
             if chosen.name == "episode":
-                return [[demonstrations_id, session.whole(chosen.value, 0, 100_000, 0)], gr.skip()]
+                return [[demonstrations_id, session.whole(chosen.value, 0, 100_000, 0)], *[gr.skip()] * 4]
             if chosen.name != "open":
-                return [gr.skip(), gr.skip()]
-            return [[bench.open_set(session.as_id(chosen.value)), 0], gr.Tabs(selected="heads")]
+                return [gr.skip()] * 5
+            found = bench.open_set(session.as_id(chosen.value))
+            before = head_sets.key_of(bench.policies.key, demonstrations_id)
+            kept = head_sets.keep(kept, before, head_sets.head_set(digits, base))
+            own = head_sets.opened(bench, kept, found, session.as_id(measure))
+            return [[found, 0], own.digits, own.kept, kept, gr.Tabs(selected="heads")]
 
         loaded = page.load(
             restore,
-            [states.owner, states.opened, states.heads, states.measure],
+            [states.owner, states.opened, states.heads, states.origin, states.kept, states.measure],
             [
-                *(states.owner, states.opened, states.heads, states.measure, states.beside, states.policy),
-                *(compare_tab.wanted, steps, head),
+                *(states.owner, states.opened, states.heads, states.origin, states.kept, states.measure),
+                *(states.beside, states.policy, compare_tab.wanted, steps, head),
             ],
             **QUICK,
         )
@@ -162,7 +178,12 @@ def build(bench: Workbench) -> gr.Blocks:
         rest.then(prepare, states.opened, None, **QUICK)
 
         for panel in (sets_tab.sets, sets_tab.upload, sets_tab.episodes):
-            opening = panel.action(open_set, [states.opened, states.heads], [states.opened, steps], **ACTION)
+            opening = panel.action(
+                open_set,
+                [states.opened, states.heads, states.origin, states.kept, states.measure],
+                [states.opened, states.heads, states.origin, states.kept, steps],
+                **ACTION,
+            )
             for show in (show_heads, show_episode, show_header, show_sets, show_menu):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
         opening, opened_policy = policies.wire(bench, chooser, states, watcher)

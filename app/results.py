@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.previews import Previews
-from app.views.compare_table import below, cells_card, cost_card, failures_card
+from app.views.compare_table import below, cells_card, cost_card, failures_card, label_of
 from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
 from steering import figures, pipeline
@@ -15,7 +15,15 @@ from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
 from steering.errors import InputError, SteeringError
 from steering.store import Manifest, Store
-from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Comparison, FinetuneResult, HeadChange, Rollouts
+from steering.types import (
+    HEAD_RESTRICTED,
+    METHOD_LABELS,
+    Comparison,
+    FinetuneResult,
+    HeadChange,
+    Rollouts,
+    origin_words,
+)
 
 _RECENT = 12
 _MOST_CHOICES = 40
@@ -77,7 +85,7 @@ class Results:
             loss=float(result.loss[-10:].mean()),
             heldout=(float(error[0]), float(error[-1])) if len(error) else None,
             demonstrations=self._trained_on(adapter_id),
-            rule=result.selection.rule if result.selection and heads_trained(result) else "",
+            origin=origin_words(pipeline.origin_of(self._store, adapter_id)) if heads_trained(result) else "",
             best_step=result.best_step,
             notice=pipeline.heldout_notice(self._store, adapter_id, demonstrations_id) if len(error) else "",
         )
@@ -173,6 +181,8 @@ class Results:
             for kind in ("videos", "traces")
         )
         costs = {one.method: self._trained(parent) for parent, one in zip(parents, rollouts, strict=True)}
+        made = [self._store.manifest(parent).parents for parent in parents]
+        adapters = {one.method: found[0] for one, found in zip(rollouts, made, strict=True) if found}
         table = self._same_policies(comparison_id)
         aside = f'<div class="wb-pair">{failures_card(value.outcomes)}{cost_card(rollouts, costs)}</div>'
         return Shown(
@@ -180,9 +190,19 @@ class Results:
             task=value.task,
             made=self._made(value, costs) if self._sample(comparison_id) else "",
             player=rollout_player(comparison_id, rollouts, value.disagreement, videos, traces),
-            success=success(value, verdict(value)),
+            success=success(value, verdict(value), self.origin_lines(adapters)),
             tables=below(cells_card(cells(table), cell_tests(table)) + aside),
         )
+
+    def origin_lines(self, adapters: Mapping[str, str]) -> list[str]:
+        """Where the heads of methods come from, a line each. adapters: method -> id of its adapter."""
+        lines = []
+        for method, adapter_id in adapters.items():
+            heads = heads_trained(self._store.load(adapter_id))
+            if heads is not None:
+                said = origin_words(pipeline.origin_of(self._store, adapter_id))
+                lines.append(f"{label_of(method)}: {heads} head{'s' if heads > 1 else ''}. {said}.")
+        return lines
 
     def _same_policies(self, comparison_id: str) -> list[Rollouts]:
         """Rollouts of every stored condition that the policies of a comparison were run under, its own first."""

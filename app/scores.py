@@ -18,7 +18,7 @@ from app.policies import Policies
 from steering.errors import NotFound, SteeringError
 from steering.selection import controls, exchange, rules
 from steering.store import Store
-from steering.types import STACKS, Attention, Head, Relevance, Selection, Trust
+from steering.types import STACKS, Attention, Head, Origin, Relevance, Selection, Trust
 
 
 class Scores:
@@ -125,15 +125,17 @@ class Scores:
             raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
         return relevance
 
-    def selection(self, demonstrations_id: str, heads: Sequence[Head], measure: str = "") -> Selection:
+    def selection(
+        self, demonstrations_id: str, heads: Sequence[Head], measure: str = "", origin: Origin | None = None
+    ) -> Selection:
         """The head set as a selection; with rule, k and error where it is the best by relevance of its size."""
         relevance = self.relevance(demonstrations_id, measure)
         if relevance is not None and heads:
             stacks = tuple(stack for stack in STACKS if any(head.stack == stack for head in heads))
             best = rules.top_k(relevance, len(heads), stacks) if not _has_inert(relevance, heads) else None
             if best and best.heads == tuple(heads):
-                return best
-        return rules.manual(heads, self.size.head_shape)
+                return replace(best, origin=origin)
+        return replace(rules.manual(heads, self.size.head_shape), origin=origin)
 
     def read_selection(self, content: str) -> Selection:
         """The head set in a selection file of the Robotic Steering release, or ours."""

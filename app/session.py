@@ -20,8 +20,9 @@ STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 @dataclass(frozen=True)
 class States:
     """The parts. owner: a random name by which the queue knows this browser's jobs; opened: [demonstrations id,
-    episode]; heads: hexadecimal digits of the head set, None before any choice; rank: of the adapters; measure: key
-    of the relevance shown, empty for the first; beside: key of a second one, empty for none; policy: key of the policy
+    episode]; heads: hexadecimal digits of the head set, None before any choice; origin: where it comes from; kept: sets
+    of other demonstrations and policies (both: `app.head_sets`); rank: of the adapters; measure: key of the relevance
+    shown, empty for the first; beside: key of a second one, empty for none; policy: key of the policy
     (`app.policies`), empty for the server's first; choosing: the job that opens another; training: the fields of the
     finetuning form.
     """
@@ -29,6 +30,8 @@ class States:
     owner: gr.BrowserState
     opened: gr.BrowserState
     heads: gr.BrowserState
+    origin: gr.BrowserState
+    kept: gr.BrowserState
     rank: gr.BrowserState
     measure: gr.BrowserState
     beside: gr.BrowserState
@@ -43,6 +46,8 @@ def states(rank: int) -> States:
         "owner": "",
         "opened": ["", 0],
         "heads": None,
+        "origin": None,
+        "kept": {},
         "rank": rank,
         "measure": "",
         "beside": "",

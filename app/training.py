@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import head_sets
 from app.training_command import changed_settings, finetune_command, keywords, place, select_command
 from app.training_estimate import estimate_of
 from app.training_form import CONTROLS, OFFERS, Asked
@@ -22,7 +23,17 @@ from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
 from steering.models.free_memory import system_bytes
-from steering.types import CONTROL_LABELS, HEAD_RESTRICTED, METHOD_LABELS, STACKS, FinetuneSettings, Head
+from steering.types import (
+    CONTROL_LABELS,
+    HEAD_RESTRICTED,
+    METHOD_LABELS,
+    STACKS,
+    FinetuneSettings,
+    Head,
+    Origin,
+    origin_word,
+    origin_words,
+)
 
 if TYPE_CHECKING:
     from app.service import Workbench
@@ -48,7 +59,8 @@ class Running:
 @dataclass(frozen=True)
 class Outlook:
     """What a method would train and take. parameters: group -> count. off: why it cannot be trained, empty where it
-    can; missing: what it still needs, such as heads. rank: of its adapters where it is another than asked.
+    can; missing: what it still needs, such as heads. rank: of its adapters where it is another than asked. origin:
+    where its heads come from, in words; remark: what is to be known of heads that were not chosen on what is open.
     """
 
     parameters: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -59,6 +71,8 @@ class Outlook:
     notices: tuple[str, ...] = ()
     missing: str = ""
     off: str = ""
+    origin: str = ""
+    remark: str = ""
 
     @property
     def total(self) -> int:
@@ -72,12 +86,25 @@ class Training:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
 
-    def outlook(self, demonstrations_id: str, measure: str, heads: Sequence[Head], asked: Asked) -> dict[str, Outlook]:
-        """Method -> what it would train and take, for every method on offer."""
-        return {name: self._outlook(name, demonstrations_id, measure, heads, asked.settings) for name in OFFERS}
+    def outlook(
+        self,
+        demonstrations_id: str,
+        measure: str,
+        heads: Sequence[Head],
+        asked: Asked,
+        origin: Origin | None = None,
+    ) -> dict[str, Outlook]:
+        """Method -> what it would train and take, for every method on offer. origin: where `heads` come from."""
+        return {name: self._outlook(name, demonstrations_id, measure, heads, asked.settings, origin) for name in OFFERS}
 
     def _outlook(
-        self, name: str, demonstrations_id: str, measure: str, heads: Sequence[Head], settings: FinetuneSettings
+        self,
+        name: str,
+        demonstrations_id: str,
+        measure: str,
+        heads: Sequence[Head],
+        settings: FinetuneSettings,
+        origin: Origin | None,
     ) -> Outlook:
         size = self._bench.size
         method = "steering" if name in CONTROLS else name
@@ -97,7 +124,19 @@ class Training:
             rank=planned.rank if planned.rank != settings.rank else None,
             notices=planned.notices,
             off=off,
+            **self._origin(name, demonstrations_id, measure, origin),
         )
+
+    def _origin(self, name: str, demonstrations_id: str, measure: str, origin: Origin | None) -> dict[str, str]:
+        """Where the heads of a method come from, and what is to be known of it where that is not what is open."""
+        if name not in _NEED_HEADS:
+            return {}
+        if name in CONTROLS:
+            origin = head_sets.by_rule(self._bench, demonstrations_id, measure, name)
+        own = origin is not None and origin.demonstrations == demonstrations_id
+        judged = name not in CONTROLS and name in HEAD_RESTRICTED
+        remark = "" if own or not judged else pipeline.origin_notice(origin, demonstrations_id)
+        return {"origin": origin_words(origin), "remark": remark}
 
     @staticmethod
     def _too_large(parameters: int | None) -> str:
@@ -135,8 +174,16 @@ class Training:
             return controls.bottom(relevance, count, stacks).heads
         return self._bench.laboratory.other_task(demonstrations_id, measure, count, stacks)
 
-    def start(self, owner: str, demonstrations_id: str, measure: str, heads: Sequence[Head], asked: Asked) -> list[str]:
-        """Queue a finetune of each method; ids of the jobs."""
+    def start(
+        self,
+        owner: str,
+        demonstrations_id: str,
+        measure: str,
+        heads: Sequence[Head],
+        asked: Asked,
+        origin: Origin | None = None,
+    ) -> list[str]:
+        """Queue a finetune of each method; ids of the jobs. origin: where `heads` come from, as `outlook`."""
         if not demonstrations_id:
             raise InputError("Open demonstrations first.")
         if not asked.methods:
@@ -145,7 +192,9 @@ class Training:
         if off:
             raise InputError(f"A full finetune does not fit. {off}")
         held = self.heldout(demonstrations_id, asked)
-        chosen = [(name, self._selection(name, demonstrations_id, measure, heads, asked)) for name in asked.methods]
+        chosen = [
+            (name, self._selection(name, demonstrations_id, measure, heads, asked, origin)) for name in asked.methods
+        ]
         return [
             self._bench.jobs.submit(
                 "finetune",
@@ -172,18 +221,30 @@ class Training:
         return list(range(count - asked.heldout, count))
 
     def _selection(
-        self, name: str, demonstrations_id: str, measure: str, heads: Sequence[Head], asked: Asked
+        self,
+        name: str,
+        demonstrations_id: str,
+        measure: str,
+        heads: Sequence[Head],
+        asked: Asked,
+        origin: Origin | None,
     ) -> str | None:
         if name not in _NEED_HEADS:
             return None
         self.heads_of(name, demonstrations_id, measure, heads, asked.settings.seed)  # says what is missing
-        arguments = self._arguments(name, demonstrations_id, measure, heads, asked)
+        arguments = self._arguments(name, demonstrations_id, measure, heads, asked, origin)
         if arguments is None:
             raise InputError("Selected heads need scores of these demonstrations. Press Find heads first.")
         return pipeline.select(self._bench.store, **arguments)
 
     def _arguments(
-        self, name: str, demonstrations_id: str, measure: str, heads: Sequence[Head], asked: Asked
+        self,
+        name: str,
+        demonstrations_id: str,
+        measure: str,
+        heads: Sequence[Head],
+        asked: Asked,
+        origin: Origin | None,
     ) -> dict[str, Any] | None:
         """Arguments of `pipeline.select` for a method's heads; None where nothing is scored."""
         relevance_id = self._bench.relevance_id(demonstrations_id, measure)
@@ -191,7 +252,7 @@ class Training:
             return None
         rows = [[head.stack, head.layer, head.head] for head in sorted(heads)]
         if name not in CONTROLS:
-            return {"relevance_id": relevance_id, "rule": "manual", "heads": rows}
+            return {"relevance_id": relevance_id, "rule": "manual", "heads": rows, "origin": origin_word(origin)}
         given: dict[str, Any] = {"relevance_id": relevance_id, "rule": name, "count": len(heads)}
         given["stacks"] = list(_stacks(heads))
         if name == "random":
@@ -231,7 +292,14 @@ class Training:
         control = control_of(self._bench.store, arguments.get("selection_id"))
         return CONTROL_LABELS.get(control) or str(arguments.get("method", ""))
 
-    def preview(self, demonstrations_id: str, measure: str, heads: Sequence[Head], asked: Asked) -> tuple[str, str]:
+    def preview(
+        self,
+        demonstrations_id: str,
+        measure: str,
+        heads: Sequence[Head],
+        asked: Asked,
+        origin: Origin | None = None,
+    ) -> tuple[str, str]:
         """What does the same on the command line, and in Python; empty where there is nothing to run."""
         if not demonstrations_id or not asked.methods:
             return "", ""
@@ -250,7 +318,7 @@ class Training:
             if name in _NEED_HEADS:
                 if not heads:
                     continue
-                arguments = self._arguments(name, demonstrations_id, measure, heads, asked)
+                arguments = self._arguments(name, demonstrations_id, measure, heads, asked, origin)
                 if arguments is None:
                     continue
                 commands.append(f"SELECTION=$({select_command(arguments, self._bench.digits(heads))})")

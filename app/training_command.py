@@ -41,7 +41,7 @@ def select_command(arguments: Mapping[str, Any], digits: str) -> str:
     """The command that stores a selection and prints its id. digits: the head set in hexadecimal."""
     words = ["python -m steering select", arguments["relevance_id"]]
     if arguments["rule"] == "manual":
-        words += ["--hex", digits]
+        words += ["--hex", digits, "--origin", shlex.quote(arguments["origin"])]
     else:
         words += ["--rule", arguments["rule"], "--count", str(arguments["count"])]
         words += [word for stack in arguments["stacks"] for word in ("--stack", stack)]

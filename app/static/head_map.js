@@ -12,7 +12,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   let roving = null;
 
   const toggle = wb.latest(trigger, "toggle");
-  const toggled = (selected) => toggle({ selected });
+  const toggled = (selected) => toggle({ selected, demonstrations: state.heads.demonstrations });
   const flat = (s, l, h) => (s * state.heads.layers + l) * state.heads.heads + h;
   const place = (i) => {
     const { layers, heads } = state.heads;
@@ -55,6 +55,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     tooltip = make("div", { class: "wb-tooltip", role: "tooltip", hidden: true });
     element.replaceChildren(
       buildSummary(),
+      make("p", { class: "wb-origin", "data-testid": "origin", hidden: true }),
       make("div", { class: `wb-map${data.layers > DENSE ? " wb-dense" : ""}`, "data-testid": "head-map" }, ...stacks, tooltip),
       buildLegend(data),
       make("div", { class: "wb-next" }, make("button", { type: "button", class: "wb-button wb-primary", "data-next": true,
@@ -74,7 +75,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     box = null;
     if (!state.heads) return;
     state.heads = state.pinned = state.hover = state.seen.map = null;
-    headSet.begin(state.selected);
+    headSet.begin([]);
     wb.link({ beside: "", head: "" });
     wb.emit("heads", null);
     wb.emit("focus", null);
@@ -168,12 +169,22 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       make("b", {}, String(total)), ` head${total === 1 ? "" : "s"} selected`,
       make("span", {}, total === 0 ? "Click cells, or let the rule above choose."
         : `${count[0]} VLM, ${count[1]} expert; ${wb.whole(wb.trainable())} trainable parameters at rank ${state.heads.rank_of_adapter}`));
+    sayOrigin();
     const next = element.querySelector("[data-next]");
     next.textContent = total ? `Finetune ${total === 1 ? "this head" : `these ${total} heads`}` : "Finetune";
     next.disabled = total === 0;
     element.querySelector("[data-command=undo]").disabled = state.undo.length === 0;
     element.querySelector("[data-command=redo]").disabled = state.redo.length === 0;
     element.querySelector("[data-command=clear]").disabled = total === 0;
+  }
+
+  /* Under the count: where the set comes from, and what is to be known of one that was not chosen on what is open. */
+  function sayOrigin() {
+    const said = element.querySelector(".wb-origin");
+    if (!said) return;
+    const { words, remark } = state.selected.size && state.origin ? state.origin : { words: "", remark: "" };
+    said.hidden = !words;
+    said.replaceChildren(`${words}.`, ...(remark ? [make("span", { class: "wb-elsewhere" }, remark)] : []));
   }
 
   function buildLegend(data) {
@@ -350,6 +361,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   wb.on(element, "action", (sent) => { if (sent.action === "keep" && sent.value === "map") keepImage(); });
   wb.on(element, "selection", () => cells.length && paint());
   wb.on(element, "pin", paintPinned);
+  wb.on(element, "origin", sayOrigin);
   watch("value", build);
   build();
 };

@@ -31,6 +31,9 @@
   };
   window.addEventListener("pagehide", write);
 
+  /* Where the chosen heads come from, as the header says it: {words, remark}. */
+  wb.bus.addEventListener("origin", (event) => { wb.state.origin = event.detail; });
+
   wb.bus.addEventListener("notes", (event) => event.detail.forEach(wb.toast));
 
   wb.copyLink = async () => {

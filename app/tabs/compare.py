@@ -71,7 +71,9 @@ def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
     card = bench.card(demonstrations_id) if demonstrations_id else None
     task = card.task if card else TASKS[0]
     trained = bench.comparing.trained(demonstrations_id)
-    form = compare_form((*TASKS, UNSEEN_TASK), VARIATIONS, task, trained, card.title.replace("_", " ") if card else "")
+    recordings = card.title.replace("_", " ") if card else ""
+    origins = bench.results.origin_lines(trained)
+    form = compare_form((*TASKS, UNSEEN_TASK), VARIATIONS, task, trained, recordings, origins)
     predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
     recorded = below(open_loop_card(predictions, episode)) if predictions else ""
     rest = [recorded, below(evidence_card(bench.grid.shown()))]

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session, training_form
+from app import components, head_sets, session, training_form
 from app.service import Workbench
 from app.tabs.events import ACTION, WATCH, action, worded
 from app.tabs.watching import Watcher
@@ -70,19 +70,20 @@ def show_form(fields: Any) -> str:
     )
 
 
-def show(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) -> list[str]:
+def show(bench: Workbench, opened: Any, digits: Any, base: Any, measure: Any, fields: Any) -> list[str]:
     """Markup of the costs and of the results."""
-    return [show_costs(bench, opened, digits, measure, fields), views.results_table(bench.results.finetunes())]
+    return [show_costs(bench, opened, digits, base, measure, fields), views.results_table(bench.results.finetunes())]
 
 
-def show_costs(bench: Workbench, opened: Any, digits: str, measure: Any, fields: Any) -> str:
-    """What every method would train and take with these fields, and the equal command."""
+def show_costs(bench: Workbench, opened: Any, digits: Any, base: Any, measure: Any, fields: Any) -> str:
+    """What every method would train and take with these fields, on heads from where, and the equal command."""
     asked = training_form.read(fields if isinstance(fields, dict) else {})
     demonstrations_id, _ = session.as_opened(opened)
     heads, key = bench.heads(digits), session.as_id(measure)
-    found = bench.training.outlook(demonstrations_id, key, heads, asked)
+    origin = head_sets.origin_of(bench, head_sets.head_set(digits, base))
+    found = bench.training.outlook(demonstrations_id, key, heads, asked, origin)
     try:
-        command, python = bench.training.preview(demonstrations_id, key, heads, asked)
+        command, python = bench.training.preview(demonstrations_id, key, heads, asked, origin)
     except SteeringError as error:  # what cannot run has no command; starting says the same
         command = python = f"# {error}"
     return views.costs({name: _cost(one) for name, one in found.items()}, command, python)
@@ -101,6 +102,8 @@ def _cost(one: Outlook) -> views.MethodCost:
         notices=one.notices,
         missing=one.missing,
         off=one.off,
+        origin=one.origin,
+        remark=one.remark,
     )
 
 
@@ -131,7 +134,7 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
         return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(bench, found)]
 
     @worded
-    def act(owner: str, opened: Any, heads: str, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
+    def act(owner: str, opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name not in ("change", "start"):
             return [gr.skip()] * 5
@@ -142,12 +145,11 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
         fields = training_form.fields(asked)
         if chosen.name == "start":
             demonstrations_id, _ = session.as_opened(opened)
-            chosen_heads = bench.heads(heads)
-            bench.training.start(
-                session.as_owner(owner), demonstrations_id, session.as_id(measure), chosen_heads, asked
-            )
+            origin = head_sets.origin_of(bench, head_sets.head_set(digits, base))
+            owned, key = session.as_owner(owner), session.as_id(measure)
+            bench.training.start(owned, demonstrations_id, key, bench.heads(digits), asked, origin)
             return [watcher.start(), asked.settings.rank, fields, gr.skip(), gr.skip()]
-        costs = show_costs(bench, opened, heads, measure, fields)
+        costs = show_costs(bench, opened, digits, base, measure, fields)
         return [gr.skip(), asked.settings.rank, fields, form, costs]
 
     @worded
@@ -162,7 +164,7 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
     watcher.finished.change(scored, states.owner, [tab.change, tab.maps], **WATCH)
     tab.form.action(
         act,
-        [states.owner, states.opened, states.heads, states.measure, states.training],
+        [states.owner, states.opened, states.heads, states.origin, states.measure, states.training],
         [watcher.timer, states.rank, states.training, tab.form, tab.costs],
         **ACTION,
     )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
 
-from app import components, measures, session
+from app import components, head_sets, measures, session
 from app.exports import KINDS
+from app.head_sets import HeadSet
 from app.service import Workbench
 from app.tabs.events import ACTION, QUICK, action, payload, worded
 from app.views import frame_player, head_map
 from app.views.laboratory_answers import strip
 from app.views.markup import button, choice, empty, number, purpose, segments, slider, tab_button
 from app.views.measures import choosers, name_of
+from steering.errors import InputError
 from steering.types import PAPER_SET_SIZE
 
 STACK_CHOICES = {"vlm": ("vlm",), "expert": ("expert",), "both": ("vlm", "expert")}
@@ -47,6 +50,7 @@ RULES = {
     "other_task": "Control: another task",
 }
 BUDGET = 20_000
+KEPT = "kept "  # before the id of other demonstrations, as a rule: take the set that is kept for these
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,14 @@ def layout() -> HeadsTab:
     return HeadsTab(notice, jobs, workspace, player, choosers, rule, heads_map, unscored, inspector)
 
 
-def rule_form(most: int = 2 * PAPER_SET_SIZE) -> str:
-    """The rule that selects heads by itself, and the controls that it has to beat. most: heads to choose among."""
+def rule_form(most: int = 2 * PAPER_SET_SIZE, others: Mapping[str, str] | None = None) -> str:
+    """The rule that selects heads by itself, and the controls that it has to beat. most: heads to choose among. others:
+    other demonstrations whose set can be taken -> what to call it.
+    """
+    kept = [(f"{KEPT}{other}", name) for other, name in (others or {}).items()]
     return (
         '<div class="wb-form wb-rule" data-reflect>'
-        + choice("rule", "Rule", RULES.items(), "top")
+        + choice("rule", "Rule", [*RULES.items(), *kept], "top")
         + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
         + f'<span class="wb-by-count">{slider("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'
         + f'<span class="wb-by-budget">{number("parameters", "Parameters", 100, 10**9, BUDGET, "100")}</span>'
@@ -118,9 +125,10 @@ def show(
     measure: str = "",
     beside: str = "",
     chosen: bool = False,
+    kept: Any = None,
 ) -> list[Any]:
     """Values of `HeadsTab.shown`. measure: the key of the relevance to show; beside: of the second one. chosen: the
-    head set comes from a rule or a file, so the page takes it over.
+    head set comes from a rule or a file, so the page takes it over. kept: sets of other demonstrations.
     """
     if not demonstrations_id:
         return [NO_SETS, gr.Row(visible=False), "", "", None, ""]
@@ -151,7 +159,8 @@ def show(
     movable = int((~relevance.inert).sum())
     if shown.tokens != bench.laboratory.tokens(demonstrations_id):
         targets = ()
-    return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule_form(movable), value, ""]
+    rule = rule_form(movable, head_sets.others(bench, kept, demonstrations_id))
+    return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule, value, ""]
 
 
 def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:
@@ -180,20 +189,28 @@ def wire(
     """Selection by click, by rule and from a file; the choice of episode and measure; exports."""
 
     @worded
-    def toggle(opened: Any, measure: Any, event: gr.EventData) -> tuple[str, str]:
-        indices = payload(event).get("selected")
+    def toggle(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
+        sent = payload(event)
+        demonstrations_id, _ = session.as_opened(opened)
+        if sent.get("demonstrations") != demonstrations_id:
+            return [gr.skip()] * 3  # a click on the map of what was open before
+        indices = sent.get("selected")
         heads = head_map.selection_of(indices if isinstance(indices, list) else [], bench.size.head_shape)
-        digits = bench.digits(heads)
-        return digits, render_header(opened, digits, measure)
+        before = head_sets.head_set(digits, base)
+        now = head_sets.changed(bench, before, bench.digits(heads), demonstrations_id, session.as_id(measure))
+        return [now.digits, now.kept, render_header(opened, now, measure)]
 
     @worded
-    def select(opened: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
+    def select(opened: Any, kept: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
         demonstrations_id, _ = session.as_opened(opened)
         key, laboratory = session.as_id(measure), bench.laboratory
+        asked = str(form.get("rule"))
+        if asked.startswith(KEPT):
+            return _selected(opened, _of_others(kept, asked.removeprefix(KEPT)), kept, rank, measure, beside)
         rule, count, stacks = rule_of(bench, demonstrations_id, key, form)
         if rule == "greedy":  # a job; its set is taken over when it has grown
-            return [gr.skip(), gr.skip(), gr.skip()]
+            return [gr.skip()] * 4
         if rule == "above_null":
             heads = laboratory.above_null(demonstrations_id, key, stacks)
         elif rule == "budget":
@@ -203,16 +220,25 @@ def wire(
             heads = laboratory.other_task(demonstrations_id, key, count, stacks)
         else:
             heads = bench.auto_select(demonstrations_id, count, stacks, key, rule)
-        return _selected(opened, bench.digits(heads), rank, measure, beside)
+        one = head_sets.chosen(bench.digits(heads), head_sets.by_rule(bench, demonstrations_id, key, rule))
+        return _selected(opened, one, kept, rank, measure, beside)
 
-    def _selected(opened: Any, digits: str, rank: Any, measure: Any, beside: Any) -> list[Any]:
+    def _of_others(kept: Any, demonstrations_id: str) -> HeadSet:
+        found = head_sets.kept_set(kept, head_sets.key_of(bench.policies.key, demonstrations_id))
+        if found is None or not bench.heads(found.digits or ""):
+            raise InputError("That set is not kept in this browser any more. Open its demonstrations and choose again.")
+        return found
+
+    def _selected(opened: Any, one: HeadSet, kept: Any, rank: Any, measure: Any, beside: Any) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
         keys = session.as_id(measure), session.as_id(beside)
-        shown = show(bench, demonstrations_id, digits, rank, *keys, chosen=True)
-        return [digits, shown[tab.shown.index(tab.map)], render_header(opened, digits, measure)]
+        shown = show(bench, demonstrations_id, one.digits or "", rank, *keys, chosen=True, kept=kept)
+        return [one.digits, one.kept, shown[tab.shown.index(tab.map)], render_header(opened, one, measure)]
 
     @worded
-    def measured(opened: Any, digits: Any, rank: Any, measure: Any, event: gr.EventData) -> list[Any]:
+    def measured(
+        opened: Any, digits: Any, base: Any, kept: Any, rank: Any, measure: Any, event: gr.EventData
+    ) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
         available = tuple(bench.measures(demonstrations_id))
         current = bench.measure_shown(demonstrations_id, session.as_id(measure))
@@ -224,47 +250,54 @@ def wire(
         for field, value in form.items():
             if field in measures.FIELDS and value != getattr(current, field):
                 wanted = bench.laboratory.asked(demonstrations_id, available, current, field, str(value))
-        shown = show(bench, demonstrations_id, digits, rank, wanted.key, beside)
-        return [wanted.key, beside, render_header(opened, digits, wanted.key), *shown]
+        shown = show(bench, demonstrations_id, digits, rank, wanted.key, beside, kept=kept)
+        one = head_sets.head_set(digits, base)
+        return [wanted.key, beside, render_header(opened, one, wanted.key), *shown]
 
     @worded
-    def episode(opened: Any, heads: Any, measure: Any, event: gr.EventData) -> list[Any]:
+    def episode(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
         last = len(bench.card(demonstrations_id).frames) - 1
         index = session.whole(payload(event).get("index"), 0, last, 0)
-        opened = [demonstrations_id, index]
-        return [opened, show_episode(bench, demonstrations_id, index), render_header(opened, heads, measure)]
+        opened, one = [demonstrations_id, index], head_sets.head_set(digits, base)
+        return [opened, show_episode(bench, demonstrations_id, index), render_header(opened, one, measure)]
 
     @worded
-    def keep(opened: Any, digits: Any, measure: Any, event: gr.EventData) -> Any:
+    def keep(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> Any:
         kind = payload(event).get("kind") or action(event).value  # of the map, or of the header
         if kind == "run":
             return asdict(bench.exports.report(bench.results.newest()))
         if kind not in KINDS:
             return gr.skip()
         demonstrations_id, _ = session.as_opened(opened)
-        return asdict(bench.exports.heads(kind, demonstrations_id, session.as_id(measure), bench.heads(digits)))
+        origin = head_sets.origin_of(bench, head_sets.head_set(digits, base))
+        key, heads = session.as_id(measure), bench.heads(digits)
+        return asdict(bench.exports.heads(kind, demonstrations_id, key, heads, origin))
 
     @worded
-    def take(opened: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
-        text = payload(event).get("text")
-        return _selected(opened, bench.digits(bench.read_selection(str(text)).heads), rank, measure, beside)
+    def take(opened: Any, kept: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
+        read = bench.read_selection(str(payload(event).get("text")))
+        one = head_sets.chosen(bench.digits(read.heads), read.origin)
+        return _selected(opened, one, kept, rank, measure, beside)
 
-    selected = [states.heads, tab.map, header]
-    tab.map.toggle(toggle, [states.opened, states.measure], [states.heads, header], trigger_mode="always_last", **QUICK)
+    now = [states.opened, states.heads, states.origin]
+    around = [states.opened, states.kept, states.rank, states.measure, states.beside]
+    selected = [states.heads, states.origin, tab.map, header]
+    toggled = [states.heads, states.origin, header]
+    tab.map.toggle(toggle, [*now, states.measure], toggled, trigger_mode="always_last", **QUICK)
     for asked in (tab.map.keep, header.action):
-        asked(keep, [states.opened, states.heads, states.measure], download, **ACTION)
-    tab.map.take(take, [states.opened, states.rank, states.measure, states.beside], selected, **ACTION)
-    tab.rule.action(select, [states.opened, states.rank, states.measure, states.beside], selected, **ACTION)
+        asked(keep, [*now, states.measure], download, **ACTION)
+    tab.map.take(take, around, selected, **ACTION)
+    tab.rule.action(select, around, selected, **ACTION)
     tab.choosers.action(
         measured,
-        [states.opened, states.heads, states.rank, states.measure],
+        [*now, states.kept, states.rank, states.measure],
         [states.measure, states.beside, header, *tab.shown],
         **ACTION,
     )
     tab.player.episode(
         episode,
-        [states.opened, states.heads, states.measure],
+        [*now, states.measure],
         [states.opened, tab.player, header],
         trigger_mode="always_last",
         **QUICK,

@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session
+from app import components, head_sets, session
+from app.head_sets import HeadSet
 from app.laboratory import NO_OUTPUTS, Pending
 from app.service import Workbench
 from app.tabs.events import ACTION, QUICK, action, in_words, payload, worded
@@ -19,7 +20,7 @@ from app.views import laboratory_answers as answers
 from app.views.head_map import metric_label, selection_of
 from app.views.laboratory_menu import measure_menu, unknown_cost, what_if
 from app.views.markup import duration
-from steering import figures
+from steering import figures, pipeline
 from steering.errors import SteeringError
 from steering.metrics import BY_NAME
 from steering.types import PHASES, Head
@@ -207,15 +208,25 @@ def wire(
         return watcher.start()
 
     @worded
-    def adopt(owner: Any, opened: Any) -> list[Any]:
-        """What a job has just measured is shown, and the set that it chose is selected."""
+    def adopt(owner: Any, opened: Any, digits: Any, kept: Any, measure: Any) -> list[Any]:
+        """What a job has just measured is shown, and the set that it chose is selected; demonstrations whose heads have
+        their first scores now begin with the paper's rule.
+        """
+        demonstrations_id, _ = session.as_opened(opened)
         ended = bench.laboratory.ended(session.as_owner(owner), time.time())
-        if ended is None:
-            return [gr.skip(), gr.skip()]
-        if ended.function == "select":
-            return [gr.skip(), bench.digits(bench.load(ended.result).heads)]
-        found = bench.laboratory.measure_of_result(session.as_opened(opened)[0], ended.result)
-        return [found or gr.skip(), gr.skip()]
+        if ended is not None and ended.function == "select":
+            origin = pipeline.origin_of(bench.store, ended.result, bench.load)
+            one = head_sets.chosen(bench.digits(bench.load(ended.result).heads), origin)
+            if origin is None or origin.demonstrations == demonstrations_id:
+                return [gr.skip(), one.digits, one.kept, gr.skip()]
+            key = head_sets.key_of(bench.policies.key, origin.demonstrations)  # others were opened meanwhile
+            return [*[gr.skip()] * 3, head_sets.keep(kept, key, one)]
+        found = "" if ended is None else bench.laboratory.measure_of_result(demonstrations_id, ended.result)
+        first = HeadSet()
+        if digits is None:
+            first = head_sets.newcomer(bench, demonstrations_id, found or session.as_id(measure))
+        chosen = [gr.skip(), gr.skip()] if first.digits is None else [first.digits, first.kept]
+        return [found or gr.skip(), *chosen, gr.skip()]
 
     tab.answers.ask(
         ask,
@@ -236,4 +247,5 @@ def wire(
         [states.opened, states.measure],
         [tab.menu],
     )
-    return menu, (adopt, [states.owner, states.opened], [states.measure, states.heads])
+    adopting = [states.owner, states.opened, states.heads, states.kept, states.measure]
+    return menu, (adopt, adopting, [states.measure, states.heads, states.origin, states.kept])

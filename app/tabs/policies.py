@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session
+from app import components, head_sets, session
+from app.head_sets import HeadSet
 from app.policies import FOLDER, FOLDERS, SERVER
 from app.service import Workbench
 from app.tabs.events import ACTION, action, worded
@@ -16,8 +17,6 @@ from app.tabs.watching import Watcher
 from app.views.policies import CHOOSER, PolicyRow, checked, chooser
 from steering.errors import NotFound
 from steering.models.checkpoint import EMBEDDED
-from steering.selection.rules import PAPER_STACKS
-from steering.types import PAPER_SET_SIZE
 
 NO_FOLDERS = (
     f"Folders on this server show here when whoever runs it names them in {FOLDERS} (several, separated as in PATH)."
@@ -63,15 +62,15 @@ def _place(key: str) -> str:
     return "folder" if key.startswith((FOLDER, SERVER)) else "hub"
 
 
-def adopted(bench: Workbench, opened: Any, measure: Any, key: str) -> list[Any]:
-    """Values of policy and head set after a policy was opened: the paper's rule where its heads are scored."""
+def adopted(bench: Workbench, opened: Any, before: HeadSet, kept: Any, measure: Any, key: str) -> list[Any]:
+    """Values of policy, head set, its origin and the kept sets after a policy was opened: with the heads that were
+    chosen of it, or a newcomer's. before: the heads of the policy in use.
+    """
     demonstrations_id, _ = session.as_opened(opened)
+    kept = head_sets.keep(kept, head_sets.key_of(bench.policies.key, demonstrations_id), before)
     with bench.policies.using(key):
-        digits = ""
-        if demonstrations_id and bench.relevance_id(demonstrations_id, session.as_id(measure)):
-            best = bench.auto_select(demonstrations_id, PAPER_SET_SIZE, PAPER_STACKS, session.as_id(measure))
-            digits = bench.digits(best)
-        return [bench.policies.key, digits]
+        own = head_sets.opened(bench, kept, demonstrations_id, session.as_id(measure))
+        return [bench.policies.key, own.digits, own.kept, kept]
 
 
 def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watcher) -> tuple[Any, Any]:
@@ -80,37 +79,37 @@ def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watche
     """
 
     @worded
-    def choose(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> list[Any]:
+    def choose(
+        owner: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData
+    ) -> list[Any]:
         chosen = action(event)
         if chosen.name != "open":
-            return [gr.skip()] * 4
+            return [gr.skip()] * 6
         key = session.as_id(chosen.value) or session.as_id(chosen.form.get("hub"))
         if key == bench.policies.start_key:  # in use since the server started: nothing to check
-            return [*adopted(bench, opened, measure, key), "", gr.skip()]
+            before = head_sets.head_set(digits, base)
+            return [*adopted(bench, opened, before, kept, measure, key), "", gr.skip()]
         job_id = bench.policies.open(session.as_owner(owner), key, session.as_opened(opened)[0])
-        return [gr.skip(), gr.skip(), job_id, watcher.start()]
+        return [*[gr.skip()] * 4, job_id, watcher.start()]
 
     @worded
-    def adopt(choosing: Any, opened: Any, measure: Any) -> list[Any]:
+    def adopt(choosing: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any) -> list[Any]:
         if not session.as_id(choosing):
-            return [gr.skip()] * 3
+            return [gr.skip()] * 5
         try:
             status = bench.jobs.status(choosing)
         except NotFound:
-            return [gr.skip(), gr.skip(), ""]
+            return [*[gr.skip()] * 4, ""]
         if not status.ended:
-            return [gr.skip()] * 3
+            return [gr.skip()] * 5
         key = bench.policies.key_of(str(status.arguments.get("policy"))) if status.state == "done" else ""
-        return [*adopted(bench, opened, measure, key), ""] if key else [gr.skip(), gr.skip(), ""]
+        before = head_sets.head_set(digits, base)
+        return [*adopted(bench, opened, before, kept, measure, key), ""] if key else [*[gr.skip()] * 4, ""]
 
-    opening = tab.list.action(
-        choose,
-        [states.owner, states.opened, states.measure],
-        [states.policy, states.heads, states.choosing, watcher.timer],
-        **ACTION,
-    )
-    chain = (adopt, [states.choosing, states.opened, states.measure], [states.policy, states.heads, states.choosing])
-    return opening, chain
+    around = [states.opened, states.heads, states.origin, states.kept, states.measure]
+    adopting = [states.policy, states.heads, states.origin, states.kept, states.choosing]
+    opening = tab.list.action(choose, [states.owner, *around], [*adopting, watcher.timer], **ACTION)
+    return opening, (adopt, [states.choosing, *around], adopting)
 
 
 def bind(page: gr.Blocks, bench: Workbench, policy: gr.BrowserState) -> None:

@@ -42,9 +42,15 @@ class Choice:
 
 
 def compare_form(
-    tasks: Sequence[str], variations: Sequence[str], task: str, trained: Mapping[str, str], recordings: str = ""
+    tasks: Sequence[str],
+    variations: Sequence[str],
+    task: str,
+    trained: Mapping[str, str],
+    recordings: str = "",
+    origins: Sequence[str] = (),
 ) -> str:
-    """The forms. trained: method -> what its newest adapter was trained on, for the methods that have one.
+    """The forms. trained: method -> what its newest adapter was trained on, for the methods that have one. origins:
+    of which heads these are, a line a method.
 
     recordings: name of the opened demonstrations, for the comparison that needs no simulator; empty without any.
     """
@@ -70,9 +76,16 @@ def compare_form(
         + number("seed", "Scene set", 0, MAX_SCENE_SET, 0)
         + button("Compare", "start", primary=True, testid="compare-start")
         + "</div>"
+        + origin_lines(origins, "form-origins")
         + (recorded if recordings else "")
         + "</div>"
     )
+
+
+def origin_lines(origins: Sequence[str], testid: str) -> str:
+    """Where the heads of the methods come from, a line each."""
+    said = "".join(f"<span>{text(line)}</span>" for line in origins)
+    return f'<p class="wb-muted wb-origins" data-testid="{testid}">{said}</p>' if said else ""
 
 
 def chooser(choices: Sequence[Choice], shown: str, wanted: str, made: str) -> str:
@@ -160,8 +173,11 @@ def _words(one: Rollouts, j: int) -> str | None:
     return one.instructions[j]
 
 
-def success(comparison: Comparison, sentences: Sequence[str]) -> str:
-    """Success with intervals, and the paired tests in words (sentences: from steering.comparison.compare.report)."""
+def success(comparison: Comparison, sentences: Sequence[str], origins: Sequence[str] = ()) -> str:
+    """Success with intervals, and the paired tests in words (sentences: from steering.comparison.compare.report).
+
+    origins: where the heads of the methods come from, a line each.
+    """
     bars = "".join(_rate(rate) for rate in comparison.rates)
     words = {rate.method.partition("/")[2] for rate in comparison.rates}
     where = comparison.task.replace("_", " ") + "".join(f", {name}" for name in comparison.variations)
@@ -171,7 +187,8 @@ def success(comparison: Comparison, sentences: Sequence[str]) -> str:
     return (
         f'<section class="wb-card" data-testid="success"><h2>Success: {text(where)}, {count}</h2>'
         f'<div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: 95 % Wilson interval.</p>'
-        f'<div class="wb-verdict" data-testid="verdict">{verdict}</div></section>'
+        f'<div class="wb-verdict" data-testid="verdict">{verdict}</div>'
+        f"{origin_lines(origins, 'origins')}</section>"
     )
 
 

@@ -52,9 +52,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A finished finetune. heldout: first and last held-out error, None where it was not measured. rule: of its heads,
-    empty where it had none; best_step: whose weights were kept, None for the last; notice: what flatters the held-out
-    error, as a sentence.
+    """A finished finetune. heldout: first and last held-out error, None where it was not measured. origin: where its
+    heads come from, empty where it had none; best_step: whose weights were kept, None for the last; notice: what is to
+    be known of the held-out error, as a sentence.
     """
 
     id: str
@@ -67,7 +67,7 @@ class ResultRow:
     loss: float
     heldout: tuple[float, float] | None
     demonstrations: str
-    rule: str = ""
+    origin: str = ""
     best_step: int | None = None
     notice: str = ""
 
@@ -76,7 +76,8 @@ class ResultRow:
 class MethodCost:
     """What a method would train and take, for its card. groups: name -> parameters. share: of the policy. rank: of the
     adapters where it is another than asked. seconds, memory_mb: None where not known; runs: measured ones behind them.
-    missing: what it needs first; off: why it cannot run.
+    missing: what it needs first; off: why it cannot run. origin: where its heads come from; remark: what is to be known
+    of heads that were not chosen on what is open.
     """
 
     groups: Mapping[str, int]
@@ -89,6 +90,8 @@ class MethodCost:
     notices: tuple[str, ...] = ()
     missing: str = ""
     off: str = ""
+    origin: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,8 @@ def _cost(name: str, cost: MethodCost, lora: int) -> str:
     lines = [
         f'<div class="wb-number"><span data-testid="parameters-{name}">{total:,}</span> <small>parameters</small>'
         f"{heads}</div>",
+        f'<p class="wb-muted wb-origin" data-testid="origin-{name}">{text(cost.origin)}</p>' if cost.origin else "",
+        f'<p class="wb-elsewhere">{text(cost.remark)}</p>' if cost.remark else "",
         _groups(cost.groups),
         f'<p class="wb-muted">Trainable{share}{rank}{fewer}</p>' if share or rank or fewer else "",
     ]
@@ -288,13 +293,13 @@ def results_table(rows: Sequence[ResultRow]) -> str:
     notices = sorted({row.notice for row in rows if row.notice})
     table = (
         f'<table class="wb-table" data-testid="finetune-results"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(_row(row) for row in rows)}</tbody></table>"
+        f"<tbody>{''.join(_row(row, _mark(row.notice, notices)) for row in rows)}</tbody></table>"
     )
     return (
         f'<div class="wb-card wb-section"><h2>Results</h2>{kept_table("finetunes", table)}{_told(rows)}'
         '<p class="wb-muted wb-note">Held-out error: mean squared error of predicted action chunks on episodes left '
         "out of training, before and after."
-        f"{''.join(f'<br>* {text(notice)}' for notice in notices)}</p></div>"
+        f"{''.join(f'<br>{_mark(notice, notices)} {text(notice)}' for notice in notices)}</p></div>"
     )
 
 
@@ -315,8 +320,13 @@ def _told(rows: Sequence[ResultRow]) -> str:
     return f'<span hidden data-emit="runs" data-emitted="{text(json.dumps(runs))}"></span>'
 
 
-def _row(row: ResultRow) -> str:
-    mark = " *" if row.notice else ""
+def _mark(notice: str, notices: Sequence[str]) -> str:
+    """A star for the first notice, two for the second, and so on."""
+    return "*" * (notices.index(notice) + 1) if notice else ""
+
+
+def _row(row: ResultRow, star: str) -> str:
+    mark = f" {star}" if star else ""
     kept = "" if row.best_step is None else f" <small>kept step {row.best_step}</small>"
     values = (
         text(row.demonstrations),
@@ -333,5 +343,5 @@ def _row(row: ResultRow) -> str:
     )
     cells = "".join(f"<td>{value}</td>" for value in (*values, f'<div class="wb-buttons">{buttons}</div>'))
     label = text(METHOD_LABELS.get(row.method, row.method))
-    rule = "" if row.rule in ("", "manual") else f"<small>{text(row.rule)}</small>"
-    return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}{rule}</td>{cells}</tr>'
+    origin = f"<small>{text(row.origin)}</small>" if row.origin else ""
+    return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}{origin}</td>{cells}</tr>'

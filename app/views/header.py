@@ -54,7 +54,8 @@ EXPORTS = {
 @dataclass(frozen=True)
 class Opened:
     """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it;
-    notes: what the page says once about it.
+    notes: what the page says once about it. origin: where the heads come from, in words; elsewhere: name of the
+    demonstrations that they were chosen on, where these are not open; remark: what is to be known of such a set.
     """
 
     policy: str
@@ -63,6 +64,9 @@ class Opened:
     last_run: str
     query: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    origin: str = ""
+    elsewhere: str = ""
+    remark: str = ""
 
 
 def header(opened: Opened) -> str:
@@ -71,9 +75,10 @@ def header(opened: Opened) -> str:
     chips = (
         _chip("Policy", opened.policy, chooser=CHOOSER),
         _chip("Demonstrations", opened.demonstrations or "none", "demonstrations"),
-        _chip("Heads", f"{opened.heads} selected" if opened.heads else "none selected", "heads"),
+        _chip("Heads", _heads(opened), "heads", title=opened.origin),
         _chip("Last run", last or "none yet", "compare" if "compar" in last.lower() else "finetune"),
     )
+    origin = {"words": opened.origin, "remark": opened.remark}
     return (
         f'<header class="wb-header" data-query="{text(json.dumps(dict(opened.query)))}">'
         f'<div class="wb-brand">{LOGO}<h1>Robotic Steering<span> workbench</span></h1></div>'
@@ -84,8 +89,15 @@ def header(opened: Opened) -> str:
         'title="Keyboard shortcuts (?)"><b aria-hidden="true">?</b></button>'
         '<button type="button" class="wb-icon" data-theme-toggle '
         f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div>'
-        f'<span hidden data-emit="notes" data-emitted="{text(json.dumps(opened.notes))}"></span></header>'
+        f'<span hidden data-emit="notes" data-emitted="{text(json.dumps(opened.notes))}"></span>'
+        f'<span hidden data-emit="origin" data-emitted="{text(json.dumps(origin))}"></span></header>'
     )
+
+
+def _heads(opened: Opened) -> str:
+    if not opened.heads:
+        return "none selected"
+    return f"{opened.heads} from {opened.elsewhere}" if opened.elsewhere else f"{opened.heads} selected"
 
 
 def running(jobs: Sequence[JobLine], steps: Mapping[str, str]) -> str:
@@ -114,9 +126,10 @@ def _export() -> str:
     )
 
 
-def _chip(label: str, value: str, tab: str = "", chooser: str = "") -> str:
+def _chip(label: str, value: str, tab: str = "", chooser: str = "", title: str = "") -> str:
     opens = f'popovertarget="{chooser}" aria-haspopup="dialog"' if chooser else f'data-tab="{tab}"'
+    told = f' title="{text(title)}"' if title else ""
     return (
-        f'<button type="button" class="wb-chip" {opens} data-name="{label}"><small>{label}</small>'
+        f'<button type="button" class="wb-chip" {opens} data-name="{label}"{told}><small>{label}</small>'
         f"<b>{text(value)}</b></button>"
     )

@@ -50,7 +50,7 @@ border-radius:3px;background:var(--method);margin-right:8px}.wb-ink-swatch{backg
 @dataclass(frozen=True)
 class Finetuned:
     """A finetune and what it was made from; relevance None where none led to it. heads: None where it trained all.
-    notice: what flatters its held-out error, as a sentence.
+    notice: what is to be known of its held-out error, as a sentence; origin: where its heads come from, in words.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Finetuned:
     relevance: Relevance | None
     heads: int | None = None
     notice: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def report(run: Run) -> str:
     parts += [_finetunes(run.finetunes)] if run.finetunes else []
     for one in run.finetunes:
         if one.relevance and one.result.selection and one.heads:
-            parts.append(_heads(one.relevance, one.result.selection.heads))
+            parts.append(_heads(one.relevance, one.result.selection.heads, one.origin))
     if run.scenes:
         parts.append(_scenes(run.scenes))
     colours = "".join(f"[data-method={name}]{{--method:{method_colour(name)}}}" for name in LABELS)
@@ -129,17 +130,18 @@ def method(name: str) -> str:
 
 def _finetunes(finetunes: Sequence[Finetuned]) -> str:
     rows = ""
+    said = sorted({one.notice for one in finetunes} - {""})
     for one in finetunes:
         result = one.result
-        heads = one.heads or "all"
+        heads = f"{one.heads} <small>{text(one.origin)}</small>" if one.heads else "all"
         error = result.heldout_error
-        mark = " *" if one.notice else ""
+        mark = f" {'*' * (said.index(one.notice) + 1)}" if one.notice else ""
         held = f"{error[0]:.3f} → {error[-1]:.3f}{mark}" if len(error) else "not measured"
         rows += (
             f"<tr><td>{text(method(result.method))}</td><td>{heads}</td><td>{result.trainable_parameters:,}</td>"
             f"<td>{len(result.loss)}</td><td>{duration(result.train_s)}</td><td>{held}</td></tr>"
         )
-    notices = "".join(f"<p><small>* {text(one)}</small></p>" for one in sorted({f.notice for f in finetunes} - {""}))
+    notices = "".join(f"<p><small>{'*' * i} {text(one)}</small></p>" for i, one in enumerate(said, 1))
     settings = "; ".join(
         f"{text(k.replace('_', ' '))} {text(v)}" for k, v in asdict(finetunes[0].result.settings).items()
     )
@@ -184,8 +186,8 @@ def _curves(finetunes: Sequence[Finetuned], width: int = 900, height: int = 220)
     )
 
 
-def _heads(relevance: Relevance, selected: Sequence[Head]) -> str:
-    """The head map: layers down, heads across; ring = selected, hatched grey = inert."""
+def _heads(relevance: Relevance, selected: Sequence[Head], origin: str) -> str:
+    """The head map: layers down, heads across; ring = selected, hatched grey = inert. origin: of the set, in words."""
     chosen = set(selected)
     _, layers, heads = relevance.score.shape
     step, left = CELL + GAP, 30
@@ -215,7 +217,7 @@ def _heads(relevance: Relevance, selected: Sequence[Head]) -> str:
         f'<section><h2>Heads</h2><figure><svg viewBox="0 0 {total} {tall}" width="{total}" height="{tall}" role="img" '
         f'aria-label="Relevance of every head">{cells}</svg><figcaption>Relevance ({text(relevance.metric)}, '
         f"{text(relevance.preset)} preset; {text(relevance.target)}); ring: the {len(chosen)} heads that were trained; "
-        "grey: cannot move an action.</figcaption></figure></section>"
+        f"grey: cannot move an action. Where the set comes from: {text(origin)}.</figcaption></figure></section>"
     )
 
 

@@ -29,7 +29,7 @@ from steering.pipeline.demonstrations import (
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
-from steering.pipeline.heldout import heldout_notice, open_loop_notices
+from steering.pipeline.heldout import heldout_notice, open_loop_notices, origin_notice
 from steering.pipeline.measuring import measure
 from steering.pipeline.origins import name_of, origin_of, scored_on, selection_of
 from steering.pipeline.policies import open_policy
@@ -75,6 +75,7 @@ __all__ = [
     "open_loop",
     "open_loop_notices",
     "open_policy",
+    "origin_notice",
     "origin_of",
     "over_time",
     "overlap",

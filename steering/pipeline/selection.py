@@ -15,7 +15,7 @@ from steering.pipeline.making import load, made
 from steering.pipeline.questions import frames_of, question_of
 from steering.pipeline.relevance import trust
 from steering.progress import Progress
-from steering.store import Store
+from steering.store import Store, plain_params
 from steering.types import (
     PAPER_SET_SIZE,
     Activations,
@@ -82,6 +82,8 @@ def select(
         chosen = tuple(_head(row) for row in heads or ())
         params = {"rule": rule, "heads": sorted(dataclasses.astuple(head) for head in chosen)}
         params |= {"origin": origin} if origin else {}
+        if found := _chosen_before(store, parents, params):
+            return found
         selection = rules.manual(chosen, shape, relevance.inert)
         selection = dataclasses.replace(selection, origin=origin_of_word(origin))
     elif rule == "above_null":
@@ -216,6 +218,21 @@ def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activ
     name, phase = params.get("target", "action"), params.get("phase", "whole")
     target, counted = question_of(store, activations_id, activations, relevance.preset, name, phase)
     return activations, target.values[:, target.scored], counted, zero_of(relevance.preset, target)
+
+
+def _chosen_before(store: Store, parents: Sequence[str], params: Mapping[str, Any]) -> str | None:
+    """The same heads of the same origin, chosen on another day: work that was done with them is not done again."""
+    origin = origin_of_word(str(params.get("origin", "")))
+    if origin is None:
+        return None
+    plain = plain_params({**params, "origin": dataclasses.replace(origin, date="").word()})
+    for manifest in store.find("selection"):
+        before = origin_of_word(str(manifest.params.get("origin", "")))
+        if before is not None and tuple(manifest.parents) == tuple(parents):
+            undated = dataclasses.replace(before, date="").word()
+            if {**manifest.params, "origin": undated} == plain:
+                return manifest.id
+    return None
 
 
 def _task_of(store: Store, relevance_id: str) -> str:

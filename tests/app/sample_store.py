@@ -220,7 +220,9 @@ def fill(root: Path, *, episodes: int = 6, count: int = 72, size: int = 192, run
 
 def _runs(store: Store, ids: dict[str, str], size: int) -> None:
     heads = HeadShape(LAYERS, HEADS, 1).all_heads(("vlm",))[20:40]
-    selection = store.save("selection", Selection(heads, "manual"), parents=[ids["relevance"]])
+    selection = store.save(
+        "selection", Selection(heads, "manual"), parents=[ids["relevance"]], params={"rule": "manual"}
+    )
     rollouts = []
     wins = {"zero_shot": 3, "steering": 8, "lora": 7}
     seeds = tuple(range(1_000_000, 1_000_010))

@@ -98,7 +98,7 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, s
     assert "8 of 10" in success and "20,000" in tables and "not trained yet" not in form
     media = bench.previews.folder
     assert not any(method in file.name for file in media.iterdir() for method in METHODS), "a vote is blind"
-    assert link.restore(bench, {"comparison": "comparison-0"}, opened, None, "").notes == (
+    assert link.restore(bench, {"comparison": "comparison-0"}, link.Memory(opened)).notes == (
         "The comparison of this link is not in this store, so another is shown.",
     )
     assert len(list(media.glob("*.mp4"))) == len(list(media.glob("*.json"))) == 30

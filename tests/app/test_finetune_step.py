@@ -185,7 +185,7 @@ def test_results_mark_a_held_out_error_that_the_choice_of_heads_flatters(bench: 
 
 def test_the_page_is_told_costs_and_command(bench: Workbench, samples: Samples) -> None:
     opened = [samples[1]["place_cube_in_bowl"], 0]
-    shown = finetune.show_costs(bench, opened, bench.digits(HEADS), "", {"rank": "4"})
+    shown = finetune.show_costs(bench, opened, bench.digits(HEADS), None, "", {"rank": "4"})
     found = re.search(r'data-emitted="([^"]*)"', shown)
     assert found is not None
     told = json.loads(unescape(found.group(1)))

@@ -73,7 +73,7 @@ def test_kept_neighbours_answer_other_questions(lab: Workbench, filled: Any) -> 
     assert shown == LIVE
     for asked in ({"k": "7"}, {"target": "object"}, {"tokens": "state+state"}, {"phase": "x"}):
         assert lab.laboratory.answers(opened(filled), replace(LIVE, **asked).key) is None
-    assert link.restore(lab, {"metric": LIVE.key}, [opened(filled), 0], "", "").measure == LIVE.key
+    assert link.restore(lab, {"metric": LIVE.key}, link.Memory([opened(filled), 0])).measure == LIVE.key
 
 
 def test_choosing_a_field_prefers_what_is_stored(lab: Workbench, filled: Any) -> None:

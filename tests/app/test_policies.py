@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app import link
+from app.head_sets import HeadSet
 from app.policies import EMBEDDED_NAME, FOLDERS, Policies, allowed_roots
 from app.service import Workbench
 from app.tabs import policies as chooser
@@ -143,26 +144,26 @@ def test_everything_follows_the_policy_in_use(wide: Workbench, samples: Samples,
         assert wide.relevance_id(demonstrations_id) is None and wide.attention(demonstrations_id, 0) is None
         assert wide.laboratory.captured(demonstrations_id) is None and wide.adapters(demonstrations_id) == {}
         wide.find_heads("o", demonstrations_id)
-        head = link.header_of(wide, [demonstrations_id, 0], "", "")
+        head = link.header_of(wide, [demonstrations_id, 0], HeadSet(), "")
         assert head.policy == "sets/wide" and head.query["policy"] == WIDE
     assert wide.jobs.submitted[-1][1]["policy"] == str(root / "sets" / "wide")  # type: ignore[attr-defined]
     assert wide.size.head_shape.layers == 8 and wide.adapters(demonstrations_id)  # and afterwards all is as before
-    assert chooser.adopted(wide, [demonstrations_id, 0], "", WIDE) == [WIDE, ""]
-    first = chooser.adopted(wide, [demonstrations_id, 0], "", wide.policies.start_key)
+    assert chooser.adopted(wide, [demonstrations_id, 0], HeadSet(), {}, "", WIDE)[:2] == [WIDE, None]
+    first = chooser.adopted(wide, [demonstrations_id, 0], HeadSet(), {}, "", wide.policies.start_key)
     assert len(wide.heads(first[1])) == 20
 
 
 def test_a_link_carries_the_policy(wide: Workbench, samples: Samples, root: Path) -> None:
     query = {"policy": WIDE}
     assert link.policy_of(wide, query) == wide.policies.start_key  # nobody checked it here
-    notes = link.restore(wide, query, ["", 0], None, "").notes
+    notes = link.restore(wide, query, link.Memory()).notes
     assert any("not open on this server" in note for note in notes)
     opened(wide, root, samples[1]["place_cube_in_bowl"])
     policy_cache.forget()
     assert link.policy_of(wide, query) == WIDE and link.policy_of(wide, {}) == wide.policies.start_key
     with wide.policies.using(WIDE):
-        screen = link.restore(wide, query, ["", 0], None, "")
-        assert screen.notes == () and screen.heads == ""
+        screen = link.restore(wide, query, link.Memory())
+        assert screen.notes == () and screen.heads.digits is None
     assert link.policy_of(wide, {"policy": "<script>" * 30}) == wide.policies.start_key
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import link, session
+from app.head_sets import HeadSet
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import compare, demonstrations, finetune, heads
 from app.views.jobs import JobLine
@@ -53,7 +54,7 @@ def test_an_empty_store_says_what_to_do(make_bench: Callable[[bool], Workbench])
     assert "Record" in heads.show(bench, "", "", 16)[0]
     assert "No demonstrations yet" in demonstrations.show_sets(bench, ["", 0])
     assert "Nothing compared yet" in compare.show(bench, ["", 0], "")[2]
-    assert "Results" in finetune.show(bench, ["", 0], "", "", {})[1]
+    assert "Results" in finetune.show(bench, ["", 0], "", None, "", {})[1]
 
 
 def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: Samples) -> None:
@@ -64,9 +65,9 @@ def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: 
 def test_the_address_names_the_measure_that_is_shown(bench: Workbench, samples: Samples) -> None:
     scored, unscored = samples[1]["place_cube_in_bowl"], samples[1]["press_button"]
     own = next(iter(bench.measures(scored))).key
-    assert link.header_of(bench, [scored, 0], "", "").query["metric"] == own
-    assert link.header_of(bench, [scored, 0], "", "gradient.of.another.set").query["metric"] == own
-    assert link.header_of(bench, [unscored, 0], "", own).query["metric"] == ""
+    assert link.header_of(bench, [scored, 0], HeadSet(), "").query["metric"] == own
+    assert link.header_of(bench, [scored, 0], HeadSet(), "gradient.of.another.set").query["metric"] == own
+    assert link.header_of(bench, [unscored, 0], HeadSet(), own).query["metric"] == ""
 
 
 def test_a_drawing_does_not_choose_heads_and_a_rule_does(bench: Workbench, samples: Samples) -> None:

@@ -183,11 +183,11 @@ def test_hostile_text_stays_text() -> None:
         demonstrations.episode_grid(card, [HOSTILE], 20.0, 0, {0: [HOSTILE]}),
         jobs.job_lines([line]),
         jobs.job_lines([running]),
-        finetune.results_table([replace(row, rule=HOSTILE)]),
+        finetune.results_table([replace(row, origin=HOSTILE, notice=HOSTILE)]),
         finetune.live([finetune.LiveRun(HOSTILE, 1, 2, 3.0, 4.0, 5.0, 6.0, None)]),
         policies.chooser([policies.PolicyRow(HOSTILE, HOSTILE, HOSTILE, None, None, False)], HOSTILE),
         policies.checked(PolicyCheck(HOSTILE, HOSTILE, HOSTILE, SHAPE, 3, HOSTILE, "own", 1.0, (HOSTILE,))),
-        header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE})),
+        header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE}, (), HOSTILE, HOSTILE, HOSTILE)),
         header.running([running], {"x": HOSTILE}),
         markup.empty(HOSTILE, HOSTILE),
     ]
