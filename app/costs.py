@@ -14,9 +14,8 @@ from pathlib import Path
 
 from steering import hub
 from steering.errors import InputError, NotFound, SteeringError
-from steering.finetune.plan import Plan, Sizes, module_name, plan, sizes_of_checkpoint, sizes_of_config
+from steering.finetune.plan import Plan, Sizes, plan, sizes_of_checkpoint, sizes_of_config
 from steering.models.checkpoint import EMBEDDED, EMBEDDED_FOLDER, open_checkpoint
-from steering.models.sites import LAYERS
 from steering.types import FinetuneSettings, Head, HeadShape, Selection
 
 
@@ -30,7 +29,7 @@ class PolicySize:
 
     @property
     def head_shape(self) -> HeadShape:
-        """Layers, heads and head dimension, the same in both stacks."""
+        """The policy's heads, stack by stack."""
         return self.sizes.head_shape
 
     def plan(self, method: str, settings: FinetuneSettings, heads: Sequence[Head] = ()) -> Plan:
@@ -56,11 +55,11 @@ class PolicySize:
 
     def head_cost(self) -> dict[str, dict[str, int]]:
         """stack -> trainable parameters at rank 1 of a touched layer and, on top, of each selected head."""
-        per_head = 2 * self.head_shape.head_dim
         found = {}
-        for stack in LAYERS:
-            (_, width), (out, _) = (self.sizes.modules[module_name(stack, 0, name)] for name in ("q_proj", "o_proj"))
-            found[stack] = {"per_layer": width + out, "per_head": per_head}
+        for sites in self.sizes.layout.sites:
+            names = (sites.name(0, module) for module in (sites.query, sites.output))
+            (_, width), (out, _) = (self.sizes.modules[name] for name in names)
+            found[sites.stack.name] = {"per_layer": width + out, "per_head": 2 * sites.stack.head_dim}
         return found
 
 

@@ -21,8 +21,6 @@ from steering.metrics import WITH_POLICY
 from steering.selection import controls, rules
 from steering.types import (
     PHASES,
-    STACK_LABELS,
-    STACKS,
     Activations,
     FrameAttention,
     GainSweep,
@@ -387,10 +385,10 @@ class Laboratory:
         from steering.relevance.stability import rank_agreement
 
         found = []
-        for s, stack in enumerate(STACKS):
+        for s, one in enumerate(first.shape.stacks):
             inert = first.inert[s] | second.inert[s]
             if (~inert).sum() > 2:
-                names = (STACK_LABELS[stack], STACK_LABELS[stack])
+                names = (one.label, one.label)
                 found.append(rank_agreement(first.score[s], second.score[s], names, inert))
         return found
 

@@ -18,7 +18,7 @@ from app.policies import Policies
 from steering.errors import NotFound, SteeringError
 from steering.selection import controls, exchange, rules
 from steering.store import Store
-from steering.types import STACKS, Attention, Head, Origin, Relevance, Selection, Trust
+from steering.types import Attention, Head, HeadShape, Origin, Relevance, Selection, Trust
 
 
 class Scores:
@@ -57,18 +57,18 @@ class Scores:
                     value = self._load(manifest.id)
                 except SteeringError:
                     continue  # a damaged artefact must not hide the others
-                if self._grid in (None, value.score.shape[1:]):
+                shape = self._shape
+                if shape is None or shape.has_the_heads_of(value.shape):
                     found.setdefault(measures.measure_of(manifest.params, value), manifest.id)
         return dict(sorted(found.items(), key=lambda one: measures.precedence(one[0])))
 
     @property
-    def _grid(self) -> tuple[int, int] | None:
-        """Layers and heads of the policy; None where there is no policy, and relevance can still be looked at."""
+    def _shape(self) -> HeadShape | None:
+        """Heads of the policy; None where there is no policy, and relevance can still be looked at."""
         try:
-            shape = self.size.head_shape
+            return self.size.head_shape
         except NotFound:
             return None
-        return shape.layers, shape.heads
 
     def relevance_id(self, demonstrations_id: str, measure: str = "") -> str | None:
         """The newest score of the heads over a set by `measure` (a key), else by the first of `measures`."""
@@ -99,9 +99,10 @@ class Scores:
         value: Attention = self.store.load(attention_id)
         return replace(value, image=value.image[:0].copy())
 
-    def movable(self, demonstrations_id: str, measure: str = "", stacks: Sequence[str] = STACKS) -> int:
-        """How many heads of `stacks` can move an action."""
-        return _movable(self._scored(demonstrations_id, measure), stacks)
+    def movable(self, demonstrations_id: str, measure: str = "", stacks: Sequence[str] | None = None) -> int:
+        """How many heads of `stacks`, of all unless named, can move an action."""
+        relevance = self._scored(demonstrations_id, measure)
+        return _movable(relevance, relevance.shape.names if stacks is None else stacks)
 
     def auto_select(
         self, demonstrations_id: str, count: int, stacks: Sequence[str], measure: str = "", rule: str = "top"
@@ -131,7 +132,7 @@ class Scores:
         """The head set as a selection; with rule, k and error where it is the best by relevance of its size."""
         relevance = self.relevance(demonstrations_id, measure)
         if relevance is not None and heads:
-            stacks = tuple(stack for stack in STACKS if any(head.stack == stack for head in heads))
+            stacks = tuple(name for name in relevance.shape.names if any(head.stack == name for head in heads))
             best = rules.top_k(relevance, len(heads), stacks) if not _has_inert(relevance, heads) else None
             if best and best.heads == tuple(heads):
                 return replace(best, origin=origin)
@@ -156,8 +157,8 @@ class Scores:
 
 
 def _movable(relevance: Relevance, stacks: Sequence[str]) -> int:
-    return int((~relevance.inert[[STACKS.index(stack) for stack in stacks]]).sum())
+    return int((~relevance.inert[[relevance.shape.index(stack) for stack in stacks]]).sum())
 
 
 def _has_inert(relevance: Relevance, heads: Sequence[Head]) -> bool:
-    return any(relevance.inert[STACKS.index(head.stack), head.layer, head.head] for head in heads)
+    return any(relevance.inert[relevance.shape.place(head)] for head in heads)

@@ -23,11 +23,11 @@ from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
 from steering.models.free_memory import system_bytes
+from steering.selection.algebra import in_order
 from steering.types import (
     CONTROL_LABELS,
     HEAD_RESTRICTED,
     METHOD_LABELS,
-    STACKS,
     FinetuneSettings,
     Head,
     Origin,
@@ -355,4 +355,4 @@ def control_of(store: Any, selection_id: object) -> str:
 
 
 def _stacks(heads: Sequence[Head]) -> tuple[str, ...]:
-    return tuple(stack for stack in STACKS if any(head.stack == stack for head in heads))
+    return tuple(dict.fromkeys(head.stack for head in in_order(heads)))

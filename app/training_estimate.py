@@ -19,8 +19,8 @@ import numpy as np
 from app.costs import PolicySize, policy_size
 from app.views.laboratory_menu import TrainingEstimate
 from steering.errors import SteeringError
-from steering.finetune.plan import FFN, FULL_BYTES, Plan, module_name
-from steering.models.sites import LAYERS
+from steering.finetune.plan import FULL_BYTES, Plan
+from steering.models.sites import PROMPT, StackSites
 from steering.store import Store
 from steering.types import FinetuneResult, FinetuneSettings, Head
 
@@ -31,7 +31,6 @@ PREFIX_TOKENS, CHUNK_TOKENS = 92, 11  # of the embedded policy; a run's own spee
 EFFICIENCY = 0.3
 """Share of NumPy's speed at multiplying matrices that a training step reaches on a CPU, on the embedded policy."""
 LIBRARIES_MB = 700.0
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", *FFN)
 _RECENT = 24
 
 
@@ -67,7 +66,7 @@ def estimate_for(
         planned = size.plan(method, settings, heads)
     except SteeringError:
         return None
-    frozen = planned.frozen_layers(size.head_shape)
+    frozen = planned.frozen_layers(size.sizes.layout)
     work = work_of(planned, size, settings) * settings.steps * settings.batch_size
     runs = _runs(store, policy, size)
     near = [run for run in runs if run.method == method] or runs
@@ -84,19 +83,24 @@ def estimate_for(
 
 def work_of(planned: Plan, size: PolicySize, settings: FinetuneSettings) -> float:
     """Multiplications of one example in one step: forward, back to what trains, and the gradients of whole weights."""
-    layers, whole = size.head_shape.layers, planned.method == "full"
-    weights = {stack: _weights(size, stack) / layers for stack in LAYERS}
-    frozen = planned.frozen_layers(size.head_shape)
+    whole = planned.method == "full"
+    frozen = planned.frozen_layers(size.sizes.layout)
     passes = 3 if whole else 2  # forward, gradient of what passes through, gradient of the weights themselves
-    vlm = weights["vlm"] * (layers - frozen) * PREFIX_TOKENS * passes
-    expert = weights["expert"] * layers * CHUNK_TOKENS * settings.noise_samples * passes
-    return float(vlm + expert)
+    total = 0.0
+    for sites in size.sizes.layout.sites:
+        layers = sites.stack.layers - (frozen if sites.sequence == PROMPT else 0)
+        total += _weights(size, sites) / sites.stack.layers * layers * _tokens(sites, settings)
+    return total * passes
 
 
-def _weights(size: PolicySize, stack: str) -> int:
-    layers = range(size.head_shape.layers)
+def _tokens(sites: StackSites, settings: FinetuneSettings) -> int:
+    """Tokens of an example that pass through the stack."""
+    return PREFIX_TOKENS if sites.sequence == PROMPT else CHUNK_TOKENS * settings.noise_samples
+
+
+def _weights(size: PolicySize, sites: StackSites) -> int:
     modules = size.sizes.modules
-    names = [module_name(stack, layer, projection) for layer in layers for projection in PROJECTIONS]
+    names = [sites.name(layer, module) for layer in range(sites.stack.layers) for module in sites.projections]
     return sum(modules[name][0] * modules[name][1] for name in names if name in modules)
 
 
@@ -116,13 +120,12 @@ def _memory(planned: Plan, size: PolicySize, settings: FinetuneSettings, runs: S
 
 def _held_mb(planned: Plan, size: PolicySize, settings: FinetuneSettings) -> float:
     """What one example keeps for the gradients, in MB: about six times the outputs of its trained layers' weights."""
-    layers = size.head_shape.layers
-    outputs = {
-        stack: sum(size.sizes.modules[module_name(stack, 0, name)][0] for name in PROJECTIONS) for stack in LAYERS
-    }
-    vlm = outputs["vlm"] * (layers - planned.frozen_layers(size.head_shape)) * PREFIX_TOKENS
-    expert = outputs["expert"] * layers * CHUNK_TOKENS * settings.noise_samples
-    return 2 * 4 * (vlm + expert) / 1e6
+    held = 0
+    for sites in size.sizes.layout.sites:
+        outputs = sum(size.sizes.modules[sites.name(0, module)][0] for module in sites.projections)
+        frozen = planned.frozen_layers(size.sizes.layout) if sites.sequence == PROMPT else 0
+        held += outputs * (sites.stack.layers - frozen) * _tokens(sites, settings)
+    return 2 * 4 * held / 1e6
 
 
 def _runs(store: Store, policy: str, size: PolicySize) -> list[Run]:
@@ -151,7 +154,7 @@ def _run(store: Store, run_id: str, size: PolicySize) -> Run | None:
     if not steps or not result.train_s:
         return None
     work = work_of(planned, size, settings) * steps * settings.batch_size
-    frozen = planned.frozen_layers(size.head_shape)
+    frozen = planned.frozen_layers(size.sizes.layout)
     kept = settings.batch_size // settings.accumulation
     return Run(result.method, work, result.train_s, result.peak_memory_mb, kept, frozen)
 

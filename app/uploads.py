@@ -25,7 +25,7 @@ from steering.jobs.queue import JobStatus
 from steering.pipeline.uploads import INSPECTION, inspection, upload_folder
 from steering.selection import exchange, rules
 from steering.store import Store
-from steering.types import PAPER_SET_SIZE, STACKS, Relevance
+from steering.types import PAPER_SET_SIZE, Relevance
 
 MOST_EPISODES = 200
 UNUSABLE = ("unreadable", "nan", "short", "shapes", "duplicates")
@@ -169,12 +169,12 @@ class Uploads:
         if not isinstance(value, Relevance):
             health = self.health(made)
             return replace(card, made=made, episodes=len(value.episodes), health=health)
-        stacks = tuple(stack for stack, inert in zip(STACKS, value.inert, strict=True) if not inert.all())
+        stacks = tuple(name for name, inert in zip(value.shape.names, value.inert, strict=True) if not inert.all())
         count = min(PAPER_SET_SIZE, int((~value.inert).sum()))
         best = rules.top_k(value, count, stacks)
         error, mean = best.cv_mse, value.baselines.get("mean_action")
         errors = None if error is None or mean is None else (error, mean)
-        ranked = sorted(best.heads, key=lambda one: -value.score[STACKS.index(one.stack), one.layer, one.head])
+        ranked = sorted(best.heads, key=lambda one: -value.score[value.shape.place(one)])
         return replace(card, made=made, heads=tuple(ranked), errors=errors, selection=exchange.to_json(best))
 
     def _described(

@@ -195,10 +195,10 @@ class _Decoder:
             self._bad(where, cls.__name__, node)
         hints, stored = typing.get_type_hints(cls), node["fields"]
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        unknown = sorted(set(stored) - set(fields))
-        values = {n: self.decode(v, hints[n], f"{where}.{n}") for n, v in stored.items() if n in fields}
-        if hasattr(cls, "completed"):  # what an older version did not store
+        values = {n: self.decode(v, hints[n], f"{where}.{n}") if n in fields else v for n, v in stored.items()}
+        if hasattr(cls, "completed"):  # from what an older version stored
             values = cls.completed(values)
+        unknown = sorted(set(values) - set(fields))
         required = {
             name
             for name, f in fields.items()

@@ -1,4 +1,4 @@
-/* The head map: layers down, heads across, both stacks. Paints in the same frame as the click (head_set.js holds the
+/* The head map: layers down, heads across, every stack with its own. Paints in the same frame as the click (head_set.js holds the
    set). Arrows move, Space selects, dragging selects a box, hovering previews a head in the inspector and cameras. */
 wb.mounts.headMap = (element, props, trigger, watch) => {
   const { make, state, headSet } = wb;
@@ -13,13 +13,14 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   const toggle = wb.latest(trigger, "toggle");
   const toggled = (selected) => toggle({ selected, demonstrations: state.heads.demonstrations });
+  /* Cells are counted as if every stack were as large as the largest; those that a stack has not are never drawn. */
   const flat = (s, l, h) => (s * state.heads.layers + l) * state.heads.heads + h;
   const place = (i) => {
     const { layers, heads } = state.heads;
     return [Math.floor(i / (layers * heads)), Math.floor(i / heads) % layers, i % heads];
   };
-  const row = (s, l) => Array.from({ length: state.heads.heads }, (_, h) => flat(s, l, h));
-  const column = (s, h) => Array.from({ length: state.heads.layers }, (_, l) => flat(s, l, h));
+  const row = (s, l) => Array.from({ length: state.heads.stacks[s].heads }, (_, h) => flat(s, l, h));
+  const column = (s, h) => Array.from({ length: state.heads.stacks[s].layers }, (_, l) => flat(s, l, h));
   /* Every head in the rectangle between two of the same stack; the second alone otherwise. */
   function between(a, b) {
     const [s, l1, h1] = place(a);
@@ -41,14 +42,14 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     if (!data?.score) { forget(); return; }
     state.heads = data;
     headSet.connect(toggled);
-    const map = [data.demonstrations, data.layers, data.heads].join("/");
+    const map = [data.demonstrations, ...data.stacks.map((one) => `${one.name} ${one.layers} ${one.heads}`)].join("/");
     const fresh = state.seen.map !== map;
     const chosen = data.version !== 0 && data.version !== state.seen.version;
     Object.assign(state.seen, { map, version: data.version });
     if (fresh) {
       const { head } = wb.asked;  // of the address, for the first map only
       wb.asked.head = null;
-      state.pinned = head !== null && head < data.score.length ? head : data.focus;
+      state.pinned = head !== null && data.names[head] ? head : data.focus;
       state.hover = null;
     }
     const stacks = data.stacks.map((stack, s) => buildStack(data, stack, s));
@@ -83,18 +84,18 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   function buildStack(data, stack, s) {
     const grid = make("div", { class: "wb-grid", role: "grid", "aria-multiselectable": "true",
-      "aria-label": `${stack.label}: ${data.layers} layers of ${data.heads} heads`, style: `--columns:${data.heads}` });
+      "aria-label": `${stack.label}: ${stack.layers} layers of ${stack.heads} heads`, style: `--columns:${stack.heads}` });
     const all = (kind, label, name, attributes) => make("span", { role: kind },
       make("button", { type: "button", tabindex: "-1", class: "wb-all", "aria-label": name, title: name, ...attributes }, label));
     const columns = make("div", { class: "wb-row", role: "row" }, make("span", {}));
-    for (let h = 0; h < data.heads; h++) {
+    for (let h = 0; h < stack.heads; h++) {
       columns.append(all("columnheader", String(h), `Head ${h} in every layer`, { "data-column": `${s},${h}` }));
     }
     grid.append(columns);
-    for (let l = 0; l < data.layers; l++) {
+    for (let l = 0; l < stack.layers; l++) {
       const line = make("div", { class: "wb-row", role: "row" },
         all("rowheader", String(l), `Every head of layer ${l}`, { "data-row": `${s},${l}` }));
-      for (let h = 0; h < data.heads; h++) {
+      for (let h = 0; h < stack.heads; h++) {
         const i = flat(s, l, h);
         const look = `wb-cell${data.inert[i] ? " wb-inert" : ""}${data.trust?.doubtful[i] ? " wb-doubtful" : ""}`;
         const cell = make("div", { class: look, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
@@ -162,13 +163,13 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   };
 
   function summarise() {
-    const count = [0, 0];
+    const count = state.heads.stacks.map(() => 0);
     for (const i of state.selected) count[place(i)[0]] += 1;
     const total = state.selected.size;
     element.querySelector(".wb-summary p").replaceChildren(
       make("b", {}, String(total)), ` head${total === 1 ? "" : "s"} selected`,
       make("span", {}, total === 0 ? "Click cells, or let the rule above choose."
-        : `${count[0]} VLM, ${count[1]} expert; ${wb.whole(wb.trainable())} trainable parameters at rank ${state.heads.rank_of_adapter}`));
+        : `${count.map((n, s) => `${n} ${state.heads.stacks[s].short}`).join(", ")}; ${wb.whole(wb.trainable())} trainable parameters at rank ${state.heads.rank_of_adapter}`));
     sayOrigin();
     const next = element.querySelector("[data-next]");
     next.textContent = total ? `Finetune ${total === 1 ? "this head" : `these ${total} heads`}` : "Finetune";
@@ -336,7 +337,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   element.addEventListener("keydown", (event) => {
     const i = indexOf(event);
     if (i === null) return;
-    const { layers, heads, stacks } = state.heads;
+    const { stacks } = state.heads;
     let [s, l, h] = place(i);
     const taken = () => { event.preventDefault(); event.stopPropagation(); };
     if (event.key === " " || event.key === "Enter") {
@@ -347,11 +348,11 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       return;
     }
     if (event.key === "ArrowUp") l = Math.max(l - 1, 0);
-    else if (event.key === "ArrowDown") l = Math.min(l + 1, layers - 1);
-    else if (event.key === "ArrowLeft") { if (h > 0) h -= 1; else if (s > 0) { s -= 1; h = heads - 1; } }
-    else if (event.key === "ArrowRight") { if (h < heads - 1) h += 1; else if (s < stacks.length - 1) { s += 1; h = 0; } }
+    else if (event.key === "ArrowDown") l = Math.min(l + 1, stacks[s].layers - 1);
+    else if (event.key === "ArrowLeft") { if (h > 0) h -= 1; else if (s > 0) { s -= 1; h = stacks[s].heads - 1; l = Math.min(l, stacks[s].layers - 1); } }
+    else if (event.key === "ArrowRight") { if (h < stacks[s].heads - 1) h += 1; else if (s < stacks.length - 1) { s += 1; h = 0; l = Math.min(l, stacks[s].layers - 1); } }
     else if (event.key === "Home") h = 0;
-    else if (event.key === "End") h = heads - 1;
+    else if (event.key === "End") h = stacks[s].heads - 1;
     else return;
     taken();
     if (event.shiftKey) headSet.add([i, flat(s, l, h)]);

@@ -1,4 +1,4 @@
-/* The head map as an image to keep: both stacks, the ring of selected heads, scales and words, on the page's theme. */
+/* The head map as an image to keep: every stack, the ring of selected heads, scales and words, on the page's theme. */
 wb.headMapImage = () => {
   const { heads: data, selected } = wb.state;
   const SCALE = 2, CELL = 26, GAP = 6, LEFT = 40, TOP = 74;
@@ -40,11 +40,11 @@ wb.headMapImage = () => {
   data.stacks.forEach((stack, s) => {
     const x0 = s * width + LEFT;
     words(stack.label, x0, 50, 13, "--wb-ink", 600);
-    for (let h = 0; h < data.heads; h++) words(String(h), x0 + h * side + CELL / 2, TOP - 8, 10, "--wb-ink-3", 400, "center");
-    for (let l = 0; l < data.layers; l++) {
+    for (let h = 0; h < stack.heads; h++) words(String(h), x0 + h * side + CELL / 2, TOP - 8, 10, "--wb-ink-3", 400, "center");
+    for (let l = 0; l < stack.layers; l++) {
       const y = TOP + l * side;
       words(String(l), x0 - 10, y + CELL / 2 + 4, 10, "--wb-ink-3", 400, "right");
-      for (let h = 0; h < data.heads; h++) {
+      for (let h = 0; h < stack.heads; h++) {
         const i = (s * data.layers + l) * data.heads + h;
         const x = x0 + h * side;
         draw.beginPath();

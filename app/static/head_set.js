@@ -16,7 +16,7 @@ wb.headSet = (() => {
   }
 
   const same = (a, b) => a.size === b.size && [...a].every((i) => b.has(i));
-  const movable = (indices) => [...indices].filter((i) => state.heads && !state.heads.inert[i]);
+  const movable = (indices) => [...indices].filter((i) => state.heads?.names[i] && !state.heads.inert[i]);
 
   function show(next) {
     const now = performance.now();

@@ -255,21 +255,21 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
   async function two() {
     const { names } = state.heads;
+    const index = ([stack, layer, head]) => {
+      const { layers, heads, stacks } = state.heads;
+      return (stacks.findIndex((one) => one.name === stack) * layers + layer) * heads + head;
+    };
     body.replaceChildren(make("div", { class: "wb-agreements" }, ...answer.lines.map((line) => make("p", {}, line))), target);
     const drawn = answer;
     await wb.plot(target, answer.figure, props.plotly);
     if (answer !== drawn || target.dataset.lasso) return;
     target.dataset.lasso = "1";
     target.on("plotly_selected", (event) => {
-      const { layers, heads, stacks } = state.heads;
-      const flat = (event?.points ?? []).map(({ customdata: [stack, layer, head] }) =>
-        (stacks.findIndex((one) => one.name === stack) * layers + layer) * heads + head);
+      const flat = (event?.points ?? []).map(({ customdata }) => index(customdata));
       if (flat.length) { wb.headSet.add(flat); wb.toast(`${flat.length} head${flat.length === 1 ? "" : "s"} from the loop selected.`); }
     });
     target.on("plotly_click", (event) => {
-      const [stack, layer, head] = event.points[0].customdata;
-      const { layers, heads, stacks } = state.heads;
-      const i = (stacks.findIndex((one) => one.name === stack) * layers + layer) * heads + head;
+      const i = index(event.points[0].customdata);
       if (names[i]) wb.pin(i);
     });
   }

@@ -35,9 +35,10 @@ wb.mounts.learn = (element, props, trigger, watch) => {
         answer: time === undefined ? null : time < 0.25 ? "little" : time <= 0.75 ? "half" : "much" };
     },
     inert() {
-      const { inert, layers, heads } = state.heads;
+      const { inert, layers, heads, stacks } = state.heads;
       const rows = [...new Set(inert.flatMap((is, i) => (is ? [Math.floor(i / heads) % layers] : [])))];
-      const last = rows.length === 1 && rows[0] === layers - 1;
+      const stack = stacks[Math.floor(inert.indexOf(true) / (layers * heads))];
+      const last = rows.length === 1 && rows[0] === stack.layers - 1;
       return { inert: inert.filter(Boolean).length, inert_layer: last ? "last" : `${rows.join(", ")}th`, answer: last ? "last" : null };
     },
     choose() {

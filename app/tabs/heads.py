@@ -19,9 +19,11 @@ from app.views.laboratory_answers import strip
 from app.views.markup import button, choice, empty, number, purpose, segments, slider, tab_button
 from app.views.measures import choosers, name_of
 from steering.errors import InputError
-from steering.types import PAPER_SET_SIZE
+from steering.types import PAPER_SET_SIZE, HeadShape
 
-STACK_CHOICES = {"vlm": ("vlm",), "expert": ("expert",), "both": ("vlm", "expert")}
+SOME_PAIR = HeadShape.pair(1, 1)
+ALL_STACKS = "both"  # of the choice of stacks; what it says to people depends on how many there are
+
 NO_SETS = empty(
     "No demonstrations to read heads from",
     "The head map shows which attention heads carry a task. Record demonstrations in the simulator to begin.",
@@ -91,15 +93,17 @@ def layout() -> HeadsTab:
     return HeadsTab(notice, jobs, workspace, player, choosers, rule, heads_map, unscored, inspector)
 
 
-def rule_form(most: int = 2 * PAPER_SET_SIZE, others: Mapping[str, str] | None = None) -> str:
+def rule_form(
+    most: int = 2 * PAPER_SET_SIZE, others: Mapping[str, str] | None = None, shape: HeadShape = SOME_PAIR
+) -> str:
     """The rule that selects heads by itself, and the controls that it has to beat. most: heads to choose among. others:
-    other demonstrations whose set can be taken -> what to call it.
+    other demonstrations whose set can be taken -> what to call it. shape: names the stacks to choose from.
     """
     kept = [(f"{KEPT}{other}", name) for other, name in (others or {}).items()]
     return (
         '<div class="wb-form wb-rule" data-reflect>'
         + choice("rule", "Rule", [*RULES.items(), *kept], "top")
-        + segments("stacks", "Select from", [("vlm", "VLM"), ("expert", "Expert"), ("both", "Both")], "vlm")
+        + segments("stacks", "Select from", _stack_choices(shape), shape.names[0])
         + f'<span class="wb-by-count">{slider("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'
         + f'<span class="wb-by-budget">{number("parameters", "Parameters", 100, 10**9, BUDGET, "100")}</span>'
         + button("Auto-select", "select", testid="auto-select")
@@ -107,12 +111,23 @@ def rule_form(most: int = 2 * PAPER_SET_SIZE, others: Mapping[str, str] | None =
     )
 
 
+def _stack_choices(shape: HeadShape) -> list[tuple[str, str]]:
+    """Each stack alone, and all together, where there are several."""
+    short = {"vlm": "VLM", "expert": "Expert"}
+    one_by_one = [(one.name, short.get(one.name, one.label)) for one in shape.stacks]
+    together = {1: [], 2: [(ALL_STACKS, "Both")]}.get(len(one_by_one), [(ALL_STACKS, "All")])
+    return one_by_one + together
+
+
 def rule_of(
     bench: Workbench, demonstrations_id: str, measure: str, form: dict[str, Any]
 ) -> tuple[str, int, tuple[str, ...]]:
     """Rule, number of heads and stacks from the rule's form, which comes from the client."""
     rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
-    stacks = STACK_CHOICES.get(str(form.get("stacks")), ("vlm",))
+    relevance = bench.relevance(demonstrations_id, measure)
+    names = PAPER_STACKS if relevance is None else relevance.shape.names
+    asked = str(form.get("stacks"))
+    stacks = tuple(names) if asked == ALL_STACKS else (asked if asked in names else names[0],)
     most = bench.movable(demonstrations_id, measure, stacks)
     return rule, min(session.whole(form.get("count"), 1, most, PAPER_SET_SIZE), most), stacks
 
@@ -159,7 +174,7 @@ def show(
     movable = int((~relevance.inert).sum())
     if shown.tokens != bench.laboratory.tokens(demonstrations_id):
         targets = ()
-    rule = rule_form(movable, head_sets.others(bench, kept, demonstrations_id))
+    rule = rule_form(movable, head_sets.others(bench, kept, demonstrations_id), relevance.shape)
     return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule, value, ""]
 
 

@@ -1,4 +1,4 @@
-"""Data of the head map and the inspector: one entry per head, in the order stack, layer, head."""
+"""Data of the head map and the inspector: an entry a cell of [stack, layer, head], null where no head is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from steering.metrics import BY_NAME
-from steering.types import STACK_LABELS, STACKS, Head, HeadShape, Relevance, Trust
+from steering.types import Head, HeadShape, Relevance, Trust
 
 STACK_READS = {"vlm": "sees and reads", "expert": "makes the actions"}
+SHORT = {"vlm": "VLM"}  # in the count of selected heads; any other stack by its name
 ZERO = {"paper": ("Explained variance", "the mean action"), "default": ("Gain over state and time", "state and time")}
 BASELINES = {"time": "the time in the episode", "state": "the joint state", "state_time": "joint state and time"}
 LOWEST_SHOWN = 10  # percentile of a stack's scores where its colour scale begins: a few bad heads must not flatten it
@@ -45,15 +46,14 @@ def head_map(
     lora: trainable parameters of LoRA on all heads at rank 1. second: key, name and scores of another measure, shown
     in the lower half of every cell. strip: relevance by time (see laboratory_answers).
     """
-    _, layers, heads = relevance.score.shape
-    shape = HeadShape(layers, heads, 0)
+    shape = relevance.shape
     flat = relevance.score.reshape(-1)
     movable = ~relevance.inert
     ranks = np.zeros_like(relevance.score, dtype=int)
-    for s in range(len(STACKS)):
+    for s in range(len(shape.stacks)):
         order = np.argsort(np.where(movable[s], -relevance.score[s], np.inf), axis=None, kind="stable")
-        ranks[s].reshape(-1)[order] = np.arange(1, layers * heads + 1)
-    everything = shape.all_heads()
+        ranks[s].reshape(-1)[order] = np.arange(1, shape.layers * shape.heads + 1)
+    cells = [shape.at(place) if shape.present[place] else None for place in np.ndindex(shape.grid)]
     best = int(np.argmax(np.where(movable.reshape(-1), flat, -np.inf)))
     return {
         "key": key,
@@ -66,18 +66,18 @@ def head_map(
         "trust": _trust(trust, relevance) if trust is not None else _standard(relevance),
         "second": None if second is None else _second(*second),
         "strip": strip,
-        "layers": layers,
-        "heads": heads,
-        "stacks": [_stack(s, relevance) for s in range(len(STACKS))],
+        "layers": shape.layers,
+        "heads": shape.heads,
+        "stacks": [_stack(s, relevance) for s in range(len(shape.stacks))],
         "score": _rounded(relevance.score),
         "rank": ranks.reshape(-1).tolist(),
-        "ranked": [int(movable[s].sum()) for s in range(len(STACKS))],
-        "inert": relevance.inert.reshape(-1).tolist(),
-        "names": [_capital(head.label()) for head in everything],
-        "sentence": [sentence(relevance, head) for head in everything],
-        "selected": [i for i, head in enumerate(everything) if head in set(selected)],
+        "ranked": [int(one.sum()) for one in movable],
+        "inert": (relevance.inert & shape.present).reshape(-1).tolist(),
+        "names": [_capital(head.label()) if head else None for head in cells],
+        "sentence": [sentence(relevance, head) if head else None for head in cells],
+        "selected": [i for i, head in enumerate(cells) if head in set(selected)],
         "focus": best,
-        "cost": [dict(cost[stack]) for stack in STACKS],
+        "cost": [dict(cost[name]) for name in shape.names],
         "lora": lora,
         "rank_of_adapter": rank,
     }
@@ -87,10 +87,14 @@ def _stack(s: int, relevance: Relevance) -> dict[str, Any]:
     score = relevance.score[s][~relevance.inert[s]]
     score = score if score.size else np.zeros(1)
     low, high = float(np.percentile(score, LOWEST_SHOWN)), float(score.max())
+    stack = relevance.shape.stacks[s]
     return {
-        "name": STACKS[s],
-        "label": _capital(STACK_LABELS[STACKS[s]]),
-        "reads": STACK_READS[STACKS[s]],
+        "name": stack.name,
+        "label": _capital(stack.label),
+        "short": SHORT.get(stack.name, stack.label if stack.name not in STACK_READS else stack.name),
+        "reads": STACK_READS.get(stack.name, ""),
+        "layers": stack.layers,
+        "heads": stack.heads,
         "low": float(f"{low:.4g}"),
         "high": float(f"{high:.4g}"),
         "clipped": bool(score.min() < low),
@@ -102,8 +106,8 @@ def _second(key: str, name: str, relevance: Relevance) -> dict[str, Any]:
         "key": key,
         "name": name,
         "score": _rounded(relevance.score),
-        "inert": relevance.inert.reshape(-1).tolist(),
-        "scale": [{key: _stack(s, relevance)[key] for key in ("low", "high")} for s in range(len(STACKS))],
+        "inert": (relevance.inert & relevance.shape.present).reshape(-1).tolist(),
+        "scale": [{key: _stack(s, relevance)[key] for key in ("low", "high")} for s in range(len(relevance.stacks))],
     }
 
 
@@ -120,7 +124,7 @@ def _standard(relevance: Relevance) -> dict[str, Any] | None:
 def _wide(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> np.ndarray:
     """bool [head], flat: the interval covers more than WIDE of the colour scale of its stack."""
     found = np.zeros(relevance.score.shape, bool)
-    for s in range(len(STACKS)):
+    for s in range(len(relevance.stacks)):
         scale = _stack(s, relevance)
         found[s] = ~relevance.inert[s] & (high[s] - low[s] > WIDE * max(scale["high"] - scale["low"], 1e-12))
     flat: np.ndarray = found.reshape(-1)
@@ -167,7 +171,7 @@ def explains(relevance: Relevance) -> dict[str, float]:
 
 def sentence(relevance: Relevance, head: Head) -> str:
     """What the score of a head says, in a plain sentence or two."""
-    at = (STACKS.index(head.stack), head.layer, head.head)
+    at = relevance.shape.place(head)
     if relevance.inert[at]:
         return INERT
     known = explains(relevance)
@@ -203,6 +207,5 @@ def _percent(fraction: float) -> str:
 
 def selection_of(indices: Collection[object], shape: HeadShape) -> tuple[Head, ...]:
     """The heads that the page names by flat index. Anything but known indices is left out: it comes from the client."""
-    heads = shape.all_heads()
-    known = sorted({i for i in indices if type(i) is int and 0 <= i < len(heads)})
-    return tuple(heads[i] for i in known)
+    known = sorted({i for i in indices if type(i) is int and 0 <= i < shape.present.size})
+    return tuple(shape.at(np.array(np.unravel_index(i, shape.grid))) for i in known if shape.present.flat[i])

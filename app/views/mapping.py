@@ -131,7 +131,7 @@ def _imported(card: UploadCard) -> str:
 
 def _heads(card: UploadCard) -> str:
     """What a file of head outputs says: the best heads of each stack, and their file."""
-    rows = "".join(f"<li>{_STACK[head.stack]} {head.layer}.{head.head}</li>" for head in card.heads)
+    rows = "".join(f"<li>{text(head.label()[:1].upper() + head.label()[1:])}</li>" for head in card.heads)
     error = ""
     if card.errors is not None:
         known = f"guessing the mean action has {card.errors[1]:.4g}"
@@ -275,7 +275,6 @@ def _shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
-_STACK = {"vlm": "VLM", "expert": "Action expert"}
 _SWAP = (
     '<svg width="0" height="0" class="wb-hidden" aria-hidden="true"><filter id="wb-swap" '
     'color-interpolation-filters="sRGB"><feColorMatrix values="0 0 1 0 0 0 1 0 0 0 1 0 0 0 0 0 0 0 1 0"/></filter>'

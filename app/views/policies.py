@@ -55,7 +55,9 @@ def _row(row: PolicyRow) -> str:
 def sizes(shape: HeadShape, parameters: int | None) -> str:
     """Grid of heads and number of parameters, in words."""
     count = "" if parameters is None else f", {number(parameters)} parameters"
-    return f"2 × {shape.layers} layers × {shape.heads} heads{count}"
+    grids = [f"{one.layers} layers × {one.heads} heads" for one in shape.stacks]
+    same = len(set(grids)) == 1 and len(grids) > 1
+    return (f"{len(grids)} × {grids[0]}" if same else " and ".join(grids)) + count
 
 
 def number(count: int) -> str:

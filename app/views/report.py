@@ -15,7 +15,7 @@ from app.views.compare_table import LABELS, failures_card
 from app.views.comparison import success
 from app.views.markup import duration, text
 from steering.figures import method_colour
-from steering.types import STACK_LABELS, STACKS, Comparison, FinetuneResult, Head, Relevance
+from steering.types import Comparison, FinetuneResult, Head, Relevance
 
 CELL, GAP = 18, 3
 VIRIDIS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37))
@@ -189,19 +189,19 @@ def _curves(finetunes: Sequence[Finetuned], width: int = 900, height: int = 220)
 def _heads(relevance: Relevance, selected: Sequence[Head], origin: str) -> str:
     """The head map: layers down, heads across; ring = selected, hatched grey = inert. origin: of the set, in words."""
     chosen = set(selected)
-    _, layers, heads = relevance.score.shape
+    shape = relevance.shape
     step, left = CELL + GAP, 30
-    width = left + heads * step
+    width = left + shape.heads * step
     cells = ""
-    for s, stack in enumerate(STACKS):
-        offset = s * (width + 30)
+    for s, one in enumerate(shape.stacks):
+        stack, offset = one.name, s * (width + 30)
         movable = relevance.score[s][~relevance.inert[s]]
         low, high = (float(movable.min()), float(movable.max())) if movable.size else (0.0, 1.0)
-        cells += f'<text x="{offset + left}" y="12">{text(STACK_LABELS[stack])}: {low:.2f} to {high:.2f}</text>'
-        for layer in range(layers):
+        cells += f'<text x="{offset + left}" y="12">{text(one.label)}: {low:.2f} to {high:.2f}</text>'
+        for layer in range(one.layers):
             y = 20 + layer * step
             cells += f'<text x="{offset + left - 6}" y="{y + 13}" text-anchor="end">{layer}</text>'
-            for head in range(heads):
+            for head in range(one.heads):
                 score = float(relevance.score[s, layer, head])
                 inert = bool(relevance.inert[s, layer, head])
                 fill = "rgba(128,128,128,.35)" if inert else _colour((score - low) / ((high - low) or 1))
@@ -211,8 +211,8 @@ def _heads(relevance: Relevance, selected: Sequence[Head], origin: str) -> str:
                     f'<rect x="{offset + left + head * step}" y="{y}" width="{CELL}" height="{CELL}" rx="4" '
                     f'fill="{fill}"{ring}><title>{stack} {layer}.{head}: {said}</title></rect>'
                 )
-    total = 2 * width + 30
-    tall = 24 + layers * step
+    total = len(shape.stacks) * (width + 30) - 30
+    tall = 24 + shape.layers * step
     return (
         f'<section><h2>Heads</h2><figure><svg viewBox="0 0 {total} {tall}" width="{total}" height="{tall}" role="img" '
         f'aria-label="Relevance of every head">{cells}</svg><figcaption>Relevance ({text(relevance.metric)}, '

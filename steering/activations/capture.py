@@ -1,4 +1,4 @@
-"""Capture every head's output over demonstrations: both stacks in one pass, at one named token per stack.
+"""Capture every head's output over demonstrations: all stacks in one pass, at one named token per stack.
 
 Which tokens have names: `steering.models.tokens`. The prefix passes through the VLM once a frame; the expert runs at
 fixed flow-matching times from noise that is the same for every frame, and where several times or draws of noise are
@@ -9,19 +9,19 @@ result (16 kB a frame). Cost on the embedded policy: that of the passes, see `te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 
 from steering.errors import InputError
-from steering.models.hooks import head_outputs
+from steering.models.hooks import Site, head_outputs
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import action_chunks, observe
-from steering.models.sites import inert_mask
-from steering.models.tokens import expert_tokens, vlm_tokens
+from steering.models.sites import ACTIONS, PROMPT
+from steering.models.tokens import named_tokens, names_of_tokens
 from steering.progress import Progress
-from steering.types import STACKS, Activations, Demonstrations
+from steering.types import Activations, Demonstrations, HeadShape
 
 
 def capture(
@@ -40,10 +40,11 @@ def capture(
 ) -> Activations:
     """Head outputs of chosen frames.
 
-    `timestep`: flow-matching time in (0, 1] of the expert's pass, 1 = pure noise, or several to average over.
-    `samples`: how many draws of noise to average over, of the seeds `seed`, `seed + 1`, … `frames`: int frame indices
-    per episode (keyframes, say); without them every `stride`-th frame. Raises NotFound for an unknown token,
-    InputError for a word that an instruction lacks.
+    `vlm_token`, `expert_token`: read in the stacks that run on the prompt and on the actions. `timestep`: flow-matching
+    time in (0, 1] of the expert's pass, 1 = pure noise, or several to average over. `samples`: how many draws of noise
+    to average over, of the seeds `seed`, `seed + 1`, … `frames`: int frame indices per episode (keyframes, say);
+    without them every `stride`-th frame. Raises NotFound for an unknown token, InputError for a word that an
+    instruction lacks.
     """
     progress = progress or Progress()
     times = tuple(float(t) for t in (timestep if isinstance(timestep, Sequence) else (timestep,)))
@@ -53,15 +54,13 @@ def capture(
         raise InputError(f"Expected at least 1 draw of noise; got {samples}.")
     episode, frame = chosen_frames(demonstrations, stride, frames)
     noises = [_noise(policy, seed + sample) for sample in range(samples)]
-    shape = policy.head_shape
-    outputs = np.empty((len(frame), len(STACKS), shape.layers, shape.heads, shape.head_dim), np.float32)
+    shape, tokens = policy.head_shape, names_of_tokens(policy, vlm_token, expert_token)
+    outputs = np.zeros((len(frame), *shape.grid, shape.head_dim), np.float32)
     images = []
     for start in range(0, len(frame), batch_size):
         rows = slice(start, start + batch_size)
         progress.report(start / len(frame), f"Head outputs: frame {start} of {len(frame)}")
-        outputs[rows], image = _batch_outputs(
-            policy, demonstrations, episode[rows], frame[rows], noises, times, (vlm_token, expert_token)
-        )
+        image = _batch_outputs(policy, demonstrations, episode[rows], frame[rows], noises, times, tokens, outputs[rows])
         images.append(image)
     progress.report(1.0, f"Head outputs of {len(frame)} frames")
     chunks = [action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in demonstrations.episodes]
@@ -75,10 +74,11 @@ def capture(
         chunk=np.stack([chunks[e][f] for e, f in pairs]),
         state=np.stack([demonstrations.episodes[e].state[f] for e, f in pairs]).astype(np.float32),
         time_in_episode=(frame / np.maximum(lengths[episode] - 1, 1)).astype(np.float32),
-        tokens=(vlm_token, expert_token),
+        tokens=tokens,
         timestep=times[0],
         seed=seed,
-        inert=inert_mask(shape),
+        inert=policy.layout.inert,
+        stacks=shape.stacks,
         image=np.concatenate(images),
         timesteps=times,
         samples=samples,
@@ -116,9 +116,10 @@ def _batch_outputs(
     frame: np.ndarray,
     noises: Sequence[torch.Tensor],
     times: Sequence[float],
-    tokens: tuple[str, str],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of one batch, head outputs float32 [frame, stack, layer, head, dim] and image embeddings float32 [frame, dim].
+    tokens: tuple[str, ...],
+    outputs: np.ndarray,
+) -> np.ndarray:
+    """Writes the head outputs of one batch, float32 [frame, stack, layer, head, dim]; image embeddings [frame, dim].
 
     The embedding is that of the vision tower as the VLM sees it, the mean over patches of each camera.
     """
@@ -128,22 +129,31 @@ def _batch_outputs(
         batch["inputs_embeds"] = policy.embed(batch)
         cameras, patches = len(observation.cameras), policy.preprocessor.tokens_per_image
         image = batch["inputs_embeds"][:, : cameras * patches].unflatten(1, (cameras, patches)).mean(2).flatten(1)
-        vlm = vlm_tokens(policy, tokens[0], batch, observation.instruction, cameras)
-        expert = expert_tokens(policy, tokens[1], rows)
-        with head_outputs(policy.model, {"vlm": vlm.read}) as captured:
+        queries = named_tokens(policy, tokens, batch, observation.instruction, cameras)
+        of_prompt, of_actions = (
+            {one.stack.name: queries[one.stack.name].read for one in policy.layout.on(sequence)}
+            for sequence in (PROMPT, ACTIONS)
+        )
+        with head_outputs(policy.model, of_prompt) as captured:
             cache = policy.prefix(batch)
-        read = [_stacked(policy, "vlm", captured)]
+        _write(policy.head_shape, of_prompt, [captured], outputs)
         passes = []
-        for time in times:
+        for time in times if of_actions else ():
             for noise in noises:
                 noisy = policy.denoise(batch, cache, noise.expand(rows, -1, -1), end=time)
-                with head_outputs(policy.model, {"expert": expert.read}) as captured:
+                with head_outputs(policy.model, of_actions) as captured:
                     policy.velocity(batch, cache, noisy, torch.full((rows,), time, device=policy.device))
-                passes.append(_stacked(policy, "expert", captured))
-        read.append(torch.stack(passes).mean(0))
-    return torch.stack(read, dim=1).cpu().numpy(), image.float().cpu().numpy()
+                passes.append(captured)
+        _write(policy.head_shape, of_actions, passes, outputs)
+    return image.float().cpu().numpy()
 
 
-def _stacked(policy: SteerablePolicy, stack: str, captured: dict[tuple[str, int], torch.Tensor]) -> torch.Tensor:
-    """Of all layers of a stack: float32 [frame, layer, head, dim]."""
-    return torch.stack([captured[stack, layer] for layer in range(policy.head_shape.layers)], dim=1).float()
+def _write(
+    shape: HeadShape, stacks: Collection[str], passes: Sequence[dict[Site, torch.Tensor]], outputs: np.ndarray
+) -> None:
+    """The mean over passes of each stack's outputs into its cells of float32 [frame, stack, layer, head, dim]."""
+    for name in stacks:
+        one = shape[name]
+        stacked = [torch.stack([captured[name, layer] for layer in range(one.layers)], dim=1) for captured in passes]
+        mean = torch.stack([each.float() for each in stacked]).mean(0).cpu().numpy()
+        outputs[:, shape.index(name), : one.layers, : one.heads, : one.head_dim] = mean

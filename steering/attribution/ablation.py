@@ -19,8 +19,8 @@ import torch
 from steering.attribution.probe import Probe, frame_losses
 from steering.models.flow import Batch
 from steering.models.hooks import Rewrite, Site, rewritten_heads
+from steering.models.sites import PROMPT
 from steering.progress import Progress
-from steering.types import STACKS
 
 BATCH = 64
 
@@ -41,19 +41,18 @@ class Ablation:
 
 
 def mean_ablation(probe: Probe, *, batch_size: int = BATCH, progress: Progress | None = None) -> Ablation:
-    """Ablate every head of both stacks. The policy leaves as it came."""
+    """Ablate every head of every stack. The policy leaves as it came."""
     progress = progress or Progress()
     shape, frames = probe.policy.head_shape, len(probe)
     with torch.inference_mode():
         means, base = mean_outputs(probe, batch_size)
         loss, chunk = base
-        grid = (frames, len(STACKS), shape.layers, shape.heads)
-        increase, change = np.empty(grid, np.float32), np.empty(grid, np.float32)
-        heads_all, done = len(shape.all_heads()) * frames, 0
+        increase, change = (np.zeros((frames, *shape.grid), np.float32) for _ in range(2))
+        heads_all, done = shape.count * frames, 0
         for rows, batch in probe.batches(batch_size):
             for (stack, layer), below in _sites(probe, batch):
-                at = STACKS.index(stack)
-                for head in range(shape.heads):
+                at = shape.index(stack)
+                for head in range(shape[stack].heads):
                     removal = _to_mean(means[stack, layer], head)
                     with rewritten_heads(probe.policy.model, {(stack, layer): removal}):
                         ablated = respond(probe, below)
@@ -61,7 +60,7 @@ def mean_ablation(probe: Probe, *, batch_size: int = BATCH, progress: Progress |
                     difference = (ablated[1] - chunk[rows]).square().mean((1, 2)).sqrt()
                     change[rows, at, layer, head] = difference.cpu().numpy()
                     done += len(batch["state"])
-                    progress.report(done / heads_all, f"Ablated {done * len(shape.all_heads()) // heads_all} heads")
+                    progress.report(done / heads_all, f"Ablated {done * shape.count // heads_all} heads")
     return Ablation(loss.cpu().numpy(), increase, change)
 
 
@@ -82,7 +81,7 @@ def mean_outputs(probe: Probe, batch_size: int = BATCH) -> tuple[Means, tuple[to
     losses, chunks = [], []
     for _, batch in probe.batches(batch_size):
         seen: dict[Site, list[torch.Tensor]] = defaultdict(list)
-        sites = {site: _adder(seen[site], site[0], batch) for site in sites_of(probe)}
+        sites = {site: _adder(seen[site], _on_prompt(probe, site), batch) for site in sites_of(probe)}
         with rewritten_heads(probe.policy.model, sites):
             loss, chunk = respond(probe, batch)
         losses.append(loss)
@@ -91,18 +90,23 @@ def mean_outputs(probe: Probe, batch_size: int = BATCH) -> tuple[Means, tuple[to
             sums[site] = [a + b for a, b in zip(sums[site], passes, strict=True)] if site in sums else passes
     count = probe.batch["attention_mask"].sum(0).clamp(min=1)[:, None, None]
     means = {
-        site: [total / (count if site[0] == "vlm" else len(probe)) for total in passes] for site, passes in sums.items()
+        site: [total / (count if _on_prompt(probe, site) else len(probe)) for total in passes]
+        for site, passes in sums.items()
     }
     return means, (torch.cat(losses), torch.cat(chunks))
 
 
-def _adder(passes: list[torch.Tensor], stack: str, batch: Batch) -> Rewrite:
+def _on_prompt(probe: Probe, site: Site) -> bool:
+    return probe.policy.layout[site[0]].sequence == PROMPT
+
+
+def _adder(passes: list[torch.Tensor], on_prompt: bool, batch: Batch) -> Rewrite:
     """Appends the sum over frames of each pass, float32 [sample, token, head, dim], padding left out."""
     valid = batch["attention_mask"].bool()[..., None, None]
 
     def add(outputs: torch.Tensor) -> torch.Tensor:
         counted = outputs.float()
-        counted = counted.where(valid, 0) if stack == "vlm" else counted
+        counted = counted.where(valid, 0) if on_prompt else counted
         passes.append(counted.unflatten(0, (len(valid), -1)).sum(0))
         return outputs
 
@@ -124,14 +128,25 @@ def _to_mean(means: list[torch.Tensor], head: int) -> Rewrite:
 
 def sites_of(probe: Probe) -> list[Site]:
     """Every (stack, layer) of the policy."""
-    return [(stack, layer) for stack in STACKS for layer in range(probe.policy.head_shape.layers)]
+    return list(probe.policy.layout.places)
 
 
 def _sites(probe: Probe, batch: Batch) -> Iterator[tuple[Site, Batch]]:
     """Each (stack, layer), with the batch in which all that lies below it is computed already."""
-    layers = probe.policy.head_shape.layers
-    for layer in range(layers):
-        yield ("vlm", layer), batch | probe.policy.freeze(batch, layer) if layer else batch
-    whole = batch | probe.policy.freeze(batch, layers)
-    for layer in range(layers):
-        yield ("expert", layer), whole
+    whole: Batch | None = None
+    for site in sites_of(probe):
+        if _on_prompt(probe, site):
+            yield site, below(probe, batch, site)
+        else:
+            whole = below(probe, batch, site) if whole is None else whole
+            yield site, whole
+
+
+def below(probe: Probe, batch: Batch, site: Site) -> Batch:
+    """The batch in which the layers of the prompt below a site are computed already."""
+    layout, (stack, layer) = probe.policy.layout, site
+    prompt = layout.on(PROMPT)
+    if len(prompt) != 1:
+        return batch
+    layers = layer if stack == prompt[0].stack.name else prompt[0].stack.layers
+    return batch | probe.policy.freeze(batch, layers) if layers else batch

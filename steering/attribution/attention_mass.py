@@ -14,10 +14,9 @@ import torch
 from steering.attribution.probe import Probe
 from steering.errors import InputError
 from steering.models.preprocessing import area_weights
-from steering.models.query_attention import query_attention
-from steering.models.tokens import expert_tokens, vlm_tokens
+from steering.models.query_attention import on_grid, query_attention
+from steering.models.tokens import named_tokens, names_of_tokens
 from steering.progress import Progress
-from steering.types import STACKS
 
 BATCH = 16
 TOKENS = ("last_prefix", "first_action")
@@ -44,12 +43,10 @@ def attention_mass(
     for rows, batch in probe.batches(batch_size):
         progress.report(rows.start / len(probe), f"Attention: frame {rows.start} of {len(probe)}")
         frames = len(batch["state"])
-        queries = {
-            "vlm": vlm_tokens(probe.policy, TOKENS[0], batch, [""] * frames, masks.shape[1]),
-            "expert": expert_tokens(probe.policy, TOKENS[1], frames),
-        }
+        tokens = names_of_tokens(probe.policy, *TOKENS)
+        queries = named_tokens(probe.policy, tokens, batch, [""] * frames, masks.shape[1])
         weights = query_attention(probe.policy, batch, probe.start, queries)
-        image = torch.stack([weights[stack][..., : covered.shape[1]] for stack in STACKS], dim=1)
+        image = on_grid(probe.policy.head_shape, {s: w[..., : covered.shape[1]] for s, w in weights.items()})
         cover = covered[rows, None, None, None]
         masses.append((image * cover).sum(-1).cpu().numpy())
         evens.append((image.sum(-1) * cover.mean(-1)).cpu().numpy())

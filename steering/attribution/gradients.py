@@ -1,9 +1,9 @@
 """Gradient measures on the flow-matching loss: gradient × activation and integrated gradients by captum, attribution
 patching by one backward pass, and the proof that a head is inert.
 
-All read the input of `o_proj` (every head's output, side by side) of every layer. Cost: a forward and a backward pass
-a batch; integrated gradients a pass per layer and step. Integrated gradients move one layer at a time: with all at
-once the later layers' inputs would be given, and nothing of the VLM would reach the loss.
+All read the input of the output projection (every head's output, side by side) of every layer. Cost: a forward and a
+backward pass a batch; integrated gradients a pass per layer and step. Integrated gradients move one layer at a time:
+with all at once the later layers' inputs would be given, and nothing of the VLM would reach the loss.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients, LayerGradientXActivation
 
-from steering.attribution.ablation import Means, mean_outputs, sites_of
+from steering.attribution.ablation import Means, below, mean_outputs, sites_of
 from steering.attribution.probe import KEPT, Probe, frame_losses
 from steering.models.flow import Batch
-from steering.models.hooks import Rewrite, Site, head_outputs, rewritten_heads
-from steering.models.sites import projection_name
+from steering.models.hooks import Rewrite, Site, head_outputs, output_projection, rewritten_heads
 from steering.progress import Progress
-from steering.types import STACKS
 
 BATCH = 32
 STEPS = 5
@@ -30,7 +28,7 @@ def gradient_activation(probe: Probe, *, batch_size: int = BATCH, progress: Prog
     """|gradient · output| of every head, float32 [frame, stack, layer, head] (Michel et al. 2019, section 4.1)."""
     progress = progress or Progress()
     policy, sites = probe.policy, sites_of(probe)
-    modules: list[Any] = [policy.model.get_submodule(projection_name(*site, "o_proj")) for site in sites]
+    modules: list[Any] = [output_projection(policy.model, policy.layout, site) for site in sites]
 
     def losses(embeds: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         return _losses(probe, {"inputs_embeds": embeds, **dict(zip(KEPT, rest, strict=True))})
@@ -76,24 +74,20 @@ def integrated_gradients(
     sum to L(layer at its mean) − L, up to the quadrature (`steps` Gauss-Legendre points).
     """
     progress = progress or Progress()
-    policy, shape = probe.policy, probe.policy.head_shape
+    policy = probe.policy
     means, scores = _loss_means(probe), []
     for rows, batch in probe.batches(batch_size):
         frames = len(batch["state"])
-        with torch.no_grad():
-            whole = batch | policy.freeze(batch, shape.layers)
-            with head_outputs(policy.model) as outputs:
-                _losses(probe, batch)
+        with torch.no_grad(), head_outputs(policy.model) as outputs:
+            _losses(probe, batch)
         found: dict[Site, torch.Tensor] = {}
-        for done, (stack, layer) in enumerate(sites_of(probe)):
-            share = (rows.start + frames * done / (len(STACKS) * shape.layers)) / len(probe)
-            progress.report(share, f"Integrating {stack} layer {layer}, frame {rows.start} of {len(probe)}")
+        sites = sites_of(probe)
+        for done, site in enumerate(sites):
+            share = (rows.start + frames * done / len(sites)) / len(probe)
+            progress.report(share, f"Integrating {site[0]} layer {site[1]}, frame {rows.start} of {len(probe)}")
             with torch.no_grad():
-                below = batch | policy.freeze(batch, layer) if stack == "vlm" and layer else batch
-                below = whole if stack == "expert" else below
-            found[stack, layer] = _integrate(
-                probe, (stack, layer), below, outputs[stack, layer], means[stack, layer], steps
-            )
+                given = below(probe, batch, site)
+            found[site] = _integrate(probe, site, given, outputs[site], means[site], steps)
         scores.append(-_per_head(probe, found, frames))
     progress.report(1.0, f"Integrated gradients of {len(probe)} frames")
     return np.concatenate(scores)
@@ -102,10 +96,12 @@ def integrated_gradients(
 def inert_by_gradient(probe: Probe, *, batch_size: int = BATCH) -> np.ndarray:
     """Heads with exactly no gradient at any token of any frame: bool [stack, layer, head]."""
     shape = probe.policy.head_shape
-    inert = np.ones((len(STACKS), shape.layers, shape.heads), bool)
+    inert = np.ones(shape.grid, bool)
     for _, batch in probe.batches(batch_size):
         for (stack, layer), (_, gradient) in head_gradients(probe, batch).items():
-            inert[STACKS.index(stack), layer] &= (gradient == 0).all(-1).all(1).all(0).cpu().numpy()
+            inert[shape.index(stack), layer, : shape[stack].heads] &= (
+                (gradient == 0).all(-1).all(1).all(0).cpu().numpy()
+            )
     return inert
 
 
@@ -158,9 +154,9 @@ def _loss_means(probe: Probe) -> dict[Site, torch.Tensor]:
 def _per_head(probe: Probe, products: dict[Site, torch.Tensor], frames: int) -> np.ndarray:
     """Sums [row, token, head · dim] over samples, tokens and dimensions: float32 [frame, stack, layer, head]."""
     shape = probe.policy.head_shape
-    heads = {
-        site: product.unflatten(-1, (shape.heads, shape.head_dim)).unflatten(0, (frames, -1)).sum((1, 2, 4))
-        for site, product in products.items()
-    }
-    stacks = [torch.stack([heads[stack, layer] for layer in range(shape.layers)], dim=1) for stack in STACKS]
-    return torch.stack(stacks, dim=1).detach().float().cpu().numpy()
+    found = np.zeros((frames, *shape.grid), np.float32)
+    for (name, layer), product in products.items():
+        stack = shape[name]
+        by_head = product.unflatten(-1, (stack.heads, stack.head_dim)).unflatten(0, (frames, -1)).sum((1, 2, 4))
+        found[:, shape.index(name), layer, : stack.heads] = by_head.detach().float().cpu().numpy()
+    return found

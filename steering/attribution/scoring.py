@@ -12,9 +12,9 @@ from steering.attribution.probe import FRAMES, SAMPLES, over_episodes, probe
 from steering.errors import InputError, unknown_name
 from steering.metrics import WITH_POLICY
 from steering.models.policy import SteerablePolicy
-from steering.models.sites import inert_mask
+from steering.models.tokens import names_of_tokens
 from steering.progress import Progress
-from steering.types import STACKS, Demonstrations, Relevance
+from steering.types import Demonstrations, Relevance
 
 PRESET = "policy"
 PREPARING = 0.05
@@ -49,14 +49,15 @@ def attribute(
     progress.report(0.0, "Preparing frames")
     asked = probe(policy, demonstrations, frames=frames, samples=samples, seed=seed)
     part = progress.part(PREPARING, 1.0)
-    baselines, effects, tokens, target = {}, {}, ("all", "all"), "flow-matching loss"
+    baselines, effects, tokens, target = {}, {}, ("all",) * len(policy.head_shape.stacks), "flow-matching loss"
     if metric == "mean_ablation":
         ablated = ablation.mean_ablation(asked, progress=part)
         effect, baselines = ablated.loss_increase, {"loss": float(ablated.loss.mean())}
         effects = {"action_change": ablated.action_change.mean(0, np.float64)}
     elif masks is not None and metric == "attention_mass":
         attention = attention_mass.attention_mass(asked, masks, progress=part)
-        effect, tokens, target = attention.mass - attention.even_mass, attention_mass.TOKENS, "named things"
+        effect, target = attention.mass - attention.even_mass, "named things"
+        tokens = names_of_tokens(policy, *attention_mass.TOKENS)
         effects = {"mass": attention.mass.mean(0, np.float64), "even_mass": attention.even_mass.mean(0, np.float64)}
     else:
         effect = GRADIENT_MEASURES[metric](asked, progress=part)
@@ -67,12 +68,13 @@ def attribute(
         preset=PRESET,
         target=target,
         score=score.astype(np.float32),
-        error=np.zeros((0, len(STACKS), shape.layers, shape.heads), np.float32),
+        error=np.zeros((0, *shape.grid), np.float32),
         ks=(),
         best_k={},
         cv_mse={},
         baselines=baselines,
-        inert=inert_mask(shape),
+        inert=policy.layout.inert,
+        stacks=shape.stacks,
         tokens=tokens,
         effects={name: value.astype(np.float32) for name, value in effects.items()},
     )

@@ -14,7 +14,7 @@ from steering.cli.frame import STORE, Line, PolicyOption, StoreOption, app, open
 from steering.errors import InputError, NotFound, unknown_name
 from steering.progress import Progress
 from steering.store import MANIFEST, Store
-from steering.types import PAPER_SET_SIZE, STACKS, Relevance, Selection
+from steering.types import PAPER_SET_SIZE, Relevance, Selection
 
 
 @app.command()
@@ -36,7 +36,7 @@ def score(
         bool, typer.Option("--include-inert", help="May choose heads that cannot move an action, as the release does.")
     ] = False,
     stack: Annotated[
-        str | None, typer.Option(help="Whose best heads the JSON selects: vlm (as the paper trains) or expert.")
+        str | None, typer.Option(help="Whose best heads the JSON selects: vlm (as the paper trains), expert, ….")
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task in an HDF5 file that holds several.")] = None,
     out: Annotated[
@@ -97,11 +97,11 @@ def _write(store: Store, relevance_id: str, stack: str | None, out: Path) -> lis
     from steering.selection import exchange
 
     relevance: Relevance = store.load(relevance_id)
-    movable = [name for s, name in enumerate(STACKS) if not relevance.inert[s].all()]
+    movable = [name for s, name in enumerate(relevance.shape.names) if not relevance.inert[s].all()]
     chosen = stack or movable[0]
     if chosen not in movable:
         raise unknown_name("stack of movable heads", chosen, movable)
-    count = min(PAPER_SET_SIZE, int((~relevance.inert[STACKS.index(chosen)]).sum()))
+    count = min(PAPER_SET_SIZE, int((~relevance.inert[relevance.shape.index(chosen)]).sum()))
     selection_id = pipeline.select(store, relevance_id=relevance_id, count=count, stacks=(chosen,))
     selection: Selection = store.load(selection_id)
     table, figure = out.with_suffix(".csv"), out.with_suffix(".html")

@@ -178,12 +178,10 @@ def _head(name: str) -> Head:
 
 
 def _shape(store: Store, relevance_id: str) -> HeadShape:
-    from steering.pipeline.selection import head_shape
-
     relevance = store.load(relevance_id)
     if not isinstance(relevance, Relevance):
         raise InputError(f"Expected the id of a relevance, but {relevance_id} holds {type(relevance).__name__}.")
-    return head_shape(relevance)
+    return relevance.shape
 
 
 def _show(store: Store, selection_id: str, relevance_id: str, out: Path | None) -> None:

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from steering.errors import InputError
-from steering.figures.style import STACK_COLOURS, faint, styled, text_colour, title
-from steering.types import STACK_LABELS, STACKS, Head, Relevance, Replication
+from steering.figures.style import faint, stack_colour, styled, text_colour, title
+from steering.types import Head, Relevance, Replication, stack_label
 
 _SYMBOLS = {"vlm": "circle", "expert": "diamond"}
 
@@ -22,29 +22,30 @@ def disagreement(
 
     Selected heads are ringed. `customdata` of each point is its [stack, layer, head], for a lasso.
     """
-    if first.score.shape != second.score.shape:
-        raise InputError(f"Expected scores of the same heads, got {first.score.shape} and {second.score.shape}.")
+    if not first.shape.has_the_heads_of(second.shape):
+        raise InputError(f"Expected scores of the same heads, got {first.shape.words()} and {second.shape.words()}.")
     movable = ~(first.inert | second.inert) & np.isfinite(first.score) & np.isfinite(second.score)
     figure = go.Figure()
-    for s, stack in enumerate(STACKS):
+    for s, one in enumerate(first.shape.stacks):
+        stack = one.name
         places = [(s, int(layer), int(head)) for layer, head in np.argwhere(movable[s])]
-        heads = [Head(STACKS[place[0]], place[1], place[2]) for place in places]
+        heads = [first.shape.at(place) for place in places]
         ringed = [head in selected for head in heads]
         figure.add_scatter(
             x=[float(first.score[place]) for place in places],
             y=[float(second.score[place]) for place in places],
             mode="markers",
-            name=STACK_LABELS[stack],
+            name=one.label,
             text=[head.label() for head in heads],
             customdata=[[stack, *place[1:]] for place in places],
             hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra></extra>",
             marker={
-                "symbol": _SYMBOLS[stack],
+                "symbol": _SYMBOLS.get(stack, "square"),
                 "size": 9,
-                "color": faint(STACK_COLOURS[stack]),
+                "color": faint(stack_colour(stack)),
                 "line": {
-                    "color": [text_colour(dark) if one else STACK_COLOURS[stack] for one in ringed],
-                    "width": [3 if one else 1 for one in ringed],
+                    "color": [text_colour(dark) if ring else stack_colour(stack) for ring in ringed],
+                    "width": [3 if ring else 1 for ring in ringed],
                 },
             },
         )
@@ -78,14 +79,14 @@ def stability_curve(replication: Replication, *, dark: bool | None = None) -> go
                     "symmetric": False,
                     "array": np.nan_to_num(values[:, 2] - middle),
                     "arrayminus": np.nan_to_num(middle - values[:, 0]),
-                    "color": STACK_COLOURS[stack],
+                    "color": stack_colour(stack),
                 },
                 mode="lines+markers",
-                name=STACK_LABELS[stack],
+                name=stack_label(stack),
                 legendgroup=stack,
                 showlegend=column == 1,
-                line={"color": STACK_COLOURS[stack], "width": 2.5},
-                marker={"symbol": _SYMBOLS[stack], "size": 8},
+                line={"color": stack_colour(stack), "width": 2.5},
+                marker={"symbol": _SYMBOLS.get(stack, "square"), "size": 8},
                 row=1,
                 col=column,
             )

@@ -7,9 +7,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from steering.figures.style import DIVERGING_SCALE, INERT_COLOUR, LIGHT_TEXT, RING_COLOUR, SCORE_SCALE, styled, title
-from steering.types import STACK_LABELS, STACKS, HeadChange
+from steering.types import HeadChange
 
 COLUMNS = ("before", "after", "change")
+SPACING = 0.14  # between rows, of the figure's height
 LEAST_CHANGE = 0.05
 """Explained variance at which the colours of a change end at least, so that noise does not look like a finding."""
 
@@ -19,24 +20,27 @@ def head_change(change: HeadChange, *, dark: bool | None = None) -> go.Figure:
 
     Layers down, heads across; inert heads are grey.
     """
-    titles = [f"{title(STACK_LABELS[stack])}, {column}" for stack in STACKS for column in COLUMNS]
-    figure = make_subplots(len(STACKS), len(COLUMNS), subplot_titles=titles, vertical_spacing=0.14)
+    stacks = change.before.shape.stacks
+    titles = [f"{title(one.label)}, {column}" for one in stacks for column in COLUMNS]
+    figure = make_subplots(len(stacks), len(COLUMNS), subplot_titles=titles, vertical_spacing=SPACING)
     rings = (None, RING_COLOUR, LIGHT_TEXT)  # each is seen on its column's colours
-    layers, heads = change.before.score.shape[1:]
-    for s, stack in enumerate(STACKS):
-        inert = change.before.inert[s]
-        before, after = (np.where(inert, np.nan, one.score[s].astype(float)) for one in (change.before, change.after))
+    for s, one in enumerate(stacks):
+        stack, cells = one.name, (s, slice(one.layers), slice(one.heads))
+        inert = change.before.inert[cells]
+        before, after = (
+            np.where(inert, np.nan, scored.score[cells].astype(float)) for scored in (change.before, change.after)
+        )
         difference = after - before
-        known = np.concatenate([one[np.isfinite(one)] for one in (before, after)])
+        known = np.concatenate([values[np.isfinite(values)] for values in (before, after)])
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         most = max(LEAST_CHANGE, float(np.nanmax(np.abs(difference), initial=0.0)))
         scales = (
             *2 * ({"colorscale": SCORE_SCALE, "zmin": low, "zmax": high, "showscale": False},),
-            {"colorscale": DIVERGING_SCALE, "zmin": -most, "zmax": most, "colorbar": _bar(s)},
+            {"colorscale": DIVERGING_SCALE, "zmin": -most, "zmax": most, "colorbar": _bar(s, len(stacks))},
         )
         for c, (values, scale) in enumerate(zip((before, after, difference), scales, strict=True)):
             where = {"row": s + 1, "col": c + 1}
-            hover = f"{STACK_LABELS[stack]} %{{y}}.%{{x}}<br>{COLUMNS[c]} %{{z:.3f}}<extra></extra>"
+            hover = f"{one.label} %{{y}}.%{{x}}<br>{COLUMNS[c]} %{{z:.3f}}<extra></extra>"
             name = f"{stack} {COLUMNS[c]}"
             figure.add_heatmap(
                 z=values, name=name, hovertemplate=hover, hoverongaps=False, xgap=1, ygap=1, **scale, **where
@@ -61,15 +65,17 @@ def head_change(change: HeadChange, *, dark: bool | None = None) -> go.Figure:
                     hoverinfo="skip",
                     **where,
                 )
-    figure.update_xaxes(range=[-0.5, heads - 0.5], dtick=1 if heads <= 16 else None)
-    figure.update_yaxes(range=[layers - 0.5, -0.5], dtick=1 if layers <= 20 else None)
+        figure.update_xaxes(range=[-0.5, one.heads - 0.5], dtick=1 if one.heads <= 16 else None, row=s + 1)
+        figure.update_yaxes(range=[one.layers - 0.5, -0.5], dtick=1 if one.layers <= 20 else None, row=s + 1)
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(showgrid=False, zeroline=False)
-    figure.update_xaxes(title="head", row=len(STACKS))
+    figure.update_xaxes(title="head", row=len(stacks))
     figure.update_yaxes(title="layer", col=1)
-    return styled(figure, dark, height=140 + 2 * (60 + 22 * layers), legend=False)
+    return styled(figure, dark, height=140 + sum(60 + 22 * change.before.shape.layers for _ in stacks), legend=False)
 
 
-def _bar(row: int) -> dict[str, object]:
-    """The colour bar of a row's change, beside it."""
-    return {"title": "change", "len": 0.43, "y": (0.79, 0.21)[row], "yanchor": "middle"}
+def _bar(row: int, rows: int) -> dict[str, object]:
+    """The colour bar of a row's change, beside it; rows are spaced as `vertical_spacing` says."""
+    tall = (1 - SPACING * (rows - 1)) / rows
+    middle = 1 - tall / 2 - row * (tall + SPACING)
+    return {"title": "change", "len": tall, "y": middle, "yanchor": "middle"}

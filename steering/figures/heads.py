@@ -14,27 +14,29 @@ from steering.figures.style import (
     INERT_COLOUR,
     RING_COLOUR,
     SCORE_SCALE,
-    STACK_COLOURS,
     faint,
+    stack_colour,
     styled,
     text_colour,
     title,
 )
-from steering.types import STACK_LABELS, STACKS, Head, Relevance, RelevanceOverTime, Trust
+from steering.types import Head, Relevance, RelevanceOverTime, Trust
 
 
 def head_map(relevance: Relevance, selected: Sequence[Head] = (), *, dark: bool | None = None) -> go.Figure:
-    """Scores of all heads, VLM and action expert side by side on one colour scale: layers down, heads across.
+    """Scores of all heads, the stacks side by side on one colour scale: layers down, heads across.
 
     Inert heads are grey, heads in `selected` ringed; scores are in the hover text of all.
     """
-    figure = make_subplots(1, len(STACKS), subplot_titles=[title(STACK_LABELS[stack]) for stack in STACKS])
+    stacks = relevance.shape.stacks
+    figure = make_subplots(1, len(stacks), subplot_titles=[title(one.label) for one in stacks])
     movable = relevance.score[~relevance.inert]
     low, high = (float(movable.min()), float(movable.max())) if movable.size else (0.0, 1.0)
-    for s, stack in enumerate(STACKS):
-        score = relevance.score[s].astype(float)
-        inert = relevance.inert[s]
-        hover = f"{STACK_LABELS[stack]} %{{y}}.%{{x}}<br>score %{{customdata:.3f}}"
+    for s, one in enumerate(stacks):
+        stack = one.name
+        score = relevance.score[s, : one.layers, : one.heads].astype(float)
+        inert = relevance.inert[s, : one.layers, : one.heads]
+        hover = f"{one.label} %{{y}}.%{{x}}<br>score %{{customdata:.3f}}"
         common = {"customdata": score, "xgap": 1, "ygap": 1, "hoverongaps": False}
         figure.add_heatmap(
             z=np.where(inert, np.nan, score),
@@ -69,9 +71,10 @@ def head_map(relevance: Relevance, selected: Sequence[Head] = (), *, dark: bool 
                 row=1,
                 col=s + 1,
             )
-    layers, heads = relevance.score.shape[1:]
-    figure.update_xaxes(title="head", range=[-0.5, heads - 0.5], dtick=1 if heads <= 16 else None)
-    figure.update_yaxes(range=[layers - 0.5, -0.5], dtick=1 if layers <= 20 else None)
+        figure.update_xaxes(range=[-0.5, one.heads - 0.5], dtick=1 if one.heads <= 16 else None, col=s + 1)
+        figure.update_yaxes(range=[one.layers - 0.5, -0.5], dtick=1 if one.layers <= 20 else None, col=s + 1)
+    layers = relevance.shape.layers
+    figure.update_xaxes(title="head")
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(showgrid=False, zeroline=False)
     figure.update_yaxes(title="layer", col=1)
@@ -98,10 +101,11 @@ def head_bars(
     order = [place for place in np.argwhere(~relevance.inert) if np.isfinite(relevance.score[tuple(place)])]
     order = sorted(order, key=lambda place: -relevance.score[tuple(place)])[:count]
     places = [tuple(int(i) for i in place) for place in order]
-    heads = [Head(STACKS[s], layer, head) for s, layer, head in places]
+    heads = [relevance.shape.at(place) for place in places]
     scores = [float(relevance.score[place]) for place in places]
     figure = go.Figure()
-    for stack, colour in STACK_COLOURS.items():
+    for one in relevance.shape.stacks:
+        stack, colour = one.name, stack_colour(one.name)
         mine = [i for i, head in enumerate(heads) if head.stack == stack]
         error = None
         if trust is not None:
@@ -117,7 +121,7 @@ def head_bars(
             y=[heads[i].label() for i in mine],
             x=[scores[i] for i in mine],
             orientation="h",
-            name=STACK_LABELS[stack],
+            name=one.label,
             error_x=error,
             customdata=notes,
             hovertemplate="%{y}: %{x:.3f}%{customdata}<extra></extra>",
@@ -137,7 +141,7 @@ def relevance_over_time(over_time: RelevanceOverTime, heads: Sequence[Head], *, 
     """Relevance of some heads by time in the episode: a row per head, a column per part of the episode."""
     if not heads:
         raise InputError("Expected at least one head to draw over time, got none.")
-    rows = np.stack([over_time.score[:, STACKS.index(h.stack), h.layer, h.head] for h in heads]).astype(float)
+    rows = np.stack([over_time.score[(slice(None), *over_time.shape.place(head))] for head in heads]).astype(float)
     centre = (over_time.edges[:-1] + over_time.edges[1:]) / 2
     figure = go.Figure()
     figure.add_heatmap(

@@ -36,6 +36,11 @@ PHASE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B8659A")  # in the order of 
 STACK_COLOURS = {"vlm": "#0072B2", "expert": "#D55E00"}
 
 
+def stack_colour(name: str) -> str:
+    """The colour of a stack; that of a stack of another name depends on the name alone."""
+    return STACK_COLOURS.get(name) or OTHER_COLOURS[sum(name.encode()) % len(OTHER_COLOURS)]
+
+
 def method_colour(method: str, methods: Sequence[str] = ()) -> str:
     """The colour of a method: fixed for METHOD_COLOURS, by its place among the other `methods` otherwise."""
     if method in METHOD_COLOURS:

@@ -1,6 +1,7 @@
 """Attach what a method trains to a policy's model, as ordinary PEFT adapters.
 
-A head owns a block of rows of q_proj and a block of columns of o_proj (Robotic Steering, arXiv 2511.22697). In
+A head owns a block of rows of q_proj (or of a fused projection) and a block of columns of o_proj (Robotic Steering,
+arXiv 2511.22697; `steering.models.sites`). In
 ΔW = B·A the rows of B (q) and the columns of A (o) outside the selected heads' blocks start at zero and receive no
 gradient, so ΔW of every other head is exactly zero, and PEFT saves, loads and merges the result like any LoRA. At full
 rank (`dense_heads`) the other factor is fixed to ones that pick the heads' rows or columns: a LoRA again, whose free
@@ -19,11 +20,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from steering.errors import InputError
-from steering.finetune.plan import FULL_BYTES, Part, Plan, plan, sizes_of_model
+from steering.finetune.plan import FULL_BYTES, QUERY, Part, Plan, plan, sizes_of_model
 from steering.models.loading import without_peft_warning
 from steering.models.memory import free_bytes
 from steering.models.policy import SteerablePolicy
-from steering.models.sites import head_block
 from steering.types import FinetuneSettings, Selection
 
 Masks = Mapping[str, torch.Tensor]
@@ -47,7 +47,7 @@ def attached(
     whole = {part.name: policy.model.get_submodule(part.name) for part in chosen.parts if _trains_whole(part)}
     with torch.random.fork_rng(devices=[]), without_peft_warning():
         torch.manual_seed(settings.seed)
-        peft_model = get_peft_model(policy.model, _config(chosen, policy.head_shape.head_dim))
+        peft_model = get_peft_model(policy.model, _config(chosen))
     try:
         peft_model.eval()
         for part in chosen.parts:
@@ -69,16 +69,16 @@ def head_masks(policy: SteerablePolicy, chosen: Plan) -> dict[str, torch.Tensor]
     masks = {}
     for part in chosen.parts:
         if part.heads is not None and part.rank is not None:
-            units = torch.zeros(_width(policy), dtype=torch.bool, device=policy.device)
-            units[_units(policy, part)] = True
-            factor, mask = ("lora_B", units[:, None]) if part.projection == "q_proj" else ("lora_A", units[None, :])
+            units = torch.zeros(_width(policy, part), dtype=torch.bool, device=policy.device)
+            units[list(part.units)] = True
+            factor, mask = ("lora_B", units[:, None]) if part.group == QUERY else ("lora_A", units[None, :])
             masks[f"{part.name}.{factor}.default.weight"] = mask
     return masks
 
 
-def _config(chosen: Plan, head_dim: int) -> LoraConfig:
+def _config(chosen: Plan) -> LoraConfig:
     adapted = [part for part in chosen.parts if not _trains_whole(part)]
-    ranks = {part.name: len(part.heads) * head_dim for part in adapted if part.rank is None and part.heads}
+    ranks = {part.name: len(part.units) for part in adapted if part.rank is None and part.heads}
     rank = chosen.rank or max(ranks.values())
     return LoraConfig(
         r=rank,
@@ -99,22 +99,18 @@ def _pick_heads(policy: SteerablePolicy, part: Part) -> None:
     """Fix one factor to pick the heads' rows (q_proj) or columns (o_proj); the other starts at zero and trains."""
     layer: Any = policy.model.get_submodule(part.name)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    picks = torch.eye(_width(policy), dtype=up.dtype, device=up.device)[:, _units(policy, part)]
-    fixed, free, values = (up, down, picks) if part.projection == "q_proj" else (down, up, picks.T)
+    picks = torch.eye(_width(policy, part), dtype=up.dtype, device=up.device)[:, list(part.units)]
+    fixed, free, values = (up, down, picks) if part.group == QUERY else (down, up, picks.T)
     with torch.no_grad():
         fixed.copy_(values)
         free.zero_()
     fixed.requires_grad_(False)
 
 
-def _units(policy: SteerablePolicy, part: Part) -> list[int]:
-    """Rows of q_proj, or columns of o_proj, of the part's heads."""
-    dim = policy.head_shape.head_dim
-    return [unit for head in part.heads or () for unit in range(*head_block(head, dim).indices(_width(policy)))]
-
-
-def _width(policy: SteerablePolicy) -> int:
-    return policy.head_shape.heads * policy.head_shape.head_dim
+def _width(policy: SteerablePolicy, part: Part) -> int:
+    """Rows of the module for queries, columns for the output projection."""
+    outputs, inputs = policy.model.get_submodule(part.name).weight.shape
+    return int(outputs if part.group == QUERY else inputs)
 
 
 def _apply(model: torch.nn.Module, masks: Masks) -> None:

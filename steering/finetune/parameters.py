@@ -10,21 +10,19 @@ import re
 from torch import nn
 
 from steering.finetune.adapters import Masks
-from steering.finetune.plan import GROUPS
+from steering.finetune.plan import Plan
 
 
-def trainable_parameters(model: nn.Module, masks: Masks) -> dict[str, int]:
+def trainable_parameters(model: nn.Module, masks: Masks, chosen: Plan) -> dict[str, int]:
     """Group -> trained entries of the model as it stands, without those that masks hold at zero.
 
-    The same as `Plan.parameters` says beforehand; of a full finetune, everything is in the group `all`.
+    The same as `Plan.parameters` of `chosen` says beforehand; of a full finetune, everything is in the group `all`.
     """
-    counts: dict[str, int] = {}
+    groups, counts = {part.name: part.group for part in chosen.parts}, dict[str, int]()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             module = re.split(r"\.(?:lora_|modules_to_save\.)", name)[0]
-            adapted = module != name
-            projection = module.rsplit(".", 1)[-1]
-            group = GROUPS.get(projection, projection) if adapted else "all"
+            group = groups[module] if module != name else "all"
             trained = masks[name].expand_as(parameter).sum() if name in masks else parameter.numel()
             counts[group] = counts.get(group, 0) + int(trained)
     return counts

@@ -3,70 +3,67 @@
 Robotic Steering (arXiv 2511.22697) gives the selected heads low-rank adapters: rows of q_proj, columns of o_proj.
 Options add keys and values, the FFN, the state and action projections. `dense_heads` trains the same rows and columns
 at full rank. `lora` follows openpi's `gemma_2b_lora` and `gemma_300m_lora`: q, k, v, o and FFN of every layer of both
-stacks; `lora_rank_matched` is the same at the rank that comes nearest to the selected set's number of parameters.
-Cost: counting needs a policy's configuration only, no weights, and takes a millisecond.
+stacks (of a policy with other stacks, of all); `lora_rank_matched` is the same at the rank that comes nearest to the
+selected set's number of parameters. Cost: counting needs a policy's configuration only, no weights, and takes a
+millisecond.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from steering.errors import InputError, unknown_name
 from steering.models.checkpoint import Checkpoint
 from steering.models.names import HEAD_DIM, RULES, translated
-from steering.models.sites import LAYERS, check_heads, head_shape, inert_heads, same_shape
+from steering.models.sites import LAYERS, PROMPT, HeadLayout, check_heads, layout_of, pair_layout, pair_of
 from steering.types import FFN_CHOICES, METHODS, METHODS_OF_HEADS, FinetuneSettings, Head, HeadShape, Selection
 
-FFN = ("gate_proj", "up_proj", "down_proj")
-ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", *FFN)
 STATE_AND_ACTION = ("state_proj", "action_in_proj", "action_out_proj")
-GROUPS = {**dict.fromkeys(FFN, "mlp"), **dict.fromkeys(STATE_AND_ACTION, "projections")}
-"""Projection -> the group it is counted in; any other is its own group."""
 FULL_BYTES = 4 + 4 + 8 + 4
 """A parameter of a full finetune in single precision: itself, its gradient, Adam's two moments, its old value."""
 DEFAULT_DIM = 32  # of states and actions, PI0Config's; a configuration that is saved leaves defaults out
 
-_LAYER = re.compile("(" + "|".join(map(re.escape, LAYERS.values())) + r")\.(\d+)\.(?:self_attn|mlp)\.(\w+)")
+QUERY, OUTPUT = "q_proj", "o_proj"
+"""Groups in which the heads' own projections are counted, whatever a family calls them."""
 
 
 @dataclass(frozen=True)
 class Sizes:
     """Sizes of a policy's adaptable modules. modules: full name -> (outputs, inputs) of its weight."""
 
-    head_shape: HeadShape
+    layout: HeadLayout
     modules: Mapping[str, tuple[int, int]]
+
+    @property
+    def head_shape(self) -> HeadShape:
+        """The policy's heads."""
+        return self.layout.shape
 
 
 @dataclass(frozen=True)
 class Part:
     """A module that trains. rank: of its adapter; None where the weight trains at full rank.
 
-    heads: whose rows (q_proj) or columns (o_proj) alone train, None for the whole module. trained: number of
-    trained entries.
+    group: what it is counted in: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `mlp`, `projections`, or the module's own
+    name. heads: whose rows (group `q_proj`) or columns (`o_proj`) alone train, None for the whole module; units: those
+    rows or columns. trained: number of trained entries. site: (stack, layer), None outside all stacks.
     """
 
     name: str
     rank: int | None
     heads: tuple[int, ...] | None
     trained: int
+    group: str
+    site: tuple[str, int] | None = None
+    units: tuple[int, ...] = ()
 
     @property
     def projection(self) -> str:
         """The last part of the name, e.g. `q_proj`."""
-        return self.name.rsplit(".", 1)[-1]
-
-    @property
-    def group(self) -> str:
-        """What it is counted in: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `mlp` or `projections`."""
-        return GROUPS.get(self.projection, self.projection)
-
-    @property
-    def site(self) -> tuple[str, int] | None:
-        """(stack, layer), None outside both stacks."""
-        return _site(self.name)
+        return _last(self.name)
 
 
 @dataclass(frozen=True)
@@ -89,21 +86,23 @@ class Plan:
             counts[part.group] = counts.get(part.group, 0) + part.trained
         return counts
 
-    def frozen_layers(self, shape: HeadShape) -> int:
-        """How many of the VLM's first layers lie below everything that can move.
+    def frozen_layers(self, layout: HeadLayout) -> int:
+        """How many first layers of the stack on the prompt lie below everything that can move.
 
-        Queries, output projection and FFN of the VLM's last layer move nothing (`sites.inert_heads`).
+        Where its last layer is inert (`HeadLayout.inert`), the queries, output projection and FFN of that move nothing.
         """
-        if not self.parts:
+        if not self.parts or len(layout.on(PROMPT)) != 1:
             return 0
+        (prompt,) = layout.on(PROMPT)
+        last = prompt.stack.layers - 1 if prompt.last_layer_inert else prompt.stack.layers
         moving = [
-            site[1]
+            part.site[1]
             for part in self.parts
-            if (site := part.site)
-            and site[0] == "vlm"
-            and (site[1] < shape.layers - 1 or part.projection in ("k_proj", "v_proj"))
+            if part.site
+            and part.site[0] == prompt.stack.name
+            and (part.site[1] < last or part.name in map(partial(prompt.name, part.site[1]), prompt.keys_and_values))
         ]
-        return min(moving, default=shape.layers)
+        return min(moving, default=prompt.stack.layers)
 
 
 def plan(method: str, settings: FinetuneSettings, selection: Selection | None, sizes: Sizes) -> Plan:
@@ -120,7 +119,7 @@ def plan(method: str, settings: FinetuneSettings, selection: Selection | None, s
             f"Expected a rank of at least 1 and a positive alpha; got {settings.rank}, {settings.alpha:g}."
         )
     scale = settings.alpha / settings.rank
-    heads = selected_heads(selection, sizes.head_shape) if method in METHODS_OF_HEADS else ()
+    heads = selected_heads(selection, sizes.layout) if method in METHODS_OF_HEADS else ()
     if method == "full":
         return Plan(method, (), None, 1.0)
     if method == "lora":
@@ -129,7 +128,7 @@ def plan(method: str, settings: FinetuneSettings, selection: Selection | None, s
         return _rank_matched(heads, settings, sizes)
     rank = settings.rank if method == "steering" else None
     parts = tuple(_of_heads(heads, rank, settings, sizes))
-    return Plan(method, parts, rank, scale if rank else 1.0, _notices(heads, sizes.head_shape))
+    return Plan(method, parts, rank, scale if rank else 1.0, _notices(heads, sizes.layout))
 
 
 def parameter_counts(
@@ -139,11 +138,11 @@ def parameter_counts(
     return {} if method == "zero_shot" else plan(method, settings, selection, sizes).parameters()
 
 
-def selected_heads(selection: Selection | None, shape: HeadShape) -> tuple[Head, ...]:
+def selected_heads(selection: Selection | None, layout: HeadLayout) -> tuple[Head, ...]:
     """The selection's heads, sorted, each once. Raises InputError where they cannot train anything."""
     heads = tuple(sorted(set(selection.heads))) if selection is not None else ()
-    check_heads(heads, shape)
-    if set(heads) <= set(inert_heads(shape)):
+    check_heads(heads, layout.shape)
+    if set(heads) <= set(layout.inert_heads):
         raise InputError(
             "Expected at least one head that can move an action; all selected heads are in the VLM's last layer, "
             "whose output never reaches the action expert. Add heads of another layer."
@@ -163,66 +162,68 @@ def sizes_of_checkpoint(checkpoint: Checkpoint) -> Sizes:
             f"The sizes of a {checkpoint.family or 'policy without a family'} are not known before it is loaded. "
             f"Choose one of {', '.join(sorted(RULES))}, or name its tensors in steering/models/names.py."
         )
-    rules = RULES[checkpoint.family]
+    rules, dim = RULES[checkpoint.family], HEAD_DIM[checkpoint.family]
     shapes = {translated(name, rules): header.shape for name, header in checkpoint.tensors.items()}
-    modules = _adaptable((name.removesuffix(".weight"), shape) for name, shape in shapes.items())
+    weights = {name.removesuffix(".weight"): shape for name, shape in shapes.items()}
     stacks = []
-    for stack in LAYERS:
-        layers = {site[1] for name in modules if (site := _site(name)) and site[0] == stack}
-        if not layers or module_name(stack, 0, "q_proj") not in modules:
+    for stack, prefix in LAYERS.items():
+        layers = {name.removeprefix(prefix).split(".")[1] for name in weights if name.startswith(f"{prefix}.")}
+        queries = weights.get(f"{prefix}.0.self_attn.q_proj")
+        if not layers or queries is None:
             raise InputError(
                 f"Expected the {stack} stack of a {checkpoint.family} in the weights of {checkpoint.source!r}; there "
                 "is none. Fetch the whole checkpoint, or choose one such as 'lerobot/pi0_base'."
             )
-        dim = HEAD_DIM[checkpoint.family]
-        stacks.append(HeadShape(len(layers), modules[module_name(stack, 0, "q_proj")][0] // dim, dim))
-    return Sizes(same_shape(*stacks), modules)
+        stacks.append((len(layers), queries[0] // dim, dim))
+    layout = pair_of(stacks[0], stacks[1])
+    return Sizes(layout, _adaptable(weights.items(), layout))
 
 
 def sizes_of_config(config: Any) -> Sizes:
     """Sizes from a π0's configuration in transformers' format: the contents of `config.json`, or a PI0Config."""
     config = _Fields(config)
+    layout = pair_layout(config)
     modules: dict[str, tuple[int, int]] = {}
-    for stack, one in (("vlm", config.vlm_config.text_config), ("expert", config.dit_config)):
+    for sites, one in zip(layout.sites, (config.vlm_config.text_config, config.dit_config), strict=True):
         width, mlp = one.hidden_size, one.intermediate_size
         queries, keys = (n * one.head_dim for n in (one.num_attention_heads, one.num_key_value_heads))
         shapes = {"q_proj": (queries, width), "o_proj": (width, queries)}
         shapes |= {"k_proj": (keys, width), "v_proj": (keys, width)}
         shapes |= {"gate_proj": (mlp, width), "up_proj": (mlp, width), "down_proj": (width, mlp)}
         for layer in range(one.num_hidden_layers):
-            modules |= {module_name(stack, layer, projection): shape for projection, shape in shapes.items()}
+            modules |= {sites.name(layer, module): shapes[_last(module)] for module in sites.projections}
     width = config.dit_config.hidden_size
     state, action = (config.get(name, DEFAULT_DIM) for name in ("max_state_dim", "max_action_dim"))
     modules["embed_action_time.state_proj"] = (width, state)
     modules["embed_action_time.action_in_proj"] = (width, action)
     modules["action_out_proj"] = (action, width)
-    return Sizes(head_shape(config), modules)
+    return Sizes(layout, modules)
 
 
 def sizes_of_model(model: Any) -> Sizes:
     """Sizes from a model's modules, whatever its family."""
     weighted = ((name, module.weight.shape) for name, module in model.named_modules() if hasattr(module, "weight"))
-    return Sizes(head_shape(model.config), _adaptable(weighted))
+    layout = layout_of(model)
+    return Sizes(layout, _adaptable(weighted, layout))
 
 
-def _adaptable(shapes: Iterable[tuple[str, Sequence[int]]]) -> dict[str, tuple[int, int]]:
+def _adaptable(shapes: Iterable[tuple[str, Sequence[int]]], layout: HeadLayout) -> dict[str, tuple[int, int]]:
     """Of modules with the shapes of their weights, those that a method may train."""
     return {
         name: (shape[0], shape[1])
         for name, shape in shapes
         if len(shape) == 2
-        and ((found := _LAYER.fullmatch(name)) and found[3] in ALL_PROJECTIONS or _last(name) in STATE_AND_ACTION)
+        and (
+            (found := layout.found(name))
+            and found[2] in layout[found[0]].projections
+            or _last(name) in STATE_AND_ACTION
+        )
     }
-
-
-def module_name(stack: str, layer: int, projection: str) -> str:
-    """Full module name of a projection of a layer."""
-    return f"{LAYERS[stack]}.{layer}.{'mlp' if projection in FFN else 'self_attn'}.{projection}"
 
 
 def _lora(rank: int, settings: FinetuneSettings, sizes: Sizes) -> Iterator[Part]:
     for name in sizes.modules:
-        if _site(name):
+        if sizes.layout.found(name):
             yield _part(name, rank, sizes)
     if settings.projections:
         yield from _projections(sizes)
@@ -233,18 +234,25 @@ def _of_heads(heads: tuple[Head, ...], rank: int | None, settings: FinetuneSetti
     for head in heads:
         layers.setdefault((head.stack, head.layer), []).append(head.head)
     for (stack, layer), chosen in layers.items():
-        for projection in ("q_proj", "o_proj"):
-            yield _part(module_name(stack, layer, projection), rank, sizes, tuple(chosen))
+        sites = sizes.layout[stack]
+        yield _part(sites.name(layer, sites.query), rank, sizes, tuple(chosen), QUERY)
+        yield _part(sites.name(layer, sites.output), rank, sizes, tuple(chosen), OUTPUT)
     if settings.shared_kv:
         for stack, layer in layers:
-            for projection in ("k_proj", "v_proj"):
-                yield _part(module_name(stack, layer, projection), rank, sizes)
+            sites = sizes.layout[stack]
+            if not sites.keys_and_values:
+                raise InputError(
+                    f"Keys and values of the {sites.stack.label} are one projection with its queries ({sites.query}), "
+                    "so they do not train beside selected heads. Leave them out, or train LoRA on all heads."
+                )
+            for module in sites.keys_and_values:
+                yield _part(sites.name(layer, module), rank, sizes)
     stacks = {stack for stack, _ in layers}
     for name in sizes.modules:
-        site = _site(name)
-        if settings.ffn == "none" or site is None or _last(name) not in FFN:
+        found = sizes.layout.found(name)
+        if settings.ffn == "none" or found is None or found[2] not in sizes.layout[found[0]].ffn:
             continue
-        if site in layers or (settings.ffn == "all" and site[0] in stacks):
+        if found[:2] in layers or (settings.ffn == "all" and found[0] in stacks):
             yield _part(name, rank, sizes)
     if settings.projections:
         yield from _projections(sizes)
@@ -254,15 +262,24 @@ def _projections(sizes: Sizes) -> Iterator[Part]:
     """State and action projections, whole and with their biases, as openpi trains them."""
     for name, (outputs, inputs) in sizes.modules.items():
         if _last(name) in STATE_AND_ACTION:
-            yield Part(name, None, None, outputs * inputs + outputs)
+            yield Part(name, None, None, outputs * inputs + outputs, "projections")
 
 
-def _part(name: str, rank: int | None, sizes: Sizes, heads: tuple[int, ...] | None = None) -> Part:
-    outputs, inputs = sizes.modules[name]
+def _part(
+    name: str, rank: int | None, sizes: Sizes, heads: tuple[int, ...] | None = None, group: str | None = None
+) -> Part:
+    """A module of a layer; heads, and in which group their rows or columns are counted, where they alone train."""
+    found = sizes.layout.found(name)
+    assert found is not None
+    sites, (outputs, inputs) = sizes.layout[found[0]], sizes.modules[name]
+    units: tuple[int, ...] = ()
     if heads is not None:
-        width = len(heads) * sizes.head_shape.head_dim
-        outputs, inputs = (width, inputs) if _last(name) == "q_proj" else (outputs, width)
-    return Part(name, rank, heads, outputs * inputs if rank is None else rank * (outputs + inputs))
+        block = sites.query_rows if group == QUERY else sites.output_columns
+        units = tuple(unit for head in heads for unit in range(block(head).start, block(head).stop))
+        outputs, inputs = (len(units), inputs) if group == QUERY else (outputs, len(units))
+    group = group or ("mlp" if found[2] in sites.ffn else _last(name))
+    trained = outputs * inputs if rank is None else rank * (outputs + inputs)
+    return Part(name, rank, heads, trained, group, found[:2], units)
 
 
 def _rank_matched(heads: tuple[Head, ...], settings: FinetuneSettings, sizes: Sizes) -> Plan:
@@ -280,16 +297,11 @@ def _rank_matched(heads: tuple[Head, ...], settings: FinetuneSettings, sizes: Si
     return Plan("lora_rank_matched", parts, rank, settings.alpha / settings.rank, (notice,))
 
 
-def _notices(heads: tuple[Head, ...], shape: HeadShape) -> tuple[str, ...]:
-    inert = len(set(heads) & set(inert_heads(shape)))
+def _notices(heads: tuple[Head, ...], layout: HeadLayout) -> tuple[str, ...]:
+    inert = len(set(heads) & set(layout.inert_heads))
     if not inert:
         return ()
     return (f"{inert} of the {len(heads)} selected heads are in the VLM's last layer and cannot move an action.",)
-
-
-def _site(name: str) -> tuple[str, int] | None:
-    found = _LAYER.fullmatch(name)
-    return (next(s for s, prefix in LAYERS.items() if prefix == found[1]), int(found[2])) if found else None
 
 
 def _last(name: str) -> str:

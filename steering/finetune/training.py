@@ -102,7 +102,7 @@ def finetune(
         evaluation = heldout_frames(
             policy, demonstrations, heldout, evaluations=settings.evaluations, frozen_layers=frozen
         )
-        counts = trainable_parameters(policy.model, masks)
+        counts = trainable_parameters(policy.model, masks, chosen)
         run = TrainingRun(policy, frames, evaluation, settings, processes, memory, folder, name)
         notices = chosen.notices + run.train(state, progress.part(EMBEDDING_SHARE, 1.0))
         best = _best_step(state) if settings.keep_best and state.best else None
@@ -148,7 +148,7 @@ def _frozen(policy: SteerablePolicy, chosen: Plan) -> int | None:
     state_enters_vlm = "state" not in policy.expert_tokens
     if not chosen.parts or (state_enters_vlm and any(part.projection == STATE_AND_ACTION[0] for part in chosen.parts)):
         return None
-    return chosen.frozen_layers(policy.head_shape)
+    return chosen.frozen_layers(policy.layout)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ What transformers does, with fewer passes over memory, because on a CPU and at a
 matrix products, take most of a step. (1) Attention (with the rotation of its queries) and norms have gradients of their
 own and keep less for them; scores stay in the processor's cache; norms write the precision that the projections behind
 them read. (2) Of the VLM's last layer only keys and values are computed, on every device: its queries, output
-projection and FFN reach no action (`sites.inert_heads`). Loss and gradients are those of the plain pass to rounding.
+projection and FFN reach no action (`HeadLayout.inert`). Loss and gradients are those of the plain pass to rounding.
 Other families, and (1) on a GPU, stay as they are.
 """
 

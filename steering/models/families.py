@@ -18,6 +18,7 @@ from steering.models.checkpoint import Checkpoint
 from steering.models.flow import FlowPolicy
 from steering.models.memory import Placement
 from steering.models.preprocessing import Preprocessor, Statistics
+from steering.models.sites import HeadLayout, pair_layout
 from steering.progress import Progress
 
 
@@ -27,7 +28,8 @@ class Family:
 
     policy: made of (model, preprocessor, name). config: the model's configuration, from small files and headers.
     model: with its weights in place. statistics: those of the checkpoint, None where it has none. preprocessor: of
-    (checkpoint, config, statistics, where the tokenizer is if not where the checkpoint says).
+    (checkpoint, config, statistics, where the tokenizer is if not where the checkpoint says). layout: where the heads
+    sit in a model of that configuration, π0's modules unless said.
     """
 
     policy: type[FlowPolicy]
@@ -35,6 +37,7 @@ class Family:
     model: Callable[[Checkpoint, Any, Placement, Progress], nn.Module]
     statistics: Callable[[Checkpoint], Statistics | None]
     preprocessor: Callable[[Checkpoint, Any, Statistics, str | None], Preprocessor]
+    layout: Callable[[Any], HeadLayout] = pair_layout
 
 
 FAMILIES: dict[str, str | Family] = {

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from steering.models.preprocessing import Preprocessor, Statistics
-from steering.models.sites import head_shape
+from steering.models.sites import HeadLayout, layout_of
 from steering.types import HeadShape, Observation
 
 Batch = dict[str, torch.Tensor]
@@ -36,7 +36,8 @@ class FlowPolicy(ABC):
         self.name = name
         self.own_statistics: Statistics | None = preprocessor.statistics
         self.notices: tuple[str, ...] = ()
-        self.head_shape: HeadShape = head_shape(model.config)
+        self.layout: HeadLayout = layout_of(model)
+        self.head_shape: HeadShape = self.layout.shape
         self.chunk_size = int(model.config.chunk_size)
         self.noise_dim = int(model.config.max_action_dim)
         self.action_dim = len(preprocessor.statistics.actions_mean)

@@ -1,8 +1,9 @@
-"""Hooks on the attention of both stacks: read, rewrite and scale head outputs, read attention weights.
+"""Hooks on the attention of every stack: read, rewrite and scale head outputs, read attention weights.
 
-Context managers: every hook attaches on entry and detaches on exit, all or none, also after an error. A head's
-output is the input of `o_proj`, before the output projection mixes the heads. Works under every attention
-implementation and with adapters attached. Cost: reading is free of copies; nothing is detached from the graph.
+Context managers: every hook attaches on entry and detaches on exit, all or none, also after an error. A head's output
+is the input of its output projection (`steering.models.sites`), before that mixes the heads. Works under every
+attention implementation and with adapters attached. Cost: reading is free of copies; nothing is detached from the
+graph.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import torch
 from torch import nn
 
 from steering.errors import InputError
-from steering.models.sites import attention_name, check_heads, head_shape, projection_name
-from steering.types import STACKS, Head
+from steering.models.sites import HeadLayout, check_heads, layout_of
+from steering.types import Head
 
 Site = tuple[str, int]
 Rewrite = Callable[[torch.Tensor], torch.Tensor]
@@ -25,28 +26,28 @@ Rewrite = Callable[[torch.Tensor], torch.Tensor]
 
 @contextmanager
 def head_outputs(model: nn.Module, choose: Mapping[str, Rewrite] | None = None) -> Iterator[dict[Site, torch.Tensor]]:
-    """Collect the head outputs of each later forward pass of a PI0ForConditionalGeneration.
+    """Collect the head outputs of each later forward pass of a policy's model.
 
     Yields a dictionary that fills as the model runs: (stack, layer) -> [batch, token, head, dim], of the latest
     pass through that layer. The tensors belong to the autograd graph; clone or detach what you keep.
     `choose`: stack -> a function of those tensors whose result is kept in their place, so that memory stays small;
     stacks that it does not name are not read.
     """
-    shape = head_shape(model.config)
+    layout = layout_of(model)
     outputs: dict[Site, torch.Tensor] = {}
-    choose = dict.fromkeys(STACKS, lambda outputs: outputs) if choose is None else choose
+    choose = dict.fromkeys(layout.shape.names, lambda outputs: outputs) if choose is None else choose
 
     def reader(site: Site) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
         def read(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            outputs[site] = choose[site[0]](args[0].unflatten(-1, (shape.heads, shape.head_dim)))
+            outputs[site] = choose[site[0]](_by_head(layout, site, args[0]))
 
         return read
 
     with ExitStack() as hooks:
-        for stack in choose:
-            for layer in range(shape.layers):
-                projection = model.get_submodule(projection_name(stack, layer, "o_proj"))
-                hooks.callback(projection.register_forward_pre_hook(reader((stack, layer))).remove)
+        for site in layout.places:
+            if site[0] in choose:
+                projection = output_projection(model, layout, site)
+                hooks.callback(projection.register_forward_pre_hook(reader(site)).remove)
         yield outputs
 
 
@@ -56,18 +57,18 @@ def rewritten_heads(model: nn.Module, rewrites: Mapping[Site, Rewrite]) -> Itera
 
     `rewrites`: (stack, layer) -> a function of [batch, token, head, dim] that returns the same shape.
     """
-    shape = head_shape(model.config)
+    layout = layout_of(model)
 
-    def rewriter(rewrite: Rewrite) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[torch.Tensor]]:
+    def rewriter(site: Site, rewrite: Rewrite) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[torch.Tensor]]:
         def apply(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-            return (rewrite(args[0].unflatten(-1, (shape.heads, shape.head_dim))).flatten(-2),)
+            return (rewrite(_by_head(layout, site, args[0])).flatten(-2),)
 
         return apply
 
     with ExitStack() as hooks:
-        for (stack, layer), rewrite in rewrites.items():
-            projection = model.get_submodule(projection_name(stack, layer, "o_proj"))
-            hooks.callback(projection.register_forward_pre_hook(rewriter(rewrite)).remove)
+        for site, rewrite in rewrites.items():
+            projection = output_projection(model, layout, site)
+            hooks.callback(projection.register_forward_pre_hook(rewriter(site, rewrite)).remove)
         yield
 
 
@@ -93,14 +94,14 @@ def switched_heads(model: Any, gains: Mapping[Head, float]) -> Iterator[None]:
     Layers without a named head are not touched, so without heads (or with gains of 1) the policy acts as ever, to the
     bit. Raises InputError for heads that the model does not have and gains that are not finite.
     """
-    shape = head_shape(model.config)
+    shape = layout_of(model).shape
     tables: dict[Site, torch.Tensor] = {}
     if gains:
         check_heads(tuple(gains), shape)
     for head, gain in gains.items():
         if not math.isfinite(gain):
             raise InputError(f"Expected a finite gain for {head.label()}, 0 to switch it off; got {gain}.")
-        tables.setdefault((head.stack, head.layer), torch.ones(shape.heads))[head.head] = gain
+        tables.setdefault((head.stack, head.layer), torch.ones(shape[head.stack].heads))[head.head] = gain
     rewrites: dict[Site, Rewrite] = {
         site: lambda heads, table=table: heads * table[:, None].to(heads)  # type: ignore[misc]
         for site, table in tables.items()
@@ -118,7 +119,7 @@ def attention_rows(
     `choose`: stack -> a function of the weights [batch, head, query, key] that returns what to keep of them, so
     that memory stays small. Yields (stack, layer) -> what `choose` returned, of the latest pass.
     """
-    shape = head_shape(model.config)
+    layout = layout_of(model)
     rows: dict[Site, torch.Tensor] = {}
 
     def reader(site: Site) -> Callable[[nn.Module, tuple[Any, ...], tuple[Any, ...]], None]:
@@ -131,8 +132,19 @@ def attention_rows(
     with ExitStack() as undo:
         undo.callback(model.set_attn_implementation, before)
         model.set_attn_implementation("eager")
-        for stack in choose:
-            for layer in range(shape.layers):
-                attention = model.get_submodule(attention_name(stack, layer))
-                undo.callback(attention.register_forward_hook(reader((stack, layer))).remove)
+        for site in layout.places:
+            if site[0] in choose:
+                stack, layer = site
+                attention = model.get_submodule(layout[stack].name(layer, layout[stack].attention))
+                undo.callback(attention.register_forward_hook(reader(site)).remove)
         yield rows
+
+
+def output_projection(model: nn.Module, layout: HeadLayout, site: Site) -> nn.Module:
+    """The module whose input are the heads of a layer side by side."""
+    return model.get_submodule(layout.output(*site))
+
+
+def _by_head(layout: HeadLayout, site: Site, outputs: torch.Tensor) -> torch.Tensor:
+    stack = layout[site[0]].stack
+    return outputs.unflatten(-1, (stack.heads, stack.head_dim))

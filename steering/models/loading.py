@@ -31,7 +31,6 @@ from steering.models.flow import FlowPolicy
 from steering.models.memory import place
 from steering.models.pi0_checkpoint import PROCESSOR_FILE
 from steering.models.preprocessing import Statistics, dataset_statistics
-from steering.models.sites import head_shape
 from steering.progress import Progress
 from steering.types import Demonstrations
 
@@ -81,10 +80,10 @@ def load_policy(
 
 
 def _config(family: Family, checkpoint: Checkpoint) -> Any:
-    """The family's configuration, its heads checked. Raises InputError where config.json makes no sense."""
+    """The family's configuration, its heads found. Raises InputError where config.json makes no sense."""
     try:
         config = family.config(checkpoint)
-        head_shape(config)
+        family.layout(config)
     except SteeringError:
         raise
     except (StrictDataclassError, ValueError, TypeError, AttributeError, KeyError) as error:

@@ -36,7 +36,7 @@ class PI0Policy(FlowPolicy):
     def prefix(self, batch: Batch) -> Any:
         """One pass of the VLM, or of the layers that `freeze` left: the cache that the expert attends to."""
         frozen = batch["prefix_keys"].shape[1] if "prefix_keys" in batch else 0
-        if frozen == self.head_shape.layers:
+        if frozen == self.head_shape["vlm"].layers:
             cache: Any = DynamicCache(config=self.model.config.vlm_config.text_config)
         else:
             with self._vlm_layers(slice(frozen, None)):

@@ -1,7 +1,7 @@
 """What a policy offers to the rest of the workbench, whatever its family. Importing this loads no torch.
 
-`Policy` is enough for rollouts. `SteerablePolicy` is what capture, attribution and finetuning use: a VLM and an action
-expert of equally many layers and heads, the expert attending to keys and values that the VLM leaves behind, trained by
+`Policy` is enough for rollouts. `SteerablePolicy` is what capture, attribution and finetuning use: one to several
+stacks of layers, some of which read the prompt and some make the actions from what `prefix` leaves behind, trained by
 flow matching. `docs/ADAPTERS.md` shows how a family is added; `steering/models/smolvla.py` is one.
 """
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from steering.models.preprocessing import Preprocessor, Statistics
+    from steering.models.sites import HeadLayout
 
     Batch = dict[str, torch.Tensor]
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Policy(Protocol):
     """A vision-language-action policy that predicts a chunk of actions from one observation by denoising.
 
-    name: what people call it. head_shape: its attention heads, the same in both stacks. chunk_size: control steps
+    name: what people call it. head_shape: its attention heads, stack by stack. chunk_size: control steps
     of one chunk. action_dim: real action dimensions. noise_dim: width of the noise (padded action dimensions).
     """
 
@@ -47,10 +48,10 @@ class Policy(Protocol):
 class SteerablePolicy(Policy, Protocol):
     """A policy whose heads can be read, scaled and trained one by one.
 
-    model: a torch module in evaluation mode, no parameter requiring a gradient. Its decoder layers sit at the names of
-    `steering.models.sites.LAYERS`, each with `self_attn.{q,k,v,o}_proj` and `mlp`; the input of `o_proj` is the heads'
-    outputs side by side. `model.config` holds what `sites.head_shape` reads and `time_sampling_*` of π0;
-    `set_attn_implementation("eager")` makes `self_attn` return its weights [batch, head, query, key] second.
+    model: a torch module in evaluation mode, no parameter requiring a gradient. layout: where its heads sit
+    (`model.head_layout`, else π0's modules); the input of an output projection is its layer's heads side by side.
+    `model.config` holds `time_sampling_*` of π0; `set_attn_implementation("eager")` makes the attention modules return
+    their weights [batch, head, query, key] second.
     expert_tokens: name -> position of a token that may be captured in the expert's sequence. notices: what the user
     should know of how it was loaded, as sentences.
     own_statistics: the normalisation that came with the checkpoint, None where none did; `preprocessor.statistics` is
@@ -58,6 +59,7 @@ class SteerablePolicy(Policy, Protocol):
     """
 
     model: Any
+    layout: HeadLayout
     preprocessor: Preprocessor
     denoising_steps: int
     expert_tokens: Mapping[str, int]

@@ -149,7 +149,7 @@ class SmolVLAPolicy(FlowPolicy):
         frozen = batch["prefix_keys"].shape[1] if "prefix_keys" in batch else 0
         for layer in range(frozen):
             cache.update(batch["prefix_keys"][:, layer], batch["prefix_values"][:, layer], layer)
-        if frozen < self.head_shape.layers:
+        if frozen < self.head_shape["vlm"].layers:
             self._run_vlm(batch, cache, slice(frozen, None))
         return cache
 

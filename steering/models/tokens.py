@@ -15,6 +15,7 @@ import torch
 
 from steering.errors import InputError, unknown_name
 from steering.models.policy import SteerablePolicy
+from steering.models.sites import PROMPT
 
 VLM_TOKENS = ("last_prefix", "last_word", "mean_instruction", "mean_image")
 WORD = "word:"
@@ -66,6 +67,27 @@ def vlm_tokens(
         text: _of_words(instruction_words(policy, text, cameras), name, text) for text in dict.fromkeys(instruction)
     }
     return _tokens(policy, [found[text] for text in instruction])
+
+
+def named_tokens(
+    policy: SteerablePolicy,
+    names: Sequence[str],
+    batch: dict[str, torch.Tensor],
+    instruction: Sequence[str],
+    cameras: int,
+) -> dict[str, Tokens]:
+    """Stack -> the tokens that are read in it. names: one a stack, each of the sequence that the stack runs on."""
+    return {
+        one.stack.name: vlm_tokens(policy, name, batch, instruction, cameras)
+        if one.sequence == PROMPT
+        else expert_tokens(policy, name, len(instruction))
+        for one, name in zip(policy.layout.sites, names, strict=True)
+    }
+
+
+def names_of_tokens(policy: SteerablePolicy, prompt: str, actions: str) -> tuple[str, ...]:
+    """The token's name for each stack, by the sequence that it runs on."""
+    return tuple(prompt if one.sequence == PROMPT else actions for one in policy.layout.sites)
 
 
 def expert_tokens(policy: SteerablePolicy, name: str, rows: int) -> Tokens:

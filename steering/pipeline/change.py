@@ -10,7 +10,7 @@ from steering.pipeline.making import LOADING, load, made
 from steering.pipeline.relevance import score
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import HEAD_RESTRICTED, STACK_LABELS, STACKS, Demonstrations, FinetuneResult, HeadChange, Relevance
+from steering.types import HEAD_RESTRICTED, Demonstrations, FinetuneResult, HeadChange, Relevance
 
 CAPTURED_AS = ("vlm_token", "expert_token", "timestep", "seed", "samples", "stride")
 """Parameters of a capture: both policies are captured alike."""
@@ -54,8 +54,8 @@ def change_lines(change: HeadChange) -> list[str]:
     from steering.relevance.stability import rank_agreement
 
     lines = []
-    for s, stack in enumerate(STACKS):
-        label = STACK_LABELS[stack]
+    for s, one in enumerate(change.before.shape.stacks):
+        label, stack = one.label, one.name
         inert, trained = change.before.inert[s], np.zeros(change.before.inert[s].shape, bool)
         for head in change.trained:
             if head.stack == stack:

@@ -11,7 +11,6 @@ from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
     PAPER_SET_SIZE,
-    STACKS,
     Demonstrations,
     Head,
     Neighbours,
@@ -72,12 +71,10 @@ def agreement_of_stack(
     """
     from steering.relevance.stability import rank_agreement
 
-    if stack not in STACKS:
-        raise unknown_name("stack", stack, STACKS)
     first, second = (load(store, one, Relevance) for one in (first_id, second_id))
+    s = first.shape.index(stack)
     if effect is not None and effect not in second.effects:
         raise unknown_name(f"effect of {second.metric}", effect, second.effects)
-    s = STACKS.index(stack)
     names = (f"{first.metric} ({first.preset})", effect or f"{second.metric} ({second.preset})")
     values = second.score if effect is None else second.effects[effect]
     return rank_agreement(first.score[s], values[s], names, first.inert[s] | second.inert[s])

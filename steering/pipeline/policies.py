@@ -81,7 +81,11 @@ def open_policy(
 def recognised(family: str, layout: str, shape: HeadShape, parameters: int) -> str:
     """What a checkpoint was recognised as, as a sentence."""
     size = f"{parameters / 1e9:.2f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.1f} million"
-    return (
-        f"{FAMILY_LABELS.get(family, family)} in {layout}'s layout: {shape.layers} layers × {shape.heads} heads of "
-        f"{shape.head_dim} in each stack, {size} parameters."
-    )
+    return f"{FAMILY_LABELS.get(family, family)} in {layout}'s layout: {_heads(shape)}, {size} parameters."
+
+
+def _heads(shape: HeadShape) -> str:
+    each = [f"{one.layers} layers × {one.heads} heads of {one.head_dim}" for one in shape.stacks]
+    if len(set(each)) == 1:
+        return f"{each[0]} in each stack" if len(each) > 1 else each[0]
+    return ", ".join(f"{words} in the {one.label}" for words, one in zip(each, shape.stacks, strict=True))

@@ -22,7 +22,6 @@ from steering.types import (
     Demonstrations,
     FinetuneSettings,
     Head,
-    HeadShape,
     Overlap,
     Relevance,
     Selection,
@@ -76,7 +75,7 @@ def select(
     if rule not in RULES:
         raise unknown_name("selection rule", rule, RULES)
     relevance: Relevance = load(store, relevance_id, Relevance)
-    shape, stacks = head_shape(relevance), tuple(stacks)
+    shape, stacks = relevance.shape, tuple(stacks)
     parents, params = [relevance_id], {"rule": rule, "count": count, "stacks": stacks}
     if rule == "manual":
         chosen = tuple(_head(row) for row in heads or ())
@@ -138,12 +137,14 @@ def overlap(store: Store, *, selection_ids: Sequence[str], names: Sequence[str] 
     from steering.selection import algebra
 
     sets = [load(store, one, Selection) for one in selection_ids]
-    inert = [_inert_of(store, one) for one in selection_ids]
-    if len({one.shape for one in inert}) > 1:
+    scored = [_relevance_of(store, one) for one in selection_ids]
+    if not all(scored[0].shape.has_the_heads_of(one.shape) for one in scored):
         raise InputError("These selections are of policies with different heads, so they share nothing to compare.")
     shown = tuple(names) or tuple(selection_ids)
     return tuple(
-        algebra.overlap(sets[i].heads, sets[j].heads, inert[i] & inert[j], (shown[i], shown[j]))
+        algebra.overlap(
+            sets[i].heads, sets[j].heads, scored[i].shape, scored[i].inert & scored[j].inert, (shown[i], shown[j])
+        )
         for j in range(len(sets))
         for i in range(j)
     )
@@ -154,14 +155,15 @@ def held_by(store: Store, *, selection_ids: Sequence[str]) -> tuple[np.ndarray, 
     from steering.selection import algebra
 
     sets = {str(i): load(store, one, Selection).heads for i, one in enumerate(selection_ids)}
-    return algebra.held_by(sets, _inert_of(store, selection_ids[0]))
+    relevance = _relevance_of(store, selection_ids[0])
+    return algebra.held_by(sets, relevance.shape, relevance.inert)
 
 
 def import_selection(store: Store, path: Path, *, relevance_id: str) -> str:
     """Store the selection in a JSON file, of the authors' release or ours, checked against the heads of a relevance."""
     from steering.selection import exchange
 
-    selection = exchange.read(path, head_shape(load(store, relevance_id, Relevance)))
+    selection = exchange.read(path, load(store, relevance_id, Relevance).shape)
     params = {"rule": "file", "file": path.name, "origin": origin_word(selection.origin)}
     return store.save("selection", selection, parents=(relevance_id,), params=params)
 
@@ -188,11 +190,6 @@ def held_out_error(
         score=1 - float(errors[best]) / relevance.baselines[zero],
         zero=zero,
     )
-
-
-def head_shape(relevance: Relevance) -> HeadShape:
-    """Layers and heads of the policy that the relevance is of. It does not say the heads' dimension: 1 here."""
-    return HeadShape(relevance.score.shape[1], relevance.score.shape[2], head_dim=1)
 
 
 def _growing(store: Store, relevance_id: str) -> Any:
@@ -241,14 +238,14 @@ def _task_of(store: Store, relevance_id: str) -> str:
     return next((one.task or one.name for one in values if isinstance(one, Demonstrations)), relevance_id)
 
 
-def _inert_of(store: Store, selection_id: str) -> np.ndarray:
-    """bool [stack, layer, head] of the relevance that a selection, or those it was combined from, came from."""
+def _relevance_of(store: Store, selection_id: str) -> Relevance:
+    """The relevance that a selection, or those it was combined from, came from."""
     for parent in store.manifest(selection_id).parents:
         value = store.load(parent)
         if isinstance(value, Relevance):
-            return value.inert
+            return value
         if isinstance(value, Selection):
-            return _inert_of(store, parent)
+            return _relevance_of(store, parent)
     raise InputError(f"{selection_id} names no relevance, so it is not known which heads it could have taken.")
 
 

@@ -2,8 +2,8 @@
 
 An HDF5 file: `/<task>/<episode>/<frame>/` holds `first_action_token_attn` (layer, head, dim), outputs of the action
 expert's heads at the first action token, or the older `last_token_attn`, those of the VLM at the last prefix token,
-or both; and `action_label` (dim,). The file has no robot state and no chunk. A stack that it does not hold is zero and
-inert, and its token is called ABSENT; the VLM's last layer is inert, since their policies are π0 and π0.5.
+or both; and `action_label` (dim,). The file has no robot state and no chunk. The activations have the
+stacks that it holds. The VLM's last layer is inert, since their policies are π0 and π0.5.
 
 A file comes from anywhere: only plain groups and arrays of the file itself are read. Soft, external and virtual links
 are refused, shapes are checked before anything is read, and more than MAX_BYTES or MAX_FRAMES is refused.
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from steering.errors import InputError, NotFound, unknown_name
-from steering.types import ABSENT, STACKS, Activations, HeadShape
+from steering.types import Activations, HeadShape, Stack
 
 DATASETS = {"last_token_attn": ("vlm", "last_prefix"), "first_action_token_attn": ("expert", "first_action")}
 ACTION = "action_label"
@@ -79,24 +79,22 @@ def _task(group: Any, name: str) -> Activations:
         raise InputError(f"{name}: {places[0].name} holds neither {' nor '.join(DATASETS)}, but {_listed(places[0])}.")
     grid = _array(places[0], held[0], 3).shape
     dims = _array(places[0], ACTION, 1).shape[0]
-    size = len(places) * len(STACKS) * int(np.prod(grid)) * 4
+    size = len(places) * len(held) * int(np.prod(grid)) * 4
     if size > MAX_BYTES or not 1 <= dims <= MAX_DIMS or 0 in grid:
         raise InputError(
             f"{name}: {len(places)} frames of {grid} head outputs and {dims} action dimensions would take "
             f"{size >> 20} MB; expected 1 to {MAX_DIMS} dimensions and at most {MAX_BYTES >> 20} MB. Split the file."
         )
-    outputs = np.zeros((len(places), len(STACKS), *grid), np.float32)
+    outputs = np.zeros((len(places), len(held), *grid), np.float32)
     action = np.empty((len(places), dims), np.float32)
     for row, frame in enumerate(places):
-        for dataset in held:
-            outputs[row, STACKS.index(DATASETS[dataset][0])] = _read(frame, dataset, grid)
+        for s, dataset in enumerate(held):
+            outputs[row, s] = _read(frame, dataset, grid)
         action[row] = _read(frame, ACTION, (dims,))
     if not np.isfinite(action).all():
         raise InputError(f"{name}: some actions of {group.name} are NaN or infinite. Write the file again.")
     episode, frame_number = np.array(episodes, np.int32), np.array(numbers, np.int32)
-    tokens = {DATASETS[dataset] for dataset in held}
-    by_stack = dict(tokens)
-    inert = HeadShape(*grid).last_layer("vlm") | np.array([s not in by_stack for s in STACKS])[:, None, None]
+    stacks = tuple(Stack(DATASETS[dataset][0], *grid) for dataset in held)
     return Activations(
         outputs=outputs,
         episode=episode,
@@ -105,10 +103,11 @@ def _task(group: Any, name: str) -> Activations:
         chunk=action[:, None],
         state=np.zeros((len(places), 0), np.float32),
         time_in_episode=_clock(episode, frame_number),
-        tokens=(by_stack.get("vlm", ABSENT), by_stack.get("expert", ABSENT)),
+        tokens=tuple(DATASETS[dataset][1] for dataset in held),
         timestep=1.0,
         seed=0,
-        inert=inert,
+        inert=HeadShape(stacks).last_layer("vlm"),
+        stacks=stacks,
     )
 
 

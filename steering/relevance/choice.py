@@ -24,7 +24,7 @@ from steering.relevance import knn
 from steering.relevance.resampling import resampled_errors
 from steering.relevance.ridge import ridge_frame_errors
 from steering.relevance.threads import for_each
-from steering.types import PAPER_SET_SIZE, STACKS, Activations, Head, Neighbours
+from steering.types import PAPER_SET_SIZE, Activations, Head, Neighbours
 
 MIN_EPISODES = 3  # one is judged, and of the two others one predicts the other
 
@@ -62,7 +62,7 @@ def in_sample(
     episodes = len(np.unique(activations.episode))
     sets = {
         (s, i): best_heads(error[i, s], inert[s])
-        for s in range(len(STACKS))
+        for s in range(len(inert))
         for i in range(len(ks))
         if not inert[s].all()
     }
@@ -71,13 +71,13 @@ def in_sample(
 
     def one(number: int) -> None:
         s, i = places[number]
-        features = knn.joined(activations, heads_at(s, sets[s, i], inert.shape[2]))[:, None]
+        features = knn.joined(activations, heads_at(activations, s, sets[s, i]))[:, None]
         errors = knn.errors_of(features, values, activations.episode, activations.frame, ks[i : i + 1])
         found[s, i] = float(errors[0, 0, counted].mean(dtype=np.float64))
 
     for_each(len(places), one, Progress(), "Scored sets")
     choices: list[Choice | None] = []
-    for s in range(len(STACKS)):
+    for s in range(len(inert)):
         if inert[s].all():
             choices.append(None)
             continue
@@ -105,7 +105,7 @@ def nested(
     error = (sums * inner).sum(3) / np.maximum((number * inner).sum(3), 1)  # [fold, k, unit]
     error = error.reshape(len(episodes), len(ks), *neighbours.grid)
     choices: list[Choice | None] = []
-    for s, stack in enumerate(STACKS):
+    for s, stack in enumerate(activations.shape.names):
         if inert[s].all():
             choices.append(None)
             continue
@@ -115,12 +115,12 @@ def nested(
             index[fold] = np.argmin([error[fold, i, s].ravel()[flat].mean() for i, flat in enumerate(sets)])
             chosen = sets[index[fold]]
             share.ravel()[chosen] += 1 / len(episodes)
-            features = knn.joined(activations, heads_at(s, chosen, inert.shape[2]))
+            features = knn.joined(activations, heads_at(activations, s, chosen))
             held_out = activations.episode == one
             rows = np.flatnonzero(held_out & counted)
             predicted = knn.predict(features, values, rows, np.flatnonzero(~held_out), int(ks[index[fold]]))
             total += float(((predicted - values[rows]) ** 2).mean(1).sum())
-        progress.report(0.9 + 0.1 * (s + 1) / len(STACKS), f"Judged the chosen heads of the {stack}")
+        progress.report(0.9 + 0.1 * (s + 1) / len(inert), f"Judged the chosen heads of the {stack}")
         choices.append(Choice(index, total / counted.sum(), share, nested=True))
     return choices
 
@@ -134,12 +134,12 @@ def linear(
     """
     episodes = len(np.unique(activations.episode))
     choices: list[Choice | None] = []
-    for s in range(len(STACKS)):
+    for s in range(len(inert)):
         if inert[s].all():
             choices.append(None)
             continue
         best = best_heads(error[s], inert[s])
-        features = knn.joined(activations, heads_at(s, best, inert.shape[2]))[:, None]
+        features = knn.joined(activations, heads_at(activations, s, best))[:, None]
         errors = ridge_frame_errors(features, values, activations.episode, activations.frame)
         share = np.zeros(inert.shape[1:], np.float32)
         share.ravel()[best] = 1
@@ -158,7 +158,7 @@ def heads_only(neighbours: Neighbours) -> Neighbours:
     """The same neighbours without the baselines."""
     heads = int(np.prod(neighbours.grid))
     order, distance = neighbours.order[:heads], neighbours.distance[:heads]
-    return Neighbours(order, distance, neighbours.grid, (), neighbours.episode, neighbours.frame)
+    return Neighbours(order, distance, neighbours.grid, (), neighbours.episode, neighbours.frame, neighbours.stacks)
 
 
 def best_heads(error: np.ndarray, inert: np.ndarray, count: int = PAPER_SET_SIZE) -> np.ndarray:
@@ -169,6 +169,6 @@ def best_heads(error: np.ndarray, inert: np.ndarray, count: int = PAPER_SET_SIZE
     return movable[np.argsort(error.ravel()[movable], kind="stable")[:count]]
 
 
-def heads_at(stack: int, flat: np.ndarray, heads: int) -> list[Head]:
-    """The heads of a stack at flat indices of its [layer, head] grid with `heads` heads a layer."""
-    return [Head(STACKS[stack], *divmod(int(index), heads)) for index in flat]
+def heads_at(activations: Activations, stack: int, flat: np.ndarray) -> list[Head]:
+    """The heads of a stack at flat indices of the [layer, head] grid."""
+    return [activations.shape.at((stack, *divmod(int(index), activations.shape.heads))) for index in flat]

@@ -17,7 +17,7 @@ from steering.progress import Progress
 from steering.relevance import folds
 from steering.relevance.neighbours import WEIGHT_OFFSET, check_ks, for_each_by_cosine, nearest, unit_vectors
 from steering.relevance.regression import unit_errors
-from steering.types import STACKS, Activations, Head, Neighbours
+from steering.types import Activations, Head, Neighbours
 
 KS = (10, 20, 30, 40)
 QUERIES = 512  # of `nearest_frames` at once: 25 MB of distances to 6 000 frames
@@ -101,9 +101,9 @@ def nearest_frames(
 def head_outputs(activations: Activations, head: Head) -> np.ndarray:
     """float32 [frame, dim]: the output of one head. Raises InputError for a head that the policy does not have."""
     shape = activations.shape
-    if head.stack not in STACKS or not 0 <= head.layer < shape.layers or not 0 <= head.head < shape.heads:
-        raise InputError(f"There is no head {head}: the policy has {shape.layers} layers of {shape.heads} heads.")
-    return activations.outputs[:, STACKS.index(head.stack), head.layer, head.head]
+    if head not in shape:
+        raise InputError(f"There is no head {head}: the policy has {shape.words()}.")
+    return activations.outputs[(slice(None), *shape.place(head))][:, : shape[head.stack].head_dim]
 
 
 def joined(activations: Activations, heads: Sequence[Head]) -> np.ndarray:

@@ -45,8 +45,10 @@ def find(
     baselines: dict[str, np.ndarray],
     depth: int = DEPTH,
     progress: Progress | None = None,
+    *,
+    of_heads: bool = True,
 ) -> Neighbours:
-    """The neighbours of every frame in every head's output, and in the features of every baseline.
+    """The neighbours of every frame in every head's output (unless not `of_heads`), and in every baseline's features.
 
     baselines: name -> float [frame, dim], compared by Euclidean distance. depth: how many neighbours, at least the
     largest k that will be asked for. Where fewer frames may predict a frame, the rest have infinite distance.
@@ -56,7 +58,8 @@ def find(
     folds.check(episode, frame, 1, "k-NN")
     depth = min(depth, folds.most_training_frames(episode, frame))
     stacks, layers, heads = outputs.shape[1:4]
-    flat = outputs.reshape(len(outputs), stacks * layers * heads, outputs.shape[-1])
+    layers = layers if of_heads else 0
+    flat = outputs[:, :, :layers].reshape(len(outputs), stacks * layers * heads, outputs.shape[-1])
     units = flat.shape[1] + len(baselines)
     order = np.empty((units, len(flat), depth), row_type(len(flat)))
     distance = np.empty(order.shape, np.float32)
@@ -67,7 +70,9 @@ def find(
     for_each_by_cosine(flat, episode, frame, depth, keep, progress)
     for unit, feature in enumerate(baselines.values(), start=flat.shape[1]):
         order[unit], distance[unit] = nearest_by_euclid(feature, episode, frame, depth)
-    return Neighbours(order, distance, (stacks, layers, heads), tuple(baselines), episode, frame)
+    return Neighbours(
+        order, distance, (stacks, layers, heads), tuple(baselines), episode, frame, activations.shape.names
+    )
 
 
 def for_each_by_cosine(

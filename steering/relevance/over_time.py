@@ -47,6 +47,7 @@ def over_time(
         frames=inside.sum(1).astype(np.int32),
         zero=zero,
         k=k,
+        stacks=activations.stacks,
     )
 
 

@@ -18,7 +18,7 @@ from steering.relevance import folds
 from steering.relevance.keyframes import take
 from steering.relevance.scoring import prepare, rescore
 from steering.relevance.stability import nogueira, ranks
-from steering.types import PAPER_SET_SIZE, STACKS, Activations, Replication
+from steering.types import PAPER_SET_SIZE, Activations, Replication
 
 REPLICATES = 20
 MIN_EPISODES = 2
@@ -48,8 +48,11 @@ def replicate(
             f"Expected numbers of demonstrations from {MIN_EPISODES} to {fewest}, all that both pools have, got "
             f"{list(counts)}."
         )
+    shape = pools[0].shape
+    if not shape.has_the_heads_of(pools[1].shape):
+        raise InputError(f"Expected outputs of the same heads, got {shape.words()} and {pools[1].shape.words()}.")
     inert = pools[0].inert | pools[1].inert
-    stacks = [s for s, stack in enumerate(STACKS) if stack in k and (~inert[s]).sum() > set_size]
+    stacks = [s for s, stack in enumerate(shape.names) if stack in k and (~inert[s]).sum() > set_size]
     found = {s: np.full((len(counts), 2, 3), np.nan, np.float32) for s in stacks}
     work = [(index, draw) for index, n in enumerate(counts) for draw in range(1 if n == fewest else replicates)]
     alike: dict[int, list[list[tuple[float, float]]]] = {s: [[] for _ in counts] for s in stacks}
@@ -68,8 +71,8 @@ def replicate(
     progress.report(1.0, "Compared the choices of both pools")
     return Replication(
         counts=tuple(int(count) for count in counts),
-        stability={STACKS[s]: found[s][:, 0] for s in stacks},
-        rho={STACKS[s]: found[s][:, 1] for s in stacks},
+        stability={shape.names[s]: found[s][:, 0] for s in stacks},
+        rho={shape.names[s]: found[s][:, 1] for s in stacks},
         set_size=set_size,
         replicates=replicates,
     )
@@ -78,7 +81,7 @@ def replicate(
 def _scores(activations: Activations, k: Mapping[str, int], preset: str) -> dict[int, np.ndarray]:
     """Place of the stack -> score of its heads at its k, float32 [layer, head]."""
     most = folds.fewest_training_frames(activations.episode, activations.frame)
-    of_stack = {STACKS.index(stack): min(value, most) for stack, value in k.items()}
+    of_stack = {activations.shape.index(stack): min(value, most) for stack, value in k.items()}
     neighbours = prepare(activations, max(of_stack.values()))
     scores = {value: rescore(activations, neighbours, k=value, preset=preset).score for value in set(of_stack.values())}
     return {s: scores[value][s] for s, value in of_stack.items()}

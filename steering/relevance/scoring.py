@@ -16,7 +16,6 @@ Cost on two cores, 20 episodes of 80 frames at 128 heads of 32 dims: `prepare` a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -29,7 +28,7 @@ from steering.relevance.baselines import MEAN, baseline_features, contenders, me
 from steering.relevance.neighbours import DEPTH, SPARE, check_ks, find
 from steering.relevance.phases import WHOLE
 from steering.relevance.regression import episode_errors
-from steering.types import ABSENT, STACKS, Activations, Neighbours, Relevance
+from steering.types import Activations, Neighbours, Relevance
 
 PRESETS: Mapping[str, str] = {"paper": MEAN, "default": "state_time"}  # preset -> baseline that a score of 0 equals
 METRICS = FROM_ACTIVATIONS
@@ -58,7 +57,7 @@ def score(
 
     ks: numbers of neighbours of the k-NN metric and of the baselines. include_inert: heads that cannot move an action
     may be chosen too, as in the authors' release; else they are scored (`Activations.inert`) and take no part in the
-    best set, and no rule chooses them. The relevance then holds no head inert but those that were not captured.
+    best set, and no rule chooses them. The relevance then holds no head inert.
     target: from `targets.named`; the preset's action by default. counted: bool [frame], frames whose errors count,
     those of `phase`; all by default. neighbours: from `prepare` on the same activations, where they are at hand.
 
@@ -111,12 +110,7 @@ class _Scoring:
         self.ks = tuple(int(k) for k in ks)
         check_ks(ks, activations.episode, activations.frame)
         self.grid = activations.outputs.shape[1:4]
-        self.inert = np.asarray(activations.inert, bool)
-        if self.inert.shape != self.grid:
-            raise InputError(f"Expected a mask of inert heads of shape {self.grid}, got {self.inert.shape}.")
-        if include_inert:
-            absent = np.array([token == ABSENT for token in activations.tokens])
-            self.inert = np.broadcast_to(absent[:, None, None], self.grid).copy()
+        self.inert = ~activations.shape.present if include_inert else np.asarray(activations.inert, bool)
         if self.inert.all():
             raise InputError("Every head is marked inert; at least one must not be.")
         self.target = targets.named("action", activations, preset=preset) if target is None else target
@@ -164,6 +158,7 @@ class _Scoring:
             dimension_names=self.target.names,
             fold_k={s: tuple(self.ks[i] for i in c.index) for s, c in choices.items() if c.nested},
             fold_share=self._share(choices),
+            stacks=a.stacks,
         )
 
     def _neighbours(self, neighbours: Neighbours | None, progress: Progress) -> Neighbours:
@@ -171,9 +166,7 @@ class _Scoring:
         if neighbours is None:
             nested = self.metric == "knn" and self.preset != "paper"
             depth = max(self.ks) + (SPARE if nested else 0)
-            if self.metric != "knn":  # baselines alone
-                a = dataclasses.replace(a, outputs=a.outputs[:, :, :0])
-            return prepare(a, depth, progress)
+            return find(a, baseline_features(a), depth, progress, of_heads=self.metric == "knn")
         same = np.array_equal(neighbours.episode, a.episode) and np.array_equal(neighbours.frame, a.frame)
         if not same or neighbours.grid != self.grid:
             raise InputError("The neighbours were found in other activations. Find them again in these.")
@@ -203,17 +196,17 @@ class _Scoring:
         if self.metric != "knn":
             found = choice.linear(a, values, self.counted, error[0], self.inert)
         elif not with_sets:
-            found = [choice.given(a, self.inert[s]) for s in range(len(STACKS))]
+            found = [choice.given(a, self.inert[s]) for s in range(len(self.inert))]
         elif self.preset == "default" and len(np.unique(a.episode)) >= choice.MIN_EPISODES:
             found = choice.nested(a, neighbours, values, self.counted, self.ks, self.inert, progress)
         else:
             found = choice.in_sample(a, values, self.counted, error, self.ks, self.inert)
-        return {stack: c for stack, c in zip(STACKS, found, strict=True) if c is not None}
+        return {stack: c for stack, c in zip(self.activations.shape.names, found, strict=True) if c is not None}
 
     def _at_chosen(self, of_heads: np.ndarray, choices: Mapping[str, choice.Choice]) -> np.ndarray:
         """Mean error of each dimension at the k that each fold chose: float64 [stack, layer, head, dim]."""
         result = np.empty((*self.grid, of_heads.shape[-1]))
-        for s, stack in enumerate(STACKS):
+        for s, stack in enumerate(self.activations.shape.names):
             index = choices[stack].index if stack in choices else np.zeros(of_heads.shape[4], int)
             folds_errors = of_heads[index, s][np.arange(len(index)), ..., np.arange(len(index)), :]
             result[s] = folds_errors.sum(0) / self.counted.sum()
@@ -226,7 +219,8 @@ class _Scoring:
         if not any(c.nested for c in choices.values()):
             return None
         empty = np.zeros(self.grid[1:], np.float32)
-        return np.stack([choices[stack].share if stack in choices else empty for stack in STACKS])
+        names = self.activations.shape.names
+        return np.stack([choices[stack].share if stack in choices else empty for stack in names])
 
 
 def zero_of(preset: str, target: targets.Target) -> str:

@@ -21,7 +21,7 @@ from steering.progress import Progress
 from steering.relevance.baselines import MEAN, contenders, mean_errors
 from steering.relevance.choice import best_heads
 from steering.relevance.resampling import resampled_errors
-from steering.types import STACKS, Neighbours, RankAgreement
+from steering.types import Neighbours, RankAgreement
 
 CONFIDENCE = 0.95
 MIN_EPISODES = 3
@@ -46,7 +46,7 @@ class Resampled:
         """bool [replicate, stack, layer, head]: the heads among the best `size` of their stack, never inert ones."""
         sets = np.zeros(self.score.shape, bool)
         for replicate in range(len(sets)):
-            for s in range(len(STACKS)):
+            for s in range(len(self.inert)):
                 if not self.inert[s].all():
                     best = best_heads(-self.score[replicate, s], self.inert[s], size)
                     sets[replicate, s].ravel()[best] = True
@@ -191,7 +191,7 @@ def _resampled(
     at_zero = _zero(neighbours, target, counts, error, zero, counted)
     score = 1 - error[:, :, :heads] / at_zero[:, None, None]
     score = score.reshape(len(counts), len(ks), *neighbours.grid)
-    chosen = [score[:, ks.index(k[stack]) if stack in k else 0, s] for s, stack in enumerate(STACKS)]
+    chosen = [score[:, ks.index(k[stack]) if stack in k else 0, s] for s, stack in enumerate(neighbours.stacks)]
     return Resampled(np.stack(chosen, axis=1).astype(np.float32), inert)
 
 

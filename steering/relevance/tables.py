@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
-from steering.types import STACKS, Head, Relevance, Trust
+from steering.types import Head, HeadShape, Relevance, Trust
 
 TRUSTED = ("score_low", "score_high", "rank_low", "rank_high", "chosen_share", "p")
 """Fields of a Trust that stand beside the scores: 95 % intervals, share of resampled best sets, family-wise p."""
@@ -18,33 +18,34 @@ def document(relevance: Relevance, trust: Trust | None = None) -> dict[str, Any]
 
     `error` is stack -> k -> [layer][head] (k is `-` for metrics without neighbours), `score`, `gain`, `gripper` and
     `inert` are stack -> [layer][head], `dimension_r2` is dimension -> stack -> [layer][head]. What the relevance does
-    not hold is null. A stack that was not captured is inert throughout. trust: of the same relevance; `trust` is its
+    not hold is null. trust: of the same relevance; `trust` is its
     fields TRUSTED by stack, null without one.
     """
-    ks = [str(k) for k in relevance.ks] or ["-"]
+    stacks, ks = relevance.shape, [str(k) for k in relevance.ks] or ["-"]
     dimensions: Any = relevance.dimension_r2 if relevance.dimension_r2 is not None else ()
     return {
         "metric": relevance.metric,
         "preset": relevance.preset,
         "target": relevance.target,
         "phase": relevance.phase,
-        "tokens": dict(zip(STACKS, relevance.tokens, strict=True)),
+        "tokens": dict(zip(stacks.names, relevance.tokens, strict=True)),
         "ks": list(relevance.ks),
         "best_k_of": dict(relevance.best_k),
         "cv_mse_of": dict(relevance.cv_mse),
         "fold_k": {stack: list(ks_of) for stack, ks_of in relevance.fold_k.items()},
         "baselines": dict(relevance.baselines),
         "error": {
-            stack: {k: relevance.error[i, s].astype(float).tolist() for i, k in enumerate(ks)}
-            for s, stack in enumerate(STACKS)
+            stack: {k: _by_stack(relevance.error[i], stacks)[stack] for i, k in enumerate(ks)} for stack in stacks.names
         },
-        "score": _by_stack(relevance.score),
-        "rank": _by_stack(_ranks(relevance)),
-        "trust": None if trust is None else {name: _by_stack(getattr(trust, name)) for name in TRUSTED},
-        "gain": _by_stack(relevance.gain),
-        "gripper": _by_stack(relevance.gripper),
-        "dimension_r2": {name: _by_stack(r2) for name, r2 in zip(relevance.dimension_names, dimensions, strict=True)},
-        "inert": {stack: relevance.inert[s].tolist() for s, stack in enumerate(STACKS)},
+        "score": _by_stack(relevance.score, stacks),
+        "rank": _by_stack(_ranks(relevance), stacks),
+        "trust": None if trust is None else {name: _by_stack(getattr(trust, name), stacks) for name in TRUSTED},
+        "gain": None if relevance.gain is None else _by_stack(relevance.gain, stacks),
+        "gripper": None if relevance.gripper is None else _by_stack(relevance.gripper, stacks),
+        "dimension_r2": {
+            name: _by_stack(r2, stacks) for name, r2 in zip(relevance.dimension_names, dimensions, strict=True)
+        },
+        "inert": {name: [[bool(v) for v in row] for row in values] for name, values in _cells(relevance.inert, stacks)},
     }
 
 
@@ -58,9 +59,10 @@ def rows(relevance: Relevance, selected: Collection[Head] = (), trust: Trust | N
     extra |= {name: getattr(trust, name) for name in TRUSTED} if trust is not None else {}
     held = {name: value for name, value in extra.items() if value is not None}
     r2 = [f"r2_{name}" for name in relevance.dimension_names]
+    shape = relevance.shape
     table: list[list[Any]] = [["stack", "layer", "head", "inert", "selected", "score", *held, *errors, *r2]]
-    for place in np.ndindex(relevance.score.shape):
-        head = Head(STACKS[place[0]], place[1], place[2])
+    for head in shape.all_heads():
+        place = shape.place(head)
         numbers = [relevance.score[place], *(value[place] for value in held.values()), *relevance.error[:, *place]]
         if relevance.dimension_r2 is not None:
             numbers += [*relevance.dimension_r2[:, *place]]
@@ -83,11 +85,15 @@ def _ranks(relevance: Relevance) -> np.ndarray:
     return ranks
 
 
-def _by_stack(values: np.ndarray | None) -> dict[str, Any] | None:
+def _by_stack(values: np.ndarray, shape: HeadShape) -> dict[str, Any]:
     """stack -> [layer][head]; null for what is not finite, which JSON does not know."""
-    if values is None:
-        return None
     return {
-        stack: [[float(v) if np.isfinite(v) else None for v in row] for row in values[s]]
-        for s, stack in enumerate(STACKS)
+        name: [[float(v) if np.isfinite(v) else None for v in row] for row in of_stack]
+        for name, of_stack in _cells(values, shape)
     }
+
+
+def _cells(values: np.ndarray, shape: HeadShape) -> Iterator[tuple[str, np.ndarray]]:
+    """Each stack's name and its own part of [stack, layer, head]."""
+    for s, one in enumerate(shape.stacks):
+        yield one.name, values[s, : one.layers, : one.heads]

@@ -16,7 +16,7 @@ from steering.relevance.null import permutation_null
 from steering.relevance.scoring import zero_of
 from steering.relevance.stability import bootstrap, nogueira
 from steering.relevance.targets import Target
-from steering.types import PAPER_SET_SIZE, STACKS, Neighbours, Relevance, Trust
+from steering.types import PAPER_SET_SIZE, Neighbours, Relevance, Trust
 
 REPLICATES = 100
 PERMUTATIONS = 200
@@ -68,7 +68,7 @@ def trust(
         chosen_share=np.where(movable, chosen.mean(0), np.nan).astype(np.float32),
         stability={
             stack: nogueira(chosen[:, s][:, movable[s]])
-            for s, stack in enumerate(STACKS)
+            for s, stack in enumerate(relevance.shape.names)
             if movable[s].sum() > set_size
         },
         p=null.p if null else unknown,

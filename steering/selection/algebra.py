@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from steering.errors import InputError, unknown_name
-from steering.selection.rules import place
-from steering.types import STACKS, Head, Overlap, Selection
+from steering.types import STACKS, Head, HeadShape, Overlap, Selection
 
 OPERATIONS = ("shared", "union", "difference")
 
@@ -42,14 +41,16 @@ def own(sets: Mapping[str, Sequence[Head]]) -> dict[str, tuple[Head, ...]]:
     }
 
 
-def overlap(first: Sequence[Head], second: Sequence[Head], inert: np.ndarray, names: tuple[str, str]) -> Overlap:
+def overlap(
+    first: Sequence[Head], second: Sequence[Head], shape: HeadShape, inert: np.ndarray, names: tuple[str, str]
+) -> Overlap:
     """What two sets share, beside chance. inert: bool [stack, layer, head], heads that neither could have taken.
 
     Expected numbers, p and the expected Jaccard index are exact.
     """
     one, two = _set(first, names[0]), _set(second, names[1])
     shared = one & two
-    chance = _chance(one, two, inert)  # probability of sharing 0, 1, … heads
+    chance = _chance(one, two, shape, inert)  # probability of sharing 0, 1, … heads
     number = np.arange(len(chance))
     union = len(one) + len(two) - number
     return Overlap(
@@ -63,15 +64,16 @@ def overlap(first: Sequence[Head], second: Sequence[Head], inert: np.ndarray, na
     )
 
 
-def held_by(sets: Mapping[str, Sequence[Head]], inert: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def held_by(sets: Mapping[str, Sequence[Head]], shape: HeadShape, inert: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many movable heads are in exactly 0, 1, … of the sets: (counted int [set + 1], expected by chance float).
 
     Counted over the stacks from which any set takes heads. inert: bool [stack, layer, head].
     """
+    inert = inert | ~shape.present
     membership = np.zeros((len(sets), *inert.shape), bool)
     for index, (name, heads) in enumerate(sets.items()):
         for head in _set(heads, name):
-            membership[(index, *place(head))] = True
+            membership[(index, *shape.place(head))] = True
     counted, expected = np.zeros(len(sets) + 1, int), np.zeros(len(sets) + 1)
     for stack in np.flatnonzero(membership.any((0, 2, 3))):
         held = membership[:, stack][:, ~inert[stack]]  # [set, head]
@@ -84,17 +86,18 @@ def held_by(sets: Mapping[str, Sequence[Head]], inert: np.ndarray) -> tuple[np.n
 
 
 def in_order(heads: set[Head] | Sequence[Head]) -> tuple[Head, ...]:
-    """The heads in the order stack, layer, head."""
-    return tuple(sorted(heads, key=place))
+    """The heads in the order stack, layer, head; VLM and expert before stacks of other names."""
+    known = {name: index for index, name in enumerate(STACKS)}
+    return tuple(sorted(heads, key=lambda head: (known.get(head.stack, len(known)), head)))
 
 
-def _chance(one: set[Head], two: set[Head], inert: np.ndarray) -> np.ndarray:
+def _chance(one: set[Head], two: set[Head], shape: HeadShape, inert: np.ndarray) -> np.ndarray:
     """Probability that random sets of these sizes in each stack share 0, 1, … heads."""
     from scipy.stats import hypergeom
 
     law = np.ones(1)
-    for index, stack in enumerate(STACKS):
-        available = int((~inert[index]).sum())
+    for index, stack in enumerate(shape.names):
+        available = int((shape.present & ~inert)[index].sum())
         a, b = (sum(head.stack == stack for head in heads) for heads in (one, two))
         if max(a, b) > available:
             raise InputError(f"Expected at most {available} heads of {stack}, all that can move, got {max(a, b)}.")

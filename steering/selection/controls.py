@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from steering.errors import InputError
-from steering.selection.rules import PAPER_STACKS, check_count, check_head, place, ranking, top_k
-from steering.types import PAPER_SET_SIZE, STACKS, Head, HeadShape, Relevance, Selection
+from steering.selection.rules import PAPER_STACKS, check_count, ranking, top_k
+from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection
 
 
 def random_heads(selection: Selection, shape: HeadShape, seed: int, inert: np.ndarray | None = None) -> Selection:
@@ -24,20 +24,19 @@ def random_heads(selection: Selection, shape: HeadShape, seed: int, inert: np.nd
     """
     if not selection.heads:
         raise InputError("Expected a selection of at least one head to draw a control for, got none.")
-    for head in selection.heads:
-        check_head(head, shape)
     generator = np.random.default_rng(seed)
     chosen: list[Head] = []
-    wanted = Counter((STACKS.index(head.stack), head.layer) for head in selection.heads)
-    for (stack, layer), count in sorted(wanted.items()):
+    wanted = Counter(shape.place(head)[:2] for head in selection.heads)
+    for (s, layer), count in sorted(wanted.items()):
+        stack = shape.stacks[s]
         offered = [
-            Head(STACKS[stack], layer, int(head))
-            for head in generator.permutation(shape.heads)
-            if inert is None or not inert[stack, layer, head]
+            Head(stack.name, layer, int(head))
+            for head in generator.permutation(stack.heads)
+            if inert is None or not inert[s, layer, head]
         ]
-        check_count(count, len(offered), (f"layer {layer} of {STACKS[stack]}",))
+        check_count(count, len(offered), (f"layer {layer} of {stack.name}",))
         chosen += sorted(offered, key=lambda head: head in selection.heads)[:count]
-    return Selection(tuple(sorted(chosen, key=place)), rule=f"random heads of the same layers, seed {seed}")
+    return Selection(shape.ordered(chosen), rule=f"random heads of the same layers, seed {seed}")
 
 
 def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[str] = PAPER_STACKS) -> Selection:
@@ -45,7 +44,7 @@ def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[s
     ranked = ranking(relevance, stacks)
     check_count(count, len(ranked), stacks)
     return Selection(
-        heads=tuple(sorted(ranked[-count:], key=place)),
+        heads=relevance.shape.ordered(ranked[-count:]),
         rule=f"bottom {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
     )
 
@@ -61,10 +60,10 @@ def other_task(
 
     What both tasks choose stays in, and the rule says how many heads that are: the fewer, the sharper the control.
     """
-    if relevance.score.shape != other.score.shape:
+    if not relevance.shape.has_the_heads_of(other.shape):
         raise InputError(
-            f"Expected scores of the same heads, {relevance.score.shape}, got {other.score.shape}. Choose one "
-            "of the same policy."
+            f"Expected scores of the same heads ({relevance.shape.words()}), got {other.shape.words()}. Choose one of "
+            "the same policy."
         )
     own, chosen = top_k(relevance, count, stacks).heads, top_k(other, count, stacks).heads
     shared = len(set(own) & set(chosen))

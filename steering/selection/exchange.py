@@ -6,8 +6,9 @@ JSON, as the Robotic Steering release writes it, with keys of ours that it ignor
 fields and in words. A file without stacks means the VLM, which their training adapts.
 Of their `unit_mode: layer` the file lists every head of the layers.
 
-Link: one bit a head in the order stack, layer, head, the first head in the highest bit of the first digit; 72 digits
-for the 288 heads of π0. Files and links come from anywhere: everything is range-checked.
+Link: one bit a head in the order stack, layer, head (each stack has as many as it has), the first head in the highest
+bit of the first digit; 72 digits for the 288 heads of π0. Files and links come from anywhere: everything is
+range-checked.
 """
 
 from __future__ import annotations
@@ -20,11 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from steering.errors import InputError, NotFound
-from steering.selection.rules import check_head, manual, place
-from steering.types import STACKS, Head, HeadShape, Selection, origin_words
+from steering.selection.rules import manual
+from steering.types import Head, HeadShape, Selection, origin_words
 from steering.types.origin import origin_of_fields
 
 MAX_BYTES = 1 << 20
@@ -61,9 +60,9 @@ def from_json(text: str | bytes, shape: HeadShape) -> Selection:
             "release writes it; there is none."
         )
     stacks = content.get("trainable_head_stacks", ["vlm"] * len(pairs))
-    if not isinstance(stacks, list) or len(stacks) != len(pairs) or any(stack not in STACKS for stack in stacks):
+    if not isinstance(stacks, list) or len(stacks) != len(pairs) or any(stack not in shape.names for stack in stacks):
         raise InputError(
-            f'Expected "trainable_head_stacks" to name {" or ".join(STACKS)} for each of the {len(pairs)} heads.'
+            f'Expected "trainable_head_stacks" to name {" or ".join(shape.names)} for each of the {len(pairs)} heads.'
         )
     heads = [_head(stack, pair) for stack, pair in zip(stacks, pairs, strict=True)]
     checked = manual(heads, shape)
@@ -92,11 +91,9 @@ def read(path: Path, shape: HeadShape) -> Selection:
 
 def to_hex(heads: Collection[Head], shape: HeadShape) -> str:
     """The head set, possibly empty, as lower-case hexadecimal digits, one bit a head."""
-    bits = np.zeros(hex_digits(shape) * 4, bool)
-    for head in heads:
-        check_head(head, shape)
-        bits[np.ravel_multi_index(place(head), (len(STACKS), shape.layers, shape.heads))] = True
-    return f"{int(''.join('1' if bit else '0' for bit in bits), 2):0{hex_digits(shape)}x}"
+    chosen = set(shape.ordered(heads))
+    bits = "".join("1" if head in chosen else "0" for head in shape.all_heads()).ljust(4 * hex_digits(shape), "0")
+    return f"{int(bits, 2):0{hex_digits(shape)}x}"
 
 
 def from_hex(digits: str, shape: HeadShape) -> tuple[Head, ...]:
@@ -104,7 +101,7 @@ def from_hex(digits: str, shape: HeadShape) -> tuple[Head, ...]:
     expected = hex_digits(shape)
     if len(digits) != expected or not re.fullmatch("[0-9a-fA-F]+", digits):
         raise InputError(
-            f"Expected {expected} hexadecimal digits for the {len(shape.all_heads())} heads of this policy, got "
+            f"Expected {expected} hexadecimal digits for the {shape.count} heads of this policy, got "
             f"{len(digits)} characters. Was the link made for another policy?"
         )
     bits = f"{int(digits, 16):0{expected * 4}b}"
@@ -116,7 +113,7 @@ def from_hex(digits: str, shape: HeadShape) -> tuple[Head, ...]:
 
 def hex_digits(shape: HeadShape) -> int:
     """Digits of an encoded head set of this policy."""
-    return math.ceil(len(STACKS) * shape.layers * shape.heads / 4)
+    return math.ceil(shape.count / 4)
 
 
 def _head(stack: str, pair: Any) -> Head:

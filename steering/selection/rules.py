@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
-from steering.errors import InputError, unknown_name
+from steering.errors import InputError
 from steering.progress import Progress
-from steering.types import PAPER_SET_SIZE, STACKS, Head, HeadShape, Relevance, Selection
+from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection
 
 PAPER_STACKS = ("vlm",)
 ALPHA = 0.05
@@ -36,7 +36,7 @@ def top_k(
     single = stacks[0] if len(stacks) == 1 else None
     measured = single is not None and count == min(PAPER_SET_SIZE, len(ranked))
     return Selection(
-        heads=tuple(sorted(ranked[:count], key=place)),
+        heads=relevance.shape.ordered(ranked[:count]),
         rule=f"top {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
         best_k=relevance.best_k.get(single) if single is not None else None,
         cv_mse=relevance.cv_mse.get(single) if single is not None and measured else None,
@@ -58,7 +58,7 @@ def above_null(
         raise InputError(f"Expected p-values of the same heads, {relevance.score.shape}, got {p.shape}.")
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha}.")
-    chosen = [head for head in ranking(relevance, stacks) if p[place(head)] < alpha]
+    chosen = [head for head in ranking(relevance, stacks) if p[relevance.shape.place(head)] < alpha]
     if not chosen:
         known = np.isfinite(p)
         lowest = f"the lowest p-value is {p[known].min():.3g}" if known.any() else "no p-value is known"
@@ -67,7 +67,7 @@ def above_null(
             "demonstrations, run more permutations or raise alpha."
         )
     return Selection(
-        heads=tuple(sorted(chosen, key=place)),
+        heads=relevance.shape.ordered(chosen),
         rule=f"above the null at p < {alpha:g} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
     )
 
@@ -96,7 +96,7 @@ def budget(
             f"No head fits in {parameters:,} trainable parameters{needed}. Raise the budget or cut the rank."
         )
     return Selection(
-        heads=tuple(sorted(ranked[:fits], key=place)),
+        heads=relevance.shape.ordered(ranked[:fits]),
         rule=f"best heads of {' and '.join(stacks)} within {parameters:,} parameters by {relevance.metric} "
         f"({relevance.preset})",
     )
@@ -125,7 +125,7 @@ def greedy(
     found: list[tuple[float, int, tuple[Head, ...]]] = []
     for number, k in enumerate(ks):
         alone = relevance.error[relevance.ks.index(k)]
-        left = sorted(ranked, key=lambda head: float(alone[place(head)]))
+        left = sorted(ranked, key=lambda head: float(alone[relevance.shape.place(head)]))
         chosen: tuple[Head, ...] = ()
         lowest = np.inf
         while len(chosen) < count:
@@ -137,7 +137,7 @@ def greedy(
         found.append((lowest, k, chosen))
     lowest, k, chosen = min(found, key=lambda one: one[0])
     return Selection(
-        heads=tuple(sorted(chosen, key=place)),
+        heads=relevance.shape.ordered(chosen),
         rule=f"greedy {count} of {' and '.join(stacks)} by {relevance.metric} ({relevance.preset})",
         best_k=k,
         cv_mse=lowest,
@@ -154,47 +154,26 @@ def manual(heads: Collection[Head], shape: HeadShape, inert: np.ndarray | None =
     if len(set(heads)) != len(heads):
         raise InputError(f"A head is named more than once among the {len(heads)} selected. Name each head once.")
     for head in heads:
-        check_head(head, shape)
-        if inert is not None and inert[STACKS.index(head.stack), head.layer, head.head]:
+        if inert is not None and inert[shape.place(head)]:
             raise InputError(f"{head.label()} cannot move an action (it is inert). Take it out of the selection.")
-    return Selection(heads=tuple(sorted(heads, key=place)), rule="manual")
+    return Selection(heads=shape.ordered(heads), rule="manual")
 
 
-def ranking(relevance: Relevance, stacks: Sequence[str] = STACKS) -> list[Head]:
-    """The heads of `stacks`, that are not inert, most relevant first; ties in the order stack, layer, head."""
-    check_stacks(stacks)
-    _, layers, heads = relevance.score.shape
-    found = [
-        (-float(relevance.score[position]), position)
-        for position in np.ndindex(len(STACKS), layers, heads)
-        if STACKS[position[0]] in stacks and not relevance.inert[position]
-    ]
-    return [Head(STACKS[stack], layer, head) for _, (stack, layer, head) in sorted(found)]
+def ranking(relevance: Relevance, stacks: Sequence[str] | None = None) -> list[Head]:
+    """The heads of `stacks` (all by default) that are not inert, most relevant first; ties by stack, layer, head."""
+    shape = relevance.shape
+    stacks = shape.names if stacks is None else stacks
+    check_stacks(stacks, shape)
+    movable = [head for head in shape.where(~relevance.inert) if head.stack in stacks]
+    return sorted(movable, key=lambda head: -float(relevance.score[shape.place(head)]))
 
 
-def place(head: Head) -> tuple[int, int, int]:
-    """Where the head lies in arrays [stack, layer, head]; also the sort key for the order stack, layer, head."""
-    return STACKS.index(head.stack), head.layer, head.head
-
-
-def check_stacks(stacks: Sequence[str]) -> None:
-    """Raise unless `stacks` names at least one stack, each known and once."""
+def check_stacks(stacks: Sequence[str], shape: HeadShape) -> None:
+    """Raise unless `stacks` names at least one of the policy's stacks, each once."""
     for stack in stacks:
-        if stack not in STACKS:
-            raise unknown_name("stack", stack, STACKS)
+        shape.index(stack)
     if not stacks or len(set(stacks)) != len(stacks):
-        raise InputError(f"Expected one or both of {', '.join(STACKS)}, each once, got {list(stacks)}.")
-
-
-def check_head(head: Head, shape: HeadShape) -> None:
-    """Raise unless `head` is one of the policy's."""
-    if head.stack not in STACKS:
-        raise unknown_name("stack", head.stack, STACKS)
-    if not (0 <= head.layer < shape.layers and 0 <= head.head < shape.heads):
-        raise InputError(
-            f"There is no head {head.layer}.{head.head}: layers go from 0 to {shape.layers - 1} and heads from 0 to "
-            f"{shape.heads - 1}. Was the selection made for another policy?"
-        )
+        raise InputError(f"Expected one or more of {', '.join(shape.names)}, each once, got {list(stacks)}.")
 
 
 def check_count(count: int, available: int, stacks: Sequence[str]) -> None:

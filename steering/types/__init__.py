@@ -5,7 +5,7 @@ Axis glossary, always in this order when several appear:
     episode  one demonstration or rollout
     frame    one control step within an episode (or within a flattened set of episodes)
     k        the number of neighbours of a k-NN score
-    stack    0 = VLM (PaliGemma's language model), 1 = action expert
+    stack    one of the policy's, by `HeadShape.stacks`; of most policies 0 = VLM, 1 = action expert
     layer    decoder layer within a stack, 0 = nearest to the input
     head     query head within a layer
     camera   in the order of CAMERAS
@@ -16,7 +16,7 @@ Axis glossary, always in this order when several appear:
 Units stand in names (`_s`, `_m`, `_rad`, `_px`, `_hz`). Arrays are NumPy; nothing here imports torch.
 """
 
-from steering.types.activations import ABSENT, TOKEN_GROUPS, Activations, Attention, FrameAttention, GainSweep
+from steering.types.activations import TOKEN_GROUPS, Activations, Attention, FrameAttention, GainSweep
 from steering.types.axes import (
     ACTION_NAMES,
     CAMERAS,
@@ -27,6 +27,9 @@ from steering.types.axes import (
     STATE_NAMES,
     Head,
     HeadShape,
+    Stack,
+    stack_label,
+    stacks_of,
 )
 from steering.types.demonstrations import Demonstrations, Episode, Observation
 from steering.types.finetuning import (
@@ -59,7 +62,6 @@ from steering.types.rollouts import (
 from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
 
 __all__ = [
-    "ABSENT",
     "ACTION_NAMES",
     "CAMERAS",
     "CONTROL_LABELS",
@@ -108,10 +110,13 @@ __all__ = [
     "Rollouts",
     "Selection",
     "SetError",
+    "Stack",
     "SuccessRate",
     "Trust",
     "Why",
     "origin_of_word",
     "origin_word",
     "origin_words",
+    "stack_label",
+    "stacks_of",
 ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from steering.types.axes import Head, HeadShape
+from steering.errors import InputError
+from steering.types.axes import STACKS, Head, HeadShape, Stack, stacks_of
 
-ABSENT = "absent"  # in place of a token's name: the stack was not captured
+_ABSENT = "absent"  # what older versions called the token of a stack that was not captured
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,13 @@ class Activations:
     action: float32 [frame, dim], raw demonstrated action. chunk: float32 [frame, step, dim], the following
     actions (past the end the arm stays still: no motion, or the last position again). state: float32 [frame, dim].
     time_in_episode: float32 [frame], 0..1.
-    tokens: (VLM token, expert token) by name. timestep: flow-matching time of the capture (1 = pure noise).
+    tokens: of each stack, by name. timestep: flow-matching time of the capture (1 = pure noise).
     image: float32 [frame, dim], an embedding of the cameras' images (mean over patches), None where not captured.
     timesteps, samples: of an average over several times (`timestep` is the first) and draws of noise (those of `seed`,
     `seed` + 1, …).
-    inert: bool [stack, layer, head], heads that cannot move an action, and those of a stack that was not captured; they
-    are scored but never chosen.
+    inert: bool [stack, layer, head], heads that cannot move an action; they are scored but never chosen. Cells that
+    hold no head are inert too. stacks: those that were captured; unless named, a VLM and an expert with the same heads.
+    Heads narrower than the widest are filled up with zeros, which changes neither cosine nor Euclidean distance.
     """
 
     outputs: np.ndarray
@@ -36,27 +38,43 @@ class Activations:
     chunk: np.ndarray
     state: np.ndarray
     time_in_episode: np.ndarray
-    tokens: tuple[str, str]
+    tokens: tuple[str, ...]
     timestep: float
     seed: int
     inert: np.ndarray
     image: np.ndarray | None = None
     timesteps: tuple[float, ...] = ()
     samples: int = 1
+    stacks: tuple[Stack, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.outputs.ndim != 5:
+            raise InputError(f"Expected head outputs [frame, stack, layer, head, dim], got {self.outputs.shape}.")
+        grid, dim = self.outputs.shape[1:4], self.outputs.shape[4]
+        object.__setattr__(self, "stacks", stacks_of(self.stacks, grid, dim))
+        if np.shape(self.inert) != grid:
+            raise InputError(f"Expected a mask of inert heads of shape {grid}, got {np.shape(self.inert)}.")
+        if not self.shape.present.all():
+            object.__setattr__(self, "inert", self.inert | ~self.shape.present)
 
     @property
     def shape(self) -> HeadShape:
-        """Layers, heads and head dimension of `outputs`."""
-        return HeadShape(*self.outputs.shape[2:])
+        """The heads whose outputs these are."""
+        return HeadShape(self.stacks)
 
     @classmethod
     def completed(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The stored fields, with what an older version did not store: its policies' VLMs end in an inert layer."""
-        if "inert" in fields or "outputs" not in fields:
+        if "inert" in fields or not {"outputs", "tokens"} <= set(fields):
             return dict(fields)
-        inert = HeadShape(*fields["outputs"].shape[2:]).last_layer("vlm")
-        inert |= np.array([token == ABSENT for token in fields["tokens"]])[:, None, None]
-        return {**fields, "inert": inert}
+        outputs, tokens = fields["outputs"], fields["tokens"]
+        if outputs.ndim != 5 or not outputs.shape[1] == len(tokens) == len(STACKS):
+            return dict(fields)
+        captured = [s for s, token in enumerate(tokens) if token != _ABSENT]
+        pair = HeadShape.pair(*outputs.shape[2:])
+        shape = HeadShape(tuple(pair.stacks[s] for s in captured))
+        kept = {"outputs": outputs[:, captured], "tokens": tuple(tokens[s] for s in captured), "stacks": shape.stacks}
+        return {**fields, **kept, "inert": shape.last_layer("vlm")}
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class FrameAttention:
-    """Attention weights of every head at one frame, from the query tokens `tokens` (VLM, expert) to every token.
+    """Attention weights of every head at one frame, from the query tokens `tokens` (of each stack) to every token.
 
     image: float32 [stack, layer, head, camera, patch], cameras in the episode's order. word: float32 [stack, layer,
     head, word], over `words` of the instruction in order. other: float32 [stack, layer, head], the rest of the prompt.
@@ -85,7 +103,7 @@ class FrameAttention:
     sees neither state nor actions. grid: patches per side.
     """
 
-    tokens: tuple[str, str]
+    tokens: tuple[str, ...]
     words: tuple[str, ...]
     grid: int
     image: np.ndarray

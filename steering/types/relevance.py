@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from steering.types.axes import Head
+from steering.types.axes import STACKS, Head, HeadShape, Stack, stacks_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Relevance:
     Metrics that run the policy (`steering.metrics`) predict no target: `preset` is `policy`, `error` has no row,
     `baselines` hold what the score is measured against (`loss`: the whole policy's flow-matching loss). effects: name
     -> float32 [stack, layer, head], what else they measured, by the names in the metric's registry entry.
+
+    tokens: of each stack. stacks: unless named, a VLM and an expert with the same heads. A cell that holds no head is
+    NaN in every score and marked inert.
     """
 
     metric: str
@@ -43,7 +46,7 @@ class Relevance:
     cv_mse: Mapping[str, float]
     baselines: Mapping[str, float]
     inert: np.ndarray
-    tokens: tuple[str, str]
+    tokens: tuple[str, ...]
     phase: str = "whole"
     gain: np.ndarray | None = None
     gripper: np.ndarray | None = None
@@ -52,6 +55,23 @@ class Relevance:
     fold_k: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     fold_share: np.ndarray | None = None
     effects: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stacks: tuple[Stack, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stacks", stacks_of(self.stacks, self.score.shape))
+        shape = self.shape
+        if shape.present.all():
+            return
+        object.__setattr__(self, "inert", self.inert | ~shape.present)
+        for name in ("score", "error", "gain", "gripper", "dimension_r2", "fold_share"):
+            values = getattr(self, name)
+            object.__setattr__(self, name, values if values is None else shape.blanked(values))
+        object.__setattr__(self, "effects", {name: shape.blanked(one) for name, one in self.effects.items()})
+
+    @property
+    def shape(self) -> HeadShape:
+        """The heads that were scored."""
+        return HeadShape(self.stacks)
 
 
 @dataclass(frozen=True)
@@ -73,8 +93,8 @@ class Neighbours:
 
     order: uint16 (int32 beyond 65 535 frames) [unit, frame, depth], rows of the frames that may predict the frame,
     nearest first. distance: float32 of the same shape, cosine for heads, Euclidean in standard deviations for
-    baselines; infinite where no further frame may. grid: (stacks, layers, heads); the first units are the heads in
-    that order, then `baselines` by name.
+    baselines; infinite where no further frame may. grid: (stacks, layers, heads); the first units are its cells in
+    that order, then `baselines` by name. stacks: their names.
     episode, frame: int32 [frame], where each row came from.
     """
 
@@ -84,6 +104,7 @@ class Neighbours:
     baselines: tuple[str, ...]
     episode: np.ndarray
     frame: np.ndarray
+    stacks: tuple[str, ...] = STACKS
 
 
 @dataclass(frozen=True)
@@ -100,7 +121,7 @@ class RankAgreement:
 
 @dataclass(frozen=True)
 class Trust:
-    """How far a relevance can be trusted. Heads first: every array is [stack, layer, head]; NaN for inert heads.
+    """How far a relevance can be trusted. Arrays are [stack, layer, head]; NaN for inert heads and where there is none.
 
     score_low, score_high, rank_low, rank_high: 95 % intervals over bootstrap replicates of the episodes; rank 1 is the
     best of its stack. chosen_share: share of the replicates in which the head is among the best `set_size` of its

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steering.types.axes import Head
+from steering.types.axes import Head, HeadShape, Stack, stacks_of
 from steering.types.origin import Origin
 
 
@@ -109,7 +109,8 @@ class RelevanceOverTime:
     """Relevance of every head by time in the episode.
 
     edges: float32 [bin + 1], 0..1. score: float32 [bin, stack, layer, head], explained variance beyond the baseline
-    `zero` over the frames of the bin; NaN where there are none. frames: int32 [bin]. k: of the k-NN.
+    `zero` over the frames of the bin; NaN where there are none, and where there is no head. frames: int32 [bin]. k: of
+    the k-NN. stacks: unless named, a VLM and an expert with the same heads.
     """
 
     edges: np.ndarray
@@ -117,6 +118,16 @@ class RelevanceOverTime:
     frames: np.ndarray
     zero: str
     k: int
+    stacks: tuple[Stack, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stacks", stacks_of(self.stacks, self.score.shape[1:]))
+        object.__setattr__(self, "score", self.shape.blanked(self.score))
+
+    @property
+    def shape(self) -> HeadShape:
+        """The heads that were scored."""
+        return HeadShape(self.stacks)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def fill(root: Path, *, episodes: int = 6, count: int = 24, size: int = 96) -> d
         tokens=("last_prefix", "first_action"),
         timestep=1.0,
         seed=0,
-        inert=HeadShape(samples.LAYERS, samples.HEADS, 8).last_layer("vlm"),
+        inert=HeadShape.pair(samples.LAYERS, samples.HEADS, 8).last_layer("vlm"),
     )
     demonstrations = [ids["place_cube_in_bowl"]]
     ids["captured"] = store.save("activations", activations, parents=demonstrations, params={"stride": 1})

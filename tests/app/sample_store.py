@@ -200,7 +200,7 @@ def fill(root: Path, *, episodes: int = 6, count: int = 72, size: int = 192, run
         tokens=("last_prefix", "first_action"),
         timestep=1.0,
         seed=0,
-        inert=HeadShape(LAYERS, HEADS, 4).last_layer("vlm"),
+        inert=HeadShape.pair(LAYERS, HEADS, 4).last_layer("vlm"),
     )
     captured = store.save("activations", activations, parents=[demonstrations])
     scored = relevance(3)
@@ -219,7 +219,7 @@ def fill(root: Path, *, episodes: int = 6, count: int = 72, size: int = 192, run
 
 
 def _runs(store: Store, ids: dict[str, str], size: int) -> None:
-    heads = HeadShape(LAYERS, HEADS, 1).all_heads(("vlm",))[20:40]
+    heads = HeadShape.pair(LAYERS, HEADS, 1).all_heads(("vlm",))[20:40]
     selection = store.save(
         "selection", Selection(heads, "manual"), parents=[ids["relevance"]], params={"rule": "manual"}
     )

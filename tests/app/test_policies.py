@@ -107,7 +107,7 @@ def test_a_check_says_what_it_found(wide: Workbench, samples: Samples, root: Pat
         progress=Progress(lambda report: said.append(report.message)),
     )
     check = wide.store.load(found)
-    assert isinstance(check, PolicyCheck) and check.head_shape == HeadShape(18, 8, 256)
+    assert isinstance(check, PolicyCheck) and check.head_shape == HeadShape.pair(18, 8, 256)
     assert (check.family, check.layout, check.statistics) == ("pi0", "lerobot", "demonstrations")
     assert "the checkpoint has none" in check.notices[0] and "free memory" in check.placement
     assert any("18 layers × 8 heads" in line and "free memory" in line for line in said)
@@ -140,7 +140,7 @@ def test_everything_follows_the_policy_in_use(wide: Workbench, samples: Samples,
     policy_cache.forget()
     assert wide.policies.usable(WIDE) and wide.relevance_id(demonstrations_id)
     with wide.policies.using(WIDE):
-        assert wide.size.head_shape == HeadShape(18, 8, 256) and wide.policy == str(root / "sets" / "wide")
+        assert wide.size.head_shape == HeadShape.pair(18, 8, 256) and wide.policy == str(root / "sets" / "wide")
         assert wide.relevance_id(demonstrations_id) is None and wide.attention(demonstrations_id, 0) is None
         assert wide.laboratory.captured(demonstrations_id) is None and wide.adapters(demonstrations_id) == {}
         wide.find_heads("o", demonstrations_id)

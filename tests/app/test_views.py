@@ -19,7 +19,7 @@ from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 COST = {"vlm": {"per_layer": 256, "per_head": 64}, "expert": {"per_layer": 256, "per_head": 64}}
-SHAPE = HeadShape(8, 8, 32)
+SHAPE = HeadShape.pair(8, 8, 32)
 
 
 def test_head_map_ranks_movable_heads_and_marks_inert_ones(sample_store: ModuleType) -> None:

@@ -67,7 +67,8 @@ def stepping(
     chosen = {"vlm": selection, "expert": expert}.get(variant)
     method = "steering" if chosen else "lora"
     precision = getattr(torch, settings.precision)
-    frozen = plan(method, settings, chosen, sizes_of_model(policy.model)).frozen_layers(policy.head_shape)
+    planned = plan(method, settings, chosen, sizes_of_model(policy.model))
+    frozen = planned.frozen_layers(policy.layout)
     with contextlib.ExitStack() as stack:
         _, masks = stack.enter_context(attached(policy, method, settings, chosen))
         options: dict[str, Any] = {"draws": 10**9, "frozen_layers": frozen, "precision": precision}
@@ -83,7 +84,7 @@ def stepping(
         run = TrainingRun(
             policy, frames, None, settings, Processes(policy), PeakMemory(policy.device), Path(), "benchmark"
         )
-        counts = trainable_parameters(policy.model, masks)
+        counts = trainable_parameters(policy.model, masks, planned)
         if variant == "peft":
             policy.model.set_attn_implementation("sdpa")
         else:

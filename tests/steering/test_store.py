@@ -17,9 +17,12 @@ from steering.types import (
     FinetuneResult,
     FinetuneSettings,
     Head,
+    HeadShape,
+    PolicyCheck,
     Relevance,
     Rollouts,
     Selection,
+    Stack,
 )
 
 CAMERA_SHAPES = ((4, 16, 16, 3), (4, 5, 7, 3), (1, 1, 1, 3))
@@ -135,15 +138,34 @@ def test_frames_are_decoded_only_when_touched(tmp_path: Path) -> None:
 def test_activations_of_an_older_version_get_the_inert_heads_of_its_policies(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (value,) = (one for one in examples() if isinstance(one, Activations))
-    for tokens, expected in ((value.tokens, [False, False, True]), (("absent", "first_action"), [True] * 3)):
+    both, one = HeadShape.pair(3, 4, 6), HeadShape((Stack("expert", 3, 4, 6),))
+    for tokens, shape in ((value.tokens, both), (("absent", "first_action"), one)):
         made = store.save("activations", dataclasses.replace(value, tokens=tokens))
         stored = store.folder(made) / "value.json"
         document = json.loads(stored.read_text())
-        del document["fields"]["inert"]
+        for name in ("inert", "stacks"):
+            del document["fields"][name]
         stored.write_text(json.dumps(document))
-        inert = store.load(made).inert
-        assert inert.shape == (2, 3, 4) and inert[0].all(-1).tolist() == inert[0].any(-1).tolist() == expected
-        assert not inert[1].any()
+        loaded = store.load(made)
+        assert loaded.shape == shape and len(loaded.tokens) == len(shape.stacks)
+        np.testing.assert_array_equal(loaded.inert, shape.last_layer("vlm"))
+        np.testing.assert_array_equal(loaded.outputs, value.outputs[:, -len(shape.stacks) :])
+
+
+def test_heads_of_an_older_version_are_a_pair(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    check = PolicyCheck("embedded", "pi0", "transformers", HeadShape.pair(3, 4, 6), 10, "", "own", 0.1)
+    made = store.save("policy", check)
+    assert store.load(made) == check
+    stored = store.folder(made) / "value.json"
+    document = json.loads(stored.read_text())
+    document["fields"]["head_shape"]["fields"] = {"layers": 3, "heads": 4, "head_dim": 6}
+    stored.write_text(json.dumps(document))
+    assert store.load(made) == check
+    document["fields"]["head_shape"]["fields"] = {"layers": "3", "heads": 4, "head_dim": 6}
+    stored.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="another version"):
+        store.load(made)
 
 
 def test_an_artefact_with_files_keeps_them_and_its_paths(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb
 from steering.activations.attention import attention, attention_at
 from steering.errors import InputError, NotFound
 from steering.models.preprocessing import observe
-from steering.models.sites import attention_name
 
 
 def _first_layer_weights(policy, batch):
     """Weights [head, key] of the last prefix token in the VLM's first layer."""
     language = policy.model.model.vlm.language_model
-    module = policy.model.get_submodule(attention_name("vlm", 0))
+    module = policy.model.get_submodule(policy.layout["vlm"].name(0, "self_attn"))
     with torch.no_grad():
         hidden = language.layers[0].input_layernorm(policy.embed(batch))
         position = batch["attention_mask"].cumsum(-1) - 1

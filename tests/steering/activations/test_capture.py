@@ -12,7 +12,6 @@ import torch
 from steering.activations.capture import capture, chosen_frames
 from steering.errors import InputError, NotFound
 from steering.models.preprocessing import action_chunks, observe
-from steering.models.sites import projection_name
 from steering.models.tokens import instruction_words
 from steering.progress import Progress
 
@@ -21,7 +20,7 @@ def _o_proj_inputs(policy, batch, noise, timestep):
     inputs = {}
     for stack in ("vlm", "expert"):
         for layer in range(3):
-            module = policy.model.get_submodule(projection_name(stack, layer, "o_proj"))
+            module = policy.model.get_submodule(policy.layout.output(stack, layer))
             module.register_forward_pre_hook(lambda m, args, key=(stack, layer): inputs.update({key: args[0]}))
     with torch.no_grad():
         policy.model(**batch, noise=noise, timestep=torch.full((1,), timestep))

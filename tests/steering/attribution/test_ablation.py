@@ -9,7 +9,6 @@ import torch
 from steering.attribution.ablation import mean_ablation
 from steering.attribution.probe import probe
 from steering.errors import Cancelled
-from steering.models.sites import inert_mask, projection_name
 from steering.progress import Progress
 
 FRAMES, SAMPLES = 5, 2
@@ -23,7 +22,7 @@ class Loop:
 
     def run(self, row, stack, layer, change):
         """Loss and chunk of a frame; `change` sees the input of o_proj in each pass and may return another."""
-        module = self.policy.model.get_submodule(projection_name(stack, layer, "o_proj"))
+        module = self.policy.model.get_submodule(self.policy.layout.output(stack, layer))
         handle = module.register_forward_pre_hook(lambda m, args: (change(args[0].clone()),))
         try:
             length = int(self.asked.batch["attention_mask"][row].sum())
@@ -90,7 +89,7 @@ def test_ablation_equals_a_brute_force_loop(policy, asked, site):
 def test_inert_heads_have_no_effect_and_the_policy_leaves_as_it_came(policy, asked):
     hooks = sum(len(m._forward_pre_hooks) for m in policy.model.modules())
     ablated = mean_ablation(asked)
-    inert = inert_mask(policy.head_shape)
+    inert = policy.layout.inert
     assert (ablated.action_change[:, inert] == 0).all() and (ablated.action_change[:, ~inert] > 0).all()
     assert np.abs(ablated.loss_increase[:, inert]).max() < 1e-6
     assert sum(len(m._forward_pre_hooks) for m in policy.model.modules()) == hooks

@@ -8,7 +8,6 @@ import pytest
 from steering.attribution.gains import predicted_path
 from steering.errors import InputError
 from steering.models.preprocessing import observe
-from steering.models.sites import projection_name
 from steering.types import Head
 
 
@@ -25,7 +24,7 @@ def test_a_gain_is_a_factor_on_the_heads_columns(policy, demonstrations):
     changed = predicted_path(policy, episode, 2, gains)
     own = predicted_path(policy, episode, 2, {})
     for head, gain in gains.items():
-        weight = policy.model.get_submodule(projection_name(head.stack, head.layer, "o_proj")).weight
+        weight = policy.model.get_submodule(policy.layout.output(head.stack, head.layer)).weight
         weight.data[:, head.head * 8 : head.head * 8 + 8] *= gain
     np.testing.assert_allclose(predicted_path(policy, episode, 2, {}), changed, atol=1e-4)
     assert changed.shape == (4, 7) and np.abs(changed - own).max() > 1e-3

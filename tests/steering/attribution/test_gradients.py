@@ -12,7 +12,6 @@ from steering.attribution.ablation import mean_outputs
 from steering.attribution.probe import KEPT, frame_losses, probe
 from steering.models.hooks import rewritten_heads, scaled_heads
 from steering.models.loading import load_policy
-from steering.models.sites import inert_mask
 from steering.types import STACKS
 
 FRAMES = 5
@@ -102,13 +101,13 @@ def test_integrated_gradients_equal_captum_on_one_gate_a_head(asked, site):
 
 
 def test_a_zero_gradient_proves_the_inert_heads(policy, asked):
-    np.testing.assert_array_equal(gradients.inert_by_gradient(asked), inert_mask(policy.head_shape))
+    np.testing.assert_array_equal(gradients.inert_by_gradient(asked), policy.layout.inert)
 
 
 def test_the_embedded_policy_has_the_inert_heads_that_are_claimed(demonstrations):
     policy = load_policy()
     inert = gradients.inert_by_gradient(probe(policy, demonstrations, frames=2, samples=1))
-    np.testing.assert_array_equal(inert, inert_mask(policy.head_shape))
+    np.testing.assert_array_equal(inert, policy.layout.inert)
     assert inert[0, -1].all() and inert.sum() == 8
 
 
@@ -116,5 +115,5 @@ def test_the_embedded_policy_has_the_inert_heads_that_are_claimed(demonstrations
 def test_inert_heads_score_zero_and_batches_do_not_matter(policy, asked, measure):
     whole, parts = (getattr(gradients, measure)(asked, batch_size=size) for size in (FRAMES, 2))
     np.testing.assert_allclose(whole, parts, atol=1e-5)
-    assert (whole[:, inert_mask(policy.head_shape)] == 0).all()
+    assert (whole[:, policy.layout.inert] == 0).all()
     assert all(parameter.grad is None for parameter in policy.model.parameters())

@@ -113,7 +113,7 @@ def test_disagreement_draws_each_movable_head_once_and_rings_the_selected(releva
     assert ringed.index(True) == at and sum(ringed) == 1
     assert figure.layout.yaxis.title.text == "mean ablation (policy)" and vlm.marker.symbol != expert.marker.symbol
     with pytest.raises(InputError, match="same heads"):
-        figures.disagreement(relevance, replace(other, score=other.score[:, :2]))
+        figures.disagreement(relevance, replace(other, score=other.score[:, :2], stacks=()))
 
 
 def test_stability_curve_shows_means_and_ranges(replication):

@@ -16,15 +16,17 @@ from steering.finetune import training
 from steering.finetune.adapters import attached
 from steering.finetune.frames import frame_set
 from steering.finetune.parameters import trainable_parameters
+from steering.finetune.plan import plan, sizes_of_model
 from steering.finetune.saving import card
 from steering.finetune.schedule import draws
 from steering.finetune.training import finetune
 from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
-from steering.models.sites import projection_name
+from steering.models.sites import pair_of
 from steering.progress import Progress
 from steering.types import FinetuneSettings, Head, Origin, Selection
 
+LAYOUT = pair_of((3, 4, 8), (3, 4, 8))
 HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
 SELECTION = Selection(HEADS, "hand")
 ADAPTERS = [
@@ -88,11 +90,11 @@ def test_only_selected_heads_change(policy, policy_folder, demonstrations, tmp_p
         if not difference.any():
             continue
         changed.add(name.removesuffix(".weight"))
-        heads = [h.head for h in HEADS if name.startswith(projection_name(h.stack, h.layer, ""))]
+        heads = [h.head for h in HEADS if name.startswith(LAYOUT[h.stack].name(h.layer, "self_attn."))]
         rows = difference if "q_proj" in name else difference.T
         for head, block in enumerate(rows.split(8)):
             assert bool(block.any()) == (head in heads), (name, head)
-    assert changed == {projection_name(h.stack, h.layer, p) for h in HEADS for p in ("q_proj", "o_proj")}
+    assert changed == {name(h.stack, h.layer) for h in HEADS for name in (LAYOUT.query, LAYOUT.output)}
 
 
 @pytest.mark.parametrize(("method", "options"), ADAPTERS, ids=str)
@@ -142,7 +144,7 @@ def test_dense_heads_train_the_blocks_as_the_weights_themselves_would(policy, po
     compared = 0
     for head in HEADS:
         for projection in ("q_proj", "o_proj"):
-            name = f"{projection_name(head.stack, head.layer, projection)}.weight"
+            name = f"{LAYOUT[head.stack].name(head.layer, f'self_attn.{projection}')}.weight"
             weight = policy.model.get_parameter(name)
             block = slice(8 * head.head, 8 * head.head + 8)
             rows = (block,) if projection == "q_proj" else (slice(None), block)
@@ -194,15 +196,16 @@ def test_lora_touches_both_stacks_but_not_the_vision_tower(policy):
 
 
 def test_masked_entries_do_not_count(policy):
+    sizes = sizes_of_model(policy.model)
     with attached(policy, "steering", SETTINGS, SELECTION) as (_, masks):
-        counts = trainable_parameters(policy.model, masks)
+        counts = trainable_parameters(policy.model, masks, plan("steering", SETTINGS, SELECTION, sizes))
     width, expert_width, rank, dim = 32, 24, 2, 8
     assert counts == {
         "q_proj": rank * (width + 2 * dim) + rank * (expert_width + dim),
         "o_proj": rank * (2 * dim + width) + rank * (dim + expert_width),
     }
     with attached(policy, "lora", SETTINGS, None) as (_, masks):
-        counts = trainable_parameters(policy.model, masks)
+        counts = trainable_parameters(policy.model, masks, plan("lora", SETTINGS, None, sizes))
     assert set(counts) == {"q_proj", "k_proj", "v_proj", "o_proj", "mlp"}
     assert counts["mlp"] == 3 * rank * 3 * (width + 48 + expert_width + 40)
 

@@ -33,14 +33,16 @@ def test_counts_from_the_configuration_are_those_of_the_model(policy, policy_fol
     settings = FinetuneSettings(rank=2, **options)
     config = json.loads((policy_folder / "config.json").read_text())
     counted = parameter_counts(method, settings, SELECTION, sizes_of_config(config))
+    chosen = plan(method, settings, SELECTION, sizes_of_model(policy.model))
     with attached(policy, method, settings, SELECTION) as (_, masks):
-        assert counted == trainable_parameters(policy.model, masks)
+        assert counted == trainable_parameters(policy.model, masks, chosen)
     assert counted == counted_by_name(method, heads=HEADS, settings=settings, policy=str(policy_folder))
 
 
 def test_full_counts_every_parameter(policy, policy_folder):
+    chosen = plan("full", FinetuneSettings(), None, sizes_of_model(policy.model))
     with attached(policy, "full", FinetuneSettings(), None) as (_, masks):
-        counts = trainable_parameters(policy.model, masks)
+        counts = trainable_parameters(policy.model, masks, chosen)
     assert counts == {"all": sum(p.numel() for p in policy.model.parameters())}
     assert counts == counted_by_name("full", policy=str(policy_folder))
 
@@ -76,10 +78,10 @@ def test_twenty_heads_train_at_most_a_seventh_of_lora():
 
 
 def test_layers_below_everything_that_moves_are_frozen(policy):
-    sizes, shape = sizes_of_model(policy.model), policy.head_shape
+    sizes = sizes_of_model(policy.model)
 
     def frozen(*heads, method="steering", **options):
-        return plan(method, FinetuneSettings(**options), Selection(heads, "hand"), sizes).frozen_layers(shape)
+        return plan(method, FinetuneSettings(**options), Selection(heads, "hand"), sizes).frozen_layers(sizes.layout)
 
     expert, inert = Head("expert", 0, 0), Head("vlm", 2, 0)
     assert frozen(expert, method="lora") == frozen(expert, method="full") == 0

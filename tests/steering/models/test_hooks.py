@@ -8,7 +8,6 @@ import torch
 
 from steering.models.hooks import attention_rows, head_outputs, scaled_heads
 from steering.models.preprocessing import observe
-from steering.models.sites import inert_heads, inert_mask, projection_name
 from steering.types import STACKS
 
 
@@ -29,13 +28,13 @@ def _hooks(model):
 def test_head_outputs_recombine_to_the_output_projection(policy, batch):
     projected = {}
     for stack in STACKS:
-        module = policy.model.get_submodule(projection_name(stack, 1, "o_proj"))
+        module = policy.model.get_submodule(policy.layout.output(stack, 1))
         module.register_forward_hook(lambda m, i, output, stack=stack: projected.update({stack: output}))
     with head_outputs(policy.model) as outputs:
         _loss(policy, batch)
     assert len(outputs) == 2 * 3
     for stack in STACKS:
-        weight = policy.model.get_submodule(projection_name(stack, 1, "o_proj")).weight
+        weight = policy.model.get_submodule(policy.layout.output(stack, 1)).weight
         per_head = [outputs[stack, 1][:, :, h] @ weight[:, h * 8 : h * 8 + 8].T for h in range(4)]
         torch.testing.assert_close(sum(per_head), projected[stack], atol=1e-5, rtol=1e-4)
 
@@ -67,8 +66,8 @@ def test_inert_heads_have_exactly_no_gradient_and_all_others_some(policy, batch)
     with scaled_heads(policy.model, gains):
         _loss(policy, batch).backward()
     gradient = np.stack([gains[stack].grad.numpy() for stack in STACKS])
-    inert = inert_mask(policy.head_shape)
-    assert inert.sum() == len(inert_heads(policy.head_shape)) == 4
+    inert = policy.layout.inert
+    assert inert.sum() == len(policy.layout.inert_heads) == 4
     assert (gradient[inert] == 0).all()
     assert (gradient[~inert] != 0).all()
 
@@ -81,7 +80,7 @@ def test_a_gain_of_zero_equals_zeroed_columns(policy, batch):
     gain[1, 2] = 0
     with scaled_heads(policy.model, {"expert": gain}):
         ablated = _loss(policy, batch)
-    policy.model.get_submodule(projection_name("expert", 1, "o_proj")).weight[:, 16:24] = 0
+    policy.model.get_submodule(policy.layout.output("expert", 1)).weight[:, 16:24] = 0
     assert (ablated - base).abs() > 1e-5
     torch.testing.assert_close(_loss(policy, batch), ablated)
 

@@ -15,7 +15,6 @@ from steering.models.hooks import attention_rows, head_outputs, scaled_heads
 from steering.models.loading import load_policy
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import observe
-from steering.models.sites import head_block, inert_heads, inert_mask, projection_name
 from steering.relevance.scoring import score
 from steering.selection.rules import top_k
 from steering.types import STACKS, FinetuneSettings
@@ -102,15 +101,15 @@ def test_embedded_prefix_and_frozen_layers_stand_in(policy, batch):
 def test_head_outputs_are_the_columns_of_the_output_projection(policy, batch):
     projected = {}
     for stack in STACKS:
-        module = policy.model.get_submodule(projection_name(stack, 1, "o_proj"))
+        module = policy.model.get_submodule(policy.layout.output(stack, 1))
         module.register_forward_hook(lambda m, i, output, stack=stack: projected.update({stack: output}))
     with head_outputs(policy.model) as outputs:
         _loss(policy, batch)
     shape = policy.head_shape
     assert len(outputs) == 2 * shape.layers
     for stack in STACKS:
-        weight = policy.model.get_submodule(projection_name(stack, 1, "o_proj")).weight
-        blocks = [weight[:, head_block(head, shape.head_dim)] for head in range(shape.heads)]
+        weight = policy.model.get_submodule(policy.layout.output(stack, 1)).weight
+        blocks = [weight[:, policy.layout[stack].output_columns(head)] for head in range(shape.heads)]
         heads = [outputs[stack, 1][:, :, head] @ block.T for head, block in enumerate(blocks)]
         torch.testing.assert_close(sum(heads), projected[stack], atol=1e-5, rtol=1e-4)
 
@@ -121,7 +120,7 @@ def test_inert_heads_have_no_gradient_and_all_others_some(policy, batch):
     with scaled_heads(policy.model, gains):
         _loss(policy, batch).backward()
     gradient = np.stack([gains[stack].grad.numpy() for stack in STACKS])
-    inert = inert_mask(shape)
+    inert = policy.layout.inert
     assert (gradient[inert] == 0).all() and (gradient[~inert] != 0).all()
 
 
@@ -140,11 +139,11 @@ def test_attention_rows_are_distributions_over_the_prefix_and_the_experts_tokens
 def test_every_stage_of_the_method_takes_it(policy, demonstrations, tmp_path):
     activations = capture(policy, demonstrations)
     frames = sum(episode.frames for episode in demonstrations.episodes)
-    assert activations.outputs.shape == (frames, 2, *vars(policy.head_shape).values())
+    assert activations.outputs.shape == (frames, *policy.head_shape.grid, policy.head_shape.head_dim)
     assert (activations.outputs.std(0) > 0).all()
     relevance = score(activations, preset="paper", ks=(2, 3))
-    movable = int((~inert_mask(policy.head_shape)).sum())
-    assert not set(top_k(relevance, movable, ("vlm", "expert")).heads) & set(inert_heads(policy.head_shape))
+    movable = int((~policy.layout.inert).sum())
+    assert not set(top_k(relevance, movable, ("vlm", "expert")).heads) & set(policy.layout.inert_heads)
     selection = top_k(relevance, 3, ("vlm", "expert"))
     settings = FinetuneSettings(steps=2, batch_size=4, rank=2, noise_samples=2)
     before = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}

@@ -17,7 +17,6 @@ from steering.finetune.training import finetune
 from steering.models.hooks import scaled_heads
 from steering.models.loading import load_policy
 from steering.models.preprocessing import camera_order, dataset_statistics, observe
-from steering.models.sites import inert_mask
 from steering.types import STACKS, FinetuneSettings, Head, HeadShape, Selection
 
 OLDER = (
@@ -50,7 +49,7 @@ LAYOUTS = {
 
 
 def test_the_layout_loads_with_its_sizes(published, narrow_pi0):
-    assert published.head_shape == HeadShape(18, 8, 256)
+    assert published.head_shape == HeadShape.pair(18, 8, 256)
     assert (published.chunk_size, published.noise_dim, published.action_dim) == (50, 32, 14)
     for name, parameter in narrow_pi0.named_parameters():
         assert torch.equal(parameter, published.model.get_parameter(name)), name
@@ -154,7 +153,7 @@ def test_only_the_last_vlm_layer_is_inert(published, robot_demonstrations):
     with scaled_heads(published.model, gains):
         published.flow_loss(batch, torch.from_numpy(_noise(published, 1))[:, None], torch.full((1, 1), 0.5)).backward()
     gradient = np.stack([gains[stack].grad.numpy() for stack in STACKS])
-    inert = inert_mask(published.head_shape)
+    inert = published.layout.inert
     assert (gradient[inert] == 0).all() and (gradient[~inert] != 0).all()
 
 

@@ -36,7 +36,7 @@ def _noise(rows, seed=0):
 
 def test_it_loads_by_the_same_call(smolvla):
     assert isinstance(smolvla, SmolVLAPolicy)
-    assert smolvla.head_shape == HeadShape(4, 3, 64)
+    assert smolvla.head_shape == HeadShape.pair(4, 3, 64)
     assert (smolvla.chunk_size, smolvla.noise_dim, smolvla.action_dim) == (12, 32, 7)
     assert "the checkpoint has none" in smolvla.notices[0]
 

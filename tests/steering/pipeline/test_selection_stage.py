@@ -20,7 +20,7 @@ from steering.store import Store
 from steering.types import STACKS, Activations, Demonstrations, Episode, Head, HeadShape, Relevance
 
 KS = (3, 5)
-SHAPE = HeadShape(3, 4, 1)
+SHAPE = HeadShape.pair(3, 4, 1)
 
 
 def build(seed: int, lengths: tuple[int, ...] = (14, 13, 15, 12)) -> tuple[Demonstrations, Activations]:
@@ -39,7 +39,7 @@ def build(seed: int, lengths: tuple[int, ...] = (14, 13, 15, 12)) -> tuple[Demon
         for i in range(len(lengths))
     )
     clock = np.concatenate([np.linspace(0, 1, n) for n in lengths]).astype(np.float32)
-    inert = HeadShape(3, 4, 6).last_layer("vlm")
+    inert = HeadShape.pair(3, 4, 6).last_layer("vlm")
     tokens = ("last_prefix", "first_action")
     activations = Activations(outputs, episode, frame, action, action[:, None], state, clock, tokens, 1.0, 0, inert)
     return Demonstrations("noise", "", (), episodes), activations
@@ -148,7 +148,7 @@ def test_sets_of_tasks_combined_and_compared(store: Store) -> None:
     assert set(found.shared) == set(a) & set(b) and found.names == ("a", "b")
     assert found.expected == pytest.approx(4 * 4 / 8)
     counted, expected = pipeline.held_by(store, selection_ids=(first, second))
-    again = algebra.held_by({"a": a, "b": b}, store.load(one).inert)
+    again = algebra.held_by({"a": a, "b": b}, SHAPE, store.load(one).inert)
     np.testing.assert_array_equal(counted, again[0])
     np.testing.assert_allclose(expected, again[1])
     union = pipeline.combine(store, selection_ids=(first, second), operation="union")
@@ -239,7 +239,7 @@ def test_the_commands(
     ("arguments", "words"),
     [
         (("--head", "vlm.1"), "STACK.LAYER.HEAD"),
-        (("--head", "vlm.9.0"), "layers go from 0 to 2"),
+        (("--head", "vlm.9.0"), "it has 3 layers"),
         (("--hex", "00"), "6 hexadecimal digits"),
         (("--hex", "000000"), "No head is selected"),
         (("--head", "vlm.1.0", "--from", "x.json"), "Give one of them"),
@@ -263,4 +263,4 @@ def test_wrong_heads_on_the_command_line_are_worded(
 def test_a_relevance_names_the_heads_that_can_be_chosen(store: Store) -> None:
     _, relevance = scored(store)
     value: Relevance = store.load(relevance)
-    assert pipeline.selection.head_shape(value) == SHAPE and len(STACKS) * 12 == value.score.size
+    assert value.shape.has_the_heads_of(SHAPE) and len(STACKS) * 12 == value.score.size

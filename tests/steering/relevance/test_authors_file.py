@@ -9,7 +9,8 @@ import pytest
 from steering.errors import InputError, NotFound
 from steering.relevance import authors_file
 from steering.relevance.scoring import score
-from steering.types import HeadShape
+from steering.selection.rules import top_k
+from steering.types import HeadShape, Stack
 
 GRID = (3, 4, 5)
 
@@ -31,14 +32,14 @@ def test_reads_one_stack_in_natural_order(tmp_path):
     path = write(tmp_path / "a.h5")
     a = authors_file.read(path)
     assert authors_file.is_authors_file(path) and authors_file.tasks(path) == ("pick",)
-    assert a.outputs.shape == (30, 2, *GRID) and a.action.shape == (30, 8) and a.state.shape == (30, 0)
-    assert a.tokens == ("absent", "first_action") and not a.outputs[:, 0].any()
+    assert a.outputs.shape == (30, 1, *GRID) and a.action.shape == (30, 8) and a.state.shape == (30, 0)
+    assert a.tokens == ("first_action",) and a.stacks == (Stack("expert", *GRID),) and not a.inert.any()
     np.testing.assert_array_equal(np.bincount(a.episode), [11, 9, 10])  # demo_8, demo_9, demo_10
     np.testing.assert_array_equal(a.frame[:11], np.arange(11) * 2)
     with h5py.File(path) as file:
         frame = file["pick/demo_10/14"]
         row = 20 + 7
-        np.testing.assert_array_equal(a.outputs[row, 1], frame["first_action_token_attn"][()].astype(np.float32))
+        np.testing.assert_array_equal(a.outputs[row, 0], frame["first_action_token_attn"][()].astype(np.float32))
         np.testing.assert_array_equal(a.action[row], frame["action_label"][()])
 
 
@@ -47,18 +48,19 @@ def test_reads_both_stacks_and_scores_them(tmp_path):
     a = authors_file.read(write(tmp_path / "a.h5", datasets=both, dtype=np.float32))
     assert a.tokens == ("last_prefix", "first_action")
     r = score(a, "paper", (3, 6))
-    np.testing.assert_array_equal(r.inert, HeadShape(*GRID).last_layer("vlm"))
+    np.testing.assert_array_equal(r.inert, HeadShape.pair(*GRID).last_layer("vlm"))
     assert np.isfinite(r.score).all() and set(r.baselines) == {"mean_action", "time"} and r.gain is None
     with pytest.raises(InputError, match="no robot state"):
         score(a, "default", (3,))
 
 
-def test_a_stack_that_is_not_there_is_left_out_of_the_choice(tmp_path):
-    a = authors_file.read(write(tmp_path / "a.h5"))
-    for include_inert in (False, True):
-        r = score(a, "paper", (3, 6), include_inert=include_inert)
-        assert set(r.best_k) == set(r.cv_mse) == {"expert"}
-        assert r.inert[0].all() and not r.inert[1].any()
+def test_a_stack_that_is_not_there_is_not_spoken_of(tmp_path):
+    r = score(authors_file.read(write(tmp_path / "a.h5")), "paper", (3, 6))
+    assert set(r.best_k) == set(r.cv_mse) == {"expert"} == set(r.shape.names)
+    with pytest.raises(NotFound, match="stack 'vlm'"):
+        top_k(r, 3)
+    a = authors_file.read(write(tmp_path / "b.h5", datasets=("last_token_attn",)))
+    assert {head.layer for head in top_k(score(a, "paper", (3, 6)), 8).heads} == {0, 1}  # the last layer is inert
 
 
 def test_several_tasks_must_be_named(tmp_path):

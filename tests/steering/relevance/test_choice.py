@@ -31,7 +31,8 @@ def activations(build):
     for head in range(6):
         outputs[:, 0, 1, head, :3] += 20 * head * told
         outputs[:, 1, 2, head, :3] += 20 * head * told
-    return replace(a, outputs=outputs, action=action.astype(np.float32), inert=np.zeros(GRID, bool))
+    nothing = np.zeros(GRID, bool)
+    return replace(a, outputs=outputs, action=action.astype(np.float32), inert=nothing, stacks=())
 
 
 def squared(x: np.ndarray, y: np.ndarray, episode: np.ndarray, queried: list[int], memory: list[int], k: int) -> float:

@@ -32,7 +32,7 @@ def run(capsys, monkeypatch, *arguments):
 @pytest.fixture
 def stored(tmp_path, build):
     """A store with activations of four episodes, some of whose VLM heads know something."""
-    a = build((12, 12, 12, 12), inert=HeadShape(3, 4, 6).last_layer("vlm"))
+    a = build((12, 12, 12, 12), inert=HeadShape.pair(3, 4, 6).last_layer("vlm"))
     a.outputs[:, 0, 1, :2, :3] += 2 * a.action[:, None, :3]
     store = Store(tmp_path / "store")
     return store, store.save("activations", a), a
@@ -53,7 +53,7 @@ def test_command_python_and_store_agree(stored, tmp_path, capsys, monkeypatch):
         for i, k in enumerate(KS):
             np.testing.assert_array_equal(np.float32(document["error"][stack][str(k)]), expected.error[i, s])
     assert document["best_k"] == expected.best_k["vlm"] and document["cv_mse"] == expected.cv_mse["vlm"]
-    chosen = exchange.read(out, HeadShape(3, 4, 6))  # as the authors' trainer would read it
+    chosen = exchange.read(out, HeadShape.pair(3, 4, 6))  # as the authors' trainer would read it
     assert len(chosen.heads) == 8 and [[h.layer, h.head] for h in chosen.heads] == document["trainable_head_indices"]
     with out.with_suffix(".csv").open() as file:
         table = list(csv.DictReader(file))
@@ -81,9 +81,7 @@ def test_the_authors_file_goes_in_and_their_selection_comes_out(tmp_path, capsys
     assert code == 0, text
     document = json.loads(out.read_text())
     assert len(document["trainable_head_indices"]) == 12 and set(document["trainable_head_stacks"]) == {"expert"}
-    assert document["tokens"] == {"vlm": "absent", "expert": "first_action"} and list(document["best_k_of"]) == [
-        "expert"
-    ]
+    assert document["tokens"] == {"expert": "first_action"} and list(document["best_k_of"]) == ["expert"]
     code, text = run(capsys, monkeypatch, path, "--k", 2, "--preset", "default", "--store", tmp_path / "s")
     assert code == 1 and "no robot state" in text
     code, text = run(capsys, monkeypatch, path, "--k", 2, "--keyframes", "--store", tmp_path / "s")

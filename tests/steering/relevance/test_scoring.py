@@ -99,7 +99,7 @@ def test_best_k_and_its_error_against_scikit_learn_on_concatenated_heads(build):
 
 
 def test_the_inert_heads_of_the_activations_are_never_chosen_unless_as_in_the_release(build):
-    a = build(inert=HeadShape(3, 4, 6).last_layer("vlm"))
+    a = build(inert=HeadShape.pair(3, 4, 6).last_layer("vlm"))
     a.outputs[:, 0, 2, :, :3] += 5 * a.action[:, None, :3]  # the inert heads know the action best
     inert = {Head("vlm", 2, head) for head in range(4)}
     for preset in PRESETS:

@@ -13,7 +13,7 @@ from steering.types import CAMERAS, HeadShape, Observation
 class Rounding:
     """Gives state and noise back, with an error for calls of some sizes."""
 
-    name, head_shape = "rounding", HeadShape(1, 1, 1)
+    name, head_shape = "rounding", HeadShape.pair(1, 1, 1)
     chunk_size, action_dim, noise_dim = 3, 2, 2
 
     def __init__(self, uneven: tuple[int, ...] = ()) -> None:

@@ -14,7 +14,7 @@ from steering.types import Demonstrations, HeadShape, Observation
 class Parrot:
     """Predicts what it knows was done, found by state; the noise is added."""
 
-    name, head_shape = "parrot", HeadShape(1, 1, 1)
+    name, head_shape = "parrot", HeadShape.pair(1, 1, 1)
     chunk_size, action_dim, noise_dim = 4, 7, 7
 
     def __init__(self, demonstrations: Demonstrations) -> None:

@@ -33,7 +33,7 @@ class Replay:
     """Knows what the expert did in some scenes and recognises a moment by its proprioceptive state; else stands."""
 
     name = "replay"
-    head_shape = HeadShape(1, 1, 1)
+    head_shape = HeadShape.pair(1, 1, 1)
     chunk_size, action_dim, noise_dim = 8, 7, 9
 
     def __init__(self, seeds: Sequence[int]) -> None:

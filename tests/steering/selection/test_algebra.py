@@ -7,7 +7,7 @@ from steering.errors import InputError, NotFound
 from steering.selection import algebra
 from steering.types import Head, HeadShape, Selection
 
-SHAPE = HeadShape(3, 4, 1)
+SHAPE = HeadShape.pair(3, 4, 1)
 VLM = [head for head in SHAPE.all_heads() if head.stack == "vlm"]
 EXPERT = [head for head in SHAPE.all_heads() if head.stack == "expert"]
 
@@ -42,7 +42,7 @@ def test_own_heads_are_in_no_other_set():
 def test_overlap_by_chance_against_drawing_at_random(inert):
     """8 movable VLM heads and 12 of the expert; sets of 3 + 2 and 4 + 5 heads."""
     first, second = VLM[:3] + EXPERT[:2], VLM[1:5] + EXPERT[1:6]
-    found = algebra.overlap(first, second, inert, ("a", "b"))
+    found = algebra.overlap(first, second, SHAPE, inert, ("a", "b"))
     assert found.shared == (VLM[1], VLM[2], EXPERT[1]) and found.sizes == (5, 9)
     assert found.jaccard == 3 / 11
     generator = np.random.default_rng(0)
@@ -64,13 +64,13 @@ def test_overlap_by_chance_against_drawing_at_random(inert):
 
 
 def test_a_set_shares_everything_with_itself_and_chance_is_unlikely(inert):
-    found = algebra.overlap(VLM[:4], VLM[:4], inert, ("a", "a"))
+    found = algebra.overlap(VLM[:4], VLM[:4], SHAPE, inert, ("a", "a"))
     assert found.jaccard == 1 and found.p == pytest.approx(1 / 70)  # 8 over 4
 
 
 def test_how_many_sets_hold_a_head_against_drawing_at_random(inert):
     sets = {"a": VLM[:3], "b": VLM[2:6] + EXPERT[:3], "c": VLM[:2] + EXPERT[2:9]}
-    counted, expected = algebra.held_by(sets, inert)
+    counted, expected = algebra.held_by(sets, SHAPE, inert)
     assert counted.sum() == 20 and counted.tolist() == [sum(n == m for n in _times(sets, inert)) for m in range(4)]
     generator = np.random.default_rng(1)
     drawn = np.zeros(4)
@@ -84,7 +84,7 @@ def test_how_many_sets_hold_a_head_against_drawing_at_random(inert):
 
 
 def test_only_stacks_that_sets_take_from_are_counted(inert):
-    counted, expected = algebra.held_by({"a": VLM[:2], "b": VLM[1:3]}, inert)
+    counted, expected = algebra.held_by({"a": VLM[:2], "b": VLM[1:3]}, SHAPE, inert)
     assert counted.tolist() == [5, 2, 1] and expected.sum() == pytest.approx(8)
 
 
@@ -95,7 +95,7 @@ def _times(sets, inert):
 
 def test_empty_or_impossible_sets_are_worded_errors(inert):
     with pytest.raises(InputError, match="'b' is empty"):
-        algebra.overlap(VLM[:2], [], inert, ("a", "b"))
+        algebra.overlap(VLM[:2], [], SHAPE, inert, ("a", "b"))
     with pytest.raises(InputError, match="at most 8 heads of vlm"):
-        algebra.overlap(VLM[:9], VLM[:2], inert, ("a", "b"))
+        algebra.overlap(VLM[:9], VLM[:2], SHAPE, inert, ("a", "b"))
     assert Head("vlm", 0, 0) in algebra.in_order({Head("vlm", 0, 0)})

@@ -9,8 +9,8 @@ from steering.errors import InputError, NotFound
 from steering.selection import exchange
 from steering.types import Head, HeadShape, Origin, Selection
 
-PI0 = HeadShape(18, 8, 256)
-ODD = HeadShape(3, 5, 8)  # 30 heads: two unused bits in eight digits
+PI0 = HeadShape.pair(18, 8, 256)
+ODD = HeadShape.pair(3, 5, 8)  # 30 heads: two unused bits in eight digits
 
 
 def test_json_round_trip(tmp_path):
@@ -95,7 +95,7 @@ def test_hex_has_72_digits_for_288_heads_and_a_fixed_bit_order():
     assert exchange.to_hex([], PI0) == "0" * 72
 
 
-@pytest.mark.parametrize("shape", [PI0, ODD, HeadShape(1, 1, 4)])
+@pytest.mark.parametrize("shape", [PI0, ODD, HeadShape.pair(1, 1, 4)])
 def test_hex_round_trip_of_random_sets(shape):
     generator = np.random.default_rng(0)
     heads = shape.all_heads()
