@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from app import session
 from app.measures import Measure
 from steering import pipeline
-from steering.selection.rules import PAPER_STACKS
 from steering.types import PAPER_SET_SIZE, Origin, origin_of_word, origin_word
 from steering.types.origin import UNKNOWN
 
@@ -93,7 +92,7 @@ def newcomer(bench: Workbench, demonstrations_id: str, measure: str) -> HeadSet:
     """What demonstrations begin with: the paper's rule where their heads are scored, else no choice yet."""
     if not demonstrations_id or not bench.relevance_id(demonstrations_id, measure):
         return HeadSet()
-    best = bench.auto_select(demonstrations_id, PAPER_SET_SIZE, PAPER_STACKS, measure)
+    best = bench.auto_select(demonstrations_id, PAPER_SET_SIZE, None, measure)
     return chosen(bench.digits(best), by_rule(bench, demonstrations_id, measure, "top"))
 
 

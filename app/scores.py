@@ -105,16 +105,17 @@ class Scores:
         return _movable(relevance, relevance.shape.names if stacks is None else stacks)
 
     def auto_select(
-        self, demonstrations_id: str, count: int, stacks: Sequence[str], measure: str = "", rule: str = "top"
+        self, demonstrations_id: str, count: int, stacks: Sequence[str] | None, measure: str = "", rule: str = "top"
     ) -> tuple[Head, ...]:
-        """`count` heads of `stacks`: the best (`top`), the worst (`bottom`), or as many at random in the layers of the
-        best (`random`, a control; another draw at each call).
+        """`count` heads of `stacks` (`rules.chosen_stacks`): the best (`top`), the worst (`bottom`), or as many at
+        random in the layers of the best (`random`, a control; another draw at each call).
         """
         relevance = self._scored(demonstrations_id, measure)
+        stacks = rules.chosen_stacks(relevance, stacks)
         count = min(count, _movable(relevance, stacks))
         if rule == "bottom":
-            return controls.bottom(relevance, count, tuple(stacks)).heads
-        best = rules.top_k(relevance, count, tuple(stacks))
+            return controls.bottom(relevance, count, stacks).heads
+        best = rules.top_k(relevance, count, stacks)
         if rule == "random":
             seed = time.time_ns() % (1 << 32)
             return controls.random_heads(best, self.size.head_shape, seed, relevance.inert).heads

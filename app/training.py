@@ -23,7 +23,6 @@ from steering import pipeline
 from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
 from steering.models.free_memory import system_bytes
-from steering.selection.algebra import in_order
 from steering.types import (
     CONTROL_LABELS,
     HEAD_RESTRICTED,
@@ -31,6 +30,7 @@ from steering.types import (
     FinetuneSettings,
     Head,
     Origin,
+    in_order,
     origin_word,
     origin_words,
 )

@@ -45,7 +45,7 @@ def run_demo(
     out: Path,
     *,
     task: str = "place_cube_in_bowl",
-    stacks: tuple[str, ...] = ("vlm",),
+    stacks: tuple[str, ...] | None = None,
     policy: str = "embedded",
     seed: int = 0,
     settings: DemoSettings | None = None,

@@ -125,7 +125,7 @@ def rule_of(
     """Rule, number of heads and stacks from the rule's form, which comes from the client."""
     rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
     relevance = bench.relevance(demonstrations_id, measure)
-    names = PAPER_STACKS if relevance is None else relevance.shape.names
+    names = (SOME_PAIR if relevance is None else relevance.shape).names
     asked = str(form.get("stacks"))
     stacks = tuple(names) if asked == ALL_STACKS else (asked if asked in names else names[0],)
     most = bench.movable(demonstrations_id, measure, stacks)

@@ -23,7 +23,7 @@ from app.views.markup import duration
 from steering import figures, pipeline
 from steering.errors import SteeringError
 from steering.metrics import BY_NAME
-from steering.types import PHASES, Head
+from steering.types import PHASES
 
 KINDS = ("why", "gain", "words", "plane", "two")
 NO_SECOND = (
@@ -94,7 +94,7 @@ def _of_head(
     episode = min(episode, len(frames) - 1)
     frame = session.whole(asked.get("frame"), 0, frames[episode] - 1, 0)
     chosen = selection_of([asked.get("head")], bench.size.head_shape)
-    head = chosen[0] if chosen else Head("vlm", 0, 0)
+    head = chosen[0] if chosen else bench.size.head_shape.all_heads()[0]
     laboratory = bench.laboratory
     if kind == "gain":
         swept = laboratory.sweep(owner, demonstrations_id, head, episode, frame)

@@ -72,7 +72,7 @@ def select(
             relevance_id=relevance,
             rule="manual" if by_hand else rule,
             count=count,
-            stacks=tuple(stack or ("vlm",)),
+            stacks=tuple(stack) if stack else None,
             heads=[(one.stack, one.layer, one.head) for one in _given(opened, relevance, head, digits)],
             seed=seed,
             alpha=alpha,

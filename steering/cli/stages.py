@@ -60,7 +60,7 @@ def demo(
 
     with Line() as line:
         settings = QUICK if quick else DemoSettings()
-        stacks = tuple(stack or ("vlm",))
+        stacks = tuple(stack) if stack else None
         summary = run_demo(
             out, task=task, stacks=stacks, policy=policy, seed=seed, settings=settings, progress=Progress(line)
         )

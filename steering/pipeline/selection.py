@@ -49,7 +49,7 @@ def select(
     relevance_id: str,
     rule: str = "top_k",
     count: int = PAPER_SET_SIZE,
-    stacks: Sequence[str] = ("vlm",),
+    stacks: Sequence[str] | None = None,
     heads: Sequence[Sequence[Any]] | None = None,
     seed: int = 0,
     alpha: float = 0.05,
@@ -75,7 +75,7 @@ def select(
     if rule not in RULES:
         raise unknown_name("selection rule", rule, RULES)
     relevance: Relevance = load(store, relevance_id, Relevance)
-    shape, stacks = relevance.shape, tuple(stacks)
+    shape, stacks = relevance.shape, rules.chosen_stacks(relevance, stacks)
     parents, params = [relevance_id], {"rule": rule, "count": count, "stacks": stacks}
     if rule == "manual":
         chosen = tuple(_head(row) for row in heads or ())

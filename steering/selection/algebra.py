@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from steering.errors import InputError, unknown_name
-from steering.types import STACKS, Head, HeadShape, Overlap, Selection
+from steering.types import Head, HeadShape, Overlap, Selection, in_order
 
 OPERATIONS = ("shared", "union", "difference")
 
@@ -83,12 +83,6 @@ def held_by(sets: Mapping[str, Sequence[Head]], shape: HeadShape, inert: np.ndar
             law = np.convolve(law, [1 - share, share])
         expected += held.shape[1] * law
     return counted, expected
-
-
-def in_order(heads: set[Head] | Sequence[Head]) -> tuple[Head, ...]:
-    """The heads in the order stack, layer, head; VLM and expert before stacks of other names."""
-    known = {name: index for index, name in enumerate(STACKS)}
-    return tuple(sorted(heads, key=lambda head: (known.get(head.stack, len(known)), head)))
 
 
 def _chance(one: set[Head], two: set[Head], shape: HeadShape, inert: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from steering.errors import InputError
-from steering.selection.rules import PAPER_STACKS, check_count, ranking, top_k
+from steering.selection.rules import check_count, chosen_stacks, ranking, top_k
 from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection
 
 
@@ -39,8 +39,9 @@ def random_heads(selection: Selection, shape: HeadShape, seed: int, inert: np.nd
     return Selection(shape.ordered(chosen), rule=f"random heads of the same layers, seed {seed}")
 
 
-def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[str] = PAPER_STACKS) -> Selection:
+def bottom(relevance: Relevance, count: int = PAPER_SET_SIZE, stacks: Sequence[str] | None = None) -> Selection:
     """The `count` heads of lowest score in `stacks`, none of them inert."""
+    stacks = chosen_stacks(relevance, stacks)
     ranked = ranking(relevance, stacks)
     check_count(count, len(ranked), stacks)
     return Selection(
@@ -54,7 +55,7 @@ def other_task(
     other: Relevance,
     name: str,
     count: int = PAPER_SET_SIZE,
-    stacks: Sequence[str] = PAPER_STACKS,
+    stacks: Sequence[str] | None = None,
 ) -> Selection:
     """The `count` best heads of another task, scored on the same policy. name: of that task.
 
@@ -65,6 +66,7 @@ def other_task(
             f"Expected scores of the same heads ({relevance.shape.words()}), got {other.shape.words()}. Choose one of "
             "the same policy."
         )
+    stacks = chosen_stacks(relevance, stacks)
     own, chosen = top_k(relevance, count, stacks).heads, top_k(other, count, stacks).heads
     shared = len(set(own) & set(chosen))
     return Selection(

@@ -1,8 +1,9 @@
 """Choose heads: the best by relevance, above chance, within a budget, one after the other, or a set by hand.
 
 Rules never choose an inert head (`Relevance.inert`: one that cannot move an action); a set by hand may not either. A
-relevance scored with `include_inert` holds none inert, as the authors' release.
-All are instant but `greedy`, which costs what its error function costs: ks × count × heads calls.
+relevance scored with `include_inert` holds none inert, as the authors' release. Heads are chosen from the VLM unless
+other `stacks` are named (`chosen_stacks`). All are instant but `greedy`, which costs what its error function costs: ks
+× count × heads calls.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from steering.errors import InputError
 from steering.progress import Progress
 from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection
 
-PAPER_STACKS = ("vlm",)
 ALPHA = 0.05
 
 SetErrors = Callable[[int, tuple[Head, ...], tuple[Head, ...]], np.ndarray]
@@ -25,12 +25,13 @@ SetErrors = Callable[[int, tuple[Head, ...], tuple[Head, ...]], np.ndarray]
 def top_k(
     relevance: Relevance,
     count: int = PAPER_SET_SIZE,
-    stacks: Sequence[str] = PAPER_STACKS,
+    stacks: Sequence[str] | None = None,
 ) -> Selection:
     """The `count` heads of highest score in `stacks`; ties go to the lower stack, layer and head.
 
     `best_k` is given for a single stack, and `cv_mse` where the set is the very one that it was measured on.
     """
+    stacks = chosen_stacks(relevance, stacks)
     ranked = ranking(relevance, stacks)
     check_count(count, len(ranked), stacks)
     single = stacks[0] if len(stacks) == 1 else None
@@ -47,7 +48,7 @@ def above_null(
     relevance: Relevance,
     p: np.ndarray,
     alpha: float = ALPHA,
-    stacks: Sequence[str] = PAPER_STACKS,
+    stacks: Sequence[str] | None = None,
 ) -> Selection:
     """Every head whose family-wise p-value lies below `alpha`: better than the best head by chance.
 
@@ -58,6 +59,7 @@ def above_null(
         raise InputError(f"Expected p-values of the same heads, {relevance.score.shape}, got {p.shape}.")
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha}.")
+    stacks = chosen_stacks(relevance, stacks)
     chosen = [head for head in ranking(relevance, stacks) if p[relevance.shape.place(head)] < alpha]
     if not chosen:
         known = np.isfinite(p)
@@ -76,12 +78,13 @@ def budget(
     relevance: Relevance,
     parameters: int,
     count_parameters: Callable[[tuple[Head, ...]], int],
-    stacks: Sequence[str] = PAPER_STACKS,
+    stacks: Sequence[str] | None = None,
 ) -> Selection:
     """As many of the best heads, in order, as train at most `parameters`.
 
     count_parameters: what a set trains; it may not fall when a head is added. Asked about log₂(heads) times.
     """
+    stacks = chosen_stacks(relevance, stacks)
     ranked = ranking(relevance, stacks)
     fits, too_many = 0, len(ranked) + 1
     while too_many - fits > 1:
@@ -106,7 +109,7 @@ def greedy(
     relevance: Relevance,
     errors: SetErrors,
     count: int = PAPER_SET_SIZE,
-    stacks: Sequence[str] = PAPER_STACKS,
+    stacks: Sequence[str] | None = None,
     ks: Sequence[int] = (),
     progress: Progress | None = None,
 ) -> Selection:
@@ -117,6 +120,7 @@ def greedy(
     the head that is better alone at that k. `cv_mse` is in sample: the same episodes chose the heads.
     """
     ks = tuple(ks or relevance.ks)
+    stacks = chosen_stacks(relevance, stacks)
     ranked = ranking(relevance, stacks)
     check_count(count, len(ranked), stacks)
     if not ks or any(k not in relevance.ks for k in ks):
@@ -166,6 +170,14 @@ def ranking(relevance: Relevance, stacks: Sequence[str] | None = None) -> list[H
     check_stacks(stacks, shape)
     movable = [head for head in shape.where(~relevance.inert) if head.stack in stacks]
     return sorted(movable, key=lambda head: -float(relevance.score[shape.place(head)]))
+
+
+def chosen_stacks(relevance: Relevance, stacks: Sequence[str] | None) -> tuple[str, ...]:
+    """The stacks to choose from: unless named the VLM, as the paper, or of a policy without one its first."""
+    if stacks is not None:
+        return tuple(stacks)
+    names = relevance.shape.names
+    return ("vlm",) if "vlm" in names else names[:1]
 
 
 def check_stacks(stacks: Sequence[str], shape: HeadShape) -> None:

@@ -28,6 +28,7 @@ from steering.types.axes import (
     Head,
     HeadShape,
     Stack,
+    in_order,
     stack_label,
     stacks_of,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "SuccessRate",
     "Trust",
     "Why",
+    "in_order",
     "origin_of_word",
     "origin_word",
     "origin_words",

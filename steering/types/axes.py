@@ -193,6 +193,12 @@ class HeadShape:
         return ", ".join(f"{one.layers} layers × {one.heads} heads in the {one.label}" for one in self.stacks)
 
 
+def in_order(heads: Iterable[Head]) -> tuple[Head, ...]:
+    """Heads of a policy that is not at hand, by stack, layer, head; VLM and expert before stacks of other names."""
+    known = {name: index for index, name in enumerate(STACKS)}
+    return tuple(sorted(heads, key=lambda head: (known.get(head.stack, len(known)), head)))
+
+
 def stack_label(name: str) -> str:
     """What people call the stack of that name."""
     return STACK_LABELS.get(name, name.replace("_", " "))

@@ -58,7 +58,8 @@ def test_a_stack_that_is_not_there_is_not_spoken_of(tmp_path):
     r = score(authors_file.read(write(tmp_path / "a.h5")), "paper", (3, 6))
     assert set(r.best_k) == set(r.cv_mse) == {"expert"} == set(r.shape.names)
     with pytest.raises(NotFound, match="stack 'vlm'"):
-        top_k(r, 3)
+        top_k(r, 3, ("vlm",))
+    assert {head.stack for head in top_k(r, 3).heads} == {"expert"}
     a = authors_file.read(write(tmp_path / "b.h5", datasets=("last_token_attn",)))
     assert {head.layer for head in top_k(score(a, "paper", (3, 6)), 8).heads} == {0, 1}  # the last layer is inert
 
