@@ -95,5 +95,5 @@ def test_sets_in_the_store_say_where_they_come_from(stored: tuple[Store, str, st
     assert words(back) == f"Best heads by {measured} pick cube"
     (tmp_path / "old.json").write_text('{"trainable_head_indices": [[0, 1]]}')
     old = pipeline.import_selection(store, tmp_path / "old.json", relevance_id=relevance)
-    assert exchange.read(tmp_path / "old.json", HeadShape(3, 4, 8)).heads == (Head("vlm", 0, 1),)
+    assert exchange.read(tmp_path / "old.json", HeadShape.pair(3, 4, 8)).heads == (Head("vlm", 0, 1),)
     assert pipeline.origin_of(store, old) is None and pipeline.origin_of(store, "selection-0123456789abcdef") is None
