@@ -29,6 +29,7 @@ def ridge_frame_errors(
 
     features: float [frame, head, dim]. action: float [frame, dim]. The intercept is free; the ridge term is `penalty`
     times the mean variance of the fold's features times its frames, so that the scale of a head does not matter.
+    Dimensions that are zero throughout, such as those that fill a narrow head up, do not count.
     """
     progress = progress or Progress()
     folds.check(episode, frame, 2, "A ridge probe")
@@ -46,7 +47,9 @@ def ridge_frame_errors(
 def _head_errors(
     features: np.ndarray, action: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], penalty: float
 ) -> np.ndarray:
-    x = features.astype(np.float64)
+    said = np.asarray(features.any(0))
+    said[0] = True  # of a head that says nothing one dimension is enough
+    x = features[:, said].astype(np.float64)
     x = x - x.mean(0)  # near the fold's mean, so that the subtractions below lose nothing
     y = action.astype(np.float64)
     y_mean = y.mean(0)
