@@ -15,10 +15,12 @@ from app import measures
 from app.costs import PolicySize
 from app.measures import Measure
 from app.policies import Policies
+from steering import pipeline
 from steering.errors import NotFound, SteeringError
+from steering.relevance.scoring import PRESETS
 from steering.selection import controls, exchange, rules
 from steering.store import Store
-from steering.types import Attention, Head, HeadShape, Origin, Relevance, Selection, Trust
+from steering.types import Attention, Head, HeadShape, Origin, Relevance, Selection, Spread, Trust
 
 
 class Scores:
@@ -27,6 +29,7 @@ class Scores:
     def __init__(self, store: Store, policies: Policies) -> None:
         self.store, self.policies = store, policies
         self._load = lru_cache(maxsize=32)(store.load)
+        self._spread = lru_cache(maxsize=64)(self._asked_spread)
         self.masses = lru_cache(maxsize=8)(self._without_images)
 
     def load(self, artefact_id: str) -> Any:
@@ -80,6 +83,24 @@ class Scores:
         """The relevance of `relevance_id`."""
         found = self.relevance_id(demonstrations_id, measure)
         return self._load(found) if found else None
+
+    def spread(self, demonstrations_id: str, measure: Measure) -> Spread | None:
+        """Frames, keyframes and weights that a score of `measure` is measured on; None where it predicts nothing."""
+        if measure.preset not in PRESETS:
+            return None
+        stored = self.measures(demonstrations_id).get(measure)
+        relevance = self.relevance(demonstrations_id, measure.key)
+        keyframes = bool(stored and self.store.manifest(stored).params.get("keyframes"))
+        steps = 1 + max((int(name.rpartition("@")[2]) for name in _steps(relevance)), default=0)
+        try:
+            return self._spread(demonstrations_id, measure.preset, measure.target, measure.phase, keyframes, steps)
+        except SteeringError:
+            return None  # a target that these demonstrations do not have
+
+    def _asked_spread(self, demonstrations_id: str, *question: Any) -> Spread:
+        names = ("preset", "target", "phase", "keyframes", "steps")
+        asked = dict(zip(names, question, strict=True))
+        return pipeline.spread(self.store, demonstrations_id=demonstrations_id, **asked)
 
     def trust(self, relevance_id: str) -> Trust | None:
         """Intervals, stability and null of a relevance, where they were computed."""
@@ -155,6 +176,11 @@ class Scores:
     def digits(self, heads: Sequence[Head]) -> str:
         """The head set as hexadecimal digits; empty for no heads."""
         return exchange.to_hex(heads, self.size.head_shape) if heads else ""
+
+
+def _steps(relevance: Relevance | None) -> list[str]:
+    """The dimensions of a target that are steps of a chunk."""
+    return [name for name in (relevance.dimension_names if relevance else ()) if "@" in name]
 
 
 def _movable(relevance: Relevance, stacks: Sequence[str]) -> int:

@@ -175,7 +175,9 @@ def show(
     if shown.tokens != bench.laboratory.tokens(demonstrations_id):
         targets = ()
     rule = rule_form(movable, head_sets.others(bench, kept, demonstrations_id), relevance.shape)
-    return ["", gr.Row(visible=True), choosers(tuple(available), shown, targets, beside), rule, value, ""]
+    spread = bench.spread(demonstrations_id, shown)
+    lists = choosers(tuple(available), shown, targets, beside, spread)
+    return ["", gr.Row(visible=True), lists, rule, value, ""]
 
 
 def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from app.measures import BEST, Measure
 from app.views.laboratory_menu import TARGET_LABELS
 from app.views.markup import text
 from steering.metrics import BY_NAME
-from steering.types import PHASES
+from steering.types import PHASES, Spread, spread_words
 
 LABELS = {
     "metric": "Measure",
@@ -35,11 +35,17 @@ TOKENS = {
 KS = ("10", "20", "30", "40")
 
 
-def choosers(available: Sequence[Measure], chosen: Measure, targets: Sequence[str] = (), beside: str = "") -> str:
+def choosers(
+    available: Sequence[Measure],
+    chosen: Measure,
+    targets: Sequence[str] = (),
+    beside: str = "",
+    spread: Spread | None = None,
+) -> str:
     """One list for each property in which the measures differ that can be shown; the others are said in words.
 
     targets: what kept head outputs can be asked at once, with any phase and any of KS; empty where none are kept.
-    beside: key of the second measure.
+    beside: key of the second measure. spread: what the score is measured on.
     """
     live = {}
     if targets and chosen.metric == "knn":
@@ -62,9 +68,10 @@ def choosers(available: Sequence[Measure], chosen: Measure, targets: Sequence[st
     row = f'<div class="wb-form" data-live>{"".join(lists)}</div>' if lists else ""
     metric = BY_NAME.get(chosen.metric)
     meaning = f"<p>{text(metric.meaning)}</p><p><code>{text(metric.formula)}</code></p>" if metric else ""
+    measured_on = "" if spread is None else f'<p data-testid="spread">{text(spread_words(spread))}</p>'
     return (
         f'<div class="wb-measure" data-testid="measure">{row}<details><summary>{", ".join(said) or "What is measured"}'
-        f"</summary>{meaning}</details></div>"
+        f"</summary>{meaning}</details>{measured_on}</div>"
     )
 
 

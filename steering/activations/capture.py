@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from steering.errors import InputError
+from steering.models.chunks import action_chunks
 from steering.models.hooks import Site, head_outputs
 from steering.models.policy import SteerablePolicy
-from steering.models.preprocessing import action_chunks, observe
+from steering.models.preprocessing import observe
 from steering.models.sites import ACTIONS, PROMPT
 from steering.models.tokens import named_tokens, names_of_tokens
 from steering.progress import Progress

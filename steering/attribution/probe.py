@@ -16,9 +16,10 @@ import torch
 from scipy import stats
 
 from steering.errors import InputError
+from steering.models.chunks import action_chunks
 from steering.models.flow import Batch
 from steering.models.policy import SteerablePolicy
-from steering.models.preprocessing import action_chunks, observe
+from steering.models.preprocessing import observe
 from steering.types import Demonstrations
 
 FRAMES = 64

@@ -14,7 +14,7 @@ from steering.cli.frame import STORE, Line, PolicyOption, StoreOption, app, open
 from steering.errors import InputError, NotFound, unknown_name
 from steering.progress import Progress
 from steering.store import MANIFEST, Store
-from steering.types import PAPER_SET_SIZE, Relevance, Selection
+from steering.types import PAPER_SET_SIZE, Relevance
 
 
 @app.command()
@@ -103,7 +103,7 @@ def _write(store: Store, relevance_id: str, stack: str | None, out: Path) -> lis
         raise unknown_name("stack of movable heads", chosen, movable)
     count = min(PAPER_SET_SIZE, int((~relevance.inert[relevance.shape.index(chosen)]).sum()))
     selection_id = pipeline.select(store, relevance_id=relevance_id, count=count, stacks=(chosen,))
-    selection: Selection = store.load(selection_id)
+    selection = pipeline.selection_of(store, selection_id)
     table, figure = out.with_suffix(".csv"), out.with_suffix(".html")
     out.parent.mkdir(parents=True, exist_ok=True)
     content = tables.document(relevance) | {"params": dict(store.manifest(relevance_id).params)}

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from steering.models.chunks import action_chunks
 from steering.models.flow import Batch
 from steering.models.memory import free_bytes
 from steering.models.policy import SteerablePolicy
-from steering.models.preprocessing import action_chunks, observe
+from steering.models.preprocessing import observe
 from steering.progress import Progress
 from steering.types import Demonstrations
 

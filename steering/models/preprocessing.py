@@ -49,19 +49,6 @@ def dataset_statistics(demonstrations: Demonstrations) -> Statistics:
     return Statistics(*(m.astype(np.float32) for m in moments))
 
 
-def action_chunks(action: np.ndarray, chunk: int, *, absolute: bool = False) -> np.ndarray:
-    """The actions [t, t + chunk) of every frame t of one episode: float32 [frame, step, dim].
-
-    Past the end the arm rests. Motions are zero there in every dimension but the last, the gripper, which keeps its
-    value; positions to reach (`absolute`, see `Episode`) repeat the last action whole.
-    """
-    rest = np.repeat(action[-1:].astype(np.float32), chunk - 1, axis=0)
-    if not absolute:
-        rest[:, :-1] = 0
-    padded = np.concatenate([action.astype(np.float32), rest])
-    return np.lib.stride_tricks.sliding_window_view(padded, chunk, axis=0).transpose(0, 2, 1).copy()
-
-
 def observe(demonstrations: Demonstrations, episode: np.ndarray, frame: np.ndarray) -> Observation:
     """The observation of chosen frames: `episode`, `frame` are int [batch] indices into `demonstrations`."""
     rows = [(demonstrations.episodes[e], f) for e, f in zip(episode, frame, strict=True)]

@@ -33,6 +33,7 @@ from steering.pipeline.heldout import heldout_notice, open_loop_notices, origin_
 from steering.pipeline.measuring import measure
 from steering.pipeline.origins import name_of, origin_of, scored_on, selection_of
 from steering.pipeline.policies import open_policy
+from steering.pipeline.questions import spread
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
 from steering.pipeline.uploads import import_upload, inspect_upload
@@ -91,6 +92,7 @@ __all__ = [
     "scored_on",
     "select",
     "selection_of",
+    "spread",
     "trainable_parameters",
     "trust",
     "why",

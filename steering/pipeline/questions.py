@@ -14,7 +14,7 @@ import numpy as np
 from steering.errors import InputError
 from steering.pipeline.making import load
 from steering.store import Store
-from steering.types import Activations, Demonstrations
+from steering.types import Activations, Demonstrations, Spread, Stack
 
 if TYPE_CHECKING:
     from steering.relevance.targets import Target
@@ -47,6 +47,56 @@ def frames_of(store: Store, activations_id: str, keyframes: bool) -> Activations
         raise InputError("Keyframes need the recording rate, which this file does not say. Score all of its frames.")
     rate_hz = load(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
     return take(activations, find_keyframes(activations, rate_hz))
+
+
+def spread(
+    store: Store,
+    *,
+    demonstrations_id: str,
+    preset: str = "default",
+    target: str = "action",
+    phase: str = "whole",
+    keyframes: bool = False,
+    steps: int = 1,
+) -> Spread:
+    """What a score of this question is measured on: frames, keyframes, and the weight of every dimension.
+
+    steps: of a chunk, where the target is one. Read from the demonstrations alone, no head output; milliseconds.
+    """
+    from steering.relevance import phases, targets
+    from steering.relevance.keyframes import of_demonstrations, take
+
+    demonstrations: Demonstrations = load(store, demonstrations_id, Demonstrations)
+    frames = _without_outputs(demonstrations, steps)
+    marked = np.concatenate(of_demonstrations(demonstrations))
+    asked = take(frames, marked) if keyframes else frames
+    question = targets.named(target, asked, preset=preset, demonstrations=demonstrations)
+    counted = phases.frames_of(phase, phases.phases_of(asked, demonstrations))
+    names, shares, apart = targets.shares(question, counted)
+    return Spread(len(marked), int(marked.sum()), int(counted.sum()), keyframes, phase, names, shares, apart)
+
+
+def _without_outputs(demonstrations: Demonstrations, steps: int) -> Activations:
+    """Every frame as it would be captured, of a policy with one head that says nothing."""
+    from steering.models.chunks import action_chunks
+
+    episodes = demonstrations.episodes
+    lengths = [one.frames for one in episodes]
+    chunks = [action_chunks(one.action, steps, absolute=one.absolute_actions) for one in episodes]
+    return Activations(
+        outputs=np.zeros((sum(lengths), 1, 1, 1, 1), np.float32),
+        episode=np.repeat(np.arange(len(episodes), dtype=np.int32), lengths),
+        frame=np.concatenate([np.arange(one, dtype=np.int32) for one in lengths]),
+        action=np.concatenate([one.action for one in episodes]).astype(np.float32),
+        chunk=np.concatenate(chunks),
+        state=np.concatenate([one.state for one in episodes]).astype(np.float32),
+        time_in_episode=np.concatenate([np.linspace(0, 1, one, dtype=np.float32) for one in lengths]),
+        tokens=("",),
+        timestep=1.0,
+        seed=0,
+        inert=np.zeros((1, 1, 1), bool),
+        stacks=(Stack("none", 1, 1, 1),),
+    )
 
 
 def demonstrations_of(store: Store, activations_id: str) -> str | None:

@@ -86,6 +86,23 @@ def standardise(features: np.ndarray) -> np.ndarray:
     return np.where(constant, 0, centred / np.where(constant, 1, spread))
 
 
+def shares(target: Target, counted: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
+    """How much each scored dimension weighs in the error: its share of their variance over the frames that count.
+
+    counted: bool [frame]. Names, float64 [dim] summing to 1, and the names that are left out. The steps of a chunk are
+    one dimension; where nothing varies all weigh alike.
+    """
+    variance = target.values[counted].var(0)
+    scored: dict[str, float] = {}
+    for i in target.scored:
+        name = target.names[i].partition("@")[0]
+        scored[name] = scored.get(name, 0.0) + float(variance[i])
+    total = sum(scored.values())
+    found = np.array(list(scored.values())) / total if total > 0 else np.full(len(scored), 1 / max(len(scored), 1))
+    left_out = dict.fromkeys(name.partition("@")[0] for name in target.names)
+    return tuple(scored), found, tuple(name for name in left_out if name not in scored)
+
+
 def _actions(name: str, activations: Activations) -> Target:
     action = activations.action[:, None] if name == "action" else activations.chunk
     frames, steps, dims = action.shape

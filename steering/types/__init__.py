@@ -61,6 +61,7 @@ from steering.types.rollouts import (
     SuccessRate,
 )
 from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
+from steering.types.spread import Spread, spread_words
 
 __all__ = [
     "ACTION_NAMES",
@@ -111,6 +112,7 @@ __all__ = [
     "Rollouts",
     "Selection",
     "SetError",
+    "Spread",
     "Stack",
     "SuccessRate",
     "Trust",
@@ -119,6 +121,7 @@ __all__ = [
     "origin_of_word",
     "origin_word",
     "origin_words",
+    "spread_words",
     "stack_label",
     "stacks_of",
 ]

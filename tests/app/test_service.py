@@ -179,3 +179,12 @@ def test_attention_is_kept_without_its_images(bench: Workbench, samples: Samples
     assert (found[1].mass == whole.mass).all() and found[1].grid == whole.grid
     again = bench.attention(samples[1]["place_cube_in_bowl"], 0)
     assert again is not None and again[1] is found[1]
+
+
+def test_the_measure_says_what_it_is_measured_on(bench: Workbench, samples: Samples) -> None:
+    made = samples[1]["place_cube_in_bowl"]
+    said = [heads.show(bench, made, "", 16, one.key)[2].replace("\u00a0", " ") for one in bench.measures(made)]
+    frames = sum(bench.card(made).frames)
+    assert all(f"All {frames} frames count, " in one and "of the variance" in one for one in said)
+    paper = next(one for one in bench.measures(made) if (one.preset, one.target) == ("paper", "action"))
+    assert "gripper is" in heads.show(bench, made, "", 16, paper.key)[2]

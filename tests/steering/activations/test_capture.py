@@ -11,7 +11,8 @@ import torch
 
 from steering.activations.capture import capture, chosen_frames
 from steering.errors import InputError, NotFound
-from steering.models.preprocessing import action_chunks, observe
+from steering.models.chunks import action_chunks
+from steering.models.preprocessing import observe
 from steering.models.tokens import instruction_words
 from steering.progress import Progress
 

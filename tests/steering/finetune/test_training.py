@@ -15,7 +15,8 @@ from steering.finetune.frames import frame_set
 from steering.finetune.processes import Processes
 from steering.finetune.schedule import batch_rows, learning_rate
 from steering.finetune.training import finetune
-from steering.models.preprocessing import action_chunks, observe
+from steering.models.chunks import action_chunks
+from steering.models.preprocessing import observe
 from steering.progress import Progress
 from steering.types import FinetuneSettings, Head, Selection
 

@@ -9,7 +9,8 @@ from transformers import AutoTokenizer, PI0Processor
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from steering.errors import InputError
-from steering.models.preprocessing import action_chunks, area_weights, dataset_statistics, observe
+from steering.models.chunks import action_chunks
+from steering.models.preprocessing import area_weights, dataset_statistics, observe
 
 
 @pytest.fixture
