@@ -153,8 +153,11 @@ def selected_heads(selection: Selection | None, layout: HeadLayout) -> tuple[Hea
 def sizes_of_checkpoint(checkpoint: Checkpoint) -> Sizes:
     """Sizes of a policy before it is loaded: of the headers of its weights where `config.json` names none.
 
+    A family that was registered says where its heads are; that loads torch, which the families known here do not.
     Raises InputError for families whose tensors have no names here (`steering.models.names`).
     """
+    if checkpoint.family not in RULES and (own := _registered(checkpoint)):
+        return own
     if "vlm_config" in checkpoint.config:
         return sizes_of_config(checkpoint.config)
     if checkpoint.family not in RULES:
@@ -177,6 +180,18 @@ def sizes_of_checkpoint(checkpoint: Checkpoint) -> Sizes:
         stacks.append((len(layers), queries[0] // dim, dim))
     layout = pair_of(stacks[0], stacks[1])
     return Sizes(layout, _adaptable(weights.items(), layout))
+
+
+def _registered(checkpoint: Checkpoint) -> Sizes | None:
+    """Sizes by a family's own layout, whose modules the file names as the model does; None where π0's is meant."""
+    from steering.models.families import FAMILIES
+
+    family = FAMILIES.get(checkpoint.family)
+    if family is None or isinstance(family, str) or family.layout is pair_layout:
+        return None
+    layout = family.layout(family.config(checkpoint))
+    shapes = ((name.removesuffix(".weight"), header.shape) for name, header in checkpoint.tensors.items())
+    return Sizes(layout, _adaptable(shapes, layout))
 
 
 def sizes_of_config(config: Any) -> Sizes:
