@@ -36,7 +36,7 @@ bench: .venv/.test
 	for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(RUN) $$script || exit 1; done
 
 audit: .venv/.audit
-	.venv/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	.venv/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict
 
 lock: .venv/.test
 	$(RUN) scripts/lock.py

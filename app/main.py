@@ -21,12 +21,14 @@ from app.compression import COMPRESSION
 from app.head_sets import HeadSet
 from app.policies import allowed_roots
 from app.previews import KEPT
-from app.service import Workbench, default_store
+from app.service import Workbench, default_store, store_folder
 from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, tell, worded
 from app.theme import theme
 from app.views.header import header
 from app.views.learn import lessons
+from steering.disk import check_writable
+from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -207,7 +209,7 @@ def build(bench: Workbench) -> gr.Blocks:
 
 
 def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
-    """Serve `page` from threads of its own; its address. port: None for GRADIO_SERVER_PORT or the first free one."""
+    """Serve `page` from threads of its own; its address. port: None for the first free one from 7860."""
 
     def plotly_js(_: Request) -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
@@ -235,7 +237,17 @@ def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
 
 
 def main() -> None:
-    """Launch the page on GRADIO_SERVER_PORT, or the first free port from 7860."""
+    """Launch the page on GRADIO_SERVER_PORT, or the first free port from 7860; what is in the way is one sentence."""
+    try:
+        serve()
+    except SteeringError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def serve() -> None:
+    """Serve the page until it is ended."""
+    check_writable(store_folder())
     store = default_store()
     source = os.environ.get("STEERING_POLICY", "embedded")
     jobs = Jobs(store)
@@ -244,7 +256,16 @@ def main() -> None:
     threading.Thread(target=bench.warm, daemon=True).start()
     try:
         page = build(bench)
-        address = launch(page, bench)
+        port = os.environ.get("GRADIO_SERVER_PORT", "")  # given as such: Gradio itself would take one of the next 100
+        try:
+            address = launch(page, bench, int(port) if port.isdecimal() else None)
+        except OSError as error:
+            if "empty port" not in str(error):
+                raise
+            raise InputError(
+                f"Port {port or '7860 to 7959'} is taken, perhaps by another workbench. End that one, or choose "
+                "another port: GRADIO_SERVER_PORT=7960 make app."
+            ) from None
         print(f"The workbench is at {address} (Ctrl+C ends it; results stay in {store.root}).", flush=True)
         page.block_thread()
     finally:

@@ -65,10 +65,15 @@ _AGAIN_ELSEWHERE = ("inspect_upload", "import_upload", "open_policy")  # their f
 _KEEP_ENDED_S, _KEPT_JOBS = 3600.0, 40
 
 
+def store_folder() -> Path:
+    """Where results are kept: STEERING_STORE, else `.workbench` in the current folder."""
+    return Path(os.environ.get("STEERING_STORE", ".workbench"))
+
+
 def default_store() -> Store:
-    """The user's store (STEERING_STORE, else `.workbench` in the current folder) over the sample store."""
+    """The user's store over the sample store."""
     samples = Path(os.environ.get("STEERING_SAMPLES", ASSETS / "samples"))
-    return Store(os.environ.get("STEERING_STORE", ".workbench"), readonly=[samples] if samples.is_dir() else [])
+    return Store(store_folder(), readonly=[samples] if samples.is_dir() else [])
 
 
 class Workbench(Scores):

@@ -40,19 +40,7 @@ debian_packages() {
     return 1
 }
 
-renders() {
-    "$python" - <<'PYTHON' >/dev/null 2>&1
-import steering.simulation  # chooses the offscreen renderer
-import mujoco
-
-model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><light pos='0 0 2'/><geom size='.1'/></worldbody></mujoco>")
-data = mujoco.MjData(model)
-mujoco.mj_forward(model, data)
-with mujoco.Renderer(model, 16, 16) as renderer:
-    renderer.update_scene(data)
-    assert renderer.render().any()
-PYTHON
-}
+renders() { "$python" -c 'import sys; from steering.doctor import renders; sys.exit(not renders())' 2>/dev/null; }
 
 install_app() {
     if ! "$python" -c "$suits" 2>/dev/null; then

@@ -13,7 +13,7 @@ CONTRACTS = {"types", "errors", "progress", "metrics", "public"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *("lossless_video", "serialisation", "store", "jobs", "models", "simulation", "figures", "pretraining"),
-    *("hub", "policy_cache", "pipeline", "demo", "samples", "evidence", "cli"),
+    *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "cli"),
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -27,8 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serialisation": {"lossless_video"},
     "store": {"serialisation", "__init__"},
     "hub": set(),
+    "disk": set(),
+    "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
     "policy_cache": {"models", "hub"},
-    "jobs": {"store", "pipeline", "policy_cache", "__init__"},
+    "jobs": {"store", "pipeline", "policy_cache", "disk", "__init__"},
     "models": {"store", "hub"},
     "simulation": {"store"},
     "demonstrations": {"store", "simulation", "serialisation", "lossless_video", "hub"},
@@ -41,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"models", "simulation"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
-    "pipeline": ALL - {"jobs", "cli", "demo", "samples", "evidence"},
+    "pipeline": ALL - {"jobs", "cli", "demo", "doctor", "samples", "evidence"},
     "demo": {"pipeline", "store"},
     "samples": {"pipeline", "store"},
     "evidence": {"pipeline", "policy_cache", "comparison", "store", "figures", "samples", "__init__"},

@@ -15,6 +15,7 @@ import gradio as gr
 import orjson
 
 from app.views.markup import text, without_places
+from steering.disk import disk_words
 from steering.errors import SteeringError
 
 UNFORESEEN = (
@@ -61,6 +62,8 @@ def in_words(error: Exception) -> str:
         return unescape(error.message)
     if isinstance(error, SteeringError):
         return without_places(str(error))
+    if isinstance(error, OSError) and (words := disk_words(error)):
+        return without_places(words)
     traceback.print_exception(error)
     return UNFORESEEN.format(name=type(error).__name__)
 

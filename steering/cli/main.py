@@ -6,6 +6,7 @@ import sys
 
 from steering.cli import attribution as attribution
 from steering.cli import demonstrations as demonstrations
+from steering.cli import doctor as doctor
 from steering.cli import evaluation as evaluation
 from steering.cli import evidence as evidence
 from steering.cli import evidence_heads as evidence_heads

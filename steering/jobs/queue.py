@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from steering.errors import InputError, NotFound
+from steering.jobs import index
 from steering.progress import Report
 
 MAIN, SIDE = "main", "side"
@@ -77,6 +79,11 @@ class Queue:
 
     def __init__(self, root: Path) -> None:
         self._path = root / "jobs.sqlite"
+        if index.set_aside_if_damaged(self._path):
+            print(index.WORDS, file=sys.stderr, flush=True)
+        self._prepare()
+
+    def _prepare(self) -> None:
         with self._transaction() as db:
             db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
         with self._transaction() as db:  # a store of an earlier version has the schema without these
@@ -241,16 +248,24 @@ class Queue:
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+        db = None
         try:
+            db = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(f"BEGIN {kind}")
             yield db
             if db.in_transaction:
                 db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if not index.is_damage(error):
+                raise index.worded(error, self._path) or error from None
+            if index.set_aside_if_damaged(self._path):
+                self._prepare()
+            raise InputError(index.WORDS) from None
         finally:
-            db.close()
+            if db is not None:
+                db.close()
 
 
 _LONG_RUNS = "EXISTS (SELECT 1 FROM jobs WHERE state='running' AND worker='main' AND brief=0)"

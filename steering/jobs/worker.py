@@ -16,6 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
+from steering.disk import disk_words
 from steering.errors import Cancelled, SteeringError
 from steering.jobs.lock import WorkerLock
 from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
@@ -100,7 +101,8 @@ def run_job(store: Store, queue: Queue, job: JobStatus) -> None:
         policy_cache.forget()
         short = " ".join(str(error).split())[:300]
         out_of_memory = "out of memory" in short or "can't allocate memory" in short
-        words = OUT_OF_MEMORY if out_of_memory else _unexpected(job.function, type(error).__name__, short)
+        words = OUT_OF_MEMORY if out_of_memory else disk_words(error) if isinstance(error, OSError) else None
+        words = words or _unexpected(job.function, type(error).__name__, short)
         queue.end(job.id, "failed", error=words)
     else:
         queue.end(job.id, "done", result=result)

@@ -1,0 +1,41 @@
+"""What keeps the server from starting is one sentence that names what to do, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STEERING_STORE", str(tmp_path / "file"))
+    error = said(capsys)
+    assert error.startswith("Error: Results cannot be kept:") and "STEERING_STORE" in error and error.count("\n") == 1
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = {"STEERING_STORE": str(tmp_path / "store"), "GRADIO_SERVER_PORT": str(port)}
+        command = [sys.executable, str(ROOT / "app.py")]
+        ended = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert f"Error: Port {port} is taken" in ended.stderr and "GRADIO_SERVER_PORT=" in ended.stderr
