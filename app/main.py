@@ -11,12 +11,14 @@ from typing import Any
 
 import gradio as gr
 import plotly
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from app import components, head_sets, link, session
 from app.admission import ADMISSION
+from app.asked import Asked
 from app.compression import COMPRESSION
 from app.head_sets import HeadSet
 from app.policies import allowed_roots
@@ -229,7 +231,7 @@ def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
         quiet=True,
         prevent_thread_lock=True,
         app_kwargs={
-            "middleware": [ADMISSION, COMPRESSION],
+            "middleware": [ADMISSION, COMPRESSION, Middleware(Asked, page=page)],
             "routes": [Route(f"/{PLOTLY_ADDRESS}", plotly_js), *routes],
         },
     )

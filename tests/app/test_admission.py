@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from app import admission
 Answer = tuple[int, dict[str, str], bytes]
 Ask = Callable[..., Answer]
 ROOT = Path(__file__).resolve().parents[2]
+PLACES = (str(ROOT), f"{tempfile.gettempdir()}/", f"{Path.home()}/", f"{sys.prefix}/")
+"""Where the server, its store and its libraries lie."""
 
 
 @dataclass(frozen=True)
@@ -193,20 +196,53 @@ def test_every_answer_has_its_headers(ask: Ask) -> None:
 
 
 def test_no_answer_tells_where_the_server_lies(ask: Ask) -> None:
-    home = str(Path.home())
     for path in ("/", "/config", "/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/startup-events"):
         body = ask("GET", path)[2].decode()
-        for place in (str(ROOT), tempfile.gettempdir() + "/", home + "/"):
+        for place in PLACES:
             assert place not in body, (path, body[max(0, body.find(place) - 80) : body.find(place) + 120])
 
 
-@pytest.mark.parametrize("odd", [7, 2**63, ["a"], "x" * 400], ids=["number", "too_large", "list", "long"])
+def events_of(ask: Ask) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(ask("GET", "/config")[2])["dependencies"]
+    return found
+
+
+FILE = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/run/predict", "/gradio_api/queue/join", "/gradio_api/run/none"])
+@pytest.mark.parametrize("body", ["unknown", "negative", "huge", "browser_only", "few", "file", "no_list", "no_json"])
+def test_events_that_no_page_sends_end_in_words_and_no_traceback(
+    ask: Ask, served: Served, path: str, body: str
+) -> None:
+    events = events_of(ask)
+    some = next(one for one in events if one["backend_fn"] and len(one["inputs"]) > 1)
+    bodies: dict[str, object] = {
+        "unknown": {"fn_index": 10**6, "data": []},
+        "negative": {"fn_index": -1, "data": []},
+        "huge": {"fn_index": 2**63, "data": []},
+        "browser_only": {"fn_index": next(one["id"] for one in events if not one["backend_fn"]), "data": []},
+        "few": {"fn_index": some["id"], "data": []},
+        "file": {"fn_index": some["id"], "data": [FILE] * len(some["inputs"])},
+        "no_list": {"fn_index": some["id"], "data": 3},
+        "no_json": "x",
+    }
+    before = len(served.log.read_text())
+    sent = {**bodies[body], "session_hash": "odd"} if isinstance(bodies[body], dict) else "{"  # type: ignore[dict-item]
+    text = sent if isinstance(sent, str) else json.dumps(sent)
+    status, _, said = ask("POST", path, {"Content-Type": "application/json"}, text)
+    found = json.loads(said)
+    assert status in (400, 422) and (found.get("error") or found["detail"]), said
+    assert "Traceback" not in served.log.read_text()[before:]
+
+
+@pytest.mark.parametrize("odd", [None, 7, 2**63, ["a"], "x" * 400], ids=["none", "number", "huge", "list", "long"])
 def test_odd_payloads_end_in_words_and_no_traceback(ask: Ask, served: Served, odd: object) -> None:
     """Every event of the page, with the same odd thing in every place."""
     form = {name: odd for name in ("task", "count", "seed", "hub", "episodes", "role-0", "upload", "name", "fields")}
     event = {"action": odd, "value": odd, "form": form, "selected": odd, "kind": odd, "head": odd, "frame": odd}
     event |= {"serial": odd, "turn": odd, "index": odd, "files": odd, "upload": odd, "name": odd, "job": odd}
-    events = [one for one in json.loads(ask("GET", "/config")[2])["dependencies"] if one["backend_fn"]]
+    events = [one for one in events_of(ask) if one["backend_fn"]]
     assert len(events) > 50
     before = len(served.log.read_text())
     for one in events:
@@ -214,4 +250,5 @@ def test_odd_payloads_end_in_words_and_no_traceback(ask: Ask, served: Served, od
         status, _, said = ask("POST", "/gradio_api/run/predict", {"Content-Type": "application/json"}, json.dumps(body))
         assert status == 200 or json.loads(said)["error"], (one["id"], said)
         assert b"did not foresee" not in said, (one["id"], one["targets"], said)
+        assert not any(place.encode() in said for place in PLACES), (one["id"], said)
     assert "Traceback" not in served.log.read_text()[before:]
