@@ -58,7 +58,7 @@ def attention_at(
     batch, weights = _batch_weights(policy, episode, np.array([frame]), seed, named)
     patches, prefix = policy.preprocessor.tokens_per_image, batch["attention_mask"].shape[1]
     words = instruction_words(policy, episode.instruction, cameras)
-    first = prefix + policy.expert_tokens["first_action"]
+    first = prefix + policy.expert_tokens.get("first_action", 0)
     last = first + policy.chunk_size
     shape = policy.head_shape
     widths = {"image": (cameras, patches), "word": (len(words),), "other": (), "state": (), "actions": (last - first,)}
@@ -114,7 +114,7 @@ def _by_group(
     """
     patches, count = policy.preprocessor.tokens_per_image, len(cameras)
     prefix = batch["attention_mask"].shape[1]
-    first = prefix + policy.expert_tokens["first_action"]
+    first = prefix + policy.expert_tokens.get("first_action", 0)
     wrist = np.array([of_wrist(name) for name in cameras])
     shape = policy.head_shape
     images = np.zeros((len(batch["attention_mask"]), *shape.grid, count, patches), np.uint8)

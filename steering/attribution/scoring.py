@@ -12,6 +12,7 @@ from steering.attribution.probe import FRAMES, SAMPLES, over_episodes, probe
 from steering.errors import InputError, unknown_name
 from steering.metrics import WITH_POLICY
 from steering.models.policy import SteerablePolicy
+from steering.models.sites import ACTIONS
 from steering.models.tokens import names_of_tokens
 from steering.progress import Progress
 from steering.types import Demonstrations, Relevance
@@ -45,6 +46,11 @@ def attribute(
         raise unknown_name("metric that runs the policy", metric, WITH_POLICY)
     if metric == "attention_mass" and masks is None:
         raise InputError("Attention on the named object needs masks of the objects; see steering.demonstrations.masks.")
+    if metric != "attention_mass" and not policy.layout.on(ACTIONS):
+        raise InputError(
+            f"{policy.name} writes its actions as words and has no flow-matching loss, which this metric measures. "
+            "Score its heads by k-NN or ridge, on captured outputs, or by attention on the named object."
+        )
     progress = progress or Progress()
     progress.report(0.0, "Preparing frames")
     asked = probe(policy, demonstrations, frames=frames, samples=samples, seed=seed)

@@ -17,8 +17,17 @@ from typing import Any
 
 from steering.errors import InputError, unknown_name
 from steering.models.checkpoint import Checkpoint
-from steering.models.names import HEAD_DIM, RULES, translated
-from steering.models.sites import LAYERS, PROMPT, HeadLayout, check_heads, layout_of, pair_layout, pair_of
+from steering.models.names import HEAD_DIM, RULES, STACKS, translated
+from steering.models.sites import (
+    LAYERS,
+    PROMPT,
+    HeadLayout,
+    check_heads,
+    layout_of,
+    pair_layout,
+    pair_of,
+    single_layout,
+)
 from steering.types import FFN_CHOICES, METHODS, METHODS_OF_HEADS, FinetuneSettings, Head, HeadShape, Selection
 
 STATE_AND_ACTION = ("state_proj", "action_in_proj", "action_out_proj")
@@ -169,7 +178,7 @@ def sizes_of_checkpoint(checkpoint: Checkpoint) -> Sizes:
     shapes = {translated(name, rules): header.shape for name, header in checkpoint.tensors.items()}
     weights = {name.removesuffix(".weight"): shape for name, shape in shapes.items()}
     stacks = []
-    for stack, prefix in LAYERS.items():
+    for stack, prefix in ((name, LAYERS[name]) for name in STACKS.get(checkpoint.family, tuple(LAYERS))):
         layers = {name.removeprefix(prefix).split(".")[1] for name in weights if name.startswith(f"{prefix}.")}
         queries = weights.get(f"{prefix}.0.self_attn.q_proj")
         if not layers or queries is None:
@@ -178,7 +187,7 @@ def sizes_of_checkpoint(checkpoint: Checkpoint) -> Sizes:
                 "is none. Fetch the whole checkpoint, or choose one such as 'lerobot/pi0_base'."
             )
         stacks.append((len(layers), queries[0] // dim, dim))
-    layout = pair_of(stacks[0], stacks[1])
+    layout = pair_of(*stacks) if len(stacks) > 1 else single_layout(*stacks)
     return Sizes(layout, _adaptable(weights.items(), layout))
 
 

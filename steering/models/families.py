@@ -42,6 +42,7 @@ class Family:
 
 FAMILIES: dict[str, str | Family] = {
     "pi0": "steering.models.pi0_checkpoint",
+    "pi0_fast": "steering.models.pi0_fast",
     "smolvla": "steering.models.smolvla",
 }
 """model_type -> the family, or the module that holds it as FAMILY (imported when it is needed)."""

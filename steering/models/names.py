@@ -42,9 +42,13 @@ RULES: dict[str, Rules] = {
         (r"model\.(state_proj|action_in_proj|action_out_proj|action_time_mlp_in|action_time_mlp_out)\.", r"\1."),
     ),
 }
+RULES["pi0_fast"] = RULES["pi0"]  # its VLM, without an expert
 """Family -> published names to those of its model."""
 
-HEAD_DIM = {"pi0": 256, "smolvla": 64}
+STACKS = {"pi0_fast": ("vlm",)}
+"""Family -> its stacks, where they are not a VLM and an expert."""
+
+HEAD_DIM = {"pi0": 256, "pi0_fast": 256, "smolvla": 64}
 """Family -> dimensions of a head: of every published Gemma and SmolLM2 base; not to be read from shapes."""
 
 

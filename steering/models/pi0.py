@@ -18,14 +18,12 @@ from steering.models.flow import Batch as Batch
 from steering.models.flow import FlowPolicy
 
 
-class PI0Policy(FlowPolicy):
-    """See `steering.models.policy.SteerablePolicy`.
+class PaliGemmaPolicy(FlowPolicy):
+    """What policies on PaliGemma share: how the prompt is read. See `steering.models.policy.SteerablePolicy`.
 
     Batches hold the model's own argument names: input_ids, attention_mask, pixel_values, pixel_attention_mask, state,
     optionally actions; in place of the pixels, inputs_embeds (the embedded prefix) or what `freeze` gives.
     """
-
-    expert_tokens = {"state": 0, "first_action": 1}
 
     def embed(self, batch: Batch) -> torch.Tensor:
         """The embedded prefix [batch, token, width]: image features and instruction. Frozen by every finetuning."""
@@ -35,15 +33,21 @@ class PI0Policy(FlowPolicy):
 
     def prefix(self, batch: Batch) -> Any:
         """One pass of the VLM, or of the layers that `freeze` left: the cache that the expert attends to."""
+        return self.read(batch)[1]
+
+    def read(self, batch: Batch) -> tuple[torch.Tensor, Any]:
+        """Last hidden states of the prompt [batch, token, width], and the cache of every layer's keys and values."""
         frozen = batch["prefix_keys"].shape[1] if "prefix_keys" in batch else 0
         if frozen == self.head_shape["vlm"].layers:
             cache: Any = DynamicCache(config=self.model.config.vlm_config.text_config)
+            hidden = self.model.model.vlm.language_model.norm(batch["inputs_embeds"])
         else:
             with self._vlm_layers(slice(frozen, None)):
-                cache = self._vlm_pass(self.embed(batch), batch["attention_mask"])
+                output = self._vlm_pass(self.embed(batch), batch["attention_mask"])
+            hidden, cache = output.last_hidden_state, output.cache
         for layer in range(frozen):
             cache.update(batch["prefix_keys"][:, layer], batch["prefix_values"][:, layer], layer)
-        return cache
+        return hidden, cache
 
     def freeze(self, batch: Batch, layers: int) -> Batch:
         """What the VLM's first `layers` give, for `prefix` to go on from, while their weights do not change.
@@ -53,7 +57,7 @@ class PI0Policy(FlowPolicy):
         entered: list[torch.Tensor] = []
         with self._vlm_layers(slice(layers)) as language, ExitStack() as hooks:
             hooks.callback(language.norm.register_forward_pre_hook(lambda _, args: entered.append(args[0])).remove)
-            cache = self._vlm_pass(self.embed(batch), batch["attention_mask"])
+            cache = self._vlm_pass(self.embed(batch), batch["attention_mask"]).cache
         return {
             "inputs_embeds": entered[0],
             "prefix_keys": torch.stack([cache.layers[layer].keys for layer in range(layers)], dim=1),
@@ -67,7 +71,7 @@ class PI0Policy(FlowPolicy):
             position_ids=attention_mask.cumsum(-1) - 1,
             token_type_ids=torch.zeros_like(embeds)[:, :, 0],
             use_cache=True,
-        ).cache
+        )
 
     @contextmanager
     def _vlm_layers(self, part: slice) -> Iterator[Any]:
@@ -79,6 +83,12 @@ class PI0Policy(FlowPolicy):
             yield language
         finally:
             language.layers = layers
+
+
+class PI0Policy(PaliGemmaPolicy):
+    """See `steering.models.policy.SteerablePolicy`."""
+
+    expert_tokens = {"state": 0, "first_action": 1}
 
     def velocity(self, batch: Batch, cache: Any, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """One pass of the expert: velocity [batch, step, noise_dim] at `timestep` [batch]. The cache is unchanged."""

@@ -53,19 +53,35 @@ def config(checkpoint: Checkpoint) -> PI0Config:
     if "num_steps" in checkpoint.config:  # lerobot before 0.4
         given["num_inference_steps"] = checkpoint.config["num_steps"]
     shapes = {translated(name, KEY_RULES): header.shape for name, header in checkpoint.tensors.items()}
+    paligemma = paligemma_sizes(checkpoint, shapes)
     try:
-        vlm, expert = (_gemma(shapes, stack) for stack in ("model.vlm.language_model", "model.dit"))
+        expert = _gemma(shapes, "model.dit")
+    except KeyError as error:
+        raise _incomplete(checkpoint, error) from error
+    return PI0Config(vlm_config=paligemma | {"model_type": "paligemma"}, dit_config=expert, **given)
+
+
+def paligemma_sizes(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """PaliGemma's configuration from the shapes of weights under the names of the model here."""
+    try:
+        vlm, vision = _gemma(shapes, "model.vlm.language_model"), _siglip(shapes)
         vlm["vocab_size"] = shapes["model.vlm.language_model.embed_tokens.weight"][0]
-        vision = _siglip(shapes)
         projection = shapes["model.vlm.multi_modal_projector.linear.weight"][0]
     except KeyError as error:
-        raise InputError(
-            f"Expected the weights of a π0 at {checkpoint.source!r}; {error.args[0]} is missing. Fetch the whole "
-            "checkpoint, or choose one such as 'lerobot/pi0_base'."
-        ) from error
-    paligemma = {"text_config": vlm, "vision_config": vision, "projection_dim": projection}
-    paligemma |= {"model_type": "paligemma", "image_token_id": vlm["vocab_size"]}
-    return PI0Config(vlm_config=paligemma, dit_config=expert, **given)
+        raise _incomplete(checkpoint, error) from error
+    return {
+        "text_config": vlm,
+        "vision_config": vision,
+        "projection_dim": projection,
+        "image_token_id": vlm["vocab_size"],
+    }
+
+
+def _incomplete(checkpoint: Checkpoint, error: KeyError) -> InputError:
+    return InputError(
+        f"Expected the weights of a {checkpoint.family} at {checkpoint.source!r}; {error.args[0]} is missing. Fetch "
+        "the whole checkpoint, or choose one such as 'lerobot/pi0_base'."
+    )
 
 
 def _gemma(shapes: dict[str, tuple[int, ...]], stack: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 `Policy` is enough for rollouts. `SteerablePolicy` is what capture, attribution and finetuning use: one to several
 stacks of layers, some of which read the prompt and some make the actions from what `prefix` leaves behind, trained by
-flow matching. `docs/ADAPTERS.md` shows how a family is added; `steering/models/smolvla.py` is one.
+flow matching. `docs/ADAPTERS.md` shows how a family is added; `steering/models/smolvla.py` is one,
+`steering/models/pi0_fast.py` one of a single stack that writes its actions as words (it trains by the next word).
 """
 
 from __future__ import annotations

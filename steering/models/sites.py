@@ -158,6 +158,11 @@ def pair_of(vlm: tuple[int, int, int], expert: tuple[int, int, int]) -> HeadLayo
     )
 
 
+def single_layout(vlm: tuple[int, int, int]) -> HeadLayout:
+    """One stack at the VLM's modules of layers, heads and head dimension, which reads the prompt and also acts."""
+    return HeadLayout((StackSites(Stack("vlm", *vlm), LAYERS["vlm"], PROMPT),))
+
+
 def check_heads(heads: Sequence[Head], shape: HeadShape) -> None:
     """Raise InputError unless every head exists in `shape` and there is at least one."""
     if not heads:

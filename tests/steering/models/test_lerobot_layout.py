@@ -85,6 +85,7 @@ def test_a_state_file_outside_the_folder_is_not_read(folder):
 def test_cameras_and_tokenizer_are_those_that_the_files_name(folder):
     checkpoint = open_checkpoint(folder)
     assert lerobot_layout.cameras(checkpoint) == ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
-    assert lerobot_layout.tokenizer(checkpoint, "default") == ("google/paligemma-3b-pt-224", 48)
+    place, limit = lerobot_layout.tokenizer(checkpoint, "default")
+    assert (place.id, limit) == ("google/paligemma-3b-pt-224", 48)
     (folder / "tokenizer.json").write_text("{}")
     assert lerobot_layout.tokenizer(open_checkpoint(folder), "default") == (str(folder), 48)
