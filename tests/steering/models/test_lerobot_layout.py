@@ -88,4 +88,4 @@ def test_cameras_and_tokenizer_are_those_that_the_files_name(folder):
     place, limit = lerobot_layout.tokenizer(checkpoint, "default")
     assert (place.id, limit) == ("google/paligemma-3b-pt-224", 48)
     (folder / "tokenizer.json").write_text("{}")
-    assert lerobot_layout.tokenizer(open_checkpoint(folder), "default") == (str(folder), 48)
+    assert lerobot_layout.tokenizer(open_checkpoint(folder), "default") == (folder, 48)
