@@ -1,0 +1,68 @@
+"""The head map of a policy whose stacks have different numbers of heads: every cell is a head, and only those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+Cell = Callable[[Page, str, int, int], Locator]
+
+
+@pytest.fixture(scope="module")
+def address(
+    serve: Callable[..., AbstractContextManager[str]],
+    run_script: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("unequal")
+    run_script("tests/browser/unequal_store.py", folder)
+    with serve(folder, STEERING_SAMPLES=str(folder / "none"), STEERING_POLICY=str(folder / "policy")) as found:
+        yield found
+
+
+def test_every_stack_has_its_own_cells(open_page: OpenPage, address: str, cell: Cell) -> None:
+    page = open_page(address)
+    expect(page.get_by_test_id("head-cell")).to_have_count(8 * 4 + 8 * 6)
+    summary = page.get_by_test_id("selection-summary")
+    expect(summary).to_contain_text("20 heads selected")  # the paper's rule
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(summary).to_contain_text("76 heads selected")  # the VLM's last layer is inert
+    expect(summary).to_contain_text("28 VLM, 48 expert")
+    page.get_by_role("button", name="Clear").click()
+
+    cell(page, "vlm", 3, 3).click()
+    for key, place in (("ArrowRight", "expert 3 0"), ("End", "expert 3 5"), ("ArrowDown", "expert 4 5")):
+        page.keyboard.press(key)
+        focused = page.evaluate(
+            "() => (({ stack, layer, head }) => [stack, layer, head])(document.activeElement.dataset)"
+        )
+        assert " ".join(focused) == place
+    page.keyboard.press("Shift+Space")  # the whole layer
+    expect(summary).to_contain_text("7 heads selected")
+    expect(summary).to_contain_text("1 VLM, 6 expert")
+    page.locator('[data-column="1,5"]').click()  # one of them is selected already
+    expect(summary).to_contain_text("1 VLM, 13 expert")
+    cell(page, "expert", 6, 5).hover()
+    expect(page.get_by_test_id("head-inspector")).to_contain_text("Action expert 6.5")
+    expect(page.get_by_test_id("head-inspector")).to_contain_text("1 of 48")
+    # rank 16: each VLM head 2 × 16, its layer 32 + 32; each expert head 2 × 16, its 8 layers 24 + 24
+    expect(summary).to_contain_text(f"{16 * (14 * 32 + 64 + 8 * 48):,} trainable")
+
+
+def test_the_set_stays_in_the_link(open_page: OpenPage, address: str, cell: Cell) -> None:
+    page = open_page(address)
+    page.get_by_role("button", name="Clear").click()
+    for stack, layer, head in (("vlm", 0, 3), ("expert", 0, 0), ("expert", 7, 5)):
+        cell(page, stack, layer, head).click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("1 VLM, 2 expert")
+    page.wait_for_url("**heads=10000000800000000001**")  # a bit a head: the 4th, 33rd and 80th
+    other = open_page(page.url)
+    expect(other.get_by_test_id("selection-summary")).to_contain_text("1 VLM, 2 expert")
+    for stack, layer, head in (("vlm", 0, 3), ("expert", 0, 0), ("expert", 7, 5)):
+        expect(cell(other, stack, layer, head)).to_have_attribute("aria-selected", "true")
