@@ -135,7 +135,8 @@ def build(bench: Workbench) -> gr.Blocks:
             memory = link.Memory(opened, digits, base, kept, measure, bench.policies.key)
             with bench.policies.using(link.policy_of(bench, query)):
                 screen = link.restore(bench, query, memory)
-                shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, screen.notes))
+                notes = (*screen.notes, *filter(None, [bench.jobs.notice]))
+                shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, notes))
                 policy = bench.policies.key
             steps = gr.Tabs(selected=screen.tab)
             beside = session.as_id(query.get("beside"))

@@ -131,4 +131,4 @@ _PLACE = re.compile(r"(?<![\w/.:~-])/(?:[^\s/'\"`<>:;,()]+/)+([^\s/'\"`<>:;,()]*
 
 def without_places(words: str) -> str:
     """Words of an error for whoever looks at the page: files and folders of the server by their last name only."""
-    return _PLACE.sub(lambda found: found[1] or "a folder", words)
+    return _PLACE.sub(lambda found: found[1] if found[1].strip(".") else f"a folder{found[1]}", words)

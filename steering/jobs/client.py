@@ -73,6 +73,11 @@ class Jobs:
         self._cancel_patience_s = cancel_patience_s
         self._worker_command = tuple(worker_command)
 
+    @property
+    def notice(self) -> str:
+        """What people should know of the list of jobs; empty where all is well."""
+        return self._queue.notice
+
     def submit(self, function_name: str, *, owner: str = "local", **arguments: Any) -> str:
         """Queue a pipeline function by name and return the job's id.
 

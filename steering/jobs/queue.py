@@ -75,12 +75,13 @@ class JobStatus:
 
 
 class Queue:
-    """Jobs in `root/jobs.sqlite`. Every method is one transaction."""
+    """Jobs in `root/jobs.sqlite`. Every method is one transaction. notice: what became of an earlier one, or empty."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / "jobs.sqlite"
-        if index.set_aside_if_damaged(self._path):
-            print(index.WORDS, file=sys.stderr, flush=True)
+        self.notice = index.WORDS if index.set_aside_if_damaged(self._path) else ""
+        if self.notice:
+            print(self.notice, file=sys.stderr, flush=True)
         self._prepare()
 
     def _prepare(self) -> None:

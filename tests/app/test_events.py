@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import pytest
 
 from app.main import build
 from app.service import Workbench
-from app.tabs.events import ACTION, QUICK, tell, worded
+from app.tabs.events import ACTION, QUICK, in_words, tell, worded
+from app.views.markup import without_places
 from steering.errors import InputError
 
 
@@ -58,6 +60,28 @@ def test_a_quick_event_says_its_error_and_keeps_its_outputs() -> None:
     assert "<b>" not in nothing()
     assert [one()[0], *two()[:2]] == [gr.skip()] * 3 and said(one()[1]) == said(two()[2]) == said(nothing())
     assert nothing() != nothing()  # the same may be said again
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "Expected JSON in /srv/lab/policies/a/config.json; it is broken.",
+            "Expected JSON in config.json; it is broken.",
+        ),
+        ("there is no folder '/data/x y/z'. Check", "there is no folder 'x y/z'. Check"),
+        ("4 of 10, 3/4, 10 frames/s, lerobot/pi0_base and https://huggingface.co/a/b stay.", None),
+        ("python -m steering import PATH, or assets/policy", None),
+        ("Free some at /srv/me/.cache/hub/.", "Free some at a folder."),
+    ],
+)
+def test_errors_name_files_and_not_where_they_lie(words: str, told: str | None) -> None:
+    assert without_places(words) == (told or words)
+
+
+def test_a_full_disk_is_said_and_not_a_matter_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    found = in_words(OSError(errno.ENOSPC, "No space left", "/srv/store/artefacts"))
+    assert found.startswith("The disk is full (artefacts). Delete") and capsys.readouterr().err == ""
 
 
 def test_a_quick_event_without_an_error_is_as_it_was() -> None:
