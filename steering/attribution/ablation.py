@@ -143,10 +143,10 @@ def _sites(probe: Probe, batch: Batch) -> Iterator[tuple[Site, Batch]]:
 
 
 def below(probe: Probe, batch: Batch, site: Site) -> Batch:
-    """The batch in which the layers of the prompt below a site are computed already."""
+    """The batch in which the layers of the first stack on the prompt that lie below a site are computed already."""
     layout, (stack, layer) = probe.policy.layout, site
-    prompt = layout.on(PROMPT)
-    if len(prompt) != 1:
+    if not layout.on(PROMPT):
         return batch
-    layers = layer if stack == prompt[0].stack.name else prompt[0].stack.layers
+    first = layout.on(PROMPT)[0].stack
+    layers = layer if stack == first.name else first.layers
     return batch | probe.policy.freeze(batch, layers) if layers else batch

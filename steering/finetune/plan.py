@@ -96,13 +96,13 @@ class Plan:
         return counts
 
     def frozen_layers(self, layout: HeadLayout) -> int:
-        """How many first layers of the stack on the prompt lie below everything that can move.
+        """How many first layers of the first stack on the prompt lie below everything that can move.
 
         Where its last layer is inert (`HeadLayout.inert`), the queries, output projection and FFN of that move nothing.
         """
-        if not self.parts or len(layout.on(PROMPT)) != 1:
+        if not self.parts or not layout.on(PROMPT):
             return 0
-        (prompt,) = layout.on(PROMPT)
+        prompt = layout.on(PROMPT)[0]
         last = prompt.stack.layers - 1 if prompt.last_layer_inert else prompt.stack.layers
         moving = [
             part.site[1]

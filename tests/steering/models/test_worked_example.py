@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,9 @@ from steering.models.checkpoint import open_checkpoint
 from steering.models.hooks import switched_heads
 from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
+from steering.models.sites import HeadLayout
 from steering.relevance.scoring import score
+from steering.selection import exchange
 from steering.selection.rules import top_k
 from steering.types import FinetuneSettings, Head, HeadShape, Observation, Selection, Stack
 
@@ -83,6 +87,56 @@ def towers_folder(policy_folder, tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def towers(towers_folder) -> Any:
     return load_policy(towers_folder)
+
+
+@pytest.fixture
+def bridged(towers_folder) -> Any:
+    """The second example with a third stack between the two, as GR00T has: one layer of two heads."""
+    page = run(1)
+    bridge = Stack("bridge", 1, 2, 4)
+
+    def layout(config: Any) -> HeadLayout:
+        vlm, expert = page["layout"](config).sites
+        return HeadLayout((vlm, dataclasses.replace(vlm, stack=bridge, layers="bridge"), expert))
+
+    class Bridged(page["Towers"]):  # type: ignore[misc]
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            size = SimpleNamespace(num_attention_heads=bridge.heads, head_dim=bridge.head_dim, intermediate_size=16)
+            self.bridge = torch.nn.ModuleList([page["Layer"](config.vlm_config.text_config.hidden_size, size)])
+            self.head_layout = layout(config)
+
+    class BridgedPolicy(page["TowersPolicy"]):  # type: ignore[misc]
+        def prefix(self, batch: Any) -> Any:
+            passed, valid = int(batch["passed"][0]) if "passed" in batch else 0, batch["attention_mask"].bool()
+            hidden = self._layers(batch, slice(passed, None))
+            hidden = self.model.bridge[0](hidden, valid[:, None].expand(-1, valid.shape[1], -1))
+            return page["Read"](self.model.between(hidden))
+
+    torch.manual_seed(1)
+    plain = load_policy(towers_folder)
+    model = Bridged(plain.model.config).eval().requires_grad_(False)
+    model.load_state_dict(plain.model.state_dict(), strict=False)
+    return BridgedPolicy(model, plain.preprocessor, "bridged")
+
+
+def test_three_stacks_from_capture_to_adapter(bridged, demonstrations, tmp_path):
+    shape = HeadShape((VLM, Stack("bridge", 1, 2, 4), EXPERT))
+    assert bridged.head_shape == shape
+    activations = capture(bridged, demonstrations)
+    np.testing.assert_array_equal(activations.outputs.std(0).any(-1), shape.present)
+    relevance = score(activations, "paper", (2, 3))
+    chosen = Selection((top_k(relevance, 1, ("bridge",)).heads[0], Head("expert", 0, 5)), "hand")
+    assert exchange.from_hex(exchange.to_hex(chosen.heads, shape), shape) == chosen.heads
+    found = attribute(bridged, demonstrations, "mean_ablation", frames=3, samples=1)
+    np.testing.assert_array_equal(np.isfinite(found.score), shape.present)
+    before = {name: tensor.clone() for name, tensor in bridged.model.state_dict().items()}
+    settings = FinetuneSettings(steps=12, batch_size=4, rank=2, noise_samples=1, warmup_steps=1)
+    result = finetune(bridged, demonstrations, "steering", settings, chosen, tmp_path)
+    assert result.frozen_layers == 3 and np.isfinite(result.loss).all()  # the whole VLM lies below
+    per_head = {"bridge": 2 * (4 + 32) * 2, "expert": 2 * (6 + 24) * 2}
+    assert result.trainable_parameters == sum(per_head.values())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bridged.model.state_dict().items())
 
 
 def test_the_second_family_of_the_page_has_unequal_stacks(towers, towers_folder, demonstrations):
