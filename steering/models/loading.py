@@ -170,7 +170,7 @@ def _merged(model: Any, adapter: Path) -> Any:
         )
     try:
         with without_peft_warning():
-            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+            return PeftModel.from_pretrained(model, str(adapter), token=False).merge_and_unload()
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"Expected an adapter that was trained on this policy; the one in {adapter} does not fit it "

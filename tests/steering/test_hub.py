@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,21 @@ def test_a_public_server_keeps_visitors_downloads_apart(monkeypatch: pytest.Monk
 def test_what_is_no_name_is_refused(wrong: object) -> None:
     with pytest.raises(InputError, match="an owner, a slash and a name"):
         hub.marked(wrong)
+
+
+ASKS = {"snapshot_download", "hf_hub_download", "get_safetensors_metadata", "HfApi", "from_pretrained", "load_dataset"}
+HERE = Path(__file__).resolve().parents[2]
+
+
+def test_whatever_asks_the_hub_says_with_whose_token() -> None:
+    """Called without one, these functions take the operator's."""
+    silent = []
+    for file in [*(HERE / "steering").rglob("*.py"), *(HERE / "app").rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            said = {keyword.arg for keyword in node.keywords}  # None: **access
+            if name in ASKS and not said & {"token", "local_files_only", None}:
+                silent.append(f"{file.relative_to(HERE)}: {ast.unparse(node)[:80]}")
+    assert silent == []
