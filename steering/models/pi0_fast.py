@@ -113,8 +113,8 @@ class PI0FastPreprocessor(Preprocessor):
     first: int = 0
 
     def text_tokens(self, instruction: str) -> list[int]:
-        """See `Preprocessor.text_tokens`; of the prompt as far as the state."""
-        return self._ids(f"Task: {_clean(instruction)}, State:")
+        """See `Preprocessor.text_tokens`; of the prompt as far as the instruction."""
+        return self._ids(f"Task: {_clean(instruction)}")
 
     def tokens(self, instructions: Sequence[str], cameras: int) -> dict[str, torch.Tensor]:
         """See `Preprocessor.tokens`; of every prompt the same number."""

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PaliGemmaConfig, PreTrainedTokenizerFast
 
-from steering.activations.attention import attention
+from steering.activations.attention import attention, attention_at
 from steering.activations.capture import capture
 from steering.attribution.scoring import attribute
 from steering.errors import InputError
@@ -206,6 +206,7 @@ def test_every_stage_takes_its_heads(fast, pi0_fast_folder, demonstrations, tmp_
             tuned[name][:, 256 * head.head : 256 * head.head + 256],
             before[name][:, 256 * head.head : 256 * head.head + 256],
         )
+    assert attention_at(fast, demonstrations.episodes[0], 1).words == ("press", "the", "button")
     looked = attention(fast, demonstrations.episodes[0])
     np.testing.assert_allclose(looked.mass.sum(-1), 1, atol=1e-5)
 
