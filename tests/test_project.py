@@ -39,6 +39,7 @@ def imported(*places: str) -> dict[str, Path]:
     """Distribution name -> a file of these places that imports it; what is ours or Python's left out."""
     distributions = packages_distributions()
     declared = requirements().keys() | extra("dev").keys()
+    own = {file.stem for folder in ("tests", "scripts") for file in (ROOT / folder).rglob("*.py")}
     found = {}
     for place in places:
         path = ROOT / place
@@ -50,7 +51,7 @@ def imported(*places: str) -> dict[str, Path]:
                 for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"steering", "app"}:
                     if top in ELSEWHERE and file == ROOT / ELSEWHERE[top]:
                         continue
-                    if not (file.parent / f"{top}.py").is_file():  # a script's neighbour
+                    if top not in own:
                         names = [canonicalize_name(one) for one in (*distributions.get(top, ()), top)]
                         found[next((one for one in names if one in declared), names[0])] = file
     return found
