@@ -102,6 +102,11 @@ class Scores:
         asked = dict(zip(names, question, strict=True))
         return pipeline.spread(self.store, demonstrations_id=demonstrations_id, **asked)
 
+    def old_words(self, demonstrations_id: str, measure: Measure) -> str:
+        """That a stored score was made by an older version, in words; empty for one of today."""
+        stored = self.measures(demonstrations_id).get(measure)
+        return self.store.old_words(stored) if stored else ""
+
     def trust(self, relevance_id: str) -> Trust | None:
         """Intervals, stability and null of a relevance, where they were computed."""
         found = [manifest for manifest in self.store.find("trust") if relevance_id in manifest.parents]

@@ -7,6 +7,9 @@
 A folder is written beside its place and renamed into it, so a killed process leaves no half artefact. The id is the
 kind and a hash of content, parents and parameters: saving the same thing twice gives the same id and one folder.
 Read-only stores (the samples) can be layered underneath. Costs one manifest read per artefact and process.
+
+A manifest names the version of the results of every room that it rests on (`steering.stages`), and its key holds them:
+`find_made` never gives what older code made. Older artefacts stay readable, and `old_words` says that they are old.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import steering
+from steering import stages
 from steering.errors import InputError, NotFound
 from steering.serialisation import Encoded, decode, read_json
 
@@ -40,9 +44,11 @@ _ABANDONED_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artefact is. `created` is UTC in ISO 8601; `key` identifies the work: kind, parents and params.
+    """What an artefact is. `created` is UTC in ISO 8601; `key` identifies the work: kind, parents, params and
+    the versions of the rooms that it rests on.
 
-    versions: library -> version, of those that were loaded when the artefact was made.
+    versions: library -> version, of those that were loaded when the artefact was made. stages: room -> version of its
+    results, the lowest of this artefact's own and of its parents'; None in manifests from before these were written.
     """
 
     id: str
@@ -53,6 +59,7 @@ class Manifest:
     seed: int | None
     versions: Mapping[str, str]
     key: str
+    stages: Mapping[str, int] | None = None
 
 
 class Store:
@@ -90,7 +97,7 @@ class Store:
         if folder is None:
             with self.new_folder(kind) as folder:
                 return self.save(kind, value, parents=parents, params=params, folder=folder)
-        key, plain = work_key(kind, parents, params or {}), plain_params(params or {})
+        key, plain = self.work_key(kind, parents, params or {}), plain_params(params or {})
         encoded = Encoded(value, folder)
         digest = hashlib.sha256(f"{key} {encoded.digest}".encode())
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -104,6 +111,7 @@ class Store:
             seed=plain["seed"] if isinstance(plain.get("seed"), int) else None,
             versions=versions(),
             key=key,
+            stages=self._rests_on(kind, parents, plain),
         )
         if self._where(manifest.id) is None:
             encoded.write()
@@ -162,10 +170,43 @@ class Store:
         return sorted(found.values(), key=lambda manifest: manifest.created, reverse=True)
 
     def find_made(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> str | None:
-        """The id of what this version made from the same parents with the same parameters, or None."""
-        key, version = work_key(kind, parents, params), steering.__version__
-        made = (m.id for m in self.find(kind) if m.key == key and m.versions.get("steering") == version)
-        return next(made, None)
+        """The id of what code of the versions that stand here made from the same parents and parameters, or None.
+
+        A sample from before versions were written counts as made by version 1 of its rooms, as a test of the samples
+        proves; anything else without versions counts as older than all.
+        """
+        key, before = self.work_key(kind, parents, params), _key([kind, list(parents), plain_params(params)])
+        first = all(version == 1 for version in stages.current(kind, params).values())
+        for manifest in self.find(kind):
+            sample = manifest.stages is None and first and self._is_sample(manifest.id)
+            if manifest.key == (before if sample else key):
+                return manifest.id
+        return None
+
+    def work_key(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> str:
+        """SHA-256 (hex) that names a piece of work before it is done: kind, parents, parameters and versions."""
+        own, all_of_them = stages.current(kind, params), self._rests_on(kind, parents, params)
+        return _key([kind, list(parents), plain_params(params), own, all_of_them])
+
+    def stages(self, artefact_id: str) -> dict[str, int]:
+        """Room -> version of its results that an artefact rests on. Without a record 1 for samples, 0 for others."""
+        manifest = self.manifest(artefact_id)
+        if manifest.stages is not None:
+            return dict(manifest.stages)
+        version = int(self._is_sample(artefact_id))
+        own = dict.fromkeys(stages.rooms_of(manifest.kind, manifest.params), version)
+        return stages.lowest(own, *(self.stages(one) for one in manifest.parents if self._where(one)))
+
+    def old_words(self, artefact_id: str) -> str:
+        """A sentence that names what an older version computed, and what to do; empty for an artefact of today."""
+        moved = [
+            f"{name} (version {version or 'unknown'}, now {stages.ROOMS[name].RESULTS})"
+            for name, version in self.stages(artefact_id).items()
+            if name in stages.ROOMS and version < stages.ROOMS[name].RESULTS
+        ]
+        if not moved:
+            return ""
+        return f"Made by an older version of this workbench: {', '.join(moved)}. Make it again for results of today."
 
     def children(self, artefact_id: str) -> list[Manifest]:
         """Every manifest that names `artefact_id` as a parent, newest first."""
@@ -202,15 +243,20 @@ class Store:
         places = (root / artefact_id for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)))
         return next((path for path in places if (path / MANIFEST).is_file()), None)
 
+    def _is_sample(self, artefact_id: str) -> bool:
+        return self.folder(artefact_id).parent != self.artefacts
+
+    def _rests_on(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> dict[str, int]:
+        known = (self.stages(one) for one in parents if self._where(one))
+        return stages.lowest(stages.current(kind, params), *known)
+
     def _folders(self) -> Iterator[Path]:
         for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)):
             yield from (path for path in root.glob("*-*") if root.is_dir())
 
 
-def work_key(kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) that names a piece of work before it is done: kind, parents and parameters."""
-    text = json.dumps([kind, list(parents), plain_params(params)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _key(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,13 +280,15 @@ def versions() -> dict[str, str]:
 def _read_manifest(folder: Path) -> Manifest:
     raw = read_json(folder / MANIFEST)
     names = {field.name for field in dataclasses.fields(Manifest)}
-    if not (isinstance(raw, dict) and set(raw) == names):
+    if not (isinstance(raw, dict) and names - {"stages"} <= set(raw) <= names):
         raise InputError(f"{folder.name}/{MANIFEST} is not a manifest of this workbench.")
     text = all(isinstance(raw[name], str) for name in ("id", "kind", "created", "key"))
     parents = isinstance(raw["parents"], list) and all(isinstance(p, str) for p in raw["parents"])
     mappings = isinstance(raw["params"], dict) and isinstance(raw["versions"], dict)
     seed = raw["seed"] is None or isinstance(raw["seed"], int)
-    if not (text and parents and mappings and seed and raw["id"] == folder.name):
+    recorded = raw.get("stages")
+    numbered = recorded is None or (isinstance(recorded, dict) and all(type(v) is int for v in recorded.values()))
+    if not (text and parents and mappings and seed and numbered and raw["id"] == folder.name):
         raise InputError(f"{folder.name}/{MANIFEST} is damaged: its fields do not have the types of a manifest.")
     return Manifest(**{**raw, "parents": tuple(raw["parents"])})
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = {"types", "errors", "progress", "metrics", "public"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
-    *("lossless_video", "serialisation", "store", "jobs", "models", "simulation", "figures", "pretraining"),
+    *("lossless_video", "serialisation", "stages", "store", "jobs", "models", "simulation", "figures", "pretraining"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "cli"),
 }
 
@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "lossless_video": set(),
     "serialisation": {"lossless_video"},
-    "store": {"serialisation", "__init__"},
+    "stages": STAGES | {"models", "simulation"},  # their constants alone
+    "store": {"serialisation", "stages", "__init__"},
     "hub": set(),
     "disk": set(),
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},

@@ -176,7 +176,8 @@ def show(
         targets = ()
     rule = rule_form(movable, head_sets.others(bench, kept, demonstrations_id), relevance.shape)
     spread = bench.spread(demonstrations_id, shown)
-    lists = choosers(tuple(available), shown, targets, beside, spread)
+    old = bench.old_words(demonstrations_id, shown)
+    lists = choosers(tuple(available), shown, targets, beside, spread, old)
     return ["", gr.Row(visible=True), lists, rule, value, ""]
 
 

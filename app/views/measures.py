@@ -41,11 +41,13 @@ def choosers(
     targets: Sequence[str] = (),
     beside: str = "",
     spread: Spread | None = None,
+    old: str = "",
 ) -> str:
     """One list for each property in which the measures differ that can be shown; the others are said in words.
 
     targets: what kept head outputs can be asked at once, with any phase and any of KS; empty where none are kept.
-    beside: key of the second measure. spread: what the score is measured on.
+    beside: key of the second measure. spread: what the score is measured on. old: that an older
+    version made it.
     """
     live = {}
     if targets and chosen.metric == "knn":
@@ -68,10 +70,11 @@ def choosers(
     row = f'<div class="wb-form" data-live>{"".join(lists)}</div>' if lists else ""
     metric = BY_NAME.get(chosen.metric)
     meaning = f"<p>{text(metric.meaning)}</p><p><code>{text(metric.formula)}</code></p>" if metric else ""
+    aged = f'<p role="note" data-testid="old">{text(old)}</p>' if old else ""
     measured_on = "" if spread is None else f'<p data-testid="spread">{text(spread_words(spread))}</p>'
     return (
         f'<div class="wb-measure" data-testid="measure">{row}<details><summary>{", ".join(said) or "What is measured"}'
-        f"</summary>{meaning}</details>{measured_on}</div>"
+        f"</summary>{meaning}</details>{measured_on}{aged}</div>"
     )
 
 

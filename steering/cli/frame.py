@@ -54,12 +54,15 @@ def run(root: Path, function: Callable[..., str], **arguments: Any) -> None:
 def summary(store: Store, artefact_id: str) -> dict[str, Any]:
     """What an artefact is and what it was made from, for the last line of a command."""
     manifest = store.manifest(artefact_id)
+    if old := store.old_words(artefact_id):
+        print(old, file=sys.stderr)
     return {
         "artefact": artefact_id,
         "folder": str(store.folder(artefact_id)),
         "parents": list(manifest.parents),
         "params": dict(manifest.params),
         "versions": dict(manifest.versions),
+        "stages": store.stages(artefact_id),
     }
 
 

@@ -12,7 +12,7 @@ from steering.errors import InputError, unknown_name
 from steering.pipeline.making import load, weights
 from steering.pipeline.origins import selection_of
 from steering.progress import Progress
-from steering.store import Store, work_key
+from steering.store import Store
 from steering.types import METHOD_LABELS, METHODS, METHODS_OF_HEADS, Demonstrations, FinetuneSettings, Head, Selection
 
 
@@ -49,7 +49,7 @@ def finetune(
 
     selection = selection_of(store, selection_id) if len(parents) == 2 and selection_id else None
     demonstrations = load(store, demonstrations_id, Demonstrations)
-    work = store.checkpoints(work_key("adapter", parents, params))
+    work = store.checkpoints(store.work_key("adapter", parents, params))
     trained = policy_cache.get(policy, statistics_from=demonstrations, progress=progress)
     processes = Processes(trained)
     result = training.finetune(

@@ -26,3 +26,6 @@ def _offscreen_way() -> str:
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", _offscreen_way())
     os.environ.setdefault("LP_NUM_THREADS", "0")
+
+RESULTS = 1
+"""The version of what this room computes: raised with every change of its numbers. See `steering.stages`."""

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import multiprocessing
 import zipfile
@@ -7,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from steering import stages
 from steering.errors import InputError, NotFound
-from steering.store import Store, work_key
+from steering.store import Store
 from steering.types import (
     Activations,
     Attention,
@@ -207,7 +209,7 @@ def test_the_manifest_names_parents_params_seed_and_versions(tmp_path: Path) -> 
     assert (manifest.kind, manifest.parents, manifest.seed) == ("selection", (first,), 4)
     assert manifest.params == {"seed": 4, "count": 20}
     assert manifest.versions["numpy"] == np.__version__ and "steering" in manifest.versions
-    assert manifest.key == work_key("selection", [first], {"count": 20, "seed": 4})
+    assert manifest.key == store.work_key("selection", [first], {"count": 20, "seed": 4})
     assert store.find_made("selection", [first], {"count": 20, "seed": 4}) == made
     assert store.find_made("selection", [first], {"count": 21, "seed": 4}) is None
     assert [m.id for m in store.children(first)] == [made]
@@ -324,3 +326,58 @@ def test_processes_may_save_the_same_things_at_once(tmp_path: Path) -> None:
         assert worker.exitcode == 0
     assert len(Store(tmp_path).find("selection")) == 20
     assert list((tmp_path / "unfinished").iterdir()) == []
+
+
+def test_changed_code_never_gets_what_older_code_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    scored = store.save("relevance", Selection((), "scores"))
+    chosen = store.save("selection", Selection((), "set"), parents=[scored])
+    rested = store.manifest(chosen).stages
+    assert rested == {"relevance": stages.ROOMS["relevance"].RESULTS, "selection": stages.ROOMS["selection"].RESULTS}
+    assert store.find_made("relevance", [], {}) == scored and not store.old_words(chosen)
+    monkeypatch.setattr(stages.ROOMS["relevance"], "RESULTS", 90)
+    assert store.find_made("relevance", [], {}) is None
+    assert store.load(scored) == Selection((), "scores")
+    assert "relevance (version" in store.old_words(chosen) and "now 90" in store.old_words(scored)
+    again = store.save("relevance", Selection((), "scores"))
+    assert again != scored and store.find_made("relevance", [], {}) == again and not store.old_words(again)
+
+
+def test_a_work_key_holds_the_versions_of_what_it_rests_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    before = store.work_key("adapter", [], {"seed": 0})
+    monkeypatch.setattr(stages.ROOMS["models"], "RESULTS", 90)
+    assert store.work_key("adapter", [], {"seed": 0}) != before
+
+
+def without_versions(folder: Path, kind: str) -> None:
+    """Make the manifest what it was before versions were written."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["stages"]
+    content = json.dumps([kind, [], {}], sort_keys=True)
+    manifest["key"] = hashlib.sha256(content.encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_without_versions_samples_are_of_version_one_and_others_are_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages.ROOMS["relevance"], "RESULTS", 1)
+    made = Store(tmp_path / "made").save("relevance", Selection((), "scores"))
+    without_versions(Store(tmp_path / "made").folder(made), "relevance")
+    own, layered = Store(tmp_path / "made"), Store(tmp_path / "own", readonly=[tmp_path / "made"])
+    assert own.load(made) == layered.load(made) == Selection((), "scores")
+    assert own.find_made("relevance", [], {}) is None and "version unknown, now 1" in own.old_words(made)
+    assert layered.find_made("relevance", [], {}) == made and not layered.old_words(made)
+    monkeypatch.setattr(stages.ROOMS["relevance"], "RESULTS", 2)
+    assert layered.find_made("relevance", [], {}) is None and "version 1, now 2" in layered.old_words(made)
+
+
+def test_a_deleted_artefact_is_known_no_more(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = store.save("relevance", Selection((), "a"))
+    assert store.manifest(made).id == made
+    store.delete(made)
+    with pytest.raises(NotFound):
+        store.manifest(made)
+    assert store.find_made("relevance", [], {}) is None
