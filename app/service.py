@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,9 +46,7 @@ _TITLES = {
     "record": "Recording demonstrations",
     "inspect_upload": "Looking at your upload",
     "import_upload": "Importing your upload",
-    "capture": "Capturing head outputs",
-    "score": "Scoring heads",
-    "neighbours": "Finding the nearest frames",
+    "find_heads": "Finding heads",
     "attention": "Computing attention",
     "measure": "Measuring heads",
     "attribute": "Measuring heads with the policy",
@@ -204,8 +201,8 @@ class Workbench(Scores):
         return self.jobs.submit("record", owner=owner, task=task, count=count, seed=seed, variations=chosen)
 
     def find_heads(self, owner: str, demonstrations_id: str) -> str:
-        """Queue the capture; `follow` queues what comes after it."""
-        return self.jobs.submit("capture", owner=owner, demonstrations_id=demonstrations_id, policy=self.policy)
+        """Queue everything that the Heads step opens with, as one job."""
+        return self.jobs.submit("find_heads", owner=owner, demonstrations_id=demonstrations_id, policy=self.policy)
 
     def compute_attention(self, owner: str, demonstrations_id: str, index: int) -> str:
         """Queue the attention weights of an episode."""
@@ -222,12 +219,8 @@ class Workbench(Scores):
             if not status.ended or (status.ended_s or 0) > since_s
         ]
 
-    def follow(self, owner: str, work: Sequence[JobLine]) -> None:
-        """Queue what comes after each finished step of Find heads: after a capture the strict score and the paper's;
-        after the strict score attention, its intervals, and the neighbours that further questions need.
-
-        Each only once, whatever came of it, so that a failure is not repeated for ever.
-        """
+    def follow(self, work: Sequence[JobLine]) -> None:
+        """Begin to make the files that show what has just ended, while the browser is still on its way."""
         for job in work:
             if job.state != "done" or job.result is None:
                 continue
@@ -235,36 +228,10 @@ class Workbench(Scores):
                 self.previews.ahead(job.result, partial(self._sheets, job.result))
             if job.function == "attention":
                 self.previews.ahead(job.result, partial(self._weights, job.result))
-            if job.function == "capture":
-                presets = self._presets(self.store.manifest(job.result).parents[0])
-                scores = [("score", {"activations_id": job.result, "preset": preset}) for preset in presets]
-                self._queue_next(owner, work, scores)
-            if job.function == "score":
-                self._queue_next(owner, work, self._after_score(job.result, str(job.arguments.get("preset"))))
-
-    def _presets(self, demonstrations_id: str) -> tuple[str, ...]:
-        """By which presets a set is scored, the one that is shown first: the strict one needs a few episodes."""
-        from steering.relevance.choice import MIN_EPISODES
-
-        return ("default", "paper") if len(self.card(demonstrations_id).frames) >= MIN_EPISODES else ("paper",)
-
-    def _after_score(self, relevance_id: str, preset: str) -> list[tuple[str, dict[str, Any]]]:
-        activations_id, demonstrations_id = self.store.manifest(relevance_id).parents
-        if preset != self._presets(demonstrations_id)[0]:
-            return []
-        seen = {"demonstrations_id": demonstrations_id, "episode": 0, "policy": self.policy}
-        trusted = [("trust", {"relevance_id": relevance_id})] if preset == "default" else []
-        return [("attention", seen), *trusted, ("neighbours", {"activations_id": activations_id})]
-
-    def _queue_next(self, owner: str, work: Sequence[JobLine], steps: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Queue the first of `steps` that was not tried, once those before it have ended."""
-        for function, arguments in steps:
-            same = [one for one in work if one.function == function]
-            tried = [one for one in same if arguments.items() <= dict(one.arguments).items()]
-            if not tried:
-                self.jobs.submit(function, owner=owner, **arguments)
-            if not tried or not all(one.ended for one in tried):
-                return
+            if job.function == "find_heads":
+                found = self.attention(str(job.arguments["demonstrations_id"]), 0)
+                if found is not None:
+                    self.previews.ahead(found[0], partial(self._weights, found[0]))
 
     def adapters(self, demonstrations_id: str) -> dict[str, str]:
         """Method -> the newest adapter trained on a set."""

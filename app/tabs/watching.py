@@ -23,9 +23,7 @@ STEP_OF = {
     "record": "demonstrations",
     "inspect_upload": "demonstrations",
     "import_upload": "demonstrations",
-    "capture": "demonstrations",
-    "score": "demonstrations",
-    "neighbours": "demonstrations",
+    "find_heads": "demonstrations",
     "attention": "demonstrations",
     "measure": "heads",
     "attribute": "heads",
@@ -85,8 +83,7 @@ def wire(
     def watch(owner: Any, finished: Any) -> list[Any]:
         owner, finished = session.as_owner(owner), finished if isinstance(finished, list) else []
         work = bench.work(owner)
-        bench.follow(owner, work)
-        work = bench.work(owner)
+        bench.follow(work)
         ended = sorted(job.id for job in work if job.ended)
         busy = any(not job.ended for job in work)
         training = any(job.function == "finetune" for job in work if not job.ended or job.id not in finished)

@@ -8,6 +8,8 @@ from typing import Any
 
 from app.views.markup import button, duration, text
 
+FIND = "find_heads"
+
 
 @dataclass(frozen=True)
 class JobLine:
@@ -39,7 +41,7 @@ class JobLine:
 
 def job_lines(jobs: Sequence[JobLine]) -> str:
     """A line for each job that runs or waits, for each that failed until it is dismissed or the same is started
-    again, and for the newest where it was stopped. jobs: newest first.
+    again, and for the newest where it was stopped, or has found heads. jobs: newest first.
 
     Finished work shows as its result instead. What each does is read aloud when that changes, not at every percent.
     """
@@ -52,8 +54,8 @@ def job_lines(jobs: Sequence[JobLine]) -> str:
 
 
 def _counts(job: JobLine, newer: Sequence[JobLine]) -> bool:
-    if job.state == "cancelled":
-        return not newer
+    if job.state == "cancelled" or (job.state == "done" and job.function == FIND):
+        return not newer and not job.dismissed
     again = any((one.function, one.arguments) == (job.function, job.arguments) for one in newer)
     return job.state == "failed" and not again and not job.dismissed
 
@@ -65,6 +67,13 @@ def _line(job: JobLine) -> str:
             f'<div class="wb-job wb-failed" role="alert"><header><b>{text(job.title)}</b><span>failed</span></header>'
             f'<div class="wb-buttons">{again}{button("Dismiss", "dismiss", job.id, quiet=True)}</div>'
             f"<p>{text(job.error or 'The reason is not known; see worker.log in the store.')}</p></div>"
+        )
+    if job.state == "done":
+        made = text(job.arguments.get("demonstrations_id", ""))
+        to_map = f'<a href="?demonstrations={made}&amp;tab=heads">Open the head map</a>'
+        return (
+            f'<div class="wb-job" data-testid="found"><header><b>{text(job.title)}</b><span>done; the heads are found'
+            f"</span></header>{to_map} {button('Dismiss', 'dismiss', job.id, quiet=True)}</div>"
         )
     if job.state == "cancelled":
         at = f"stopped at {job.fraction:.0%}; " if job.fraction else "stopped; "
@@ -86,6 +95,8 @@ def _stage(job: JobLine) -> str:
         return "stopping at the next step"
     if job.state == "queued":
         return "starts next" if job.position <= 1 else f"waits, place {job.position} in the queue"
+    if job.state == "done":
+        return "the heads are found"
     return "stopped" if job.state == "cancelled" else "running"
 
 

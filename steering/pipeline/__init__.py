@@ -28,6 +28,7 @@ from steering.pipeline.demonstrations import (
 )
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
+from steering.pipeline.finding import find_heads
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.heldout import heldout_notice, open_loop_notices, origin_notice
 from steering.pipeline.measuring import measure
@@ -55,6 +56,7 @@ __all__ = [
     "evaluate",
     "export_demonstrations",
     "film",
+    "find_heads",
     "finetune",
     "finetune_settings",
     "head_change",
@@ -105,6 +107,7 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         import_demonstrations,
         inspect_upload,
         import_upload,
+        find_heads,
         capture,
         neighbours,
         score,
@@ -128,5 +131,5 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
 }
 """The functions that a job may run, by name."""
 
-RESUMABLE = frozenset({"finetune"})
-"""Those of RUNNABLE that go on from a checkpoint when they are started again."""
+RESUMABLE = frozenset({"finetune", "find_heads"})
+"""Those of RUNNABLE that go on from a checkpoint, or from parts that are done, when they are started again."""

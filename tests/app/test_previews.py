@@ -141,11 +141,11 @@ def test_what_was_recorded_or_imported_is_drawn_ahead_once(
     done = JobLine("0", "", "done", 1, "", 0, result=made, function="import_upload")
     seen = replace(done, id="1", result=samples[1]["attention"], function="attention")
     gone = replace(done, id="2", result="demonstrations-0000000000000000", function="record")
-    bench.follow("owner", [done, seen, gone])
+    bench.follow([done, seen, gone])
     _until(lambda: len(list(bench.previews.folder.glob(f"{made}-0-*-squares.webp"))) == 2)
     _until(lambda: len(list(bench.previews.folder.glob("*-pooled.gz"))) == 1)
     monkeypatch.setattr(bench.previews, "file", None)
-    bench.follow("owner", [done, seen, gone])
+    bench.follow([done, seen, gone])
 
 
 def test_the_first_screen_is_drawn_ahead(bench: Workbench, samples: Samples) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,46 +92,17 @@ def test_keyframes_of_an_episode_are_marked(bench: Workbench, samples: Samples) 
     assert sum(end - start for start, end in value["keyframes"]) == marked.sum() < value["frames"]
 
 
-def test_find_heads_goes_on_step_by_step_and_repeats_none(
-    bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queued: list[JobLine] = []
-
-    def submit(function: str, *, owner: str, **arguments: object) -> str:
-        queued.append(JobLine(str(len(queued)), function, "running", 0, "", 0, function=function, arguments=arguments))
-        return queued[-1].id
-
-    def end(function: str, state: str, result: str | None = None) -> None:
-        i = next(i for i, one in enumerate(queued) if one.function == function and not one.ended)
-        queued[i] = replace(queued[i], state=state, result=result)
-        bench.follow("owner", queued)
-        bench.follow("owner", queued)
-
-    monkeypatch.setattr(bench.jobs, "submit", submit)
-    bench.find_heads("owner", samples[1]["place_cube_in_bowl"])
-    bench.follow("owner", queued)
-    relevance = samples[1]["relevance"]
-    captured = bench.store.manifest(relevance).parents[0]
-    end("capture", "done", captured)
-    assert [one.arguments.get("preset") for one in queued] == [None, "default"]
-    end("score", "done", relevance)
-    assert [one.function for one in queued[2:]] == ["score", "attention"] and queued[2].arguments["preset"] == "paper"
-    end("score", "done", relevance)
-    end("attention", "failed")
-    end("trust", "done", samples[1]["trust"])
-    assert queued[-1].function == "neighbours" and queued[-1].arguments == {"activations_id": captured}
-    end("neighbours", "cancelled")
-    assert len(queued) == 6
-
-
-def test_two_episodes_are_scored_by_the_paper_s_preset_alone(
-    bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("steering.relevance.choice.MIN_EPISODES", 4)
-    captured = bench.store.manifest(samples[1]["relevance"]).parents[0]
-    done = JobLine("0", "", "done", 1, "", 0, result=captured, function="capture")
-    bench.follow("owner", [done])
-    assert bench.jobs.submitted == [("score", {"activations_id": captured, "preset": "paper"})]  # type: ignore[attr-defined]
+def test_find_heads_is_one_job_that_the_page_only_watches(bench: Workbench, samples: Samples) -> None:
+    made = samples[1]["place_cube_in_bowl"]
+    job = bench.find_heads("owner", made)
+    asked = bench.jobs.submitted  # type: ignore[attr-defined]
+    assert asked == [("find_heads", {"demonstrations_id": made, "policy": bench.policy})]
+    done = JobLine(
+        job, "", "done", 1, "", 0, result=samples[1]["relevance"], function="find_heads", arguments=asked[0][1]
+    )
+    bench.follow([done])
+    bench.follow([done])
+    assert len(asked) == 1
 
 
 def test_auto_select_takes_the_best_heads(bench: Workbench, samples: Samples) -> None:

@@ -262,3 +262,14 @@ def test_choosers_name_a_preset_briefly_and_say_what_its_zero_is() -> None:
     assert "over joint state and time, predicts the action, all frames" in shown
     alone = measures.choosers((replace(strict, preset="paper"),), replace(strict, preset="paper"))
     assert "<select" not in alone and "over the mean action, as published" in alone
+
+
+def test_found_heads_are_said_and_lead_to_the_map() -> None:
+    made = {"demonstrations_id": "demonstrations-0123456789abcdef"}
+    done = jobs.JobLine("1", "Finding heads", "done", 1, "", 0, function="find_heads", arguments=made)
+    shown = jobs.job_lines([done])
+    assert "heads are found" in shown
+    assert 'href="?demonstrations=demonstrations-0123456789abcdef&amp;tab=heads"' in shown
+    assert jobs.job_lines([replace(done, dismissed=True)]) == ""
+    later = jobs.JobLine("2", "Recording", "running", 0, "", 0)
+    assert "heads are found" not in jobs.job_lines([later, done])

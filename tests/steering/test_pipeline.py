@@ -201,3 +201,26 @@ def test_importing_the_pipeline_is_cheap() -> None:
     code = "import sys, steering.pipeline; print({'torch', 'transformers', 'mujoco', 'av'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "set()"
+
+
+def test_find_heads_goes_on_from_the_parts_that_are_done(
+    store: Store, recorded: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steering.errors import Cancelled
+
+    reports: list[Report] = []
+    stop = Progress(reports.append, lambda: bool(store.find("relevance")))
+    with pytest.raises(Cancelled):
+        pipeline.find_heads(store, demonstrations_id=recorded, policy=source, progress=stop)
+    assert store.find("activations") and not store.find("neighbours")
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("captured twice")
+
+    monkeypatch.setattr("steering.activations.capture.capture", again)
+    whole: list[Report] = []
+    made = pipeline.find_heads(store, demonstrations_id=recorded, policy=source, progress=Progress(whole.append))
+    assert store.manifest(made).kind == "relevance" and store.find("attention") and store.find("neighbours")
+    assert store.find("trust") and {m.params["preset"] for m in store.find("relevance")} == {"default", "paper"}
+    assert [one.fraction for one in whole] == sorted(one.fraction for one in whole)
+    assert "find_heads" in pipeline.RESUMABLE and pipeline.RUNNABLE["find_heads"] is pipeline.find_heads

@@ -1,0 +1,37 @@
+"""Find heads as one job: head outputs, the scores that the page shows, attention, intervals, and kept neighbours.
+
+Every part is stored when it is done, so a job that was stopped, or whose worker died, goes on from the parts it has.
+About a minute for 20 demonstrations and the embedded policy on two cores, most of it the capture.
+"""
+
+from __future__ import annotations
+
+from steering.pipeline.activations import attention, capture
+from steering.pipeline.making import load
+from steering.pipeline.relevance import neighbours, score, trust
+from steering.progress import Progress
+from steering.store import Store
+from steering.types import Demonstrations
+
+
+def find_heads(
+    store: Store, *, demonstrations_id: str, policy: str = "embedded", progress: Progress = Progress()
+) -> str:
+    """Everything that the Heads step opens with. Returns the id of the score that is shown first.
+
+    That is the strict one with its intervals and null, where there are episodes enough; else the paper's.
+    """
+    from steering.relevance.choice import MIN_EPISODES
+
+    episodes = load(store, demonstrations_id, Demonstrations).episodes
+    presets = ("default", "paper") if len(episodes) >= MIN_EPISODES else ("paper",)
+    captured = capture(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0, 0.5))
+    scores = []
+    for i, preset in enumerate(presets):
+        part = progress.part(0.5 + 0.1 * i / len(presets), 0.5 + 0.1 * (i + 1) / len(presets))
+        scores.append(score(store, activations_id=captured, preset=preset, progress=part))
+    attention(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0.6, 0.75))
+    if presets[0] == "default":
+        trust(store, relevance_id=scores[0], progress=progress.part(0.75, 0.95))
+    neighbours(store, activations_id=captured, progress=progress.part(0.95, 1))
+    return scores[0]
