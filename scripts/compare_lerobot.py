@@ -1,4 +1,4 @@
-"""Actions and losses of this project's π0 and SmolVLA beside lerobot's own modules, with the same random weights.
+"""Actions and losses of this project's π0, π0.5 and SmolVLA beside lerobot's own modules, with the same random weights.
 
     pip download --no-deps --python-version 3.12 --only-binary=:all: lerobot==0.6.1 -d DIR && unzip DIR/*.whl -d DIR
     python scripts/compare_lerobot.py DIR
@@ -6,7 +6,7 @@
 lerobot pins another torch and cannot be installed beside this project, so its policy modules alone are loaded from the
 unpacked wheel, with stand-ins for the parts of lerobot that take no part in the computation. Each family is built small
 by lerobot's classes, saved under lerobot's names, and loaded here by `load_policy`. Prints the largest difference of an
-action and the two losses; exits with 1 where they differ by more than float rounding. Two minutes on a CPU.
+action and the two losses; exits with 1 where they differ by more than float rounding. Three minutes on a CPU.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def stand_in(name: str, **content: Any) -> None:
 
 def lerobot_modules(wheel: Path) -> Callable[[str], Any]:
     """A loader of single modules of the unpacked wheel."""
-    for name in ("", ".policies", ".policies.pi0", ".policies.smolvla", ".policies.rtc", ".policies.common", ".utils"):
+    rooms = ("pi0", "pi05", "smolvla", "rtc", "common")
+    for name in ("", ".policies", *(f".policies.{room}" for room in rooms), ".utils"):
         stand_in(f"lerobot{name}")
     keys = ("ACTION", "OBS_LANGUAGE_ATTENTION_MASK", "OBS_LANGUAGE_TOKENS", "OBS_STATE")
     stand_in("lerobot.utils.constants", **dict.fromkeys(keys, ""), OPENPI_ATTENTION_MASK_VALUE=-2.3819763e38)
@@ -57,6 +58,7 @@ def lerobot_modules(wheel: Path) -> Callable[[str], Any]:
     stand_in("lerobot.policies.utils", populate_queues=None)
     stand_in("lerobot.policies.rtc.modeling_rtc", RTCProcessor=object)
     stand_in("lerobot.policies.pi0.configuration_pi0", PI0Config=object, DEFAULT_IMAGE_SIZE=224)
+    stand_in("lerobot.policies.pi05.configuration_pi05", PI05Config=object, DEFAULT_IMAGE_SIZE=224)
     stand_in("lerobot.policies.smolvla.configuration_smolvla", SmolVLAConfig=object)
 
     def load(name: str) -> Any:
@@ -71,12 +73,12 @@ def lerobot_modules(wheel: Path) -> Callable[[str], Any]:
     return load
 
 
-def lerobots_pi0(load: Callable[[str], Any]) -> Any:
-    """lerobot's PI0Pytorch: 18 × 8 heads of 256, narrow in everything else."""
+def lerobots_pi(load: Callable[[str], Any], family: str) -> Any:
+    """lerobot's PI0Pytorch or PI05Pytorch: 18 × 8 heads of 256, narrow in everything else."""
     gemma = load("pi_gemma")
     masks = gemma.create_causal_mask  # newer transformers dropped an argument that lerobot passes
     gemma.create_causal_mask = lambda **given: masks(**{k: v for k, v in given.items() if k != "cache_position"})
-    module = load("pi0.modeling_pi0")
+    module = load(f"{family}.modeling_{family}")
     paligemma, expert = module.PaliGemmaForConditionalGenerationWithPiGemma, module.PiGemmaForCausalLM
 
     def narrow_paligemma(config: Any) -> Any:
@@ -99,7 +101,7 @@ def lerobots_pi0(load: Callable[[str], Any]) -> Any:
     settings = {"paligemma_variant": "gemma_2b", "action_expert_variant": "gemma_300m", "image_resolution": (56, 56)}
     settings |= {"dtype": "float32", "freeze_vision_encoder": False, "train_expert_only": False}
     settings |= {"compile_model": False, "num_inference_steps": 10, "rtc_config": None}
-    return module.PI0Pytorch(types.SimpleNamespace(**settings, **SIZES, **TIMES))
+    return getattr(module, f"{family.upper()}Pytorch")(types.SimpleNamespace(**settings, **SIZES, **TIMES))
 
 
 def lerobots_smolvla(load: Callable[[str], Any], folder: Path) -> Any:
@@ -135,8 +137,9 @@ def compare(family: str, theirs: Any, folder: Path, side: int) -> bool:
                 parameter.normal_(std=parameter.shape[1] ** -0.5, generator=generator)
     names = {f"model.{name}": tensor.contiguous().clone() for name, tensor in theirs.state_dict().items()}
     save_file(names, folder / "model.safetensors")
-    config: dict[str, Any] = {"type": family, **SIZES, "tokenizer_max_length": 48}
-    if family == "pi0":
+    of_pi, words = family.startswith("pi"), 200 if family == "pi05" else 48
+    config: dict[str, Any] = {"type": family, **SIZES, "tokenizer_max_length": words}
+    if of_pi:
         config["input_features"] = {f"observation.images.{slot}": {"type": "VISUAL"} for slot in SLOTS}
     (folder / "config.json").write_text(json.dumps(config))
     tokenizer = train_tokenizer(INSTRUCTIONS * 5, vocab_size=300)
@@ -155,13 +158,20 @@ def compare(family: str, theirs: Any, folder: Path, side: int) -> bool:
     time = torch.tensor([0.3, 0.8])
     pictures = [torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1 for images in cameras.values()]
     seen = [torch.ones(2, dtype=torch.bool)] * 2
-    if family == "pi0":  # the third camera, black and masked
+    if of_pi:  # the third camera, black and masked
         pictures, seen = [*pictures, -torch.ones_like(pictures[0])], [*seen, torch.zeros(2, dtype=torch.bool)]
-    start = "<bos>" if family == "pi0" else ""
+    start = "<bos>" if of_pi else ""
     texts = [f"{start}{text}\n" for text in INSTRUCTIONS]
-    ids = tokenizer(texts, padding="max_length", max_length=48, padding_side="right", return_tensors="pt")
+    if family == "pi05":  # lerobot's Pi05PrepareStateTokenizerProcessorStep
+        bins = np.digitize(rows.state, bins=np.linspace(-1, 1, 256 + 1)[:-1]) - 1
+        states = [" ".join(map(str, row)) for row in bins]
+        texts = [
+            f"<bos>Task: {text}, State: {state};\nAction: " for text, state in zip(INSTRUCTIONS, states, strict=True)
+        ]
+    ids = tokenizer(texts, padding="max_length", max_length=words, padding_side="right", return_tensors="pt")
     padded = [torch.nn.functional.pad(torch.from_numpy(v), (0, 25)) for v in (rows.state, chunk)]
-    given = (pictures, seen, ids["input_ids"], ids["attention_mask"].bool(), padded[0])
+    given = [pictures, seen, ids["input_ids"], ids["attention_mask"].bool()]
+    given += [] if family == "pi05" else [padded[0]]
     with torch.no_grad():
         expected = theirs.sample_actions(*given, noise=torch.from_numpy(noise))[..., :7].numpy()
         their_loss = theirs(*given, padded[1], torch.from_numpy(noise), time).mean().item()
@@ -172,15 +182,15 @@ def compare(family: str, theirs: Any, folder: Path, side: int) -> bool:
 
 
 def main() -> int:
-    """Compare both families."""
+    """Compare the three families."""
     load = lerobot_modules(Path(sys.argv[1]))
     load("common.flow_matching")
     load("common.vla_utils")
     torch.manual_seed(0)
     agree = []
-    for family, side in (("pi0", 56), ("smolvla", 64)):
+    for family, side in (("pi0", 56), ("pi05", 56), ("smolvla", 64)):
         with tempfile.TemporaryDirectory() as place:
-            theirs = lerobots_pi0(load) if family == "pi0" else lerobots_smolvla(load, Path(place))
+            theirs = lerobots_smolvla(load, Path(place)) if family == "smolvla" else lerobots_pi(load, family)
             agree.append(compare(family, theirs, Path(place), side))
     return 0 if all(agree) else 1
 

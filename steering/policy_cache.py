@@ -47,7 +47,7 @@ def get(
             _cache.popitem(last=False)
     _cache.move_to_end(key)
     policy = _cache[key]
-    statistics, notice = fitting_statistics(policy.own_statistics, statistics_from, source)
+    statistics, notice = fitting_statistics(policy.own_statistics, statistics_from, source, policy.normalisation)
     if statistics is not policy.preprocessor.statistics:
         policy = policy.with_statistics(statistics, notice)
     if progress is not None:

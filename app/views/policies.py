@@ -10,7 +10,7 @@ from steering.types import HeadShape, PolicyCheck
 
 CHOOSER = "policy-chooser"
 LAYOUTS = {"transformers": "transformers' own layout", "lerobot": "lerobot's layout"}
-FAMILIES = {"pi0": "π0", "pi0_fast": "π0-FAST", "smolvla": "SmolVLA"}
+FAMILIES = {"pi0": "π0", "pi05": "π0.5", "pi0_fast": "π0-FAST", "smolvla": "SmolVLA"}
 
 
 @dataclass(frozen=True)

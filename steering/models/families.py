@@ -42,6 +42,7 @@ class Family:
 
 FAMILIES: dict[str, str | Family] = {
     "pi0": "steering.models.pi0_checkpoint",
+    "pi05": "steering.models.pi05",
     "pi0_fast": "steering.models.pi0_fast",
     "smolvla": "steering.models.smolvla",
 }

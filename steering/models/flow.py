@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from steering.models.preprocessing import Preprocessor, Statistics
+from steering.models.preprocessing import MEAN_STD, Preprocessor, Statistics
 from steering.models.sites import HeadLayout, layout_of
 from steering.types import HeadShape, Observation
 
@@ -35,6 +35,7 @@ class FlowPolicy(ABC):
         self.preprocessor = preprocessor
         self.name = name
         self.own_statistics: Statistics | None = preprocessor.statistics
+        self.normalisation: tuple[str, str] = MEAN_STD  # of state and action, in lerobot's words
         self.notices: tuple[str, ...] = ()
         self.layout: HeadLayout = layout_of(model)
         self.head_shape: HeadShape = self.layout.shape
@@ -117,3 +118,14 @@ class FlowPolicy(ABC):
     @abstractmethod
     def velocity(self, batch: Batch, cache: Any, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """See `SteerablePolicy.velocity`."""
+
+
+def time_embedding(config: Any, timestep: torch.Tensor, width: int) -> torch.Tensor:
+    """Sines and cosines, float64 [batch, width], of the flow-matching time [batch], as in openpi and lerobot.
+
+    config: `min_period` and `max_period` of the slowest and the fastest wave.
+    """
+    fraction = torch.linspace(0, 1, width // 2, dtype=torch.float64, device=timestep.device)
+    period = config.min_period * (config.max_period / config.min_period) ** fraction
+    angle = timestep[:, None] / period * 2 * torch.pi
+    return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -26,17 +26,19 @@ UNSUPPORTED = {
     "use_relative_actions": "actions relative to the state",
     "adapt_to_pi_aloha": "joints converted from ALOHA's conventions",
     "use_delta_joint_actions_aloha": "joint actions relative to the state",
+    "use_visual_memory": "pictures of earlier frames",
+    "use_proprioceptive_memory": "states of earlier frames",
 }
 BUFFERS = ("normalize_inputs.buffer_observation_state.", "normalize_targets.buffer_action.")
 BOUNDS = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
 
 
 def check_supported(checkpoint: Checkpoint) -> None:
-    """Raise InputError for settings of lerobot that change what an action means and are not computed here."""
+    """Raise InputError for settings of lerobot that change what goes in or comes out and are not computed here."""
     for setting, words in UNSUPPORTED.items():
         if checkpoint.config.get(setting):
             raise InputError(
-                f"Expected a policy on the recorded actions themselves; {checkpoint.source!r} uses {words} "
+                f"Expected a policy from the present frame to the recorded actions; {checkpoint.source!r} uses {words} "
                 f"({setting}). Choose a checkpoint without it."
             )
 
@@ -62,11 +64,19 @@ def tokenizer(checkpoint: Checkpoint, default: str) -> tuple[Path | hub.Reposito
 def statistics(checkpoint: Checkpoint) -> Statistics | None:
     """The normalisation that came with the checkpoint, None where none did."""
     numbers = _numbers(checkpoint)
-    modes = _step(checkpoint, "normalizer_processor").get("norm_map") or checkpoint.config.get("normalization_mapping")
-    moments = [_moments(numbers, name, (modes or {}).get(kind, "MEAN_STD")) for kind, name in _KINDS]
+    by = modes(checkpoint)
+    moments = [_moments(numbers, name, mode) for (_, name), mode in zip(_KINDS, by, strict=True)]
     if moments[0] is None or moments[1] is None:
         return None
     return Statistics(*moments[0], *moments[1])
+
+
+def modes(checkpoint: Checkpoint) -> tuple[str, str]:
+    """How the checkpoint normalises state and action, in lerobot's words; where it says nothing, as its family does."""
+    given = _step(checkpoint, "normalizer_processor").get("norm_map") or checkpoint.config.get("normalization_mapping")
+    usual = "QUANTILES" if checkpoint.family == "pi05" else "MEAN_STD"
+    state, action = ((given or {}).get(kind, usual) for kind, _ in _KINDS)
+    return str(state), str(action)
 
 
 _KINDS = (("STATE", STATE), ("ACTION", ACTION))

@@ -23,6 +23,7 @@ from safetensors.torch import load_model
 from transformers import PI0ForConditionalGeneration
 
 from steering.errors import InputError, NotFound, SteeringError
+from steering.models import lerobot_layout
 from steering.models.checkpoint import EMBEDDED as EMBEDDED
 from steering.models.checkpoint import EMBEDDED_FOLDER as EMBEDDED_FOLDER
 from steering.models.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
@@ -30,7 +31,7 @@ from steering.models.families import Family, family_of
 from steering.models.flow import FlowPolicy
 from steering.models.memory import place
 from steering.models.pi0_checkpoint import PROCESSOR_FILE
-from steering.models.preprocessing import Statistics, dataset_statistics
+from steering.models.preprocessing import MEAN_STD, Statistics, dataset_statistics
 from steering.progress import Progress
 from steering.types import Demonstrations
 
@@ -61,10 +62,10 @@ def load_policy(
     checkpoint = open_checkpoint(source)
     family = family_of(checkpoint)
     config = _config(family, checkpoint)
-    own = family.statistics(checkpoint)
+    own, modes = family.statistics(checkpoint), lerobot_layout.modes(checkpoint)
     chosen, notice = statistics, ""
     if chosen is None:
-        chosen, notice = fitting_statistics(own, statistics_from, checkpoint.source)
+        chosen, notice = fitting_statistics(own, statistics_from, checkpoint.source, modes)
     preprocessor = family.preprocessor(checkpoint, config, chosen, tokenizer)
     placement = place(checkpoint, device, precision)
     progress.report(0.0, f"Loading {checkpoint.name}: {placement.words()}")
@@ -74,7 +75,7 @@ def load_policy(
         model, name = _merged(model, Path(adapter)), f"{name} + {Path(adapter).name}"
         model.eval().requires_grad_(False)
     policy = family.policy(model, preprocessor, name)
-    policy.own_statistics = own
+    policy.own_statistics, policy.normalisation = own, modes
     policy.notices = (notice,) if notice else ()
     return policy
 
@@ -95,10 +96,14 @@ def _config(family: Family, checkpoint: Checkpoint) -> Any:
 
 
 def fitting_statistics(
-    own: Statistics | None, demonstrations: Demonstrations | None, source: str
+    own: Statistics | None,
+    demonstrations: Demonstrations | None,
+    source: str,
+    modes: tuple[str, str] = MEAN_STD,
 ) -> tuple[Statistics, str]:
     """The statistics to use with `demonstrations`, and what to tell the user, empty when it is the checkpoint's own.
 
+    modes: how the checkpoint normalises state and action, where they come from the demonstrations.
     Raises InputError when there are neither.
     """
     if demonstrations is None:
@@ -118,7 +123,7 @@ def fitting_statistics(
         why = f"the checkpoint's are of {len(own.state_mean)} state and {len(own.actions_mean)} action dimensions"
     count = len(demonstrations.episodes)
     notice = f"Normalised by the statistics of {demonstrations.name!r} ({count} episodes): {why}."
-    return dataset_statistics(demonstrations), notice
+    return dataset_statistics(demonstrations, modes), notice
 
 
 def save_policy(

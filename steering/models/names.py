@@ -43,12 +43,13 @@ RULES: dict[str, Rules] = {
     ),
 }
 RULES["pi0_fast"] = RULES["pi0"]  # its VLM, without an expert
+RULES["pi05"] = ((r"(?:model\.)?(action_in_proj|action_out_proj|time_mlp_in|time_mlp_out)\.", r"\1."), *RULES["pi0"])
 """Family -> published names to those of its model."""
 
 STACKS = {"pi0_fast": ("vlm",)}
 """Family -> its stacks, where they are not a VLM and an expert."""
 
-HEAD_DIM = {"pi0": 256, "pi0_fast": 256, "smolvla": 64}
+HEAD_DIM = {"pi0": 256, "pi05": 256, "pi0_fast": 256, "smolvla": 64}
 """Family -> dimensions of a head: of every published Gemma and SmolLM2 base; not to be read from shapes."""
 
 

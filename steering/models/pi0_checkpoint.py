@@ -54,11 +54,16 @@ def config(checkpoint: Checkpoint) -> PI0Config:
         given["num_inference_steps"] = checkpoint.config["num_steps"]
     shapes = {translated(name, KEY_RULES): header.shape for name, header in checkpoint.tensors.items()}
     paligemma = paligemma_sizes(checkpoint, shapes)
+    expert = expert_sizes(checkpoint, shapes)
+    return PI0Config(vlm_config=paligemma | {"model_type": "paligemma"}, dit_config=expert, **given)
+
+
+def expert_sizes(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The expert's configuration (Gemma) from the same shapes."""
     try:
-        expert = _gemma(shapes, "model.dit")
+        return _gemma(shapes, "model.dit")
     except KeyError as error:
         raise _incomplete(checkpoint, error) from error
-    return PI0Config(vlm_config=paligemma | {"model_type": "paligemma"}, dit_config=expert, **given)
 
 
 def paligemma_sizes(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -10,9 +10,8 @@ Follows openpi and the paper; weights by lerobot's names. Cost: a pass of the VL
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,15 +29,14 @@ from steering.models.flow import Batch
 from steering.models.memory import Placement
 from steering.models.names import RULES, translated
 from steering.models.pi0 import PaliGemmaPolicy
-from steering.models.preprocessing import Preprocessor, Statistics
+from steering.models.preprocessing import Statistics
 from steering.models.sites import HeadLayout, single_layout
+from steering.models.state_in_text import StateInText, settings_of
 from steering.models.weights import load_model
 from steering.progress import Progress
 from steering.types import Observation
 
 KEY_RULES = RULES["pi0_fast"]
-MAX_TEXT_TOKENS = 200
-BINS = 256  # of each state dimension over [-1, 1]
 ANSWER, END = "Action: ", "|"
 NO_VELOCITY = (
     "π0-FAST writes its actions as words and has no velocity. Ask it for actions, or score its heads by k-NN or ridge."
@@ -100,52 +98,24 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class PI0FastPreprocessor(Preprocessor):
+class PI0FastPreprocessor(StateInText):
     """The prompt is "Task: <instruction>, State: <integers>;" and a newline, padded to `max_text_tokens`.
 
     answer: ids of the words before the actions; end: of those behind. first: the id of FAST token 0, from which they
     count down.
     """
 
+    padded_state: ClassVar[bool] = True
     fast: ActionTokens | None = None
     answer: tuple[int, ...] = ()
     end: tuple[int, ...] = ()
     first: int = 0
-
-    def text_tokens(self, instruction: str) -> list[int]:
-        """See `Preprocessor.text_tokens`; of the prompt as far as the instruction."""
-        return self._ids(f"Task: {_clean(instruction)}")
-
-    def tokens(self, instructions: Sequence[str], cameras: int) -> dict[str, torch.Tensor]:
-        """See `Preprocessor.tokens`; of every prompt the same number."""
-        return self._padded([self.row(text, cameras) for text in instructions], cameras)
-
-    def prompts(self, observation: Observation, cameras: int) -> dict[str, torch.Tensor]:
-        """`input_ids` and `attention_mask` of the prompts with their states."""
-        states = np.digitize(self.state(observation.state).numpy(), np.linspace(-1, 1, BINS + 1)[:-1]) - 1
-        rows = []
-        for instruction, state in zip(observation.instruction, states, strict=True):
-            text = f"Task: {_clean(instruction)}, State: {' '.join(map(str, state))};\n"
-            rows.append([self.image_token_id or 0] * (self.tokens_per_image * cameras) + self._ids(text))
-        return self._padded(rows, cameras)
 
     def answers(self, actions: torch.Tensor) -> list[list[int]]:
         """Ids of the whole answer for normalised chunks [batch, step, dim]."""
         assert self.fast is not None
         chunks = actions[..., : len(self.statistics.actions_mean)].float().cpu().numpy()
         return [[*self.answer, *(self.first - one for one in self.fast.encode(chunk)), *self.end] for chunk in chunks]
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer((self.tokenizer.bos_token or "") + text, add_special_tokens=False)["input_ids"]
-        return ids[: self.max_text_tokens]
-
-    def _padded(self, rows: Sequence[Sequence[int]], cameras: int) -> dict[str, torch.Tensor]:
-        length = self.tokens_per_image * cameras + (self.max_text_tokens or MAX_TEXT_TOKENS)
-        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id or 0)
-        mask = torch.zeros_like(ids)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)], mask[index, : len(row)] = torch.tensor(row), 1
-        return {"input_ids": ids, "attention_mask": mask}
 
 
 class PI0FastPolicy(PaliGemmaPolicy):
@@ -262,16 +232,12 @@ def preprocessor(
     words = plain.tokenizer
     end = words(END, add_special_tokens=False)["input_ids"]
     return PI0FastPreprocessor(
-        **{**vars(plain), "max_text_tokens": checkpoint.config.get("tokenizer_max_length") or MAX_TEXT_TOKENS},
+        **settings_of(plain, checkpoint.config.get("tokenizer_max_length")),
         fast=read_action_tokens(checkpoint),
         answer=tuple(words(ANSWER, add_special_tokens=False)["input_ids"]),
         end=(*end, words.eos_token_id),
         first=config.vlm_config.text_config.vocab_size - 1 - config.fast_skip_tokens,
     )
-
-
-def _clean(instruction: str) -> str:
-    return instruction.strip().replace("_", " ").replace("\n", " ")
 
 
 FAMILY = Family(PI0FastPolicy, config, model, pi0_checkpoint.statistics, preprocessor, layout)

@@ -22,6 +22,9 @@ from steering.types import CAMERAS, Demonstrations, Episode, Observation
 
 PAD_MULTIPLE = 8
 SMALLEST_STD = 1e-2
+MEAN_STD = ("MEAN_STD", "MEAN_STD")
+QUANTILES = {"MIN_MAX": (0.0, 1.0), "QUANTILES": (0.01, 0.99), "QUANTILE10": (0.1, 0.9)}
+"""lerobot's name of a normalisation -> the quantiles that become -1 and 1."""
 WRIST_WORDS = ("wrist", "hand", "gripper")
 EMPTY_CAMERA = "empty_camera"  # lerobot's name for a slot that is always masked
 
@@ -40,13 +43,22 @@ class Statistics:
         return (len(self.state_mean), len(self.actions_mean)) == (episode.state.shape[1], episode.action.shape[1])
 
 
-def dataset_statistics(demonstrations: Demonstrations) -> Statistics:
-    """Statistics over all frames. Standard deviations are at least `SMALLEST_STD`, for dimensions that never move."""
+def dataset_statistics(demonstrations: Demonstrations, modes: tuple[str, str] = MEAN_STD) -> Statistics:
+    """Statistics over all frames, of state and action as `modes` say. Scales are at least `SMALLEST_STD`."""
     state = np.concatenate([e.state for e in demonstrations.episodes]).astype(np.float64)
     action = np.concatenate([e.action for e in demonstrations.episodes]).astype(np.float64)
-    moments = (state.mean(0), state.std(0), action.mean(0), action.std(0))
-    moments = (moments[0], moments[1].clip(SMALLEST_STD), moments[2], moments[3].clip(SMALLEST_STD))
+    moments = (*_moments(state, modes[0]), *_moments(action, modes[1]))
     return Statistics(*(m.astype(np.float32) for m in moments))
+
+
+def _moments(values: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and scale [dim] of values [frame, dim]; a dimension that never moves is scaled by `SMALLEST_STD`."""
+    if mode == "IDENTITY":
+        return np.zeros(values.shape[1]), np.ones(values.shape[1])
+    if mode in QUANTILES:
+        low, high = np.quantile(values, QUANTILES[mode], axis=0)
+        return (low + high) / 2, ((high - low) / 2).clip(SMALLEST_STD)
+    return values.mean(0), values.std(0).clip(SMALLEST_STD)
 
 
 def observe(demonstrations: Demonstrations, episode: np.ndarray, frame: np.ndarray) -> Observation:

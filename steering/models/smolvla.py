@@ -32,7 +32,7 @@ from steering.errors import InputError
 from steering.models import lerobot_layout
 from steering.models.checkpoint import Checkpoint
 from steering.models.families import Family
-from steering.models.flow import Batch, FlowPolicy
+from steering.models.flow import Batch, FlowPolicy, time_embedding
 from steering.models.memory import Placement
 from steering.models.names import HEAD_DIM as HEAD_DIMS
 from steering.models.names import RULES, translated
@@ -181,7 +181,9 @@ class SmolVLAPolicy(FlowPolicy):
     def velocity(self, batch: Batch, cache: Any, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """See `SteerablePolicy.velocity`."""
         actions = self.model.action_in_proj(noisy.to(self.dtype))
-        time = self._time(timestep, actions.shape[-1]).to(actions.dtype)[:, None].expand_as(actions)
+        time = (
+            time_embedding(self.model.config, timestep, actions.shape[-1]).to(actions.dtype)[:, None].expand_as(actions)
+        )
         hidden = self.model.action_time_mlp_in(torch.cat([actions, time], dim=2))
         hidden = self.model.action_time_mlp_out(F.silu(hidden))
         rows, steps = hidden.shape[:2]
@@ -215,14 +217,6 @@ class SmolVLAPolicy(FlowPolicy):
         frequency = ROPE_BASE ** -(torch.arange(0, dim, 2, device=position.device).float() / dim)
         angle = (position[..., None] * frequency).repeat(1, 1, 2)
         return angle.cos().to(self.dtype), angle.sin().to(self.dtype)
-
-    def _time(self, timestep: torch.Tensor, width: int) -> torch.Tensor:
-        """Sine-cosine embedding [batch, width] of the flow-matching time."""
-        config = self.model.config
-        fraction = torch.linspace(0, 1, width // 2, dtype=torch.float64, device=timestep.device)
-        period = config.min_period * (config.max_period / config.min_period) ** fraction
-        angle = timestep[:, None] / period * 2 * torch.pi
-        return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 @dataclass(frozen=True)

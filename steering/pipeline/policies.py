@@ -17,7 +17,7 @@ from steering.progress import Progress
 from steering.store import Store
 from steering.types import Demonstrations, HeadShape, PolicyCheck
 
-FAMILY_LABELS = {"pi0": "π0", "pi0_fast": "π0-FAST", "smolvla": "SmolVLA"}
+FAMILY_LABELS = {"pi0": "π0", "pi05": "π0.5", "pi0_fast": "π0-FAST", "smolvla": "SmolVLA"}
 OFFLINE = (
     "This server works offline (HF_HUB_OFFLINE=1), so only what was downloaded before opens. Start it with "
     "HF_HUB_OFFLINE=0 to fetch from the hub."
