@@ -1,8 +1,8 @@
 """The screen: which heads should be trained? Rules compared by held-out demonstrations, without running a scene.
 
-A cell is a rule that chooses a number of VLM heads on one task with one seed, written `task/rule/heads/seed`, and ends as
-one JSON file. Cells go in the order of `cells`, those that tell most first, one after another in this process; a cell
-whose file stands is not made again, so a killed screen goes on with the cell it was in. Rules that choose the same heads
+A cell is a rule that chooses a number of VLM heads on one task with one seed, `task/rule/heads/seed`, and ends as one
+JSON file. Cells go in the order of `cells`, those that tell most first, one after another in this process; one whose
+file stands is not made again, so a killed screen goes on with the cell it was in. Rules that choose the same heads
 share one training. The plan, written before any run: `assets/evidence/plan.md`. Cost: about a minute a cell on a core.
 """
 
@@ -77,7 +77,7 @@ class ScreenCell:
 
 
 def cells() -> tuple[ScreenCell, ...]:
-    """Every cell, in the order of the plan: 4 heads, first seed, rules of the first hypotheses on all tasks; the rest."""
+    """Every cell, in the plan's order: 4 heads, first seed, rules of the first hypotheses on all tasks; the rest."""
     others = tuple(rule for rule in RULES if rule not in FIRST)
     found = [
         ScreenCell(task, rule, count, seed)
@@ -125,9 +125,8 @@ def run_screen(
             asked = Asked(Store(store), demonstrations_id, settings.policy, of_seed, cell.seed, settings.ks)
         result = _make(cell, settings, asked, out, weights, part)
         _write(_file(out, cell), result)
-        say(
-            f"[{i + 1}/{len(left)}] {cell.id}: {result['before']:.3f} to {result['after']:.3f}; {result['wall_s']:.0f} s"
-        )
+        error = f"{result['before']:.3f} to {result['after']:.3f}"
+        say(f"[{i + 1}/{len(left)}] {cell.id}: {error}; {result['wall_s']:.0f} s")
     return [cell.id for cell in left]
 
 
