@@ -22,6 +22,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from steering import hub
 from steering.errors import InputError, NotFound
+from steering.models.openpi_layout import in_lerobots_words
+from steering.models.other_folders import what_it_is
 from steering.progress import Progress
 
 EMBEDDED = "embedded"
@@ -117,23 +119,22 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     draft = Checkpoint(str(source), folder, {}, {}, ())
     config = draft.read_json("config.json")
     if not config:
-        inner = folder / "pretrained_model"
-        hint = f" There is one in {inner}: give that folder." if (inner / "config.json").is_file() else ""
         raise NotFound(
-            f"Expected a policy checkpoint at {str(source)!r}; it has no config.json.{hint or ' Check the path or id.'}"
+            f"Expected a policy checkpoint at {str(source)!r}; it has no config.json. "
+            f"{what_it_is(folder) or 'Check the path or id.'}"
         )
     files = [WEIGHTS] if (folder / WEIGHTS).is_file() else _shards(draft)
     if files and all((folder / name).is_file() for name in files):
         tensors = {key: header for name in files for key, header in read_header(folder / name).items()}
     elif hub.named(source) is None:
         missing = [name for name in files if not (folder / name).is_file()] or [WEIGHTS]
+        known = what_it_is(folder) or "Copy the whole checkpoint, or convert pickled weights with safetensors first."
         raise NotFound(
-            f"Expected the weights of {str(source)!r} in safetensors files; {', '.join(missing[:3])} missing. "
-            "Copy the whole checkpoint, or convert pickled weights with safetensors first."
+            f"Expected the weights of {str(source)!r} in safetensors files; {', '.join(missing[:3])} missing. {known}"
         )
     else:
         files, tensors = _remote_headers(str(source))
-    return Checkpoint(str(source), folder, config, tensors, tuple(files))
+    return Checkpoint(str(source), folder, in_lerobots_words(config, tensors), tensors, tuple(files))
 
 
 def read_header(path: Path) -> dict[str, TensorHeader]:

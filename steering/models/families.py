@@ -17,6 +17,8 @@ from steering.errors import InputError
 from steering.models.checkpoint import Checkpoint
 from steering.models.flow import FlowPolicy
 from steering.models.memory import Placement
+from steering.models.openpi_layout import NORMALISATION, family_of_weights
+from steering.models.other_folders import NOT_LOADED
 from steering.models.preprocessing import Preprocessor, Statistics
 from steering.models.sites import HeadLayout, pair_layout
 from steering.progress import Progress
@@ -58,10 +60,17 @@ def family_of(checkpoint: Checkpoint) -> Family:
     """The family of a checkpoint. Raises InputError, with the choices, where there is none."""
     found = FAMILIES.get(checkpoint.family)
     if found is None:
+        known = NOT_LOADED.get(checkpoint.family)
         raise InputError(
             f"Expected a policy of a known family ({', '.join(sorted(FAMILIES))}) at {checkpoint.source!r}; its "
-            f"config.json says {checkpoint.family or 'nothing'!r}. Choose a checkpoint such as 'lerobot/pi0_base', or "
-            "add its family (docs/ADAPTERS.md)."
+            f"config.json says {checkpoint.family or 'nothing'!r}{f', {known}' if known else ''}. Choose a checkpoint "
+            "such as 'lerobot/pi0_base', or add its family (docs/ADAPTERS.md)."
+        )
+    weights = family_of_weights(checkpoint.tensors)
+    if checkpoint.family in NORMALISATION and weights not in ("", checkpoint.family):
+        raise InputError(
+            f"Expected the weights of a {checkpoint.family} at {checkpoint.source!r}, as its config.json says; they "
+            f"are those of a {weights}. Write {weights!r} as the type in config.json, or fetch their own config."
         )
     if isinstance(found, str):
         family: Family = importlib.import_module(found).FAMILY

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from steering import hub
 from steering.errors import InputError
+from steering.models import openpi_layout
 from steering.models.checkpoint import WEIGHTS, Checkpoint
 from steering.models.preprocessing import SMALLEST_STD, Statistics
 
@@ -104,7 +105,7 @@ def _numbers(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
             return load_file(checkpoint.folder / name)
     buffers = [name for name in checkpoint.tensors if name.startswith(BUFFERS)]
     if not buffers or checkpoint.files != (WEIGHTS,) or not (checkpoint.folder / WEIGHTS).is_file():
-        return {}
+        return openpi_layout.numbers(checkpoint.folder)
     from safetensors import safe_open
 
     with safe_open(checkpoint.folder / WEIGHTS, "numpy") as file:
