@@ -18,17 +18,23 @@ def screen(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what is left and about how long it takes; run nothing.")
     ] = False,
+    page: Annotated[bool, typer.Option("--page", help="Write the page from what is there; run nothing.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = EVIDENCE_STORE,
 ) -> None:
-    """Train the heads that each rule chooses, cells that are not there yet, and measure held-out demonstrations."""
+    """Train the heads that each rule chooses, in cells that are not there yet, and write the page."""
     from steering.evidence.screen import SCREEN, ScreenSettings, cells, left_to_make, parse_cell, run_screen
+    from steering.evidence.screen_page import write_screen
+    from steering.evidence.screen_results import read_screen
 
     settings, folder = ScreenSettings(), out or SCREEN
     chosen = tuple(parse_cell(one) for one in cell) if cell else cells()
     if plan:
         print_json(left_to_make(chosen, settings, folder))
         return
-    with Line() as line:
-        made = run_screen(chosen, settings, store=store, out=folder, progress=Progress(line))
-    print_json({"made": len(made), "cells": len(chosen), "folder": str(folder)})
+    made: list[str] = []
+    if not page:
+        with Line() as line:
+            made = run_screen(chosen, settings, store=store, out=folder, progress=Progress(line))
+    written = write_screen(read_screen(folder), folder)
+    print_json({"made": len(made), "page": str(written)})

@@ -1,0 +1,110 @@
+"""The screen's cells, its ratios on made-up cells with a known effect, its page, and a run on the tiny policy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from steering import policy_cache
+from steering.errors import InputError, NotFound
+from steering.evidence import screen as module
+from steering.evidence.grid import TASKS
+from steering.evidence.screen import ScreenCell, ScreenSettings, cells, left_to_make, parse_cell, run_screen
+from steering.evidence.screen_page import document, rules_figure, write_screen
+from steering.evidence.screen_results import predictors, ratios, read_screen
+from steering.evidence.screen_rules import RULES
+from steering.store import Store
+
+
+def _cell(task, rule, seed, after, layer=2, relevance=0.1, train_s=10.0):
+    return {
+        "cell": f"{task}/{rule}/4/{seed}",
+        "heads": [[layer, 0], [layer + 1, 1]],
+        "relevance": [relevance, relevance],
+        "before": 1.0,
+        "after": after,
+        "train_s": train_s,
+        "train_cpu_s": train_s,
+    }
+
+
+def _made():
+    """Rules `reach` at half of chance in every task, `paper_all` at chance times noise."""
+    rng, found = np.random.default_rng(3), []
+    for task in TASKS:
+        chance = rng.uniform(0.1, 0.5)
+        for seed in (0, 1):
+            for draw in range(5):
+                spread = float(np.exp(0.1 * (draw - 2)))
+                found.append(_cell(task, f"random_{draw}", seed, chance * spread, layer=draw, relevance=-float(draw)))
+            found.append(_cell(task, "reach", seed, 0.5 * chance * float(np.exp(rng.normal(0, 0.05))), train_s=20.0))
+            found.append(_cell(task, "paper_all", seed, chance * float(np.exp(rng.normal(0, 0.3)))))
+    return found
+
+
+def test_every_cell_once_in_the_order_of_the_plan():
+    order = cells()
+    assert len(order) == len(set(order)) == 5 * 2 * 2 * len(RULES) + 2 * len(RULES)
+    assert {(cell.heads, cell.seed) for cell in order[: 5 * len(RULES)]} == {(4, 0)}
+    assert all(parse_cell(cell.id) == cell for cell in order)
+    with pytest.raises(InputError, match="task/rule/heads/seed"):
+        parse_cell("pick_cube/reach")
+    with pytest.raises(NotFound, match="rule of the screen"):
+        parse_cell("pick_cube/luck/4/0")
+
+
+def test_a_known_effect_is_found_and_none_is_not_claimed():
+    reach, paper = ratios(_made(), 4)
+    assert (reach.rule, paper.rule) == ("reach", "paper_all")
+    assert reach.ratio == pytest.approx(0.5, rel=0.05) and reach.time == pytest.approx(2)
+    assert reach.task_low < reach.ratio < reach.task_high < 1 and reach.p_holm < 0.001
+    assert paper.p_holm > 0.05 and reach.units == 10
+    assert ratios(_made(), 8) == []
+
+
+def test_what_predicts_the_error_of_random_sets():
+    found = {one.name: one.rho for one in predictors(_made())}
+    assert found["lowest layer"] > 0.9 and found["mean relevance"] < -0.9
+
+
+def test_the_page_says_what_it_rests_on(tmp_path):
+    some = [one for one in _made() if one["cell"].startswith(TASKS[:2])]
+    page = document(some)
+    assert f"{len(some)} of {len(cells())} cells are there" in page
+    assert "2 of 5 tasks" in page and "leads and no results" in page
+    assert "Better than random heads: reach alone (lowest layers)." in document(_made())
+    assert write_screen(some, tmp_path / "screen").is_file()
+    assert (tmp_path / "screen_figures" / "rules_4.json").is_file()
+    assert len(rules_figure(ratios(_made(), 4)).data[0].x) == 10
+
+
+@pytest.mark.slow
+def test_cells_are_made_once_and_equal_heads_share_a_training(policy_folder, demonstrations, tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    recorded = store.save("demonstrations", demonstrations)
+    monkeypatch.setattr(module, "_recorded", lambda *_: recorded)
+    settings = ScreenSettings(frames=4, steps=2, batch_size=2, rank=2, ks=(2,), policy=str(policy_folder))
+    asked = [ScreenCell("pick_cube", rule, 4, 0) for rule in ("trainability", "reach", "movers", "paper_all")]
+    run = {"store": tmp_path / "store", "out": tmp_path / "screen", "say": lambda _: None}
+    assert run_screen(asked, settings, **run) == [cell.id for cell in asked]
+    assert run_screen(asked, settings, **run) == []
+    found = {one["cell"]: one for one in read_screen(tmp_path / "screen")}
+    assert all(len(one["heads"]) == 4 and one["after"] != one["before"] for one in found.values())
+    assert {layer for layer, _ in found["pick_cube/reach/4/0"]["heads"]} == {0}
+    file = tmp_path / "screen" / "pick_cube" / "reach" / "4-0.json"
+    first = json.loads(file.read_text())
+    file.write_text(file.read_text()[:40])  # as a killed run could never leave it, and a full disk might
+    assert left_to_make(asked, settings, tmp_path / "screen")["left"] == ["pick_cube/reach/4/0"]
+    run_screen(asked, settings, **run)
+    again = json.loads(file.read_text())
+    assert (again["heads"], again["after"], again["loss"]) == (first["heads"], first["after"], first["loss"])
+    twin = [ScreenCell("pick_cube", "random_0", 4, 0)]
+    monkeypatch.setitem(RULES, "random_0", replace(RULES["random_0"], choose=RULES["reach"].choose))
+    run_screen(twin, settings, **run)
+    assert {one["cell"]: one for one in read_screen(tmp_path / "screen")}[twin[0].id][
+        "training_of"
+    ] == "pick_cube/reach/4/0"
+    assert policy_cache.fingerprint(str(policy_folder)) == again["weights"]
