@@ -49,7 +49,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "samples": {"pipeline", "store"},
     "evidence": {
         *("pipeline", "policy_cache", "comparison", "store", "figures", "samples", "__init__"),
-        *("attribution", "finetune", "selection"),  # experiments ask what no stage of the pipeline gives
+        *(
+            "attribution",
+            "finetune",
+            "rollout",
+            "selection",
+            "simulation",
+        ),  # experiments ask what no stage of the pipeline gives
     },
     "cli": ALL,
     "__main__": {"cli"},

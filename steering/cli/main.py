@@ -11,6 +11,7 @@ from steering.cli import evaluation as evaluation
 from steering.cli import evidence as evidence
 from steering.cli import evidence_heads as evidence_heads
 from steering.cli import evidence_screen as evidence_screen
+from steering.cli import evidence_trial as evidence_trial
 from steering.cli import finetuning as finetuning
 from steering.cli import score as score
 from steering.cli import selection as selection

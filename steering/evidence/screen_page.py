@@ -132,7 +132,8 @@ def _said(found: Sequence[Ratio]) -> str:
     words.append(f"Worse: {', '.join(worse)}." if worse else "None is shown to be worse.")
     fewest, most = min(one.units for one in found), max(one.units for one in found)
     units = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    words.append(f"This rests on {len(tasks)} of {len(TASKS)} tasks and {units} units (task × seed) a rule")
+    units += " unit" if most == 1 else " units"
+    words.append(f"This rests on {len(tasks)} of {len(TASKS)} tasks and {units} (task × seed) a rule")
     unfinished = len(tasks) < len(TASKS)
     words[-1] += "; with so few tasks an interval is wide, and ratios are leads and no results." if unfinished else "."
     return " ".join(words)

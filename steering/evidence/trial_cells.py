@@ -1,0 +1,252 @@
+"""How a cell of the trial is made: demonstrations, heads, learning rate, training, scenes; one JSON file a cell.
+
+Everything but the result lies in the store, and a training inside goes on from its checkpoint, so a trial that was
+killed goes on where it was. Learning rates are chosen once per (training, arm) on demonstrations of seeds that no
+contrast uses. Cost of a cell on two idle cores: a minute or two of training and 12 s a condition; choosing a rate
+trains 12 times.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering import pipeline, policy_cache
+from steering.errors import InputError
+from steering.evidence.trial import ARMS, SCENE_SET, TRAININGS, Arm, Training, TrialCell, TrialSettings
+from steering.progress import Progress
+from steering.store import Store, plain_params, versions
+from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings
+
+TRIAL = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "trial"
+STRENGTH = 0.5
+"""Of the way from untouched weights to LoRA's, of the arm `retain`."""
+
+
+def run_trial(
+    cells: Sequence[TrialCell],
+    settings: TrialSettings,
+    *,
+    store: Path,
+    out: Path = TRIAL,
+    progress: Progress = Progress(),
+    say: Callable[[str], None] = print,
+) -> list[str]:
+    """Make every cell that `out` does not hold, one after another; the ids of those made now."""
+    weights = policy_cache.fingerprint(settings.policy)
+    left = [cell for cell in cells if read_cell(out, cell, settings, weights) is None]
+    say(f"{len(cells) - len(left)} of {len(cells)} cells are there already; {len(left)} to make.")
+    for i, cell in enumerate(left):
+        result = make_cell(cell, settings, Store(store), progress.part(i / len(left), (i + 1) / len(left)))
+        file = cell_file(out, cell)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
+        partial.replace(file)
+        won = ", ".join(
+            f"{'+'.join([r['task'], *r['variations']])} {r['success'].count('1')}" for r in result["conditions"]
+        )
+        say(f"[{i + 1}/{len(left)}] {cell.id}: {won} of {settings.trials}; {result['wall_s']:.0f} s")
+    return [cell.id for cell in left]
+
+
+def left_to_make(cells: Sequence[TrialCell], settings: TrialSettings, out: Path = TRIAL) -> dict[str, Any]:
+    """What is there, what is left, and about how many seconds that takes, by the mean of what is there."""
+    weights = policy_cache.fingerprint(settings.policy)
+    found = {cell.id: read_cell(out, cell, settings, weights) for cell in cells}
+    took = [one["wall_s"] for one in found.values() if one is not None]
+    left = [name for name, one in found.items() if one is None]
+    seconds = round(float(np.mean(took)) * len(left)) if took else None
+    return {"cells": len(cells), "there": len(took), "left": left, "about_s": seconds}
+
+
+def read_cell(out: Path, cell: TrialCell, settings: TrialSettings, weights: str) -> dict[str, Any] | None:
+    """A cell made with these settings of the policy with these weights; None where there is none."""
+    try:
+        result: dict[str, Any] = json.loads(cell_file(out, cell).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    same = result["settings"] == plain_params(asdict(settings)) and result["weights"] == weights
+    return result if same else None
+
+
+def cell_file(out: Path, cell: TrialCell) -> Path:
+    """Where a cell's result lies."""
+    return out / cell.training / cell.arm / f"{cell.seed}.json"
+
+
+def make_cell(
+    cell: TrialCell, settings: TrialSettings, store: Store, progress: Progress = Progress()
+) -> dict[str, Any]:
+    """Make a cell and return its result, plain data."""
+    began_s = time.monotonic()
+    training, arm = TRAININGS[cell.training], ARMS[cell.arm]
+    rate = chosen_rate(cell, settings, store, progress.part(0.0, 0.4))
+    adapter_id = _trained(training, cell.arm, cell.seed, rate, settings, store, progress.part(0.4, 0.7))
+    if arm.of is not None:
+        adapter_id = weakened(store, adapter_id, STRENGTH)
+    trained: FinetuneResult = store.load(adapter_id)
+    return {
+        "cell": cell.id,
+        "command": f"python -m steering evidence trial --run --cell {cell.id} --out FOLDER",
+        "settings": plain_params(asdict(settings)),
+        "versions": versions(),
+        "weights": policy_cache.fingerprint(settings.policy),
+        "learning_rate": rate,
+        "heads": [[h.stack, h.layer, h.head] for h in trained.selection.heads] if trained.selection else [],
+        "parameters": dict(trained.parameters),
+        "heldout_error": [round(float(one), 6) for one in trained.heldout_error[[0, -1]]],
+        "train_s": round(trained.train_s, 2),
+        "conditions": _conditions(training, trained, adapter_id, settings, store, progress.part(0.7, 1.0)),
+        "wall_s": round(time.monotonic() - began_s, 1),
+    }
+
+
+def chosen_rate(cell: TrialCell, settings: TrialSettings, store: Store, progress: Progress) -> float:
+    """The learning rate of the lowest mean held-out error of demonstrations recorded for this alone, not of scenes."""
+    if len(settings.rates) == 1:
+        return settings.rates[0]
+    errors = []
+    for i, rate in enumerate(settings.rates):
+        part = progress.part(i / len(settings.rates), (i + 1) / len(settings.rates))
+        results = (
+            store.load(_trained(TRAININGS[cell.training], cell.arm, seed, rate, settings, store, part))
+            for seed in settings.rate_seeds
+        )
+        errors.append(float(np.mean([one.heldout_error[-1] for one in results])))
+    return settings.rates[int(np.nanargmin(errors))]
+
+
+def with_noise(demonstrations: Demonstrations, share: float, chunk: int, seed: int) -> Demonstrations:
+    """The demonstrations with noise of one standard deviation of each action added in a `share` of their chunks.
+
+    chunk: frames. Chunks follow each other without overlap; which are noisy depends on `seed` alone.
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"Expected a share of chunks above 0 and at most 1; got {share}.")
+    rng = np.random.default_rng((seed, 79))
+    spread = np.concatenate([episode.action for episode in demonstrations.episodes]).std(0)
+
+    def changed(episode: Episode) -> Episode:
+        noisy = np.repeat(rng.random(-(-episode.frames // chunk)) < share, chunk)[: episode.frames]
+        noise = rng.standard_normal(episode.action.shape) * spread
+        return replace(episode, action=(episode.action + noisy[:, None] * noise).astype(np.float32))
+
+    return replace(demonstrations, episodes=tuple(map(changed, demonstrations.episodes)))
+
+
+def weakened(store: Store, adapter_id: str, strength: float) -> str:
+    """An adapter whose ΔW is `strength` times that of another: weight interpolation (RETAIN, arXiv 2512.08333)."""
+    manifest = store.manifest(adapter_id)
+    parents, params = manifest.parents, {**manifest.params, "strength": strength}
+    if done := store.find_made("adapter", parents, params):
+        return done
+    trained: FinetuneResult = store.load(adapter_id)
+    with store.new_folder("adapter") as folder:
+        shutil.copytree(trained.folder, folder / "adapter")
+        file = folder / "adapter" / "adapter_config.json"
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.get("modules_to_save"):
+            raise InputError("Modules that train whole cannot be weakened by the adapter's scale. Train without them.")
+        config["lora_alpha"] *= strength
+        config["alpha_pattern"] = {name: strength * one for name, one in (config.get("alpha_pattern") or {}).items()}
+        file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        stored = replace(trained, folder=folder / "adapter")
+        return store.save("adapter", stored, parents=parents, params=params, folder=folder)
+
+
+def _trained(
+    training: Training, arm: str, seed: int, rate: float, settings: TrialSettings, store: Store, progress: Progress
+) -> str:
+    how = ARMS[arm]
+    demonstrations_id = _demonstrations(training, seed, settings, store, progress.part(0, 0.2))
+    return pipeline.finetune(
+        store,
+        demonstrations_id=demonstrations_id,
+        method=how.method,
+        selection_id=_selection(arm, how, demonstrations_id, seed, settings, store, progress.part(0.2, 0.4)),
+        settings=FinetuneSettings(
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            rank=settings.rank,
+            alpha=float(settings.rank),
+            learning_rate=rate,
+            warmup_steps=min(20, max(1, settings.steps // 5)),
+            seed=seed,
+            ffn="all" if arm == "release" else "none",
+            projections=arm == "release",
+        ),
+        policy=settings.policy,
+        progress=progress.part(0.4, 1),
+    )
+
+
+def _demonstrations(training: Training, seed: int, settings: TrialSettings, store: Store, progress: Progress) -> str:
+    clean = pipeline.record(store, task=training.task, count=training.demonstrations, seed=seed, progress=progress)
+    if not training.noisy:
+        return clean
+    chunk = policy_cache.get(settings.policy).chunk_size
+    params = {"noisy": training.noisy, "chunk": chunk, "seed": seed}
+    if done := store.find_made("demonstrations", (clean,), params):
+        return done
+    noisy = with_noise(store.load(clean), training.noisy, chunk, seed)
+    return store.save("demonstrations", noisy, parents=(clean,), params=params)
+
+
+def _selection(
+    arm: str, how: Arm, demonstrations_id: str, seed: int, settings: TrialSettings, store: Store, progress: Progress
+) -> str | None:
+    if how.rule is None:
+        return None
+    activations_id = pipeline.capture(
+        store, demonstrations_id=demonstrations_id, policy=settings.policy, seed=seed, progress=progress
+    )
+    relevance_id = pipeline.score(store, activations_id=activations_id)
+    if how.rule == "paper":
+        return pipeline.select(store, relevance_id=relevance_id, count=settings.heads, stacks=("vlm",))
+    from steering.selection.trainable import drawn
+
+    relevance = store.load(relevance_id)
+    movable = ~relevance.inert[relevance.shape.index("vlm")]
+    places = drawn(movable, settings.heads, 100 * seed + int(arm.rpartition("_")[2]))
+    heads = [("vlm", layer, head) for layer, head in places]
+    return pipeline.select(store, relevance_id=relevance_id, rule="manual", heads=heads)
+
+
+def _conditions(
+    training: Training,
+    trained: FinetuneResult,
+    adapter_id: str,
+    settings: TrialSettings,
+    store: Store,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Success as a string of 0 and 1, one a scene; scenes are the same for every cell."""
+    from steering.rollout.runner import run_scenes
+    from steering.simulation.families import FAMILIES, STEP_LIMITS, family_scene
+    from steering.simulation.tasks import TASKS, bench_scene
+
+    demonstrations: Demonstrations = store.load(store.manifest(adapter_id).parents[0])
+    policy = policy_cache.get(settings.policy, trained.folder, demonstrations)
+    seeds, found = pipeline.scene_seeds(SCENE_SET, settings.trials), []
+    for i, (task, variations) in enumerate(training.conditions):
+        of_family = task in FAMILIES
+        scenes = [family_scene(task, s) if of_family else bench_scene(task, s, variations) for s in seeds]
+        limit = STEP_LIMITS[task] if of_family else TASKS[task].step_limit
+        part = progress.part(i / len(training.conditions), (i + 1) / len(training.conditions))
+        outcomes = run_scenes(policy, scenes, seeds, limit, progress=part)
+        found.append(
+            {
+                "task": task,
+                "variations": list(variations),
+                "success": "".join(str(int(one.success)) for one in outcomes),
+            }
+        )
+    return found
