@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
@@ -65,28 +66,34 @@ def attached(
 
 
 def head_masks(policy: SteerablePolicy, chosen: Plan) -> dict[str, torch.Tensor]:
-    """Masks of the low-rank adapters of heads: rows of B for q_proj, columns of A for o_proj; nothing else has one."""
+    """Masks of the low-rank adapters of heads: rows of B for q_proj, columns of A for o_proj; nothing else has one.
+
+    Where heads have factors of their own, only the block of a head's rows (columns) and its own ranks is free.
+    """
     masks = {}
     for part in chosen.parts:
         if part.heads is not None and part.rank is not None:
-            units = torch.zeros(_width(policy, part), dtype=torch.bool, device=policy.device)
-            units[list(part.units)] = True
-            factor, mask = ("lora_B", units[:, None]) if part.group == QUERY else ("lora_A", units[None, :])
+            units = torch.zeros(_width(policy, part), part.rank, dtype=torch.bool, device=policy.device)
+            for index, block in enumerate(np.split(np.asarray(part.units), len(part.heads))):
+                own = slice(None) if part.of_head is None else slice(index * part.of_head, (index + 1) * part.of_head)
+                units[block, own] = True
+            factor, mask = ("lora_B", units) if part.group == QUERY else ("lora_A", units.T)
             masks[f"{part.name}.{factor}.default.weight"] = mask
     return masks
 
 
 def _config(chosen: Plan) -> LoraConfig:
     adapted = [part for part in chosen.parts if not _trains_whole(part)]
-    ranks = {part.name: len(part.units) for part in adapted if part.rank is None and part.heads}
+    ranks = {part.name: part.rank or len(part.units) for part in adapted}
     rank = chosen.rank or max(ranks.values())
+    ranks = {name: own for name, own in ranks.items() if own != rank}
     return LoraConfig(
         r=rank,
         lora_alpha=chosen.scale * rank,  # type: ignore[arg-type]  # PEFT says int and only divides by the rank
         target_modules="|".join(re.escape(part.name) for part in adapted),
         modules_to_save=[part.name for part in chosen.parts if _trains_whole(part)] or None,
         rank_pattern={re.escape(name): own for name, own in ranks.items()},
-        alpha_pattern={re.escape(name): own for name, own in ranks.items()},
+        alpha_pattern={re.escape(name): chosen.scale * own for name, own in ranks.items()},
         lora_dropout=0.0,
     )
 

@@ -11,7 +11,7 @@ millisecond.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from steering.errors import InputError, unknown_name
 from steering.models.checkpoint import Checkpoint
 from steering.models.names import HEAD_DIM, RULES, STACKS, translated
 from steering.models.sites import (
+    ACTIONS,
     LAYERS,
     PROMPT,
     HeadLayout,
@@ -31,6 +32,7 @@ from steering.models.sites import (
 from steering.types import FFN_CHOICES, METHODS, METHODS_OF_HEADS, FinetuneSettings, Head, HeadShape, Selection
 
 STATE_AND_ACTION = ("state_proj", "action_in_proj", "action_out_proj")
+TIME = ("action_time_mlp_in", "action_time_mlp_out", "time_mlp_in", "time_mlp_out")
 FULL_BYTES = 4 + 4 + 8 + 4
 """A parameter of a full finetune in single precision: itself, its gradient, Adam's two moments, its old value."""
 DEFAULT_DIM = 32  # of states and actions, PI0Config's; a configuration that is saved leaves defaults out
@@ -54,7 +56,8 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Part:
-    """A module that trains. rank: of its adapter; None where the weight trains at full rank.
+    """A module that trains. rank: of its adapter; None where the weight trains at full rank. of_head: the rank of each
+    head's own factors, which lie side by side in the adapter's `rank`; None where heads share them.
 
     group: what it is counted in: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `mlp`, `projections`, or the module's own
     name. heads: whose rows (group `q_proj`) or columns (`o_proj`) alone train, None for the whole module; units: those
@@ -68,6 +71,7 @@ class Part:
     group: str
     site: tuple[str, int] | None = None
     units: tuple[int, ...] = ()
+    of_head: int | None = None
 
     @property
     def projection(self) -> str:
@@ -123,12 +127,13 @@ def plan(method: str, settings: FinetuneSettings, selection: Selection | None, s
         raise unknown_name("trainable method", method, [m for m in METHODS if m != "zero_shot"])
     if settings.ffn not in FFN_CHOICES:
         raise unknown_name("choice of FFN layers", settings.ffn, FFN_CHOICES)
-    if settings.rank < 1 or settings.alpha <= 0:
-        raise InputError(
-            f"Expected a rank of at least 1 and a positive alpha; got {settings.rank}, {settings.alpha:g}."
-        )
+    ranks = [settings.rank, *([] if settings.expert_rank is None else [settings.expert_rank])]
+    if min(ranks) < 1 or settings.alpha <= 0:
+        raise InputError(f"Expected a rank of at least 1 and a positive alpha; got {min(ranks)}, {settings.alpha:g}.")
     scale = settings.alpha / settings.rank
     heads = selected_heads(selection, sizes.layout) if method in METHODS_OF_HEADS else ()
+    if method == "dense_heads" and settings.head_factors:
+        settings = replace(settings, head_factors=False)  # no factors at all
     if method == "full":
         return Plan(method, (), None, 1.0)
     if method == "lora":
@@ -220,6 +225,8 @@ def sizes_of_config(config: Any) -> Sizes:
     state, action = (config.get(name, DEFAULT_DIM) for name in ("max_state_dim", "max_action_dim"))
     modules["embed_action_time.state_proj"] = (width, state)
     modules["embed_action_time.action_in_proj"] = (width, action)
+    modules["embed_action_time.action_time_mlp_in"] = (width, 2 * width)
+    modules["embed_action_time.action_time_mlp_out"] = (width, width)
     modules["action_out_proj"] = (action, width)
     return Sizes(layout, modules)
 
@@ -240,17 +247,22 @@ def _adaptable(shapes: Iterable[tuple[str, Sequence[int]]], layout: HeadLayout) 
         and (
             (found := layout.found(name))
             and found[2] in layout[found[0]].projections
-            or _last(name) in STATE_AND_ACTION
+            or _last(name) in (*STATE_AND_ACTION, *TIME)
         )
     }
 
 
 def _lora(rank: int, settings: FinetuneSettings, sizes: Sizes) -> Iterator[Part]:
     for name in sizes.modules:
-        if sizes.layout.found(name):
-            yield _part(name, rank, sizes)
-    if settings.projections:
-        yield from _projections(sizes)
+        found = sizes.layout.found(name)
+        if found:
+            sites, own = sizes.layout[found[0]], _rank_in(found[0], rank, settings, sizes)
+            group = {sites.query: QUERY, sites.output: OUTPUT}.get(found[2]) if sites.keys_and_values else None
+            if settings.head_factors and group:
+                yield _part(name, own, sizes, tuple(range(sites.stack.heads)), group, own)
+            else:
+                yield _part(name, own, sizes)
+    yield from _whole(settings, sizes)
 
 
 def _of_heads(heads: tuple[Head, ...], rank: int | None, settings: FinetuneSettings, sizes: Sizes) -> Iterator[Part]:
@@ -258,9 +270,10 @@ def _of_heads(heads: tuple[Head, ...], rank: int | None, settings: FinetuneSetti
     for head in heads:
         layers.setdefault((head.stack, head.layer), []).append(head.head)
     for (stack, layer), chosen in layers.items():
-        sites = sizes.layout[stack]
-        yield _part(sites.name(layer, sites.query), rank, sizes, tuple(chosen), QUERY)
-        yield _part(sites.name(layer, sites.output), rank, sizes, tuple(chosen), OUTPUT)
+        sites, own = sizes.layout[stack], _rank_in(stack, rank, settings, sizes)
+        of_head = own if settings.head_factors else None
+        yield _part(sites.name(layer, sites.query), own, sizes, tuple(chosen), QUERY, of_head)
+        yield _part(sites.name(layer, sites.output), own, sizes, tuple(chosen), OUTPUT, of_head)
     if settings.shared_kv:
         for stack, layer in layers:
             sites = sizes.layout[stack]
@@ -270,27 +283,38 @@ def _of_heads(heads: tuple[Head, ...], rank: int | None, settings: FinetuneSetti
                     "so they do not train beside selected heads. Leave them out, or train LoRA on all heads."
                 )
             for module in sites.keys_and_values:
-                yield _part(sites.name(layer, module), rank, sizes)
+                yield _part(sites.name(layer, module), _rank_in(stack, rank, settings, sizes), sizes)
     stacks = {stack for stack, _ in layers}
     for name in sizes.modules:
         found = sizes.layout.found(name)
         if settings.ffn == "none" or found is None or found[2] not in sizes.layout[found[0]].ffn:
             continue
         if found[:2] in layers or (settings.ffn == "all" and found[0] in stacks):
-            yield _part(name, rank, sizes)
-    if settings.projections:
-        yield from _projections(sizes)
+            yield _part(name, _rank_in(found[0], rank, settings, sizes), sizes)
+    yield from _whole(settings, sizes)
 
 
-def _projections(sizes: Sizes) -> Iterator[Part]:
-    """State and action projections, whole and with their biases, as openpi trains them."""
+def _rank_in(stack: str, rank: int | None, settings: FinetuneSettings, sizes: Sizes) -> int | None:
+    """The rank in a stack: `expert_rank` where the stack is on the actions and there is one."""
+    other = settings.expert_rank if sizes.layout[stack].sequence == ACTIONS else None
+    return rank if rank is None or other is None else other
+
+
+def _whole(settings: FinetuneSettings, sizes: Sizes) -> Iterator[Part]:
+    """State and action projections and the time's layers, whole and with their biases, as openpi trains them."""
+    chosen = (STATE_AND_ACTION if settings.projections else ()) + (TIME if settings.time_mlp else ())
     for name, (outputs, inputs) in sizes.modules.items():
-        if _last(name) in STATE_AND_ACTION:
+        if _last(name) in chosen:
             yield Part(name, None, None, outputs * inputs + outputs, "projections")
 
 
 def _part(
-    name: str, rank: int | None, sizes: Sizes, heads: tuple[int, ...] | None = None, group: str | None = None
+    name: str,
+    rank: int | None,
+    sizes: Sizes,
+    heads: tuple[int, ...] | None = None,
+    group: str | None = None,
+    of_head: int | None = None,
 ) -> Part:
     """A module of a layer; heads, and in which group their rows or columns are counted, where they alone train."""
     found = sizes.layout.found(name)
@@ -300,6 +324,11 @@ def _part(
     if heads is not None:
         block = sites.query_rows if group == QUERY else sites.output_columns
         units = tuple(unit for head in heads for unit in range(block(head).start, block(head).stop))
+    if of_head is not None and heads is not None:
+        wide = inputs if group == QUERY else outputs
+        trained = of_head * (len(heads) * wide + len(units))
+        return Part(name, of_head * len(heads), heads, trained, group or "", found[:2], units, of_head)
+    if heads is not None:
         outputs, inputs = (len(units), inputs) if group == QUERY else (outputs, len(units))
     group = group or ("mlp" if found[2] in sites.ffn else _last(name))
     trained = outputs * inputs if rank is None else rank * (outputs + inputs)
@@ -309,15 +338,16 @@ def _part(
 def _rank_matched(heads: tuple[Head, ...], settings: FinetuneSettings, sizes: Sizes) -> Plan:
     """LoRA on all heads at the rank whose number of parameters is nearest to the selected set's, at least 1."""
     target = sum(part.trained for part in _of_heads(heads, settings.rank, settings, sizes))
-    fixed = sum(part.trained for part in _projections(sizes)) if settings.projections else 0
-    of_rank_1 = sum(part.trained for part in _lora(1, settings, sizes)) - fixed
+    fixed = sum(part.trained for part in _whole(settings, sizes))
+    plain = replace(settings, head_factors=False, expert_rank=None)
+    of_rank_1 = sum(part.trained for part in _lora(1, plain, sizes)) - fixed
     rank = max(round((target - fixed) / of_rank_1), 1)
     count = rank * of_rank_1 + fixed
     notice = (
         f"Rank {rank} on all heads trains {count:,} parameters, {count / target:.2f} times the {target:,} of the "
         f"selected heads at rank {settings.rank}."
     )
-    parts = tuple(_lora(rank, settings, sizes))
+    parts = tuple(_lora(rank, plain, sizes))
     return Plan("lora_rank_matched", parts, rank, settings.alpha / settings.rank, (notice,))
 
 

@@ -38,10 +38,12 @@ class FinetuneSettings:
     alpha: scales ΔW by alpha / rank. What trains besides the selected heads' q and o: shared_kv, keys and values of
     their layers, which all heads of a layer share; ffn: of no layer, of the `selected` layers, or of `all` layers of
     the stacks that hold selected heads (FFN_CHOICES); projections: state and action projections, whole, under every
-    adapter. LoRA on all heads always has keys, values and FFN. noise_samples: of each prefix. accumulation: parts that
-    a batch is computed in, to the same gradient with less memory. precision: of autocast (PRECISIONS). evaluations: of
-    the held-out error in a run. keep_best: save the weights of the lowest held-out error instead of the last.
-    patience: stop after as many evaluations without a lower held-out error.
+    adapter; time_mlp: the layers that the flow-matching time passes through, whole. LoRA on all heads always has keys,
+    values and FFN. head_factors: every head has low-rank factors of its own (openpi), in place of its layer's.
+    expert_rank: the rank in stacks on the actions, where it is another. noise_samples: of each prefix. accumulation:
+    parts that a batch is computed in, to the same gradient with less memory. precision: of autocast (PRECISIONS).
+    evaluations: of the held-out error in a run. keep_best: save the weights of the lowest held-out error instead of
+    the last. patience: stop after as many evaluations without a lower held-out error.
     """
 
     steps: int = 300
@@ -55,6 +57,9 @@ class FinetuneSettings:
     shared_kv: bool = False
     ffn: str = "none"
     projections: bool = False
+    time_mlp: bool = False
+    head_factors: bool = False
+    expert_rank: int | None = None
     accumulation: int = 1
     precision: str = "bfloat16"
     evaluations: int = 10
