@@ -22,7 +22,10 @@ def score(
     path: Annotated[
         str, typer.Argument(help="Id or folder of activations or demonstrations, or the authors' activations (HDF5).")
     ],
-    preset: Annotated[str, typer.Option(help="paper: as published. default: gain over state and time.")] = "paper",
+    preset: Annotated[
+        str,
+        typer.Option(help="paper: as published. default: gain over state and time. conditional: what they leave open."),
+    ] = "paper",
     metric: Annotated[str, typer.Option(help="knn or ridge.")] = "knn",
     k: Annotated[list[int] | None, typer.Option(help="Numbers of neighbours; may be given several times.")] = None,
     keyframes: Annotated[

@@ -202,13 +202,14 @@ def _growing(store: Store, relevance_id: str) -> Any:
 
 def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activations, np.ndarray, np.ndarray, str]:
     """What a k-NN relevance was asked: activations, scored target [frame, dim], frames that count, its baseline."""
-    from steering.relevance.scoring import zero_of
+    from steering.relevance.scoring import only_unconditional, zero_of
 
     if relevance.metric != "knn":
         raise InputError(
             f"The error of a head set is that of k-NN; {relevance_id} holds the metric {relevance.metric!r}. Score the "
             "heads by k-NN and ask that relevance."
         )
+    only_unconditional(relevance.preset, "The error of other head sets")
     manifest = store.manifest(relevance_id)
     activations_id, params = manifest.parents[0], manifest.params
     activations = frames_of(store, activations_id, bool(params.get("keyframes")))

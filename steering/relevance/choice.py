@@ -13,7 +13,7 @@ episodes of 80 frames at 128 heads, on two cores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,24 +103,45 @@ def nested(
     sums, number = resampled_errors(heads_only(neighbours), values, ks, counts, counted, progress.part(0, 0.9))
     inner = counts[:, None, None].astype(np.float32)
     error = (sums * inner).sum(3) / np.maximum((number * inner).sum(3), 1)  # [fold, k, unit]
-    error = error.reshape(len(episodes), len(ks), *neighbours.grid)
+
+    def judge(fold: int, heads: list[Head], k: int) -> float:
+        held_out = activations.episode == episodes[fold]
+        rows = np.flatnonzero(held_out & counted)
+        features = knn.joined(activations, heads)
+        predicted = knn.predict(features, values, rows, np.flatnonzero(~held_out), k)
+        return float(((predicted - values[rows]) ** 2).mean(1).sum())
+
+    return judged(activations, error, counted, ks, inert, judge, progress.part(0.9, 1))
+
+
+def judged(
+    activations: Activations,
+    error: np.ndarray,
+    counted: np.ndarray,
+    ks: Sequence[int],
+    inert: np.ndarray,
+    judge: Callable[[int, list[Head], int], float],
+    progress: Progress,
+) -> list[Choice | None]:
+    """Each stack's choice by the errors that the other episodes make, float [episode, k, head], and its own error.
+
+    judge: (place of the held-out episode, chosen heads, k) -> their squared error summed over its frames that count.
+    """
+    error = error.reshape(*error.shape[:2], *inert.shape)
+    episodes = len(error)
     choices: list[Choice | None] = []
     for s, stack in enumerate(activations.shape.names):
         if inert[s].all():
             choices.append(None)
             continue
-        index, share, total = np.zeros(len(episodes), int), np.zeros(inert.shape[1:], np.float32), 0.0
-        for fold, one in enumerate(episodes):
+        index, share, total = np.zeros(episodes, int), np.zeros(inert.shape[1:], np.float32), 0.0
+        for fold in range(episodes):
             sets = [best_heads(error[fold, i, s], inert[s]) for i in range(len(ks))]
             index[fold] = np.argmin([error[fold, i, s].ravel()[flat].mean() for i, flat in enumerate(sets)])
             chosen = sets[index[fold]]
-            share.ravel()[chosen] += 1 / len(episodes)
-            features = knn.joined(activations, heads_at(activations, s, chosen))
-            held_out = activations.episode == one
-            rows = np.flatnonzero(held_out & counted)
-            predicted = knn.predict(features, values, rows, np.flatnonzero(~held_out), int(ks[index[fold]]))
-            total += float(((predicted - values[rows]) ** 2).mean(1).sum())
-        progress.report(0.9 + 0.1 * (s + 1) / len(inert), f"Judged the chosen heads of the {stack}")
+            share.ravel()[chosen] += 1 / episodes
+            total += judge(fold, heads_at(activations, s, chosen), int(ks[index[fold]]))
+        progress.report((s + 1) / len(inert), f"Judged the chosen heads of the {stack}")
         choices.append(Choice(index, total / counted.sum(), share, nested=True))
     return choices
 

@@ -13,7 +13,7 @@ from steering.errors import InputError
 from steering.relevance import folds
 from steering.relevance.baselines import MEAN, contenders
 from steering.relevance.regression import frame_errors
-from steering.relevance.scoring import zero_of
+from steering.relevance.scoring import only_unconditional, zero_of
 from steering.relevance.targets import Target
 from steering.types import Activations, Neighbours, RelevanceOverTime
 
@@ -26,6 +26,7 @@ def over_time(
     """Explained variance of every head in each of `bins` equal parts of the episode."""
     if bins < 1:
         raise InputError(f"Expected at least one part of the episode, got {bins}.")
+    only_unconditional(preset, "The course over time")
     values = target.values[:, target.scored]
     errors = frame_errors(neighbours, values, (k,))[0]  # [unit, frame]
     heads = int(np.prod(neighbours.grid))

@@ -75,8 +75,20 @@ def predictions(
 
     Each array is the caller's to change. target: float32 [frame, dim], any number of dimensions.
     """
+    with_ones = np.column_stack([target, np.ones(len(target), np.float32)])  # their sum is that of the weights
+    for index, sums in weighted_sums(neighbours, unit, with_ones, ks):
+        yield index, sums[:, :-1] / sums[:, -1:]
+
+
+def weighted_sums(
+    neighbours: Neighbours, unit: int, columns: np.ndarray, ks: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index of k, weighted sums of `columns` over the nearest k of every frame, float32 [frame, column]).
+
+    columns: float32 [frame, column], any number. The arrays are to be read only.
+    """
     check_depth(neighbours, ks)
-    frames, last = len(target), int(max(ks))
+    frames, last = len(columns), int(max(ks))
     ends = sorted({int(k) for k in ks})
     weight = weights(neighbours, unit)[:, :last]
     alone = np.flatnonzero(exact(neighbours, unit, 1))
@@ -84,13 +96,12 @@ def predictions(
     # one sparse row for each frame and each part between two ks, all parts of a frame side by side
     starts = np.append(np.add.outer(np.arange(frames) * last, [0, *ends[:-1]]).ravel(), frames * last)
     table = (weight.ravel(), neighbours.order[unit, :, :last].astype(np.int32).ravel(), starts.astype(np.int32))
-    with_ones = np.column_stack([target, np.ones(frames, np.float32)])  # their sum is that of the weights
-    sums = (csr_array(table, shape=(len(starts) - 1, frames)) @ with_ones).reshape(frames, len(ends), -1)
+    sums = (csr_array(table, shape=(len(starts) - 1, frames)) @ columns).reshape(frames, len(ends), -1)
     for place, end in enumerate(ends):
         if place:
             sums[:, place] += sums[:, place - 1]
         for index in np.flatnonzero(np.asarray(ks) == end):
-            yield int(index), sums[:, place, :-1] / sums[:, place, -1:]
+            yield int(index), sums[:, place]
 
 
 def weights(neighbours: Neighbours, unit: int) -> np.ndarray:

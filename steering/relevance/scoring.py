@@ -17,20 +17,26 @@ Cost on two cores, 20 episodes of 80 frames at 128 heads of 32 dims: `prepare` a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from steering.errors import InputError, unknown_name
 from steering.metrics import FROM_ACTIVATIONS
 from steering.progress import Progress
-from steering.relevance import choice, knn, ridge, targets
+from steering.relevance import choice, conditional, knn, ridge, targets
 from steering.relevance.baselines import MEAN, baseline_features, contenders, mean_errors
+from steering.relevance.conditioning import CONDITIONAL, Conditioner
 from steering.relevance.neighbours import DEPTH, SPARE, check_ks, find
 from steering.relevance.phases import WHOLE
 from steering.relevance.regression import episode_errors
-from steering.types import Activations, Neighbours, Relevance
+from steering.types import Activations, Head, Neighbours, Relevance
 
-PRESETS: Mapping[str, str] = {"paper": MEAN, "default": "state_time"}  # preset -> baseline that a score of 0 equals
+PRESETS: Mapping[str, str] = {
+    "paper": MEAN,
+    "default": "state_time",
+    CONDITIONAL: "state_time",
+}  # preset -> baseline that a score of 0 equals
 METRICS = FROM_ACTIVATIONS
 _NO_PROGRESS = Progress()
 
@@ -88,6 +94,17 @@ def rescore(
     return scoring.relevance(neighbours, _NO_PROGRESS, with_sets=False)
 
 
+@dataclass(frozen=True)
+class _OpenLeft:
+    """residuals: float32 [episode, frame, dim]; left: float64 [episode, dim], their squares summed over each held-out
+    episode's frames that count; errors: those of the heads.
+    """
+
+    residuals: np.ndarray
+    left: np.ndarray
+    errors: conditional.Errors
+
+
 class _Scoring:
     """One question to the activations, checked; `relevance` answers it."""
 
@@ -106,6 +123,8 @@ class _Scoring:
             raise unknown_name("preset", preset, PRESETS)
         if metric not in METRICS:
             raise unknown_name("metric", metric, METRICS)
+        if preset == CONDITIONAL and metric != "knn":
+            raise InputError(f"The preset {preset!r} asks by k-NN, not by {metric!r}. Choose the preset 'default'.")
         self.activations, self.preset, self.metric, self.phase = activations, preset, metric, phase
         self.ks = tuple(int(k) for k in ks)
         check_ks(ks, activations.episode, activations.frame)
@@ -127,18 +146,26 @@ class _Scoring:
             units = heads + np.array(contenders(name, neighbours.baselines))
             each = errors[:, units].reshape(-1, *errors.shape[2:])  # [k * contender, episode, dim]
             baselines[name] = each[int(np.argmin(each[..., scored].sum((1, 2))))]
+        open_left = None
+        if self.preset == CONDITIONAL:
+            open_left = self._open_left(neighbours, progress.part(0.4, 0.6))
+            baselines[self.zero] = open_left.left
         mean = {name: float(e[:, scored].sum() / self.counted.sum() / len(scored)) for name, e in baselines.items()}
         self._check_zero(mean)
-        of_heads = errors[:, :heads] if self.metric == "knn" else self._ridge_errors(progress.part(0.4, 0.6))
+        if open_left is not None:
+            of_heads = open_left.errors.held_out
+        else:
+            of_heads = errors[:, :heads] if self.metric == "knn" else self._ridge_errors(progress.part(0.4, 0.6))
         of_heads = of_heads.reshape(
             len(of_heads), *self.grid, *of_heads.shape[2:]
         )  # [k, stack, layer, head, episode, dim]
         error = of_heads[..., scored].sum((-2, -1)) / self.counted.sum() / len(scored)
-        choices = self._choices(neighbours, error, with_sets, progress.part(0.6, 1))
+        choices = self._choices(neighbours, error, open_left, with_sets, progress.part(0.6, 1))
         progress.report(1.0, "Scored every head")
         at_best = self._at_chosen(of_heads, choices)  # [stack, layer, head, dim]
         main = at_best[..., scored].mean(-1)
         gripper = self.target.gripper
+        below = baselines[MEAN] if open_left is None else open_left.left
         return Relevance(
             metric=self.metric,
             preset=self.preset,
@@ -154,7 +181,7 @@ class _Scoring:
             phase=self.phase,
             gain=_explained(main, mean["state_time"]) if "state_time" in mean else None,
             gripper=None if gripper is None else self._dimension(at_best, baselines[self.zero], gripper),
-            dimension_r2=np.stack([self._dimension(at_best, baselines[MEAN], d) for d in range(at_best.shape[-1])]),
+            dimension_r2=np.stack([self._dimension(at_best, below, d) for d in range(at_best.shape[-1])]),
             dimension_names=self.target.names,
             fold_k={s: tuple(self.ks[i] for i in c.index) for s, c in choices.items() if c.nested},
             fold_share=self._share(choices),
@@ -189,14 +216,42 @@ class _Scoring:
         groups = [(a.episode == one) & self.counted for one in np.unique(a.episode)]
         return np.stack([errors[:, rows].sum(1, np.float64) for rows in groups], axis=1)[None]
 
+    def _open_left(self, neighbours: Neighbours, progress: Progress) -> _OpenLeft:
+        """What state and time leave open in every fold, and what heads tell of it."""
+        a, target = self.activations, self.target
+        conditioner = Conditioner(a, clock=self.zero == "time")
+        residuals = conditioner.nested(target.values, target.scored, self.counted)
+        progress.report(0.5, "Found what state and time leave open")
+        squared = [
+            (residuals[e, rows[self.counted[rows]]].astype(np.float64) ** 2).sum(0)
+            for e, rows in enumerate(conditioner.rows)
+        ]
+        of_heads = conditional.errors(
+            neighbours, residuals, target.scored, self.ks, self.counted, progress.part(0.5, 1)
+        )
+        return _OpenLeft(residuals, np.stack(squared), of_heads)
+
     def _choices(
-        self, neighbours: Neighbours, error: np.ndarray, with_sets: bool, progress: Progress
+        self,
+        neighbours: Neighbours,
+        error: np.ndarray,
+        open_left: _OpenLeft | None,
+        with_sets: bool,
+        progress: Progress,
     ) -> dict[str, choice.Choice]:
         a, values = self.activations, self.target.values[:, self.target.scored]
         if self.metric != "knn":
             found = choice.linear(a, values, self.counted, error[0], self.inert)
         elif not with_sets:
             found = [choice.given(a, self.inert[s]) for s in range(len(self.inert))]
+        elif open_left is not None:
+            episodes, scored = np.unique(a.episode), list(self.target.scored)
+
+            def judge(fold: int, heads: list[Head], k: int) -> float:
+                held_out = a.episode == episodes[fold]
+                return conditional.set_error(a, heads, open_left.residuals[fold][:, scored], held_out, self.counted, k)
+
+            found = choice.judged(a, open_left.errors.inner, self.counted, self.ks, self.inert, judge, progress)
         elif self.preset == "default" and len(np.unique(a.episode)) >= choice.MIN_EPISODES:
             found = choice.nested(a, neighbours, values, self.counted, self.ks, self.inert, progress)
         else:
@@ -221,6 +276,15 @@ class _Scoring:
         empty = np.zeros(self.grid[1:], np.float32)
         names = self.activations.shape.names
         return np.stack([choices[stack].share if stack in choices else empty for stack in names])
+
+
+def only_unconditional(preset: str, what: str) -> None:
+    """Raise InputError for the preset `conditional`: `what` would need its residuals for every draw or frame anew."""
+    if preset == CONDITIONAL:
+        raise InputError(
+            f"{what} cannot be had under the preset {preset!r}; its scores and the held-out error of its best heads "
+            "can. Ask the preset 'default' or 'paper'."
+        )
 
 
 def zero_of(preset: str, target: targets.Target) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance.null import permutation_null
-from steering.relevance.scoring import zero_of
+from steering.relevance.scoring import only_unconditional, zero_of
 from steering.relevance.stability import bootstrap, nogueira
 from steering.relevance.targets import Target
 from steering.types import PAPER_SET_SIZE, Neighbours, Relevance, Trust
@@ -41,6 +41,7 @@ def trust(
     """
     if relevance.metric != "knn":
         raise InputError(f"Intervals and the null are those of the k-NN score; got the metric {relevance.metric!r}.")
+    only_unconditional(relevance.preset, "Intervals and the null")
     progress = progress or Progress()
     values = target.values[:, target.scored]
     zero = zero_of(relevance.preset, target)

@@ -14,7 +14,8 @@ from steering.types.axes import STACKS, Head, HeadShape, Stack, stacks_of
 class Relevance:
     """A score per head. Higher `score` is always more relevant.
 
-    metric: name of the metric, e.g. `knn`. preset: `paper` or `default`. score: float32 [stack, layer, head].
+    metric: name of the metric, e.g. `knn`. preset: `paper`, `default` or `conditional`. score: float32 [stack, layer,
+    head].
     error: float32 [k, stack, layer, head], leave-one-episode-out squared error averaged over action dimensions,
     then frames. ks: the values of k. best_k, cv_mse: k of the best set of top heads and its error, per stack.
     baselines: name -> leave-one-episode-out squared error of a predictor that sees no head
@@ -24,9 +25,10 @@ class Relevance:
     phase: the frames whose error counts, `whole` or one of PHASES. gain: float32 [stack, layer, head], explained
     variance beyond `state_time`. gripper: float32 [stack, layer, head], the score of the gripper's dimension alone,
     where `score` leaves it out. dimension_r2: float32 [dim, stack, layer, head], explained variance of each dimension
-    of the target beyond its mean; dimension_names: their names. fold_k: stack -> the k chosen without each episode, in
-    their order; empty where k was chosen in sample. fold_share: float32 [stack, layer, head], share of those folds
-    whose set of best heads holds the head; then `cv_mse` is the error of episodes that took no part in the choice.
+    of the target beyond its mean (`conditional`: beyond state and time); dimension_names: their names.
+    fold_k: stack -> the k chosen without each episode, in their order; empty where k was chosen in sample.
+    fold_share: float32 [stack, layer, head], share of those folds whose set of best heads holds the head; then `cv_mse`
+    is the error of episodes that took no part in the choice.
 
     Metrics that run the policy (`steering.metrics`) predict no target: `preset` is `policy`, `error` has no row,
     `baselines` hold what the score is measured against (`loss`: the whole policy's flow-matching loss). effects: name

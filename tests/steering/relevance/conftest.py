@@ -10,7 +10,7 @@ from steering.types import Activations
 Build = Callable[..., Activations]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build() -> Build:
     """Random activations of `lengths` frames an episode; keyword arguments replace fields."""
 

@@ -1,0 +1,163 @@
+"""What heads know beyond state and time: left-out residuals against refits, and planted heads of each kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from steering.errors import InputError
+from steering.progress import Progress
+from steering.relevance import conditional, conditioning
+from steering.relevance.conditioning import Conditioner
+from steering.relevance.scoring import prepare, rescore, score
+from steering.relevance.trust import trust
+from steering.selection.rules import top_k
+from steering.types import Head, Stack
+
+KS = (5, 10)
+LENGTHS = (24, 20, 26, 22, 25, 23, 21, 24)
+DIMS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def planted(build):
+    """Eight episodes whose action follows state and time, and a hidden cause that neither tells.
+
+    Heads of one layer: noise, two joints, the clock, the whole state, the hidden cause, the action itself.
+    """
+    generator = np.random.default_rng(11)
+    a = build(LENGTHS, seed=5)
+    count, clock = len(a.episode), a.time_in_episode[:, None]
+    start = generator.standard_normal((len(LENGTHS), 8))[a.episode]
+    state = start + np.sin(3 * clock + start) + 0.1 * generator.standard_normal((count, 8))
+    hidden = (
+        generator.standard_normal((len(LENGTHS), 1))[a.episode] * np.cos(4 * clock)
+        + clock * generator.choice([-1.5, 1.5], (len(LENGTHS), 1))[a.episode]
+    )
+    action = np.tanh(state[:, :7]) + np.sin(4 * clock) + 0.1 * generator.standard_normal((count, 7))
+    action[:, :3] += 1.2 * np.sign(hidden)
+    outputs = generator.standard_normal((count, 1, 1, 6, 8)).astype(np.float32)
+    ones = np.ones((count, 1))
+    outputs[:, 0, 0, 1] = np.hstack([state[:, :2], ones, np.zeros((count, 5))])
+    outputs[:, 0, 0, 2] = np.hstack([clock, ones, np.zeros((count, 6))])
+    outputs[:, 0, 0, 3] = state
+    outputs[:, 0, 0, 4] = np.hstack([np.sign(hidden), ones, np.zeros((count, 6))]) + 0.05 * outputs[:, 0, 0, 0]
+    outputs[:, 0, 0, 5] = np.hstack([action, ones])
+    return replace(
+        a,
+        outputs=outputs,
+        state=state.astype(np.float32),
+        action=action.astype(np.float32),
+        inert=np.zeros((1, 1, 6), bool),
+        tokens=("state",),
+        stacks=(Stack("expert", 1, 6, 8),),
+    )
+
+
+@pytest.fixture(scope="module")
+def one_smoother():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(conditioning, "WIDTHS", (1.0,))
+        patched.setattr(conditioning, "PENALTIES", (0.5,))
+        yield
+
+
+def test_heads_of_state_and_clock_gain_nothing_and_what_lies_beyond_is_found(planted) -> None:
+    found = score(planted, "conditional", KS)
+    noise, joints, clock, state, hidden, action = found.score[0, 0]
+    assert max(noise, joints, clock, state) < 0.06
+    assert hidden > 0.15 and action > 0.15
+    assert {head.head for head in top_k(found, 2, ("expert",)).heads} == {4, 5}
+    old = score(planted, "default", KS)
+    assert found.baselines["state_time"] < old.baselines["state_time"]  # the smoother is the harder one to beat
+    assert found.fold_k and found.cv_mse["expert"] < found.baselines["state_time"]
+    np.testing.assert_allclose(found.gain, found.score)
+
+
+def test_no_residual_that_heads_learn_from_has_seen_the_held_out_episode(planted) -> None:
+    values, counted = planted.action.astype(np.float64), np.ones(len(planted.episode), bool)
+    changed = values.copy()
+    changed[planted.episode == 2] = 100 - 50 * changed[planted.episode == 2]
+    conditioner = Conditioner(planted)
+    conditioner._factors = conditioner._factors[:1]
+    before, after = (conditioner.nested(one, DIMS, counted) for one in (values, changed))
+    others = planted.episode != 2
+    np.testing.assert_allclose(before[2][others], after[2][others], atol=1e-4)
+    assert np.abs(before[1][others] - after[1][others]).max() > 0.1
+
+
+def test_left_out_residuals_are_those_of_refits(planted, one_smoother) -> None:
+    values = planted.action.astype(np.float64)
+    conditioner = Conditioner(planted)
+    factor = conditioner._factors[0]
+    nested = conditioner.nested(values, DIMS, np.ones(len(values), bool))
+    own = conditioner.own(values, DIMS)
+    gram = factor @ factor.T
+
+    def refit(left_out: list[int], asked: int) -> np.ndarray:
+        """Ridge in the feature space of the smoother: K = (I − H)⁻¹ H has the penalty in it."""
+        kept, rows = ~np.isin(planted.episode, left_out), planted.episode == asked
+        kernel = np.linalg.solve(np.eye(len(gram)) - gram, gram)
+        weight = np.linalg.solve(kernel[np.ix_(kept, kept)] + np.eye(kept.sum()), values[kept])
+        return values[rows] - kernel[np.ix_(rows, kept)] @ weight
+
+    np.testing.assert_allclose(own[planted.episode == 3], refit([3], 3), atol=1e-6)
+    np.testing.assert_allclose(nested[3][planted.episode == 3], refit([3], 3), atol=1e-4)
+    np.testing.assert_allclose(nested[3][planted.episode == 5], refit([3, 5], 5), atol=1e-4)
+    np.testing.assert_allclose(nested[5][planted.episode == 3], refit([3, 5], 3), atol=1e-4)
+
+
+def test_the_errors_that_choose_know_nothing_of_the_held_out_episode(planted) -> None:
+    counted = np.ones(len(planted.episode), bool)
+    neighbours, conditioner = prepare(planted, max(KS)), Conditioner(planted)
+    residuals = conditioner.nested(planted.action, DIMS, counted)
+    changed = residuals.copy()
+    changed[2, planted.episode == 2] = 9
+    before, after = (conditional.errors(neighbours, one, DIMS, KS, counted, Progress()) for one in (residuals, changed))
+    np.testing.assert_array_equal(before.inner, after.inner)
+    assert np.abs(before.held_out - after.held_out)[:, :, 2].min() > 1
+    np.testing.assert_array_equal(np.delete(before.held_out, 2, 2), np.delete(after.held_out, 2, 2))
+
+
+def test_the_held_out_error_is_that_of_the_rule_with_its_share(planted) -> None:
+    """One head by the plain rule of a joined set, which finds its neighbours itself."""
+    counted = np.ones(len(planted.episode), bool)
+    residuals = Conditioner(planted).nested(planted.action, DIMS, counted)[..., :3]
+    found = conditional.errors(prepare(planted, max(KS)), residuals, DIMS, (10,), counted, Progress())
+    own = planted.episode == 4
+    plain = conditional.set_error(planted, [Head("expert", 0, 4)], residuals[4], own, counted, 10)
+    assert found.held_out[0, 4, 4].mean() == pytest.approx(plain, rel=0.02)
+
+
+def test_a_phase_judges_its_frames_alone(planted) -> None:
+    late = planted.time_in_episode > 0.5
+    whole, part = (score(planted, "conditional", KS, counted=c) for c in (None, late))
+    assert not np.allclose(whole.score, part.score)
+    one = rescore(planted, prepare(planted, max(KS)), k=10, preset="conditional", counted=late)
+    assert one.score[0, 0, 5] == pytest.approx(part.score[0, 0, 5], abs=0.05)
+
+
+def test_what_it_cannot_answer_is_said(planted) -> None:
+    with pytest.raises(InputError, match="robot's state"):
+        score(replace(planted, state=planted.state[:, :0]), "conditional", KS)
+    two = planted.episode < 2
+    few = replace(
+        planted,
+        **{n: getattr(planted, n)[two] for n in ("outputs", "episode", "frame", "action", "chunk", "state")},
+        time_in_episode=planted.time_in_episode[two],
+    )
+    with pytest.raises(InputError, match="at least 3 episodes"):
+        score(few, "conditional", KS)
+    with pytest.raises(InputError, match="not by 'ridge'"):
+        score(planted, "conditional", KS, metric="ridge")
+    with pytest.raises(InputError, match="Intervals and the null"):
+        counted = np.ones(len(planted.episode), bool)
+        trust(score(planted, "conditional", KS), prepare(planted), _target(planted), counted)
+
+
+def _target(activations):
+    from steering.relevance import targets
+
+    return targets.named("action", activations)
