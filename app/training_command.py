@@ -25,11 +25,19 @@ def place(text: str) -> str:
 
 def changed_settings(asked: Asked) -> dict[str, Any]:
     """The settings as pipeline.finetune takes them: the preset, and what differs from it."""
-    base = asdict(PRESETS[asked.preset])
+    differing = _differing(asked, asked.preset)
+    if any(value is False or value is None for value in differing.values()):
+        # the command line cannot take away what a preset gives, so it starts from the one that gives nothing
+        return _differing(asked, "default")
+    return {**({"preset": asked.preset} if asked.preset != "default" else {}), **differing}
+
+
+def _differing(asked: Asked, preset: str) -> dict[str, Any]:
+    base = asdict(PRESETS[preset])
     differing = {name: value for name, value in asdict(asked.settings).items() if value != base[name]}
     if "rank" in differing:  # on the command line alpha would follow it
         differing["alpha"] = asked.settings.alpha
-    return {**({"preset": asked.preset} if asked.preset != "default" else {}), **differing}
+    return differing
 
 
 def keywords(arguments: Mapping[str, Any]) -> str:

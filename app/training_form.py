@@ -16,6 +16,7 @@ CONTROLS = ("random", "bottom", "other_task")
 OFFERS = ("steering", "lora", "lora_rank_matched", "dense_heads", *CONTROLS, "full")
 RANKS = (2, 4, 8, 16, 32, 64)
 BATCHES = (4, 8, 16, 24, 32, 64)
+TICKS = ("shared_kv", "projections", "time_mlp", "head_factors", "keep_best")
 MAX_STEPS = 3000
 MAX_HELDOUT = 100
 
@@ -61,6 +62,11 @@ def read(form: Mapping[str, Any]) -> Asked:
         shared_kv="shared_kv" in _ticked(form, base.shared_kv, "shared_kv"),
         ffn=among("ffn", FFN_CHOICES),
         projections="projections" in _ticked(form, base.projections, "projections"),
+        time_mlp="time_mlp" in _ticked(form, base.time_mlp, "time_mlp"),
+        head_factors="head_factors" in _ticked(form, base.head_factors, "head_factors"),
+        expert_rank=next((r for r in RANKS if str(r) == str(form["expert_rank"])), None)
+        if "expert_rank" in form
+        else base.expert_rank,
         accumulation=min(whole("accumulation", 1, 64), batch),
         precision=among("precision", PRECISIONS),
         keep_best="keep_best" in _ticked(form, base.keep_best, "keep_best"),
@@ -79,12 +85,13 @@ def _ticked(form: Mapping[str, Any], default: bool, name: str) -> Sequence[str]:
 def fields(asked: Asked) -> dict[str, Any]:
     """The form's fields of `asked`, as the browser keeps them: `read` takes them back."""
     values = asdict(asked.settings)
-    options = [name for name in ("shared_kv", "projections", "keep_best") if values.pop(name)]
+    options = [name for name in TICKS if values.pop(name)]
     values.pop("warmup_steps"), values.pop("evaluations")
     base = PRESETS[asked.preset]
     if asked.settings.alpha == base.alpha / base.rank * asked.settings.rank:
         values["alpha"] = ""
     values["patience"] = values["patience"] or 0
+    values["expert_rank"] = values["expert_rank"] or ""
     values["heldout"] = "" if asked.heldout is None else asked.heldout
     return {
         **{k: str(v) for k, v in values.items()},

@@ -27,13 +27,15 @@ GROUP_LABELS = {
     "v_proj": "values",
     "o_proj": "outputs",
     "mlp": "feed-forward",
-    "projections": "state and action",
+    "projections": "state, action and time",
     "all": "all",
 }
 PRESET_LABELS = {
     "default": "Quick",
     "paper": "The authors' recipe",
     "paper_ffn": "The authors' recipe, with every FFN",
+    "release": "The authors' release, all that it trains",
+    "openpi_lora": "openpi's LoRA",
 }
 FFN_LABELS = {"none": "of no layer", "selected": "of the selected layers", "all": "of all layers"}
 COLUMNS = (
@@ -133,14 +135,14 @@ def form(
         + number("seed", "Seed", 0, 999999, fields["seed"])
         + button("Finetune", "start", primary=True, testid="finetune-start")
         + "</div>"
-        + _more(fields, shown)
+        + _more(fields, shown, numbers[0])
         + '<details class="wb-fold"><summary>The same on the command line, or in Python</summary>'
         '<div data-slot="command"></div></details></div></div>'
         '<span hidden data-emit="training-form" data-emitted="null"></span>'
     )
 
 
-def _more(fields: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+def _more(fields: Mapping[str, Any], shown: Mapping[str, str], ranks: Sequence[tuple[str, str]]) -> str:
     ticked = fields["options"]
     return (
         '<details class="wb-fold" data-testid="more-options"><summary>More options</summary>'
@@ -148,6 +150,9 @@ def _more(fields: Mapping[str, Any], shown: Mapping[str, str]) -> str:
         + _tick("shared_kv", "Keys and values of the selected layers, which all their heads share", ticked)
         + choice("ffn", "Feed-forward", [(name, FFN_LABELS[name]) for name in FFN_CHOICES], fields["ffn"])
         + _tick("projections", "State and action projections, whole", ticked)
+        + _tick("time_mlp", "The layers that the flow-matching time passes through, whole", ticked)
+        + _tick("head_factors", "Low-rank factors of its own for every head", ticked)
+        + choice("expert_rank", "Rank in the action expert", [("", "the same"), *ranks], fields["expert_rank"])
         + "</div><div><h3>How</h3>"
         + _unset("alpha", "Alpha (ΔW × alpha / rank)", 0.1, 1024, "as the rank", shown["alpha"])
         + number("noise_samples", "Noise samples of a frame", 1, 16, fields["noise_samples"])

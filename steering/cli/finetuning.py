@@ -29,11 +29,20 @@ Method = Annotated[str, typer.Option(help=", ".join(METHODS))]
 SelectionOption = Annotated[
     str | None, typer.Option("--selection", help="Id of the selection, for steering, dense_heads, lora_rank_matched.")
 ]
-Preset = Annotated[str, typer.Option(help="default, paper (the authors' recipe) or paper_ffn (with every FFN).")]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="default, paper (the authors' recipe), paper_ffn (with every FFN), release (all that it trains) "
+        "or openpi_lora (with --method lora)."
+    ),
+]
 Rank = Annotated[int | None, typer.Option(help="Rank of the adapters; alpha follows it unless given.")]
 SharedKV = Annotated[bool, typer.Option("--shared-kv", help="Also keys and values of the selected layers.")]
 FFN = Annotated[str | None, typer.Option(help="Also the FFN of none, selected or all layers.")]
 Projections = Annotated[bool, typer.Option("--projections", help="Also the state and action projections, whole.")]
+TimeMLP = Annotated[bool, typer.Option("--time-mlp", help="Also the layers that the flow-matching time passes, whole.")]
+HeadFactors = Annotated[bool, typer.Option("--head-factors", help="Low-rank factors of its own for every head.")]
+ExpertRank = Annotated[int | None, typer.Option(help="Rank in the action expert, where it is another.")]
 
 
 @app.command()
@@ -51,6 +60,9 @@ def finetune(
     shared_kv: SharedKV = False,
     ffn: FFN = None,
     projections: Projections = False,
+    time_mlp: TimeMLP = False,
+    head_factors: HeadFactors = False,
+    expert_rank: ExpertRank = None,
     accumulation: Annotated[int | None, typer.Option(help="Parts that a batch is computed in.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of autocast: bfloat16 or float32.")] = None,
     keep_best: Annotated[
@@ -78,6 +90,9 @@ def finetune(
         shared_kv=shared_kv or None,
         ffn=ffn,
         projections=projections or None,
+        time_mlp=time_mlp or None,
+        head_factors=head_factors or None,
+        expert_rank=expert_rank,
         accumulation=accumulation,
         precision=precision,
         keep_best=keep_best or None,
@@ -125,12 +140,16 @@ def parameters(
     shared_kv: SharedKV = False,
     ffn: FFN = None,
     projections: Projections = False,
+    time_mlp: TimeMLP = False,
+    head_factors: HeadFactors = False,
+    expert_rank: ExpertRank = None,
     policy: PolicyOption = "embedded",
     store: StoreOption = STORE,
 ) -> None:
     """Count what a method would train, by group, from the policy's configuration alone."""
     flags = {"shared_kv": shared_kv or None, "ffn": ffn, "projections": projections or None}
-    settings = _settings(preset, rank=rank, **flags)
+    flags |= {"time_mlp": time_mlp or None, "head_factors": head_factors or None}
+    settings = _settings(preset, rank=rank, expert_rank=expert_rank, **flags)
     chosen = open_folder(store).load(selection) if selection else None
     heads = chosen.heads if isinstance(chosen, Selection) else ()
     groups = pipeline.trainable_parameters(method, heads=heads, settings=settings, policy=policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import shlex
@@ -16,6 +17,7 @@ import pytest
 from app import training
 from app.service import Workbench
 from app.tabs import finetune
+from app.training_command import changed_settings
 from app.training_form import OFFERS, Asked, fields, from_preset, read
 from app.views.finetune import results_table
 from steering.cli import finetuning as cli
@@ -59,6 +61,16 @@ def test_the_form_reads_back_what_it_shows() -> None:
 def test_presets_fill_the_form(preset: str) -> None:
     asked = from_preset(Asked(), preset)
     assert asked.settings == PRESETS[preset] and read(fields(asked)) == asked
+
+
+def test_a_command_never_takes_away_what_a_preset_gives() -> None:
+    """There is no flag for it: the command then starts from the default and names all that differs."""
+    asked = from_preset(Asked(), "openpi_lora")
+    assert changed_settings(asked) == {"preset": "openpi_lora"}
+    less = dataclasses.replace(asked.settings, projections=False, expert_rank=None)
+    changed = changed_settings(dataclasses.replace(asked, settings=less))
+    assert "preset" not in changed and changed["head_factors"] and changed["steps"] == 3000
+    assert all(value not in (False, None) for value in changed.values())
 
 
 def test_hostile_fields_stay_in_bounds() -> None:
