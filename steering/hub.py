@@ -19,6 +19,8 @@ from steering.errors import InputError, NotFound
 from steering.public import is_public
 
 MARK = "hub:"
+POINTER = b"version https://git-lfs.github.com/spec/v1"
+MAX_POINTER_BYTES = 1024  # by the specification of Git LFS
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 
@@ -52,6 +54,26 @@ class Repository:
             self.id, repo_type=kind, allow_patterns=list(patterns), local_files_only=here, **self.access
         )
         return Path(found)
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file only points to the real one, as Git LFS leaves it; opened only where it is small enough."""
+    try:
+        if path.stat().st_size > MAX_POINTER_BYTES:
+            return False
+        with path.open("rb") as stream:
+            return stream.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise InputError, with what to do, where a file is a Git LFS pointer."""
+    if is_pointer(path):
+        raise InputError(
+            f"{path.name} is a Git LFS pointer, not the file itself: the repository was cloned without its large "
+            "files. Run `git lfs pull` in its folder, or download it again."
+        )
 
 
 def is_id(text: str) -> bool:

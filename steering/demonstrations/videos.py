@@ -69,6 +69,17 @@ def frames_counted(path: Path, frames: Sequence[int], *, side_px: int = 4096) ->
         raise _undecodable(path, error) from None
 
 
+def frames_promised(path: Path) -> int | None:
+    """Frames by the file's own index, none decoded; None where it does not say or cannot be read."""
+    import av
+
+    try:
+        with av.open(str(path), options={"enable_drefs": "0"}) as container:
+            return container.streams.video[0].frames or None
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        return None
+
+
 def _pick(
     container: Any, stream: Any, path: Path, frames: Sequence[int], rate_hz: float, start_s: float, side_px: int
 ) -> Iterator[np.ndarray]:

@@ -138,7 +138,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
 
 
 def read_header(path: Path) -> dict[str, TensorHeader]:
-    """Every tensor of a safetensors file by name. Raises InputError when the file is cut off or no such file."""
+    """Every tensor of a safetensors file by name. Raises InputError when the file is cut off, a pointer or none."""
+    hub.refuse_pointer(path)
     size = path.stat().st_size
     broken = InputError(f"Expected a whole safetensors file; {path} is cut off or damaged. Fetch it again.")
     with path.open("rb") as file:

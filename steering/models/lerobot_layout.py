@@ -102,6 +102,7 @@ def _numbers(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     for entry in checkpoint.read_json(PREPROCESSOR).get("steps", ()):
         name = Path(str(entry.get("state_file") or "")).name  # never outside the folder
         if entry.get("registry_name") == "normalizer_processor" and name and (checkpoint.folder / name).is_file():
+            hub.refuse_pointer(checkpoint.folder / name)
             return load_file(checkpoint.folder / name)
     buffers = [name for name in checkpoint.tensors if name.startswith(BUFFERS)]
     if not buffers or checkpoint.files != (WEIGHTS,) or not (checkpoint.folder / WEIGHTS).is_file():

@@ -2,7 +2,8 @@
 
 v3 keeps many episodes in a file: `meta/episodes/**.parquet` says in which table and at which second of which video an
 episode lies. v2 has a table and videos an episode, listed in `meta/episodes.jsonl`. Pictures are videos, or PNG bytes
-in the table. Opening reads the metadata alone; an episode costs its rows and the frames asked for.
+in the table. Opening reads the metadata alone; an episode costs its rows and the frames asked for. Where info.json says
+v3 and the files are v2's, the files are believed.
 """
 
 from __future__ import annotations
@@ -57,14 +58,17 @@ def open_lerobot(place: Place, name: str, limits: Limits) -> Dataset:
             f"{name} is a LeRobotDataset of version {version[:20] or 'unknown'!r}; v2.0 to v3.0 are read. "
             "Convert it with lerobot's own script."
         )
+    mistaken = major == 3 and _is_v2(place)
     rate: Any = info.get("fps")
     if type(rate) not in (int, float) or not 0 < rate <= 10_000:
         raise InputError(f"meta/info.json gives {rate!r} frames a second; expected a number above 0.")
     features = {key: _feature(key, spec) for key, spec in _object(info.get("features"), "features").items()}
     kept = {key: f for key, f in features.items() if f is not None and key not in OWN_COLUMNS}
     in_video = {key for key, spec in info["features"].items() if key in kept and spec["dtype"] == "video"}
-    templates = [info.get("data_path"), info.get("video_path")]
-    paths = [t if isinstance(t, str) else default for t, default in zip(templates, PATHS[major], strict=True)]
+    major = 2 if mistaken else major
+    given = [t if isinstance(t, str) else "" for t in (info.get("data_path"), info.get("video_path"))]
+    given = ["" if mistaken and "{file_index" in t else t for t in given]
+    paths = [t or default for t, default in zip(given, PATHS[major], strict=True)]
     if major == 3:
         entries, summaries = _episodes_v3(place, in_video, float(rate), limits)
     else:
@@ -72,11 +76,13 @@ def open_lerobot(place: Place, name: str, limits: Limits) -> Dataset:
         entries, summaries = _episodes_v2(place, chunk if isinstance(chunk, int) and chunk > 0 else 1000, rate, limits)
     source = _Source(place, paths[0], paths[1], entries, summaries, kept, in_video, float(rate), limits)
     robot = info.get("robot_type")
-    notices = [f"{key} is neither numbers nor pictures and is left out." for key, f in features.items() if f is None]
+    notices = [_left_out(key, info["features"][key]) for key, f in features.items() if f is None]
+    if mistaken:
+        notices.insert(0, f"meta/info.json says {version[:8]}, but the files are v2.1, and are read as those.")
     promised = info.get("total_episodes")
     if isinstance(promised, int) and promised != len(summaries):
         notices.append(f"meta/info.json promises {promised} episodes, but {len(summaries)} are listed.")
-    label = f"LeRobotDataset {version[:8]}"
+    label = f"LeRobotDataset {'v2.1' if mistaken else version[:8]}"
     robot = robot[:60] if isinstance(robot, str) else ""
     return Dataset(name, label, kept, tuple(summaries), source, limits, robot, tuple(notices[:20]))
 
@@ -192,12 +198,26 @@ def _feature(key: str, spec: object) -> Feature | None:
     if not (isinstance(dtype, str) and isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
         raise InputError(f"The feature {key[:60]!r} of meta/info.json needs a dtype and a shape of whole numbers.")
     if dtype in ("video", "image"):
-        described = spec.get("info") or spec.get("video_info") or {}
-        depth = isinstance(described, dict) and described.get("video.is_depth_map")
-        return None if depth else Feature(key, "image", tuple(shape), dtype)
+        return None if _is_depth(spec) else Feature(key, "image", tuple(shape), dtype)
     if not re.fullmatch(r"bool|u?int\d+|float\d+", dtype):
         return None
     return Feature(key, "number", tuple(shape), dtype, _component_names(spec.get("names")))
+
+
+def _is_depth(spec: Mapping[str, Any]) -> bool:
+    """Whether pictures are distances: `is_depth_map` since lerobot 0.6, `video.is_depth_map` before."""
+    described = spec.get("info") or spec.get("video_info")
+    return isinstance(described, dict) and any(described.get(k) for k in ("is_depth_map", "video.is_depth_map"))
+
+
+def _left_out(key: str, spec: Mapping[str, Any]) -> str:
+    what = "a depth video, which no policy here takes," if _is_depth(spec) else "neither numbers nor pictures"
+    return f"{key} is {what} and is left out."
+
+
+def _is_v2(place: Place) -> bool:
+    """Whether the files are those of v2: episodes are listed in lines, and in no table."""
+    return (place.root / "meta" / "episodes.jsonl").is_file() and not (place.root / "meta" / "episodes").exists()
 
 
 def _component_names(names: object) -> tuple[str, ...]:
@@ -240,6 +260,8 @@ def _episodes_v3(
                 entries[index] = _Entry(index, own | {"episode_index": index}, places)
                 summaries[index] = _summary(index, number["length"], tasks[row], rate_hz, limits)
     if not entries:
+        if unfinished := [path for path in place.glob("data", ".parquet", limits) if tables.is_unfinished(path)]:
+            raise tables.damaged(unfinished[0], None)
         raise InputError("The dataset lists no episodes in meta/episodes. Copy it again with its whole meta folder.")
     order = sorted(entries)
     return [entries[i] for i in order], [summaries[i] for i in order]

@@ -18,6 +18,7 @@ from typing import Any
 
 from steering.demonstrations.limits import Limits
 from steering.errors import InputError
+from steering.hub import refuse_pointer
 
 _PART = 1 << 20
 _ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
@@ -43,7 +44,9 @@ class Place:
             raise InputError(
                 f"The dataset names the file {name[:120]!r}, which is outside its folder; that is refused."
             )
-        return self.checked(self.root / name)
+        path = self.checked(self.root / name)
+        refuse_pointer(path)
+        return path
 
     def checked(self, path: Path) -> Path:
         """`path` itself, when it is a plain file inside the folder."""

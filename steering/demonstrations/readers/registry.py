@@ -19,7 +19,7 @@ from steering.demonstrations.readers.lerobot import open_lerobot
 from steering.demonstrations.readers.places import Place, unpacked
 from steering.demonstrations.readers.recordings import open_recordings
 from steering.errors import InputError, NotFound
-from steering.hub import named
+from steering.hub import named, refuse_pointer
 
 FORMATS = (
     "LeRobotDataset v3 or v2 (folder, zip or hub id), LIBERO or robomimic HDF5, DROID or ALOHA HDF5, "
@@ -28,6 +28,7 @@ FORMATS = (
 PICKLE = b"\x80"
 ZIP = b"PK\x03\x04"
 PARQUET = b"PAR1"
+HELD = (".hdf5", ".h5", ".npz", ".zip", ".parquet")
 
 
 def open_dataset(path: Path | str, limits: Limits = LIMITS) -> Dataset:
@@ -55,6 +56,7 @@ def open_dataset(path: Path | str, limits: Limits = LIMITS) -> Dataset:
 
 
 def _file(path: Path, limits: Limits) -> Dataset:
+    refuse_pointer(path)
     with path.open("rb") as stream:
         start = stream.read(8)
     if start == hdf5.MAGIC:
@@ -101,6 +103,8 @@ def _folder(place: Place, name: str, limits: Limits) -> Dataset:
 
 
 def _kind(path: Path) -> str | None:
+    if path.suffix.lower() in HELD:  # not a picture of its README
+        refuse_pointer(path)
     with path.open("rb") as stream:
         start = stream.read(8)
     if start == hdf5.MAGIC:

@@ -10,8 +10,10 @@ import numpy as np
 
 from steering.demonstrations.limits import Limits
 from steering.errors import InputError
+from steering.hub import refuse_pointer
 
 BATCH = 512
+MAGIC = b"PAR1"
 
 
 def opened(path: Path, limits: Limits) -> Any:
@@ -19,6 +21,7 @@ def opened(path: Path, limits: Limits) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    refuse_pointer(path)
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
         rows = file.metadata.num_rows
@@ -112,8 +115,25 @@ def _bytes(group: Any, columns: Sequence[str]) -> int:
     return sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in columns)
 
 
-def damaged(path: Path, error: Exception) -> InputError:
+def is_unfinished(path: Path) -> bool:
+    """Whether a file begins as a Parquet table and has no footer, which is written last: lerobot's `finalize`."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+            stream.seek(-min(4, path.stat().st_size), 2)
+            return start == MAGIC and stream.read(4) != MAGIC
+    except OSError:
+        return False
+
+
+def damaged(path: Path, error: Exception | None) -> InputError:
     """What to say of a table that cannot be read."""
+    if is_unfinished(path):
+        return InputError(
+            f"{path.name} has no footer: the recording was ended before it was finalised, or copying it stopped. "
+            "Copy the dataset again if it is whole where it was recorded; else its states and actions are lost: record "
+            "those episodes again, and call `dataset.finalize()` before the program ends."
+        )
     return InputError(
         f"{path.name} cannot be read as a Parquet table ({type(error).__name__}); it is damaged or cut short. "
         "Copy the dataset again."

@@ -2,7 +2,8 @@
 
 Every array with one row a frame is a feature, named by its path. DROID's pictures are in `recordings/MP4/<serial>.mp4`
 beside the file, one frame a row, and `observation/camera_type` says which serial is at the wrist (Khazatsky et al.
-2024); ALOHA's are arrays, or JPEG bytes padded to one length (Zhao et al. 2023).
+2024). Some of its videos lack the last frame; that row is left out then. ALOHA's are arrays, or JPEG bytes padded to
+one length (Zhao et al. 2023).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers import hdf5
 from steering.errors import InputError
+from steering.hub import refuse_pointer
 
 RATES_HZ = {"droid": 15.0, "aloha": 50.0}
 TEXT_BYTES = 1 << 20
@@ -42,6 +44,7 @@ def fits(file: Any, name: str) -> bool:
 def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
     """The dataset of the files, an episode each, in natural order of their paths."""
     episodes, summaries, notices = [], [], []
+    shortened: list[str] = []
     features: dict[str, Feature] | None = None
     kind = ""
     for path in paths:
@@ -52,30 +55,38 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
         lengths = [a.shape[0] for key, a in arrays.items() if key.split("/")[0] == "action"]
         frames = lengths[0] if lengths else 0
         arrays = {key: array for key, array in arrays.items() if array.shape[0] == frames}
+        label = path.parent.name if len(paths) > 1 and path.stem == "trajectory" else path.stem
         kind = "droid" if "observation/robot_state/joint_positions" in arrays else "aloha"
         episode = _Episode(path, file, arrays, _videos(path, arrays, limits) if kind == "droid" else {})
         own = {key: _feature(key, array, limits) for key, array in arrays.items()}
         own |= {key: Feature(key, "image", (0, 0, 3), "video") for key in episode.videos}
         features = own if features is None else {k: f for k, f in features.items() if k in own}
-        label = path.parent.name if len(paths) > 1 and path.stem == "trajectory" else path.stem
+        if frames - 1 in {videos.frames_promised(video) for video in episode.videos.values()}:
+            frames -= 1
+            shortened.append(label)
         success = True if "success" in path.parts else None
         rate_hz = RATES_HZ[kind]
         summaries.append(EpisodeSummary(label, frames, _instruction(path, limits), rate_hz, success))
         episodes.append(episode)
     if kind and not (features and any(f.kind == "image" for f in features.values())):
         notices.append("No pictures were found: expected arrays, or recordings/MP4/<serial>.mp4 beside each file.")
+    if shortened:
+        notices.append(
+            f"The videos of {len(shortened)} of {len(paths)} episodes ({', '.join(shortened[:3])}) are one frame "
+            "shorter than their numbers, as some of DROID are; their last row is left out."
+        )
     title = {"droid": "DROID HDF5", "aloha": "ALOHA HDF5", "": "HDF5"}[kind]
-    source = _Source(episodes, limits)
+    source = _Source(episodes, [one.frames for one in summaries], limits)
     return Dataset(name, title, features or {}, tuple(summaries), source, limits, kind, tuple(notices))
 
 
 class _Source:
-    def __init__(self, episodes: Sequence[_Episode], limits: Limits) -> None:
-        self._episodes, self._limits = episodes, limits
+    def __init__(self, episodes: Sequence[_Episode], frames: Sequence[int], limits: Limits) -> None:
+        self._episodes, self._frames, self._limits = episodes, frames, limits
 
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         one = self._episodes[episode]
-        return hdf5.numbers(one.arrays[feature], one.path.name, self._limits)
+        return hdf5.numbers(one.arrays[feature], one.path.name, self._limits)[: self._frames[episode]]
 
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
         one, side_px = self._episodes[episode], self._limits.side_px
@@ -112,6 +123,7 @@ def _videos(path: Path, arrays: dict[str, Any], limits: Limits) -> dict[str, Pat
             raise InputError(f"{video.name} is a link to elsewhere, which is refused. Copy what it points to.")
         if "stereo" in video.stem:
             continue
+        refuse_pointer(video)
         noted = arrays.get(f"observation/camera_type/{video.stem}")
         if noted is not None and hdf5.numbers(noted, path.name, limits).reshape(-1)[:1] == 0:
             found["wrist_image_left"] = video

@@ -1,0 +1,123 @@
+"""Datasets as users bring them: what each kind of fault is answered with, the same in every format it comes in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from steering.demonstrations.guessing import guess
+from steering.demonstrations.readers.registry import open_dataset
+from steering.errors import InputError
+from steering.models.checkpoint import read_header
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
+
+
+def described(folder: Path, **changes: object) -> None:
+    info = folder / "meta/info.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern"),
+    [
+        ("lerobot_v3", "meta/episodes/**/*.parquet"),
+        ("lerobot_v3", "data/**/*.parquet"),
+        ("lerobot_v3", "videos/**/*.mp4"),
+        ("lerobot_v3", "meta/info.json"),
+        ("lerobot_v2", "data/**/*.parquet"),
+        ("lerobot_v2", "videos/**/*.mp4"),
+        ("droid", "**/trajectory.h5"),
+        ("droid", "**/*.mp4"),
+    ],
+)
+def test_a_git_lfs_pointer_is_named_in_every_file_of_a_folder(
+    kind: str, pattern: str, files: ModuleType, tmp_path: Path
+) -> None:
+    folder = getattr(files, kind)(tmp_path / "set")
+    found = list(folder.glob(pattern))
+    assert found
+    for path in found:
+        path.write_text(POINTER)
+    with pytest.raises(InputError, match="is a Git LFS pointer.*git lfs pull"), open_dataset(folder) as dataset:
+        mapping = guess(dataset).mapping
+        dataset.episode(0, mapping)
+
+
+@pytest.mark.parametrize("name", ["demo.hdf5", "act.h5", "set.npz", "weights.safetensors"])
+def test_a_git_lfs_pointer_is_named_as_a_single_file_and_in_its_folder(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(POINTER)
+    if name.endswith(".safetensors"):
+        with pytest.raises(InputError, match="is a Git LFS pointer.*git lfs pull"):
+            read_header(path)
+        return
+    for given in (path, tmp_path):
+        with pytest.raises(InputError, match=f"{name} is a Git LFS pointer.*git lfs pull"):
+            open_dataset(given)
+
+
+def test_a_pointer_to_a_picture_of_the_readme_does_not_spoil_the_dataset(files: ModuleType, tmp_path: Path) -> None:
+    files.libero(tmp_path / "demo.hdf5")
+    (tmp_path / "teaser.png").write_text(POINTER)
+    with open_dataset(tmp_path) as dataset:
+        assert len(dataset.episodes) == 3
+
+
+@pytest.mark.parametrize("flag", ["is_depth_map", "video.is_depth_map"])
+def test_a_depth_video_is_no_camera(flag: str, files: ModuleType, tmp_path: Path) -> None:
+    folder = files.lerobot_v3(tmp_path / "set")
+    features = json.loads((folder / "meta/info.json").read_text())["features"]
+    features["observation.images.exterior"]["info"] = {flag: True, "depth_unit": "mm"}
+    features["observation.images.wrist"]["info"] = {flag: False}
+    described(folder, features=features)
+    with open_dataset(folder) as dataset:
+        assert dataset.cameras == ("observation.images.wrist",)
+        assert "exterior" not in guess(dataset).mapping.cameras
+        assert any("exterior is a depth video" in notice for notice in dataset.notices)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_recording_that_was_ended_before_its_end_says_so(listed: bool, files: ModuleType, tmp_path: Path) -> None:
+    folder = files.lerobot_v3(tmp_path / "set")
+    if not listed:
+        shutil.rmtree(folder / "meta/episodes")
+    for path in folder.glob("data/**/*.parquet"):
+        path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match="ended before it was finalised.*finalize"), open_dataset(folder) as dataset:
+        dataset.numbers(0, "action")
+
+
+def test_files_of_v2_under_the_name_of_v3_are_read_as_what_they_are(files: ModuleType, tmp_path: Path) -> None:
+    folder = files.lerobot_v2(tmp_path / "set")
+    described(folder, codebase_version="v3.0", data_path="data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet")
+    with open_dataset(folder) as dataset:
+        assert dataset.format == "LeRobotDataset v2.1"
+        assert "says v3.0, but the files are v2.1" in dataset.notices[0]
+        episode = dataset.episode(1, guess(dataset).mapping)
+        np.testing.assert_array_equal(episode.cameras["exterior"], files.episodes()[1].cameras["exterior"])
+
+
+def test_a_droid_video_without_its_last_frame_costs_the_last_row(files: ModuleType, tmp_path: Path) -> None:
+    folder, truth = files.droid(tmp_path / "set"), files.episodes()
+    name = sorted(folder.glob("**/trajectory.h5"))[1].parent
+    for video in name.glob("recordings/MP4/*.mp4"):
+        camera = "wrist" if np.array_equal(_first(video), truth[1].cameras["wrist"][0]) else "exterior"
+        files.video(video, truth[1].cameras[camera][:-1])
+    with open_dataset(folder) as dataset:
+        assert [one.frames for one in dataset.episodes] == [30, 30, 32]
+        assert any("one frame shorter" in notice and "1 of 3" in notice for notice in dataset.notices)
+        episode = dataset.episode(1, guess(dataset).mapping)
+        np.testing.assert_array_equal(episode.cameras["wrist"], truth[1].cameras["wrist"][:-1])
+        np.testing.assert_allclose(episode.action, truth[1].action[:-1], rtol=1e-6)
+
+
+def _first(video: Path) -> np.ndarray:
+    from steering.demonstrations.videos import frames_counted
+
+    return next(frames_counted(video, [0]))
