@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
-from steering.relevance import targets
+from steering.progress import Progress
+from steering.relevance import choice, targets
 from steering.relevance.keyframes import take
 from steering.relevance.neighbours import SPARE
 from steering.relevance.scoring import prepare, rescore, score
-from steering.types import PAPER_SET_SIZE
+from steering.types import PAPER_SET_SIZE, Stack
 
 KS = (2, 3, 4)
 GRID = (2, 4, 6)
@@ -127,3 +128,17 @@ def test_rescore_equals_score_at_that_k_and_skips_the_sets(activations):
     np.testing.assert_array_equal(quick.score, full.score)
     np.testing.assert_array_equal(quick.dimension_r2, full.dimension_r2)
     assert quick.cv_mse == {} and quick.best_k == {"vlm": 5, "expert": 5}
+
+
+def test_a_head_that_only_the_judging_episode_speaks_for_is_not_chosen_there(build):
+    """Twenty heads know episodes 0 to 3 well and 4 not at all; one more knows every episode a little worse."""
+    a = build((12,) * 5, seed=3)
+    generator = np.random.default_rng(3)
+    y = generator.uniform(-1, 1, (60, 1))
+    told = np.where(a.episode[:, None] == 4, generator.uniform(-1, 1, (60, 20)), y)
+    told += 0.01 * generator.standard_normal((60, 20))
+    told = np.concatenate([y + 0.2 * generator.standard_normal((60, 1)), told], axis=1)  # [frame, head]
+    outputs = np.stack([np.cos(told), np.sin(told)], axis=2).astype(np.float32)[:, None, None]
+    a = replace(a, outputs=outputs, inert=np.zeros((1, 1, 21), bool), stacks=(Stack("vlm", 1, 21, 2),))
+    (found,) = choice.nested(a, prepare(a), y, np.ones(60, bool), (3,), a.inert, Progress())
+    np.testing.assert_allclose(found.share[0, 0], 0.8, atol=1e-6)  # in four of five folds, not where 4 judges
