@@ -107,6 +107,7 @@ def trust(
             replicates=replicates,
             permutations=permutations,
             seed=seed,
+            activations=activations,
             progress=progress.part(0.1, 1),
         )
 

@@ -64,6 +64,17 @@ class Conditioner:
         """
         return self._own(values, scored)[0][1]
 
+    def redrawn(self, values: np.ndarray, scored: Sequence[int], sources: np.ndarray) -> np.ndarray:
+        """float32 [frame, draw, dim]: residuals of targets in which those of whole episodes have changed places.
+
+        sources: int [draw, frame], the row whose residual each frame gets. To what state and time predict of `values`
+        the moved residuals are added, and the baseline is fitted to the sum anew (Freedman and Lane 1983), by the
+        smoother that predicts `values` best.
+        """
+        _, residual, factor = self._own(values, scored)[0]
+        moved = values[:, None] - residual[:, None] + residual[sources.T]  # [frame, draw, dim]
+        return self._left_out(factor, moved.reshape(len(values), -1)).astype(np.float32).reshape(moved.shape)
+
     def nested(self, values: np.ndarray, scored: Sequence[int], counted: np.ndarray) -> np.ndarray:
         """float32 [episode, frame, dim]: in [e], residuals that know nothing of e but those of e itself.
 
@@ -86,12 +97,16 @@ class Conditioner:
         """(error, residuals, factor) of every smoother, the lowest error first."""
         wide, found = values.astype(np.float64), []
         for factor in self._factors:
-            left, residual = wide - factor @ (factor.T @ wide), np.empty_like(wide)
-            for rows in self.rows:
-                block = np.eye(len(rows)) - factor[rows] @ factor[rows].T
-                residual[rows] = np.linalg.solve(block, left[rows])
+            residual = self._left_out(factor, wide)
             found.append((float((residual[:, list(scored)] ** 2).sum()), residual, factor))
         return sorted(found, key=lambda one: one[0])
+
+    def _left_out(self, factor: np.ndarray, wide: np.ndarray) -> np.ndarray:
+        """float64 [frame, column]: residuals of `wide` when each episode is left out of one smoother."""
+        left = wide - factor @ (factor.T @ wide)
+        for rows in self.rows:
+            left[rows] = np.linalg.solve(np.eye(len(rows)) - factor[rows] @ factor[rows].T, left[rows])
+        return left
 
     def _pairs(self, factor: np.ndarray, values: np.ndarray) -> np.ndarray:
         """float64 [episode, frame, dim]: the residuals of `nested` by one smoother."""

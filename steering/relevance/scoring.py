@@ -279,11 +279,11 @@ class _Scoring:
 
 
 def only_unconditional(preset: str, what: str) -> None:
-    """Raise InputError for the preset `conditional`: `what` would need its residuals for every draw or frame anew."""
+    """Raise InputError for the preset `conditional`: `what` is not worked out under it."""
     if preset == CONDITIONAL:
         raise InputError(
-            f"{what} cannot be had under the preset {preset!r}; its scores and the held-out error of its best heads "
-            "can. Ask the preset 'default' or 'paper'."
+            f"{what} cannot be had under the preset {preset!r}; its scores, their intervals and null, and "
+            "the held-out error of its best heads can. Ask the preset 'default' or 'paper'."
         )
 
 

@@ -10,8 +10,11 @@ import pytest
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import conditional, conditioning
+from steering.relevance.conditional_null import jackknife
 from steering.relevance.conditioning import Conditioner
+from steering.relevance.over_time import over_time
 from steering.relevance.scoring import prepare, rescore, score
+from steering.relevance.targets import named
 from steering.relevance.trust import trust
 from steering.selection.rules import top_k
 from steering.types import Head, Stack
@@ -152,12 +155,35 @@ def test_what_it_cannot_answer_is_said(planted) -> None:
         score(few, "conditional", KS)
     with pytest.raises(InputError, match="not by 'ridge'"):
         score(planted, "conditional", KS, metric="ridge")
-    with pytest.raises(InputError, match="Intervals and the null"):
-        counted = np.ones(len(planted.episode), bool)
-        trust(score(planted, "conditional", KS), prepare(planted), _target(planted), counted)
+    with pytest.raises(InputError, match="course over time"):
+        over_time(planted, prepare(planted), named("action", planted), k=5, preset="conditional")
 
 
-def _target(activations):
-    from steering.relevance import targets
+def test_chance_and_intervals_tell_heads_of_the_state_from_those_that_know_more(planted) -> None:
+    found = score(planted, "conditional", KS)
+    target, counted = named("action", planted), np.ones(len(planted.episode), bool)
+    given = {"set_size": 2, "permutations": 39, "seed": 3, "activations": planted}
+    first, again = (trust(found, prepare(planted), target, counted, **given) for _ in range(2))
+    assert (first.p[0, 0, 4:] <= 0.05).all() and (first.p[0, 0, :4] > 0.05).all()
+    assert (first.score_low <= found.score + 1e-6).all() and (found.score <= first.score_high + 1e-6).all()
+    assert (first.score_low[0, 0, 4:] > 0).all() and (first.score_low[0, 0, :4] < 0.02).all()
+    assert first.chosen_share[0, 0, 4:].min() > 0.9
+    np.testing.assert_array_equal(first.null_max, again.null_max)
+    np.testing.assert_array_equal(first.score_low, again.score_low)
 
-    return targets.named("action", activations)
+
+def test_the_draw_that_moves_nothing_has_the_residuals_themselves(planted) -> None:
+    conditioner, values = Conditioner(planted), planted.action.astype(np.float64)
+    same = np.arange(len(values))[None]
+    found = conditioner.redrawn(values, DIMS, same)[:, 0]
+    np.testing.assert_allclose(found, conditioner.own(values, DIMS), atol=1e-5)
+
+
+def test_an_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
+    generator, covered, draws = np.random.default_rng(0), 0, 400
+    for _ in range(draws):
+        left = generator.gamma(8, 1, 20)
+        errors = left * (0.8 + 0.1 * generator.standard_normal(20))
+        low, high = jackknife(left, errors[None])
+        covered += low[0] <= 0.2 <= high[0]
+    assert 0.93 <= covered / draws <= 0.97
