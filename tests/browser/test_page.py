@@ -192,6 +192,23 @@ def test_every_step_fits_a_phone(open_page: OpenPage, sample_address: str, tab: 
         expect(page.get_by_role("tab", name=name)).to_be_visible()
 
 
+def test_a_small_laptop_shows_the_map_and_what_is_open(open_page: OpenPage, sample_address: str) -> None:
+    """At 1280x720: long names share the header's room, and the small print above the map stays small."""
+    page = open_page(sample_address, width=1280, height=720)
+    expect(page.get_by_test_id("origin")).to_be_visible()
+    size = "node => getComputedStyle(node).fontSize"
+    for small in ("origin", "spread"):
+        assert page.get_by_test_id(small).evaluate(size) == "12.5px", small
+    row = page.locator('[data-testid="head-cell"][data-layer="0"]').first.bounding_box()
+    assert row is not None and row["y"] + row["height"] < 720
+    for name in ("Demonstrations", "Heads"):
+        page.locator(f'.wb-chip[data-name="{name}"] b').evaluate("node => node.textContent = 'a long name '.repeat(6)")
+    for name in ("Demonstrations", "Heads"):
+        shown = page.locator(f'.wb-chip[data-name="{name}"] b').bounding_box()
+        assert shown is not None and shown["width"] > 60, name
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
 def test_an_empty_store_says_what_to_do(open_page: OpenPage, empty_address: str) -> None:
     page = open_page(empty_address)
     page.get_by_role("button", name="Record demonstrations").click()
