@@ -15,34 +15,43 @@ from steering.errors import InputError
 from steering.types import Activations, Demonstrations
 
 ARM_JOINTS = 7
+TWO_ARMS = 14  # state and action of two arms of six joints and a gripper each, as ALOHA has them
 STILL_RAD_S = 0.03
 
 
 def keyframes(activations: Activations, rate_hz: float, still_rad_s: float = STILL_RAD_S) -> np.ndarray:
     """bool [frame]: True at the keyframes of each episode.
 
-    A gripper change is a frame whose gripper command (last action dimension) lies on another side of the middle of its
-    range than the frame before. The arm's speed is the length of the joint velocity vector (rad/s) from the frame
-    before, of the first ARM_JOINTS state components, recorded at `rate_hz`.
+    A gripper change is a frame where a gripper's command (last action dimension of an arm) lies on another side of the
+    middle of its range than the frame before. The speed is the length of the joint velocity vector (rad/s) from the
+    frame before, of the first ARM_JOINTS state components, or of all joints of TWO_ARMS, recorded at `rate_hz`.
     """
     if not rate_hz > 0:
         raise InputError(f"Expected a recording rate above 0 Hz, got {rate_hz}.")
-    middle = _middle(activations.action[:, -1])
+    joints, grippers = _columns(activations.state, activations.action)
+    middle = _middle(activations.action[:, grippers])
     marked = np.zeros(len(activations.action), bool)
     for one in np.unique(activations.episode):
         rows = np.flatnonzero(activations.episode == one)
         rows = rows[np.argsort(activations.frame[rows], kind="stable")]
-        closed, elapsed_s = activations.action[rows, -1] > middle, np.diff(activations.frame[rows]) / rate_hz
-        marked[rows] = _of_episode(closed, activations.state[rows], elapsed_s, still_rad_s)
+        closed, elapsed_s = activations.action[rows][:, grippers] > middle, np.diff(activations.frame[rows]) / rate_hz
+        marked[rows] = _of_episode(closed, activations.state[rows][:, joints], elapsed_s, still_rad_s)
     return marked
 
 
 def of_demonstrations(demonstrations: Demonstrations) -> tuple[np.ndarray, ...]:
     """bool [frame] of every episode: its keyframes, were every frame captured."""
-    middle = _middle(np.concatenate([one.action[:, -1] for one in demonstrations.episodes]))
+    episodes = demonstrations.episodes
+    joints, grippers = _columns(episodes[0].state, episodes[0].action)
+    middle = _middle(np.concatenate([one.action[:, grippers] for one in episodes]))
     return tuple(
-        _of_episode(one.action[:, -1] > middle, one.state, np.full(one.frames - 1, 1 / one.rate_hz), STILL_RAD_S)
-        for one in demonstrations.episodes
+        _of_episode(
+            one.action[:, grippers] > middle,
+            one.state[:, joints],
+            np.full(one.frames - 1, 1 / one.rate_hz),
+            STILL_RAD_S,
+        )
+        for one in episodes
     )
 
 
@@ -53,13 +62,22 @@ def take(activations: Activations, chosen: np.ndarray) -> Activations:
     return replace(activations, **{name: rows[chosen] for name, rows in kept.items() if rows is not None})
 
 
-def _middle(gripper: np.ndarray) -> float:
-    return float((gripper.min() + gripper.max()) / 2)
+def _columns(state: np.ndarray, action: np.ndarray) -> tuple[list[int], list[int]]:
+    """State columns that are joints, and action columns that are grippers."""
+    if state.shape[1] == action.shape[1] == TWO_ARMS:
+        grippers = [TWO_ARMS // 2 - 1, TWO_ARMS - 1]
+        return [column for column in range(TWO_ARMS) if column not in grippers], grippers
+    return list(range(min(ARM_JOINTS, state.shape[1]))), [action.shape[1] - 1]
 
 
-def _of_episode(closed: np.ndarray, state: np.ndarray, elapsed_s: np.ndarray, still_rad_s: float) -> np.ndarray:
+def _middle(gripper: np.ndarray) -> np.ndarray:
+    middle: np.ndarray = (gripper.min(axis=0) + gripper.max(axis=0)) / 2
+    return middle
+
+
+def _of_episode(closed: np.ndarray, joints: np.ndarray, elapsed_s: np.ndarray, still_rad_s: float) -> np.ndarray:
     marked = np.zeros(len(closed), bool)
     marked[[0, -1]] = True
-    speed = np.linalg.norm(np.diff(state[:, :ARM_JOINTS].astype(np.float64), axis=0), axis=1) / elapsed_s
-    marked[1:] |= (closed[1:] != closed[:-1]) | (speed < still_rad_s)
+    speed = np.linalg.norm(np.diff(joints.astype(np.float64), axis=0), axis=1) / elapsed_s
+    marked[1:] |= (closed[1:] != closed[:-1]).any(axis=1) | (speed < still_rad_s)
     return marked

@@ -238,6 +238,17 @@ def test_keyframes_use_elapsed_frames(build):
     assert not keyframes(a, rate_hz=60)[1:4].any()
 
 
+def test_keyframes_of_two_arms_are_of_both(build):
+    a = build((8, 6))
+    state, action = np.zeros((14, 14), np.float32), np.zeros((14, 14), np.float32)
+    state[:, 9] = np.arange(14) * 0.1  # the second arm moves, the first rests
+    state[:, 13] = np.arange(14) % 2  # a gripper is no joint
+    state[4, 9] = state[3, 9] + 0.001
+    action[10:, 6], action[6:8, 13] = 1, 0.05  # of ranges of their own
+    a = replace(a, state=state, action=action)
+    np.testing.assert_array_equal(np.flatnonzero(keyframes(a, rate_hz=20)), [0, 4, 6, 7, 8, 10, 13])
+
+
 def test_keyframes_of_recorded_and_of_captured_frames_are_the_same(build):
     a = build((8, 6))
     cameras = {"exterior": np.zeros((8, 4, 4, 3), np.uint8)}
