@@ -8,8 +8,8 @@ al. 2018). No refit is needed: of a linear smoother ŷ = H y the residuals of th
 
 Which smoother is used when e is held out is chosen by the errors of the other episodes, e left out, among the SHORTLIST
 that predict best over all episodes. k-NN and trees are not among them: on the samples they err more than kernel ridge,
-and leaving out pairs of episodes would take one fit a pair. Cost: a few seconds for 20 episodes of 100 frames, once for
-all heads; memory 12 factors of frames × LANDMARKS numbers.
+and leaving out pairs of episodes would take one fit a pair. Cost: 20 to 30 s of one core for 20 episodes of 100 frames,
+at every call, for all heads together; memory 12 factors of frames × LANDMARKS numbers.
 """
 
 from __future__ import annotations
