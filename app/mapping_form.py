@@ -51,6 +51,9 @@ def mapping_of(form: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, A
         "state": _columns(form, "state", sizes),
         "action": _columns(form, "action", sizes),
         "gripper_range": _gripper(form),
+        "grippers": _places(form, "grippers", "action", sizes),
+        "arms": _places(form, "arms", "state", sizes),
+        "arms_are": "pose" if form.get("arms_are") == "pose" else "joints",
         "absolute_actions": form.get("actions") == "positions",
         "instruction": str(form.get("instruction", "")).strip()[:1000] or None,
         "rate_hz": _number(form.get("rate_hz"), "Frames a second") if form.get("rate_hz") else None,
@@ -90,6 +93,14 @@ def _columns(form: Mapping[str, Any], what: str, sizes: Mapping[str, int]) -> li
         chosen = ranges(text, sizes[feature], f"Columns of {feature}")
         columns.append({"feature": feature, "indices": chosen if chosen != list(range(sizes[feature])) else None})
     return columns
+
+
+def _places(form: Mapping[str, Any], name: str, what: str, sizes: Mapping[str, int]) -> list[int] | None:
+    """Places among the columns of the state or action that a field names; `none` is none, an empty one leaves them."""
+    text = str(form.get(name, "")).strip()
+    taken = _columns(form, what, sizes)
+    count = sum(sizes[one["feature"]] if one["indices"] is None else len(one["indices"]) for one in taken)
+    return None if not text else [] if text.lower() == "none" else ranges(text, count, f"The {name} in the {what}")
 
 
 def _gripper(form: Mapping[str, Any]) -> list[float] | None:

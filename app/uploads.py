@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,9 @@ class Uploads:
             state=_columns(mapping["state"]),
             action=_columns(mapping["action"]),
             gripper=None if mapping["gripper_range"] is None else tuple(mapping["gripper_range"]),
+            grippers=_places(mapping.get("grippers")),
+            arms=_places(mapping.get("arms")),
+            arms_are=str(mapping.get("arms_are", "joints")),
             absolute_actions=bool(mapping["absolute_actions"]),
             instruction=mapping["instruction"] or "",
             instructions=tuple(map(str, report["instructions"])),
@@ -264,3 +267,7 @@ def _columns(given: list[Mapping[str, Any]]) -> tuple[Columns, ...]:
     return tuple(
         Columns(str(one["feature"]), "" if one["indices"] is None else ranges_text(one["indices"])) for one in given
     )
+
+
+def _places(given: Sequence[int] | None) -> str:
+    return "" if given is None else ranges_text(given) or "none"

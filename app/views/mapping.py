@@ -58,6 +58,8 @@ class UploadCard:
     """An upload as the page shows it. phase: one of PHASES. error: of the last job, empty where it ended well.
 
     episodes: how many there are, `chosen` which are imported (`0-6, 13`, empty for all), left_out: those with problems.
+    gripper: the range that is turned over. grippers: their places in the action, arms: the arms' in the state, as
+    `0-6, 13`, `none`, or empty where names and sizes say it; arms_are: `joints` or `pose`.
     tasks: of a file of head outputs instead of demonstrations. made: id of what was imported; heads, selection: the
     best heads of head outputs, and the file to keep.
     """
@@ -73,6 +75,9 @@ class UploadCard:
     state: tuple[Columns, ...] = ()
     action: tuple[Columns, ...] = ()
     gripper: tuple[float, ...] | None = None
+    grippers: str = ""
+    arms: str = ""
+    arms_are: str = "joints"
     absolute_actions: bool = False
     instruction: str = ""
     instructions: tuple[str, ...] = ()
@@ -177,8 +182,8 @@ def _mapping(card: UploadCard) -> str:
         f'<h4>Cameras</h4><p class="wb-muted">{CAMERAS_NEEDED}</p>'
         f'<div class="wb-mapped-cameras">{cameras or without}</div>{_SWAP}'
         f'<div class="wb-mapped">{_numbers("state", "State", card.state, card.numbers)}'
-        f"{_numbers('action', 'Action, the gripper last', card.action, card.numbers)}</div>"
-        f'<div class="wb-form wb-mapped-rest">{_gripper(card.gripper)}{_actions(card.absolute_actions)}'
+        f"{_numbers('action', 'Action', card.action, card.numbers)}</div>"
+        f'<div class="wb-form wb-mapped-rest">{_gripper(card.gripper)}{_roles(card)}{_actions(card.absolute_actions)}'
         f"{_instruction(card)}{_rate(card)}{_episodes(card)}</div>"
         f'<div class="wb-buttons">{buttons}</div>{hint}</div>{health(card.health) if card.health else ""}</div>'
     )
@@ -232,6 +237,16 @@ def _gripper(given: tuple[float, ...] | None) -> str:
         + _text("gripper_low", "Low end", f"{low:g}", "", "decimal")
         + _text("gripper_high", "High end", f"{high:g}", "", "decimal")
         + "</div>"
+    )
+
+
+def _roles(card: UploadCard) -> str:
+    """Which columns move the keyframes; by names, layouts and sizes unless said."""
+    kinds = [("joints", "Joints"), ("pose", "A pose")]
+    return (
+        _text("grippers", "Grippers, in the action", card.grippers, "as said above")
+        + _text("arms", "Arms, in the state", card.arms, "as said above")
+        + segments("arms_are", "Arms are", kinds, card.arms_are)
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from steering.errors import InputError
-from steering.models.chunks import action_chunks
+from steering.models.chunks import demonstrated_chunks
 from steering.models.hooks import Site, head_outputs
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import observe
@@ -64,7 +64,7 @@ def capture(
         image = _batch_outputs(policy, demonstrations, episode[rows], frame[rows], noises, times, tokens, outputs[rows])
         images.append(image)
     progress.report(1.0, f"Head outputs of {len(frame)} frames")
-    chunks = [action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in demonstrations.episodes]
+    chunks = demonstrated_chunks(demonstrations, policy.chunk_size)
     lengths = np.array([e.frames for e in demonstrations.episodes])
     pairs = list(zip(episode, frame, strict=True))
     return Activations(
@@ -83,6 +83,7 @@ def capture(
         image=np.concatenate(images),
         timesteps=times,
         samples=samples,
+        robot=demonstrations.robot,
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from scipy import stats
 
 from steering.errors import InputError
-from steering.models.chunks import action_chunks
+from steering.models.chunks import demonstrated_chunks
 from steering.models.flow import Batch
 from steering.models.policy import SteerablePolicy
 from steering.models.preprocessing import observe
@@ -67,7 +67,7 @@ def probe(
     if frames < 2 or samples < 1:
         raise InputError(f"Expected at least 2 frames and 1 sample; got {frames} and {samples}.")
     episode, frame = spread_frames(demonstrations, frames)
-    chunks = [action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in demonstrations.episodes]
+    chunks = demonstrated_chunks(demonstrations, policy.chunk_size)
     chunk = np.stack([chunks[e][f] for e, f in zip(episode, frame, strict=True)])
     with torch.no_grad():
         batch = policy.prepare(observe(demonstrations, episode, frame), chunk)

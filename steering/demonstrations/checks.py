@@ -116,9 +116,11 @@ def _actions(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
         words = f"Action {_list(still)} never change{'s' if len(still) == 1 else ''}."
         meaning = "It adds nothing to any score; normalised scores leave it out."
         yield Problem("note", "still_dimensions", words, meaning)
-    if sample.dims[1] - 1 in still:
-        meaning = "Keyframes at grasp and release cannot be found; check that the last column is the gripper."
-        yield Problem("warning", "still_gripper", "The last action, taken as the gripper, never changes.", meaning)
+    grippers = sample.robot.grippers(sample.dims[1])
+    if grippers and set(grippers) <= set(still):
+        meaning = "Keyframes at grasp and release cannot be found; name the gripper's column in the mapping."
+        words = f"Action {_list(grippers)}, taken as the gripper, never change{'s' if len(grippers) == 1 else ''}."
+        yield Problem("warning", "still_gripper", words, meaning)
     yield from _idle(sample)
     moving = action[np.append(True, (np.abs(np.diff(action, axis=0)) > STILL).any(axis=1))]
     shares = np.array([_clipped(moving[:, i]) for i in range(action.shape[1])])
@@ -164,7 +166,7 @@ def _timing(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
         )
         meaning = "Heads are then scored on what the arm has already done; shift the actions by that much."
         yield Problem("warning", "offset", words, meaning)
-    share = follows_state(episodes)
+    share = follows_state(episodes, sample.robot.grippers(sample.dims[1]))
     if share is not None:
         words = f"The actions are positions to reach, not motions: the state alone explains {share:.0%} of them."
         meaning = "Look at the gain over state and time, not at raw error: every head that sees the state looks good."

@@ -16,12 +16,12 @@ from typing import Protocol
 
 import numpy as np
 
-from steering.demonstrations import pictures
+from steering.demonstrations import column_roles, pictures
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.mapping import Columns
 from steering.demonstrations.mapping import Mapping as DatasetMapping
 from steering.errors import InputError, unknown_name
-from steering.types import Episode
+from steering.types import Episode, Robot
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Source(Protocol):
 class Dataset:
     """An open dataset. format: of the files, e.g. `LeRobotDataset v3.0`. robot: what the dataset calls it, or empty.
 
-    task, variations: of our own recordings, else empty. notices: what the reader passed over, as sentences.
+    task, variations, made_by: of our own recordings, else empty. notices: what the reader passed over, as sentences.
     absolute_actions: whether actions are positions to reach, None where the dataset does not say.
     cleanup: called when it is closed, after the source.
     """
@@ -91,6 +91,7 @@ class Dataset:
     variations: tuple[str, ...] = ()
     cleanup: Callable[[], None] | None = None
     absolute_actions: bool | None = None
+    made_by: Robot | None = None
 
     def __enter__(self) -> Dataset:
         return self
@@ -114,6 +115,13 @@ class Dataset:
     def cameras(self) -> tuple[str, ...]:
         """Names of the image features."""
         return tuple(name for name, feature in self.features.items() if feature.kind == "image")
+
+    def robot_of(self, mapping: DatasetMapping) -> Robot | None:
+        """What the columns that `mapping` takes are; None for the simulator's own."""
+        plain = mapping.grippers is None and mapping.arms is None and mapping.gripper_range is None
+        if mapping.layout == "workbench" and plain:
+            return self.made_by
+        return column_roles.robot_of(self.robot, self.features, mapping)
 
     def signature(self) -> str:
         """16 hex digits that datasets of the same layout share: format, feature names and sizes, but no content."""
@@ -190,9 +198,9 @@ class Dataset:
             for role, camera in roles
         }
         state, action = (self._columns(index, columns)[chosen] for columns in (mapping.state, mapping.action))
-        if mapping.gripper_range is not None:
-            action = action.copy()
-            action[:, -1] = sum(mapping.gripper_range) - action[:, -1]
+        if mapping.gripper_range is not None and (robot := self.robot_of(mapping)) is not None:
+            action, grippers = action.copy(), list(robot.grippers(action.shape[1]))
+            action[:, grippers] = sum(mapping.gripper_range) - action[:, grippers]
         rate_hz = mapping.rate_hz or summary.rate_hz
         if rate_hz is None:
             raise InputError(f"{self.name} does not say how many frames a second it has; give the mapping a rate_hz.")

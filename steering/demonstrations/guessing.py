@@ -17,7 +17,7 @@ from steering.demonstrations.layouts import AS_IT_IS, LAYOUTS, Layout, spellings
 from steering.demonstrations.mapping import Camera, Columns, Guess, Mapping, remembered
 from steering.demonstrations.offsets import follows_state
 from steering.errors import InputError
-from steering.types import Episode
+from steering.types import Episode, Robot
 
 WRIST_WORDS = ("wrist", "hand", "gripper", "eye_in", "ego")
 EXTERIOR_WORDS = (
@@ -149,13 +149,13 @@ def _numbers_named(dataset: Dataset, what: str, words: Sequence[str], taken: set
 def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:
     """Turn the gripper over where it begins at its high end in most episodes: demonstrations begin with it open."""
     starts, values = [], []
+    robot = dataset.robot_of(mapping) or Robot()
     for action in (episode.action for episode in _judged(dataset, mapping)):
-        if action.shape[1] > 1 and len(action):
-            column = action[np.isfinite(action[:, -1]), -1]
-            if not len(column):
-                continue
-            starts.append(float(np.median(column[: max(1, int(len(column) * FIRST_FRAMES))])))
-            values.append(column)
+        for gripper in robot.grippers(action.shape[1]) if action.shape[1] > 1 else ():
+            column = action[np.isfinite(action[:, gripper]), gripper]
+            if len(column):
+                starts.append(float(np.median(column[: max(1, int(len(column) * FIRST_FRAMES))])))
+                values.append(column)
     if not starts:
         return mapping, ""
     low, high = (round(float(bound(np.concatenate(values))), 4) for bound in (np.min, np.max))
@@ -164,9 +164,9 @@ def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:
     open_at_high = np.mean([start > (low + high) / 2 for start in starts])
     if open_at_high > 0.5:
         share = f"{round(open_at_high * len(starts))} of {len(starts)} episodes"
-        reason = f"The last action begins near its high end ({high:g}) in {share}, so high is open; it is turned over."
+        reason = f"The gripper begins near its high end ({high:g}) in {share}, so high is open; it is turned over."
         return replace(mapping, gripper_range=(low, high)), f"{reason} {AS_IT_IS}"
-    return mapping, f"The last action begins near its low end ({low:g}), so a larger value closes the gripper."
+    return mapping, f"The gripper begins near its low end ({low:g}), so a larger value closes it."
 
 
 def _judged(dataset: Dataset, mapping: Mapping) -> list[Episode]:
@@ -189,7 +189,8 @@ def _absolute_share(dataset: Dataset, mapping: Mapping) -> float | None:
     alike = [
         e for e in found if (e.state.shape[1], e.action.shape[1]) == (found[0].state.shape[1], found[0].action.shape[1])
     ]
-    return follows_state(alike)
+    robot = dataset.robot_of(mapping) or Robot()
+    return follows_state(alike, robot.grippers(alike[0].action.shape[1])) if alike else None
 
 
 def _named(dataset: Dataset, kind: str, names: Sequence[str], taken: Collection[str] = ()) -> str | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steering.demonstrations import column_roles
 from steering.demonstrations.checks import CHECKS
 from steering.demonstrations.dataset import Dataset
-from steering.demonstrations.mapping import Columns, Guess
+from steering.demonstrations.mapping import Guess
 from steering.demonstrations.sampling import Problem, read_sample
 from steering.demonstrations.statistics import PolicyStatistics
 from steering.errors import SteeringError
@@ -92,6 +93,7 @@ def examine(
         problems += check(sample, policy)
     lengths = [episode.frames for episode in dataset.episodes]
     roles = _roles(guess)
+    keyframes = (column_roles.said(sample.robot, sample.dims),) if all(sample.dims) else ()
     return HealthReport(
         name=dataset.name,
         format=dataset.format,
@@ -105,15 +107,15 @@ def examine(
         cameras={role: images.shape[1:3] for role, images in sample.first_pictures.items()},
         state_dims=sample.dims[0],
         action_dims=sample.dims[1],
-        state_names=tuple(_names(dataset, mapping.state)),
-        action_names=tuple(_names(dataset, mapping.action)),
+        state_names=column_roles.names_of(dataset.features, mapping.state),
+        action_names=column_roles.names_of(dataset.features, mapping.action),
         features=tuple(
             FeatureLine(f.name, f.kind, f.shape, f.dtype, tuple(roles.get(f.name, ())))
             for f in list(dataset.features.values())[:200]
         ),
         problems=tuple(sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))),
         mapping=mapping.document(),
-        reasons=guess.reasons,
+        reasons=(*guess.reasons, *keyframes),
         examined=len(sample.episodes),
         signature=dataset.signature(),
     )
@@ -165,14 +167,3 @@ def _roles(guess: Guess) -> dict[str, list[str]]:
         for one in columns:
             roles.setdefault(one.feature, []).append(what)
     return roles
-
-
-def _names(dataset: Dataset, columns: Sequence[Columns]) -> Iterator[str]:
-    for one in columns:
-        feature = dataset.features.get(one.feature)
-        if feature is None:
-            continue
-        short = feature.name.replace("/", ".").rpartition(".")[2]
-        whole = feature.names if len(feature.names) == feature.size else ()
-        whole = whole or tuple(f"{short}_{i}" if feature.size > 1 else short for i in range(min(feature.size, 1024)))
-        yield from whole if one.indices is None else (whole[i] for i in one.indices if 0 <= i < len(whole))

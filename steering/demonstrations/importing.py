@@ -59,7 +59,7 @@ def import_episodes(
         _check_like(episode, found[0] if found else episode)
         found.append(episode)
     progress.report(1.0, f"{len(found)} episodes read")
-    return Demonstrations(dataset.name, dataset.task, dataset.variations, tuple(found))
+    return Demonstrations(dataset.name, dataset.task, dataset.variations, tuple(found), dataset.robot_of(mapping))
 
 
 def _check_like(episode: Episode, first: Episode) -> None:

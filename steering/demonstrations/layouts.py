@@ -23,7 +23,8 @@ class Layout:
     any part of the name; a layout with robots fits only those. rotate: degrees clockwise for all its cameras.
     gripper_range: where a larger value opens the gripper, which is turned over. why: sentences for `Guess.reasons`.
     sizes: numbers of (state, action), to tell apart layouts of the same names; None fits any. absolute_actions: its
-    actions are joint positions to reach.
+    actions are joint positions to reach. pose: so many numbers at the state's beginning are the end effector's pose,
+    the rest its gripper; 0 where they are joints, or named.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Layout:
     gripper_range: tuple[float, float] | None = None
     sizes: tuple[int | None, int | None] = (None, None)
     absolute_actions: bool = False
+    pose: int = 0
     why: tuple[str, ...] = ()
 
 
@@ -92,6 +94,7 @@ LAYOUTS = (
         (("actions", "action"),),
         needed=("exterior", "wrist"),
         sizes=(8, 7),
+        pose=6,
         why=("LIBERO converted to LeRobot: its pictures are stored upright.",),
     ),
     Layout(
@@ -140,6 +143,7 @@ LAYOUTS = (
         (("action",),),
         robots=("widowx", "bridge"),
         sizes=(None, 7),
+        pose=6,
         gripper_range=(0.0, 1.0),
         why=("Bridge's action ends in a gripper from 0 (closed) to 1 (open), which is turned over.", AS_IT_IS),
     ),

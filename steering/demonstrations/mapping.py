@@ -17,6 +17,7 @@ from steering.errors import InputError
 
 MAX_BYTES = 1 << 20
 TURNS = (0, 90, 180, 270)
+ARMS_ARE = ("joints", "pose")
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Columns:
 class Mapping:
     """What an episode is made of.
 
-    cameras: role -> camera; roles are `exterior` and `wrist`, others are free. state, action: columns side by side. The
-    last action is the gripper. gripper_range: (low, high) where the gripper counts the other way round and is turned
-    over, x -> low + high - x; None leaves it. Here a larger value closes. instruction, rate_hz: instead of the
+    cameras: role -> camera; roles are `exterior` and `wrist`, others are free. state, action: columns side by side.
+    grippers: places in the action that are grippers. arms: places in the state that are the arms', arms_are: whether
+    those are `joints` or the `pose` of end effectors. None goes by names, layouts and sizes (`column_roles`).
+    gripper_range: (low, high) where the grippers count the other way round and are turned over, x -> low + high - x;
+    None leaves them. Here a larger value closes. instruction, rate_hz: instead of the
     dataset's, None leaves those. absolute_actions: positions to reach, not motions (see `Episode`). layout: the known
     layout it follows, or empty.
     """
@@ -59,6 +62,9 @@ class Mapping:
     rate_hz: float | None = None
     layout: str = ""
     absolute_actions: bool = False
+    grippers: tuple[int, ...] | None = None
+    arms: tuple[int, ...] | None = None
+    arms_are: str = "joints"
 
     def document(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -88,6 +94,9 @@ def parse(document: object) -> Mapping:
     rate = document.get("rate_hz")
     if rate is not None and (type(rate) not in (int, float) or not 0 < rate <= 10_000):
         raise InputError(f"rate_hz of the mapping should be frames a second, got {rate!r}.")
+    arms_are = document.get("arms_are", "joints")
+    if arms_are not in ARMS_ARE:
+        raise InputError(f"arms_are of the mapping should be one of {', '.join(ARMS_ARE)}, got {arms_are!r}.")
     absolute = document.get("absolute_actions", False)
     if type(absolute) is not bool:
         raise InputError(f"absolute_actions of the mapping should be true or false, got {absolute!r}.")
@@ -103,6 +112,9 @@ def parse(document: object) -> Mapping:
         rate_hz=None if rate is None else float(rate),
         layout=_text(document.get("layout"), "layout") or "",
         absolute_actions=absolute,
+        grippers=_places(document.get("grippers"), "grippers"),
+        arms=_places(document.get("arms"), "arms"),
+        arms_are=arms_are,
     )
 
 
@@ -172,6 +184,14 @@ def _columns(given: object, what: str) -> tuple[Columns, ...]:
             raise InputError(f"{what} of the mapping: indices should be whole numbers, got {indices!r}.")
         columns.append(Columns(entry["feature"], None if indices is None else tuple(indices)))
     return tuple(columns)
+
+
+def _places(given: object, what: str) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    if not (isinstance(given, list | tuple) and len(given) <= 1024 and all(type(i) is int and i >= 0 for i in given)):
+        raise InputError(f"{what} of the mapping should be a list of whole numbers from 0, got {given!r}.")
+    return tuple(dict.fromkeys(given))
 
 
 def _numbers(given: object, what: str) -> list[float]:

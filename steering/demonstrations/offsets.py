@@ -53,15 +53,15 @@ def action_offset(episodes: Sequence[Episode]) -> Offset | None:
     return Offset(lag, explained[lag], now)
 
 
-def follows_state(episodes: Sequence[Episode]) -> float | None:
+def follows_state(episodes: Sequence[Episode], grippers: Sequence[int]) -> float | None:
     """Share of the actions' variance that the state explains, where that is nearly all; else None.
 
-    The gripper, the last action, is left out.
+    grippers: columns of the action that are left out.
     """
-    if sum(e.frames for e in episodes) < LEAST_FRAMES or episodes[0].action.shape[1] < 2:
+    if sum(e.frames for e in episodes) < LEAST_FRAMES or episodes[0].action.shape[1] <= len(grippers):
         return None
     state = np.concatenate([e.state for e in episodes])
-    action = np.concatenate([e.action[:, :-1] for e in episodes])
+    action = np.concatenate([np.delete(e.action, list(grippers), axis=1) for e in episodes])
     share = _explained(state, action)
     return share if share > ABSOLUTE else None
 

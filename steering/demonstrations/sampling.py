@@ -11,7 +11,7 @@ from steering.demonstrations.dataset import Dataset
 from steering.demonstrations.mapping import Mapping
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.types import Episode
+from steering.types import Episode, Robot
 
 SHOWN_EPISODES = 8
 SHOWN_FRAMES = 4
@@ -54,6 +54,11 @@ class Sample:
         """Numbers of state and action, (0, 0) where nothing could be read."""
         first = next(iter(self.episodes.values()), None)
         return (0, 0) if first is None else (first.state.shape[1], first.action.shape[1])
+
+    @property
+    def robot(self) -> Robot:
+        """What the columns of state and action are."""
+        return self.dataset.robot_of(self.mapping) or Robot()
 
     @property
     def alike(self) -> dict[int, Episode]:

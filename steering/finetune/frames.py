@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from steering.models.chunks import action_chunks
+from steering.models.chunks import demonstrated_chunks
 from steering.models.flow import Batch
 from steering.models.memory import free_bytes
 from steering.models.policy import SteerablePolicy
@@ -118,7 +118,7 @@ def frame_set(
     episode = np.repeat(np.asarray(episodes, np.int32), lengths)
     frame = np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])
     chosen = [demonstrations.episodes[e] for e in episodes]
-    chunk = np.concatenate([action_chunks(e.action, policy.chunk_size, absolute=e.absolute_actions) for e in chosen])
+    chunk = np.concatenate(demonstrated_chunks(demonstrations, policy.chunk_size, episodes))
     if limit is not None and len(frame) > limit:
         rows = np.linspace(0, len(frame) - 1, limit).round().astype(int)
         episode, frame, chunk = episode[rows], frame[rows], chunk[rows]

@@ -78,11 +78,11 @@ def spread(
 
 def _without_outputs(demonstrations: Demonstrations, steps: int) -> Activations:
     """Every frame as it would be captured, of a policy with one head that says nothing."""
-    from steering.models.chunks import action_chunks
+    from steering.models.chunks import demonstrated_chunks
 
     episodes = demonstrations.episodes
     lengths = [one.frames for one in episodes]
-    chunks = [action_chunks(one.action, steps, absolute=one.absolute_actions) for one in episodes]
+    chunks = demonstrated_chunks(demonstrations, steps)
     return Activations(
         outputs=np.zeros((sum(lengths), 1, 1, 1, 1), np.float32),
         episode=np.repeat(np.arange(len(episodes), dtype=np.int32), lengths),
@@ -96,6 +96,7 @@ def _without_outputs(demonstrations: Demonstrations, steps: int) -> Activations:
         seed=0,
         inert=np.zeros((1, 1, 1), bool),
         stacks=(Stack("none", 1, 1, 1),),
+        robot=demonstrations.robot,
     )
 
 

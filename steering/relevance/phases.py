@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from steering.errors import InputError, unknown_name
-from steering.relevance.keyframes import ARM_JOINTS
 from steering.relevance.targets import closed
 from steering.types import PHASES, Activations, Demonstrations
 
@@ -48,10 +47,11 @@ def infer(activations: Activations) -> np.ndarray:
 
     Grasp: the frames around the first closing during which the arm moves slower than SLOW times its median speed.
     Release: likewise around the last opening after it, and all that follows. Approach: before the grasp. Transport:
-    between. An episode whose gripper never closes is approach throughout. Speed is that of the first ARM_JOINTS state
-    components; without a state it is the size of the arm's action.
+    between. An episode whose gripper never closes is approach throughout. Of several grippers one that is closed counts
+    as closed. Speed is that of all arms' joints, or of their poses where the state has no joints; without either it is
+    the size of the arm's action.
     """
-    shut = closed(activations)
+    shut = np.asarray(closed(activations).any(axis=1))
     phases = np.zeros(len(shut), np.int8)
     grasp, transport, release = (PHASES.index(name) for name in ("grasp", "transport", "release"))
     for one in np.unique(activations.episode):
@@ -75,13 +75,14 @@ def infer(activations: Activations) -> np.ndarray:
 
 def _slow(activations: Activations, rows: np.ndarray) -> np.ndarray:
     """bool [frame of the episode]: slower than SLOW times the median speed of its moving frames."""
-    joints = activations.state[rows, :ARM_JOINTS].astype(np.float64)
-    if joints.shape[1]:
+    robot, action = activations.columns, activations.action[rows].astype(np.float64)
+    arm = activations.state[rows][:, list(robot.arm(activations.state.shape[1], action.shape[1])[1])].astype(np.float64)
+    if arm.shape[1]:
         elapsed = np.maximum(np.diff(activations.frame[rows]), 1)[:, None]
-        speed = np.linalg.norm(np.diff(joints, axis=0, prepend=joints[:1]) / np.concatenate([[[1]], elapsed]), axis=1)
+        speed = np.linalg.norm(np.diff(arm, axis=0, prepend=arm[:1]) / np.concatenate([[[1]], elapsed]), axis=1)
         speed[:1] = speed[1:2]
     else:
-        speed = np.linalg.norm(activations.action[rows, :-1].astype(np.float64), axis=1)
+        speed = np.linalg.norm(np.delete(action, list(robot.grippers(action.shape[1])), axis=1), axis=1)
     moving = speed[speed > 0]
     return speed < SLOW * (np.median(moving) if len(moving) else 1)
 

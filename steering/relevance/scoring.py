@@ -164,7 +164,8 @@ class _Scoring:
         progress.report(1.0, "Scored every head")
         at_best = self._at_chosen(of_heads, choices)  # [stack, layer, head, dim]
         main = at_best[..., scored].mean(-1)
-        gripper = self.target.gripper
+        base = baselines[self.zero]
+        grippers = [self._dimension(at_best, base, d) for d in self.target.grippers]
         below = baselines[MEAN] if open_left is None else open_left.left
         return Relevance(
             metric=self.metric,
@@ -180,7 +181,7 @@ class _Scoring:
             tokens=a.tokens,
             phase=self.phase,
             gain=_explained(main, mean["state_time"]) if "state_time" in mean else None,
-            gripper=None if gripper is None else self._dimension(at_best, baselines[self.zero], gripper),
+            gripper=np.mean(grippers, axis=0) if grippers else None,
             dimension_r2=np.stack([self._dimension(at_best, below, d) for d in range(at_best.shape[-1])]),
             dimension_names=self.target.names,
             fold_k={s: tuple(self.ks[i] for i in c.index) for s, c in choices.items() if c.nested},

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from steering.errors import InputError, unknown_name
-from steering.types import ACTION_NAMES, STATE_NAMES, Activations, Demonstrations
+from steering.types import Activations, Demonstrations
 
 TARGETS: Mapping[str, str] = {
     "action": "the demonstrated action of the frame",
     "chunk": "the demonstrated actions of the frame and of those that follow, as far as the policy predicts",
     "state": "the robot's proprioceptive state",
-    "gripper": "whether the gripper is told to be closed",
+    "gripper": "whether each gripper is told to be closed",
     "object": "the place of the thing that the instruction names",
     "instruction": "which instruction was given",
 }
@@ -29,15 +29,16 @@ TARGETS: Mapping[str, str] = {
 class Target:
     """values: float64 [frame, dim]; names: one a dimension. scored: the dimensions that the score averages.
 
-    text: what it is, with its scaling, for `Relevance.target`. gripper: the dimension of the gripper where it is scored
-    apart, else None. own_baseline: the baseline that knows nothing of the target, where that of the preset holds it.
+    text: what it is, with its scaling, for `Relevance.target`. grippers: the dimensions of the grippers where they are
+    scored apart, else none. own_baseline: the baseline that knows nothing of the target, where that of the preset
+    holds it.
     """
 
     text: str
     values: np.ndarray
     names: tuple[str, ...]
     scored: tuple[int, ...]
-    gripper: int | None = None
+    grippers: tuple[int, ...] = ()
     own_baseline: str | None = None
 
 
@@ -55,11 +56,11 @@ def named(
     if name in ("action", "chunk"):
         return _actions(name, activations)
     if name == "state":
-        names = _names(STATE_NAMES, activations.state.shape[1], "state")
+        names = activations.columns.names("state", activations.state.shape[1])
         text = "state, each dimension divided by its standard deviation"
         return _all(text, standardise(activations.state), names, own_baseline="time")
     if name == "gripper":
-        return _all("gripper closed or open", closed(activations)[:, None].astype(np.float64), ("closed",))
+        return _gripper(activations)
     if demonstrations is None:
         raise InputError(f"The target {name!r} is read from demonstrations, which are not at hand. Score the action.")
     return (_object if name == "object" else _instruction)(activations, demonstrations)
@@ -67,14 +68,15 @@ def named(
 
 def raw_action(activations: Activations) -> Target:
     """The paper's target: one action in its own units, all dimensions alike."""
-    names = _names(ACTION_NAMES, activations.action.shape[1], "action")
+    names = activations.columns.names("action", activations.action.shape[1])
     return _all("raw action", activations.action.astype(np.float64), names)
 
 
 def closed(activations: Activations) -> np.ndarray:
-    """bool [frame]: whether the gripper's command, the last action dimension, lies above the middle of its range."""
-    gripper = activations.action[:, -1]
-    return gripper > (gripper.min() + gripper.max()) / 2
+    """bool [frame, gripper]: whether the command of each gripper lies above the middle of its range."""
+    grippers = activations.action[:, list(activations.columns.grippers(activations.action.shape[1]))]
+    closing: np.ndarray = grippers > (grippers.min(axis=0) + grippers.max(axis=0)) / 2
+    return closing
 
 
 def standardise(features: np.ndarray) -> np.ndarray:
@@ -106,18 +108,30 @@ def shares(target: Target, counted: np.ndarray) -> tuple[tuple[str, ...], np.nda
 def _actions(name: str, activations: Activations) -> Target:
     action = activations.action[:, None] if name == "action" else activations.chunk
     frames, steps, dims = action.shape
-    names = _names(ACTION_NAMES, dims, "action")
+    names, grippers = activations.columns.names("action", dims), activations.columns.grippers(dims)
     if name == "chunk":
         names = tuple(f"{dim}@{step}" for step in range(steps) for dim in names)
-    apart = name == "action" and dims > 1
+    moving = tuple(i for i in range(dims) if i not in grippers)
+    apart = ", gripper apart" if len(grippers) == 1 else ", grippers apart"
     text = "whole action chunk" if name == "chunk" else "action"
     return Target(
-        text=f"{text}, each dimension divided by its standard deviation" + (", gripper apart" if dims > 1 else ""),
+        text=f"{text}, each dimension divided by its standard deviation" + (apart if moving and grippers else ""),
         values=standardise(action.reshape(frames, -1)),
         names=names,
-        scored=tuple(i for i in range(steps * dims) if dims == 1 or i % dims != dims - 1),
-        gripper=dims - 1 if apart else None,
+        scored=tuple(i for i in range(steps * dims) if not moving or i % dims in moving),
+        grippers=grippers if name == "action" and moving else (),
     )
+
+
+def _gripper(activations: Activations) -> Target:
+    shut, grippers = closed(activations), activations.columns.grippers(activations.action.shape[1])
+    if not grippers:
+        raise InputError(
+            "These demonstrations have no gripper. Name its column in the mapping, or choose another target."
+        )
+    of_each = activations.columns.names("action", activations.action.shape[1])
+    names = ("closed",) if len(grippers) == 1 else tuple(f"{of_each[i]} closed" for i in grippers)
+    return _all("gripper closed or open", shut.astype(np.float64), names)
 
 
 def _object(activations: Activations, demonstrations: Demonstrations) -> Target:
@@ -153,7 +167,3 @@ def _instruction(activations: Activations, demonstrations: Demonstrations) -> Ta
 
 def _all(text: str, values: np.ndarray, names: tuple[str, ...], own_baseline: str | None = None) -> Target:
     return Target(text, values, names, tuple(range(values.shape[1])), own_baseline=own_baseline)
-
-
-def _names(known: tuple[str, ...], dims: int, kind: str) -> tuple[str, ...]:
-    return known if len(known) == dims else tuple(f"{kind}_{i + 1}" for i in range(dims))

@@ -47,6 +47,7 @@ from steering.types.finetuning import (
 from steering.types.origin import Origin, origin_of_word, origin_word, origin_words
 from steering.types.policies import PolicyCheck
 from steering.types.relevance import HeadChange, Neighbours, RankAgreement, Relevance, Trust
+from steering.types.robot import ARM_JOINTS, COLUMN_ROLES, Robot
 from steering.types.rollouts import (
     FAILURES,
     INSTRUCTIONS,
@@ -65,7 +66,9 @@ from steering.types.spread import Spread, spread_words
 
 __all__ = [
     "ACTION_NAMES",
+    "ARM_JOINTS",
     "CAMERAS",
+    "COLUMN_ROLES",
     "CONTROL_LABELS",
     "FAILURES",
     "FFN_CHOICES",
@@ -109,6 +112,7 @@ __all__ = [
     "Relevance",
     "RelevanceOverTime",
     "Replication",
+    "Robot",
     "Rollouts",
     "Selection",
     "SetError",

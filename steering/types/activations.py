@@ -10,6 +10,7 @@ import numpy as np
 
 from steering.errors import InputError
 from steering.types.axes import STACKS, Head, HeadShape, Stack, stacks_of
+from steering.types.robot import Robot
 
 _ABSENT = "absent"  # what older versions called the token of a stack that was not captured
 
@@ -29,6 +30,7 @@ class Activations:
     inert: bool [stack, layer, head], heads that cannot move an action; they are scored but never chosen. Cells that
     hold no head are inert too. stacks: those that were captured; unless named, a VLM and an expert with the same heads.
     Heads narrower than the widest are filled up with zeros, which changes neither cosine nor Euclidean distance.
+    robot: whose actions and states they are, as of the demonstrations.
     """
 
     outputs: np.ndarray
@@ -46,6 +48,7 @@ class Activations:
     timesteps: tuple[float, ...] = ()
     samples: int = 1
     stacks: tuple[Stack, ...] = ()
+    robot: Robot | None = None
 
     def __post_init__(self) -> None:
         if self.outputs.ndim != 5:
@@ -61,6 +64,11 @@ class Activations:
     def shape(self) -> HeadShape:
         """The heads whose outputs these are."""
         return HeadShape(self.stacks)
+
+    @property
+    def columns(self) -> Robot:
+        """What the columns of state and action are: `robot`, or what goes by their number."""
+        return self.robot or Robot()
 
     @classmethod
     def completed(cls, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from steering.types.robot import Robot
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -71,12 +73,21 @@ class Episode:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """A set of episodes of one task. `task` and `variations` are simulator names, empty for outside recordings."""
+    """A set of episodes of one task. `task` and `variations` are simulator names, empty for outside recordings.
+
+    robot: whose motions they are, None for our own recordings and where an older version kept nothing of it.
+    """
 
     name: str
     task: str
     variations: tuple[str, ...]
     episodes: tuple[Episode, ...]
+    robot: Robot | None = None
+
+    @property
+    def columns(self) -> Robot:
+        """What the columns of state and action are: `robot`, or what goes by their number."""
+        return self.robot or Robot()
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every camera, state, action and instruction byte, and what kind the actions are."""

@@ -160,6 +160,9 @@ FOUND: dict[str, Any] = {
         "instruction": None,
         "rate_hz": None,
         "layout": "",
+        "grippers": None,
+        "arms": None,
+        "arms_are": "joints",
     },
     "pictures": [{"feature": "front"}, {"feature": "side"}],
     "report": {
@@ -186,6 +189,9 @@ def test_a_form_gives_what_was_corrected() -> None:
     assert given["cameras"]["wrist"] == {"feature": "side", "rotate": 90, "mirror": True, "bgr": False}
     assert given["state"] == [{"feature": "qpos", "indices": [2, 0]}] and "action" not in given
     assert (given["gripper_range"], given["absolute_actions"], given["rate_hz"]) == ([0.0, 100.0], True, 15.0)
+    roles = mapping_of(AS_GUESSED | {"grippers": "1", "arms": "0-1", "arms_are": "pose"}, FOUND)
+    assert roles == {"grippers": [1], "arms": [0, 1], "arms_are": "pose"}
+    assert mapping_of(AS_GUESSED | {"grippers": "None"}, FOUND) == {"grippers": []}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +203,7 @@ def test_a_form_gives_what_was_corrected() -> None:
         ({"action-columns-0": "0-4"}, "expected numbers of 0 to 3"),
         ({"gripper": "opens", "gripper_low": "1", "gripper_high": "0"}, "should be below"),
         ({"rate_hz": "nan"}, "should be a number"),
+        ({"grippers": "2"}, "The grippers in the action: expected numbers of 0 to 1"),
     ],
 )
 def test_a_wrong_form_is_a_sentence(fields: dict[str, Any], words: str) -> None:

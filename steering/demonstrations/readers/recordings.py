@@ -27,7 +27,8 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
         first = value.episodes[0]
         features = {camera: Feature(camera, "image", _shape(first, camera)[1:], "video") for camera in first.cameras}
         for name, array, names in (("state", first.state, STATE_NAMES), ("action", first.action, ACTION_NAMES)):
-            known = names if array.ndim == 2 and array.shape[1] == len(names) else ()
+            given = getattr(value.robot, f"{name}_names", ()) or names
+            known = given if array.ndim == 2 and array.shape[1] == len(given) else ()
             features[name] = Feature(name, "number", array.shape[1:], str(array.dtype), known)
     source = _Source(value, limits)
     kind = "workbench recording"
@@ -42,6 +43,8 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
         task=value.task,
         variations=value.variations,
         absolute_actions=absolute,
+        robot="" if value.robot is None else value.robot.name,
+        made_by=value.robot,
     )
 
 

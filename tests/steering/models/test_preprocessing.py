@@ -11,6 +11,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from steering.errors import InputError
 from steering.models.chunks import action_chunks
 from steering.models.preprocessing import area_weights, dataset_statistics, observe
+from steering.types import Robot
 
 
 @pytest.fixture
@@ -87,6 +88,14 @@ def test_action_chunks_rest_past_the_end():
     np.testing.assert_array_equal(chunks[2, 0], action[2])
     np.testing.assert_array_equal(chunks[2, 1], [0, 0, 0, 0, 0, 0, 21])
     np.testing.assert_array_equal(chunks[1, 2], chunks[2, 2])
+
+
+def test_every_gripper_keeps_its_value_past_the_end():
+    action = np.arange(1, 33, dtype=np.float32).reshape(2, 16)
+    rest = action_chunks(action, 2)[1, 1]
+    np.testing.assert_array_equal(np.flatnonzero(rest), [7, 15])
+    roles = Robot(action_roles=("gripper", *["joint"] * 15))
+    np.testing.assert_array_equal(np.flatnonzero(action_chunks(action, 2, robot=roles)[1, 1]), [0])
 
 
 def test_positions_to_reach_are_held_past_the_end():

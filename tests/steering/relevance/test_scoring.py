@@ -18,7 +18,7 @@ from steering.relevance.ridge import PENALTY, ridge_frame_errors
 from steering.relevance.scoring import PRESETS, prepare, rescore, score
 from steering.relevance.targets import standardise
 from steering.selection.rules import top_k
-from steering.types import PAPER_SET_SIZE, Demonstrations, Episode, Head, HeadShape
+from steering.types import PAPER_SET_SIZE, Demonstrations, Episode, Head, HeadShape, Robot
 
 KS = (3, 6, 10)
 
@@ -256,3 +256,44 @@ def test_keyframes_of_recorded_and_of_captured_frames_are_the_same(build):
     made = tuple(Episode("one", "wait", 20.0, cameras, a.state[one], a.action[one]) for one in rows)
     found = of_demonstrations(Demonstrations("set", "", (), made))
     np.testing.assert_array_equal(np.concatenate(found), keyframes(a, rate_hz=20))
+
+
+def test_keyframes_of_sixteen_columns_are_of_two_arms_of_seven_joints(build):
+    a = build((8, 6))
+    state, action = np.zeros((14, 16), np.float32), np.zeros((14, 16), np.float32)
+    state[:, 12] = np.arange(14) * 0.1  # the second arm moves, the first rests
+    state[:, [7, 15]] = np.arange(14)[:, None] % 2  # grippers are no joints
+    state[4, 12] = state[3, 12] + 0.001
+    action[10:, 7] = 1
+    a = replace(a, state=state, action=action)
+    np.testing.assert_array_equal(np.flatnonzero(keyframes(a, rate_hz=20)), [0, 4, 7, 8, 10, 13])
+
+
+def test_keyframes_go_by_the_roles_of_the_columns(build):
+    a = build((8, 6))
+    state, action = np.zeros((14, 3), np.float32), np.zeros((14, 4), np.float32)
+    state[:, 1] = np.arange(14) * 0.1
+    state[:, 0] = -state[:, 1] * 9  # no arm's
+    action[3:, 0], action[:, 3] = 1, np.arange(14) % 2
+    robot = Robot(state_roles=("other", "joint", "gripper"), action_roles=("gripper", "other", "other", "other"))
+    a = replace(a, state=state, action=action, robot=robot)
+    np.testing.assert_array_equal(np.flatnonzero(keyframes(a, rate_hz=20)), [0, 3, 7, 8, 13])
+
+
+def test_poses_are_still_by_their_change_a_frame_whatever_the_rate(build):
+    a = build((5,), frame=np.array([0, 1, 2, 4, 6], np.int32))
+    state = np.zeros((5, 8), np.float32)
+    state[:, 0] = [0, 0.04, 0.1, 0.19, 0.30]  # .04, .06 a frame, then .045 and .055 over two
+    roles = ("pose",) * 6 + ("gripper",) * 2
+    a = replace(a, state=state, action=np.zeros((5, 7), np.float32), robot=Robot(state_roles=roles))
+    for rate_hz in (5, 20):
+        np.testing.assert_array_equal(np.flatnonzero(keyframes(a, rate_hz=rate_hz)), [0, 1, 3, 4])
+
+
+def test_joints_in_degrees_are_still_at_the_same_speed(build):
+    a = build((6,))
+    state = np.zeros((6, 6), np.float32)
+    state[:, 0] = 90 + np.array([0, 1, 2, 2.05, 3, 4])  # 20 degrees a second; into frame 3 one
+    a = replace(a, state=state, action=np.zeros((6, 6), np.float32))
+    np.testing.assert_array_equal(np.flatnonzero(keyframes(a, rate_hz=20)), [0, 3, 5])
+    np.testing.assert_array_equal(keyframes(replace(a, state=np.deg2rad(state)), rate_hz=20), keyframes(a, rate_hz=20))

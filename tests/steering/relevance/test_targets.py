@@ -29,9 +29,9 @@ def test_the_action_is_raw_under_the_paper_preset_and_normalised_else(build):
     a = build()
     paper, default = targets.named("action", a, preset="paper"), targets.named("action", a)
     np.testing.assert_array_equal(paper.values, a.action)
-    assert paper.scored == tuple(range(7)) and paper.gripper is None
+    assert paper.scored == tuple(range(7)) and paper.grippers == ()
     np.testing.assert_allclose(default.values.std(0), 1)
-    assert default.scored == tuple(range(6)) and default.gripper == 6 and default.names[6] == "gripper"
+    assert default.scored == tuple(range(6)) and default.grippers == (6,) and default.names[6] == "gripper"
 
 
 def test_the_chunk_leaves_every_gripper_out(build):
@@ -120,6 +120,23 @@ def test_phases_are_read_off_gripper_and_speed(build):
     found = phases.infer(replace(a, state=state, action=action))
     expected = ["approach"] * 4 + ["grasp"] * 4 + ["transport"] * 5 + ["release"] * 7 + ["approach"] * 6
     assert [PHASES[p] for p in found] == expected
+
+
+def test_phases_and_gripper_of_two_arms_are_of_both(build):
+    a = build((20,))
+    state, action = np.zeros((20, 16), np.float32), np.full((20, 16), -1, np.float32)
+    speed = np.array([9, 9, 9, 9, 1, 1, 1, 1, 9, 9, 9, 9, 9, 1, 1, 1, 9, 9, 9, 9], float)
+    state[:, 9], state[:, 7] = np.cumsum(speed), np.arange(20) * 100  # the second arm moves; a gripper is no joint
+    action[6:15, 7] = 1  # the first arm's closes at 6 and opens at 15; the other's never does
+    a = replace(a, state=state, action=action)
+    expected = ["approach"] * 4 + ["grasp"] * 4 + ["transport"] * 5 + ["release"] * 7
+    assert [PHASES[p] for p in phases.infer(a)] == expected
+    target = targets.named("gripper", a)
+    np.testing.assert_array_equal(target.values, action[:, [7, 15]] > 0)
+    assert target.names == ("action_8 closed", "action_16 closed")
+    apart = targets.named("action", a)
+    assert apart.grippers == (7, 15) and set(apart.scored) == set(range(16)) - {7, 15}
+    assert not {i % 16 for i in targets.named("chunk", replace(a, chunk=action[:, None])).scored} & {7, 15}
 
 
 def test_recorded_phases_come_first(build):
