@@ -1,6 +1,6 @@
 """What capture costs over the bare forward pass of the same frames at the same batch size.
 
-    python tests/benchmarks/bench_capture.py [--batch-size 32] [--turns 60] [--policy PATH] [--out FILE]
+    python tests/benchmarks/bench_capture.py [--batch-size 32] [--turns 60] [--policy PATH] [--quick] [--out FILE]
 
 Both prepare the same batches and run the prefix and one pass of the expert; capture also reads every head of both
 stacks. The two take turns on the same batch, in changing order, so that whatever else the machine does falls on
@@ -52,7 +52,10 @@ def main() -> None:
     parser.add_argument("--vlm-token", default="last_prefix")
     parser.add_argument("--expert-token", default="first_action")
     parser.add_argument("--out", type=Path, help="also write the JSON line to this file")
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     given = parser.parse_args()
+    if given.quick:
+        given.batch_size, given.turns = 2, 1
 
     policy = load_policy(given.policy)
     statistics = policy.preprocessor.statistics

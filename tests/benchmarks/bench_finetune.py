@@ -1,6 +1,6 @@
 """One training step of Robotic Steering beside one of LoRA on all heads, interleaved in one run.
 
-    python tests/benchmarks/bench_finetune.py [--rounds 12] [--noise-samples 1 4] [--threads 2] [--out FILE]
+    python tests/benchmarks/bench_finetune.py [--rounds 12] [--noise-samples 1 4] [--threads 2] [--quick] [--out FILE]
 
 On the embedded policy and the sample demonstrations: 20 VLM heads (the sample's selection) and as many expert heads.
 `peft` is LoRA on all heads as PEFT and transformers train it by themselves: the same loss, optimizer, autocast, batch
@@ -141,8 +141,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=FinetuneSettings().batch_size)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON lines to this file")
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     parser.add_argument("--memory-of", choices=VARIANTS, help="only the peak memory of one variant")
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.noise_samples, given.batch_size = 1, [1], 2
     torch.set_num_threads(given.threads)
     lines = []
     for noise_samples in given.noise_samples:

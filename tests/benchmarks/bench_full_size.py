@@ -1,10 +1,11 @@
 """π0 at its published size with random weights: load, act, capture 20 keyframes, score, select, train one step.
 
-    python tests/benchmarks/bench_full_size.py [--keyframes 20] [--threads 2] [--keep FOLDER]
+    python tests/benchmarks/bench_full_size.py [--keyframes 20] [--threads 2] [--keep FOLDER] [--quick]
 
 Writes a folder as `lerobot/pi0_base` is published (its names and configuration, bfloat16, shards of 1 GB, 7 GB in all)
 to a temporary place and deletes it afterwards. Prints time and peak memory of every stage. Random weights take as long
 as trained ones; only the tokenizer is a small one, made on the spot. Needs 9 GB of free memory; uses a GPU if there is.
+`--quick` narrows everything but the heads.
 """
 
 from __future__ import annotations
@@ -59,10 +60,20 @@ def published_name(name: str) -> str:
     return f"model.{name}"
 
 
-def write_checkpoint(folder: Path) -> int:
-    """A random full-size checkpoint in `folder`; returns its number of parameters."""
+def narrow() -> PI0Config:
+    """The published heads, 18 layers × 8 of 256 in both stacks, and as little as can be of the rest."""
+    gemma = {"model_type": "gemma", "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1}
+    gemma |= {"hidden_size": 32, "intermediate_size": 48, "head_dim": 256}
+    vision = {"model_type": "siglip_vision_model", "hidden_size": 72, "intermediate_size": 80, "image_size": 224}
+    vision |= {"patch_size": 56, "num_hidden_layers": 1, "num_attention_heads": 1, "vision_use_head": False}
+    paligemma = {"model_type": "paligemma", "text_config": {**gemma, "vocab_size": 400}, "vision_config": vision}
+    return PI0Config(vlm_config={**paligemma, "projection_dim": 32, "image_token_id": 399}, dit_config=gemma)
+
+
+def write_checkpoint(folder: Path, config: PI0Config) -> int:
+    """A random checkpoint in `folder`; returns its number of parameters."""
     with torch.device("meta"):
-        model = PI0ForConditionalGeneration(PI0Config())
+        model = PI0ForConditionalGeneration(config)
     generator = torch.Generator().manual_seed(0)
     shard: dict[str, torch.Tensor] = {}
     where: dict[str, str] = {}
@@ -171,14 +182,17 @@ def main() -> None:
     parser.add_argument("--keyframes", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="keep the checkpoint in this folder, or use the one that is there")
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     given = parser.parse_args()
+    if given.quick:
+        given.keyframes = 15
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         if not (folder / "config.json").is_file():
             folder.mkdir(parents=True, exist_ok=True)
             with measured("write the checkpoint"):
-                elements = write_checkpoint(folder)
+                elements = write_checkpoint(folder, narrow() if given.quick else PI0Config())
             print(f"  {elements / 1e9:.2f} billion parameters")
         run(folder, given.keyframes)
 

@@ -1,6 +1,6 @@
 """What a visitor waits for while another one trains: with one worker, and with brief work beside it.
 
-    python tests/benchmarks/bench_jobs.py [--steps 150]
+    python tests/benchmarks/bench_jobs.py [--steps 150] [--quick]
 
 Over the repository's own samples and policy. Each way starts a training, and once it runs asks three questions from a
 second owner: the attention to words at a frame (the first question starts the worker), the same at another frame, and
@@ -75,7 +75,10 @@ def main() -> None:
     """Both ways, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     given = parser.parse_args()
+    if given.quick:
+        given.steps = 20
     one, two = asked(given.steps, beside=False), asked(given.steps, beside=True)
     print(f"{'seconds':32}{'one worker':>12}{'beside':>10}{'ratio':>9}")
     for words, seconds in one.items():

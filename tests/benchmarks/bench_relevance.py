@@ -1,6 +1,6 @@
 """Relevance beside what one would write at first: the paper preset against scikit-learn and against NumPy, in one run.
 
-    python tests/benchmarks/bench_relevance.py [--size small|pi0] [--repeats 3] [--out FILE] [--skip-rest]
+    python tests/benchmarks/bench_relevance.py [--size small|pi0] [--repeats 3] [--out FILE] [--skip-rest] [--quick]
 
 Both rivals fit one regression for each head, fold and k, as the rule is usually written: scikit-learn's
 KNeighborsRegressor (cosine, brute force), and plain NumPy (distances, argpartition, weighted mean). Their time is
@@ -34,6 +34,7 @@ from steering.relevance.scoring import prepare, rescore, score
 from steering.relevance.stability import bootstrap
 from steering.types import Activations
 
+EPISODES = 20
 SIZES = {"small": (4, 16, 16), "pi0": (18, 8, 256)}  # layers, heads and dims; twice as many heads in two stacks
 
 
@@ -100,9 +101,9 @@ def timed(runs: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, n
     return best, results
 
 
-def rivals(size: str, rival_heads: int, repeats: int) -> dict[str, Any]:
+def rivals(size: str, rival_heads: int, repeats: int, episodes: int) -> dict[str, Any]:
     """The paper preset of all heads beside both rivals."""
-    a = activations(*SIZES[size], 20, 60)
+    a = activations(*SIZES[size], episodes, 60)
     features = a.outputs.reshape(len(a.outputs), -1, a.outputs.shape[-1])
     wide = features[:, :rival_heads].astype(np.float64), a.action.astype(np.float64), a.episode
     seconds, results = timed(
@@ -128,9 +129,9 @@ def rivals(size: str, rival_heads: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def the_rest(repeats: int) -> dict[str, Any]:
+def the_rest(repeats: int, episodes: int, permutations: int, replicates: int) -> dict[str, Any]:
     """Seconds of what rests on the neighbours, at the embedded size."""
-    a = activations(8, 8, 32, 20, 80)
+    a = activations(8, 8, 32, episodes, 80)
     neighbours, target = prepare(a), targets.named("action", a)
     values, whole, inert = target.values[:, target.scored], np.ones(len(a.episode), bool), np.zeros((2, 8, 8), bool)
     found = phases.phases_of(a)
@@ -145,8 +146,10 @@ def the_rest(repeats: int) -> dict[str, Any]:
         "paper_score": lambda: score(a, "paper", neighbours=neighbours),
     }
     slow: dict[str, Callable[[], Any]] = {
-        "null_200": lambda: permutation_null(neighbours, values, KS, permutations=200, **common),
-        "bootstrap_100": lambda: bootstrap(neighbours, values, {"vlm": 20, "expert": 20}, **common),
+        f"null_{permutations}": lambda: permutation_null(neighbours, values, KS, permutations=permutations, **common),
+        f"bootstrap_{replicates}": lambda: bootstrap(
+            neighbours, values, {"vlm": 20, "expert": 20}, replicates=replicates, **common
+        ),
         "nested_score": lambda: score(a, "default", neighbours=neighbours),
     }
     seconds = timed(runs, repeats)[0] | timed(slow, 1)[0]
@@ -155,9 +158,9 @@ def the_rest(repeats: int) -> dict[str, Any]:
     return {**walls, "neighbours_mb": round(size / 1e6, 1)}
 
 
-def memory() -> dict[str, Any]:
+def memory(episodes: int) -> dict[str, Any]:
     """Peak memory that finding neighbours adds at π0's size with 20 episodes of 300 frames, and its seconds."""
-    a = activations(*SIZES["pi0"], 20, 300)
+    a = activations(*SIZES["pi0"], episodes, 300)
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began_s = time.perf_counter()
     neighbours = prepare(a)
@@ -177,13 +180,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", action="store_true", help="also measure memory; needs 6 GB")
     parser.add_argument("--skip-rest", action="store_true", help="only the rivals")
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     parser.add_argument("--out", type=Path, help="also write the JSON line to this file")
     given = parser.parse_args()
-    result: dict[str, Any] = {"memory": memory()} if given.memory else {}
+    episodes, permutations, replicates = EPISODES, 200, 100
+    if given.quick:
+        given.size, given.rival_heads, given.repeats, given.memory = "small", 1, 1, True
+        episodes, permutations, replicates = 3, 2, 2
+    result: dict[str, Any] = {"memory": memory(episodes)} if given.memory else {}
     for size in SIZES if given.size == "both" else (given.size,):
-        result[size] = rivals(size, given.rival_heads, given.repeats)
+        result[size] = rivals(size, given.rival_heads, given.repeats, episodes)
     if not given.skip_rest:
-        result["embedded"] = the_rest(given.repeats)
+        result["embedded"] = the_rest(given.repeats, episodes, permutations, replicates)
     line = json.dumps(result)
     print(line)
     if given.out is not None:

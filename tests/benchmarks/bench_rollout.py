@@ -1,6 +1,6 @@
 """Seconds for 40 scenes of one method, untrained and after a finetune, and the simulation against robosuite's Lift.
 
-    python tests/benchmarks/bench_rollout.py [--scenes 40] [--videos 0] [--robosuite /tmp/robosuite/bin/python]
+    python tests/benchmarks/bench_rollout.py [--scenes 40] [--videos 0] [--robosuite PYTHON] [--quick]
 
 Budgets on two cores: 40 scenes in 25 s; two cameras 20 times as fast as robosuite's Lift at the same resolution (see
 robosuite_lift.py for its environment; the two are run in turns, and compared by CPU time of one core each). Prints one
@@ -116,7 +116,10 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=0)
     parser.add_argument("--robosuite", help="interpreter of an environment with robosuite; unset: not compared")
     parser.add_argument("--only", choices=("rollouts", "simulation"))
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     given = parser.parse_args()
+    if given.quick:
+        given.scenes = 2
     result: dict[str, object] = {"load_of_the_machine": round(os.getloadavg()[0], 1)}
     if given.only != "simulation":
         result["rollouts"] = [rollouts(method, given.scenes, given.videos) for method in METHODS]

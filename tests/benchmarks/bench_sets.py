@@ -1,6 +1,6 @@
 """How fast head sets answer: the what-if line, why a head, its projection, and a step of greedy selection.
 
-    python tests/benchmarks/bench_sets.py [--episodes 20] [--frames 80] [--repeats 7] [--out FILE]
+    python tests/benchmarks/bench_sets.py [--episodes 20] [--frames 80] [--repeats 7] [--quick] [--out FILE]
 
 Noise at the size of the embedded policy (2 stacks of 8 layers × 8 heads × 32 dims). The what-if is asked of 20 heads
 at four values of k; beside it scikit-learn's k-NN of the same set in the same run, so that the ratio holds on a loaded
@@ -65,17 +65,20 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--frames", type=int, default=80)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.quick:
+        options.episodes, options.frames, options.repeats = 4, 30, 1
     a = noise(options.episodes, options.frames)
     counted = np.ones(len(a.episode), bool)
     phase, values = np.zeros(len(a.episode), np.int8), a.action.astype(np.float64)
-    growing = GrowingSet(a, values, counted)
+    growing, row = GrowingSet(a, values, counted), len(a.episode) // 2
     candidates = tuple(Head("vlm", 4, head) for head in range(8))
     tasks: dict[str, Callable[[], object]] = {
         "what_if_s": lambda: set_errors(a, HEADS, values, KS, counted),
         "scikit_learn_s": lambda: by_scikit_learn(a),
-        "why_s": lambda: why(a, HEADS[0], 100, 10),
+        "why_s": lambda: why(a, HEADS[0], [row], 10),
         "projection_s": lambda: project(a, HEADS[0], phase),
         "greedy_step_of_8_s": lambda: growing(10, HEADS[:10], candidates),
     }

@@ -1,6 +1,6 @@
 """How fast the bench runs on one core: control steps with two 96-px cameras, physics only, and images by size.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_simulation.py [--steps 300] [--out FILE]
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_simulation.py [--steps 300] [--quick] [--out FILE]
 
 Prints one JSON line. Rates are given by wall clock and by the process's own CPU time: on a busy machine only the second
 says what the code costs. The budget is 150 control steps a second with two 96-px cameras.
@@ -40,8 +40,11 @@ def per_second(run: Callable[[], None], times: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--quick", action="store_true", help="a few steps, only to see that it runs")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    if given.quick:
+        given.steps = 5
 
     world = World(bench_scene("place_cube_in_bowl", 0, ("distractors",)))
 
