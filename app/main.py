@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from app import components, head_sets, link, session
+from app import components, head_sets, link, session, visitors
 from app.admission import ADMISSION
 from app.asked import Asked
 from app.compression import COMPRESSION
@@ -78,7 +78,7 @@ def build(bench: Workbench) -> gr.Blocks:
             "policy": [chooser.jobs],
         }
         show_menu, adopt = laboratory.wire(bench, laboratory_tab, heads_tab, states, watcher)
-        watch, watched = watching.wire(bench, watcher, states, panels, finetune_tab.plot, running)
+        watch, watched = watching.wire(bench, watcher, panels, finetune_tab.plot, running)
 
         # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
         show_heads = (
@@ -103,11 +103,11 @@ def build(bench: Workbench) -> gr.Blocks:
             [sets_tab.episodes],
         )
         show_upload = (
-            worded(lambda owner, shown: demonstrations.show_upload(bench, owner, shown)),
-            [states.owner, sets_tab.shown],
+            worded(lambda shown: demonstrations.show_upload(bench, shown)),
+            [sets_tab.shown],
             [sets_tab.upload, sets_tab.shown],
         )
-        show_driving = (worded(lambda owner: driving.show_driving(bench, owner)), [states.owner], [sets_tab.driving])
+        show_driving = (worded(lambda: driving.show_driving(bench)), None, [sets_tab.driving])
         show_finetune = (
             worded(lambda *open_now: finetune.show(bench, *open_now)),
             [states.opened, states.heads, states.origin, states.measure, states.training],
@@ -128,9 +128,7 @@ def build(bench: Workbench) -> gr.Blocks:
         )
 
         @worded
-        def restore(
-            owner: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any, request: gr.Request
-        ) -> list[Any]:
+        def restore(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, request: gr.Request) -> list[Any]:
             query = dict(request.query_params)
             memory = link.Memory(opened, digits, base, kept, measure, bench.policies.key)
             with bench.policies.using(link.policy_of(bench, query)):
@@ -140,7 +138,7 @@ def build(bench: Workbench) -> gr.Blocks:
                 policy = bench.policies.key
             steps = gr.Tabs(selected=screen.tab)
             beside = session.as_id(query.get("beside"))
-            found = [session.as_owner(owner), screen.opened, screen.heads.digits, screen.heads.kept, screen.kept]
+            found = [screen.opened, screen.heads.digits, screen.heads.kept, screen.kept]
             comparison = session.as_id(query["comparison"]) if "comparison" in query else gr.skip()
             return [*found, screen.measure, beside, policy, comparison, steps, shown]
 
@@ -161,9 +159,9 @@ def build(bench: Workbench) -> gr.Blocks:
 
         loaded = page.load(
             restore,
-            [states.owner, states.opened, states.heads, states.origin, states.kept, states.measure],
+            [states.opened, states.heads, states.origin, states.kept, states.measure],
             [
-                *(states.owner, states.opened, states.heads, states.origin, states.kept, states.measure),
+                *(states.opened, states.heads, states.origin, states.kept, states.measure),
                 *(states.beside, states.policy, compare_tab.wanted, steps, head),
             ],
             **QUICK,
@@ -171,8 +169,8 @@ def build(bench: Workbench) -> gr.Blocks:
         drawn = loaded.then(show_heads[0], show_heads[1], show_heads[2], **QUICK)
         drawn.then(None, None, None, js="() => wb.ready()")
         loaded.then(show_episode[0], show_episode[1], show_episode[2], **QUICK)
-        loaded.then(watch, [states.owner, watcher.finished], watched, **WATCH)
-        loaded.then(lambda owner: watching.curves(bench, owner), states.owner, finetune_tab.plot, **QUICK)
+        loaded.then(watch, [watcher.finished], watched, **WATCH)
+        loaded.then(lambda: watching.curves(bench), None, finetune_tab.plot, **QUICK)
         show_form = (worded(finetune.show_form), [states.training], [finetune_tab.form])
         steps_shown = (show_sets, show_upload, show_finetune, show_compare)
         rest = drawn
@@ -207,6 +205,7 @@ def build(bench: Workbench) -> gr.Blocks:
             for show in shows:
                 step.select(show[0], show[1], show[2], **QUICK)
         policies.bind(page, bench, states.policy)
+        visitors.bind(page)
         tell(page, told)
     return page
 
@@ -217,6 +216,7 @@ def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
     def plotly_js(_: Request) -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
 
+    known = Middleware(visitors.Visitors, key=visitors.signing_key(bench.store.root))
     routes = [*bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes]
     page._queue.sleep_when_free = QUEUE_LOOK_S
     _, address, _ = page.launch(
@@ -232,7 +232,7 @@ def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
         quiet=True,
         prevent_thread_lock=True,
         app_kwargs={
-            "middleware": [ADMISSION, COMPRESSION, Middleware(Asked, page=page)],
+            "middleware": [ADMISSION, known, COMPRESSION, Middleware(Asked, page=page)],
             "routes": [Route(f"/{PLOTLY_ADDRESS}", plotly_js), *routes],
         },
     )

@@ -6,8 +6,6 @@ What comes back from the browser is untrusted: the functions below keep what has
 
 from __future__ import annotations
 
-import re
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +17,13 @@ STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 
 @dataclass(frozen=True)
 class States:
-    """The parts. owner: a random name by which the queue knows this browser's jobs; opened: [demonstrations id,
-    episode]; heads: hexadecimal digits of the head set, None before any choice; origin: where it comes from; kept: sets
-    of other demonstrations and policies (both: `app.head_sets`); rank: of the adapters; measure: key of the relevance
-    shown, empty for the first; beside: key of a second one, empty for none; policy: key of the policy
-    (`app.policies`), empty for the server's first; choosing: the job that opens another; training: the fields of the
-    finetuning form.
+    """The parts. opened: [demonstrations id, episode]; heads: hexadecimal digits of the head set, None before any
+    choice; origin: where it comes from; kept: sets of other demonstrations and policies (both: `app.head_sets`); rank:
+    of the adapters; measure: key of the relevance shown, empty for the first; beside: key of a second one, empty for
+    none; policy: key of the policy (`app.policies`), empty for the server's first; choosing: the job that opens
+    another; training: the fields of the finetuning form.
     """
 
-    owner: gr.BrowserState
     opened: gr.BrowserState
     heads: gr.BrowserState
     origin: gr.BrowserState
@@ -43,7 +39,6 @@ class States:
 def states(rank: int) -> States:
     """The browser states of a page, inside its `gr.Blocks`."""
     defaults: dict[str, Any] = {
-        "owner": "",
         "opened": ["", 0],
         "heads": None,
         "origin": None,
@@ -61,19 +56,9 @@ def states(rank: int) -> States:
     )
 
 
-def new_owner() -> str:
-    """A random name for a browser, by which its jobs are told from others'."""
-    return secrets.token_hex(8)
-
-
 def as_id(value: object) -> str:
     """`value` where it may be an id, else an empty string."""
     return value if isinstance(value, str) and len(value) <= 200 else ""
-
-
-def as_owner(value: object) -> str:
-    """`value` where it is a name that `new_owner` gives, else a new one."""
-    return value if isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) else new_owner()
 
 
 def as_opened(value: object) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session
+from app import components, session, visitors
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs.events import ACTION, action, payload, worded
 from app.tabs.watching import Watcher
@@ -97,19 +97,19 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
         return asdict(bench.exports.report(session.as_id(payload(event).get("id"))))
 
     @worded
-    def start(owner: str, opened: Any, event: gr.EventData) -> Any:
+    def start(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         form = chosen.form
         demonstrations_id, _ = session.as_opened(opened)
         methods = session.names(form.get("methods"), tuple(LABELS))
         if chosen.name == "open_loop":
-            bench.comparing.start_open_loop(owner, demonstrations_id, methods)
+            bench.comparing.start_open_loop(visitors.owner(), demonstrations_id, methods)
             return [watcher.start(), gr.skip()]
         if chosen.name != "start":
             return [gr.skip(), gr.skip()]
         tasks = (*TASKS, UNSEEN_TASK)
         bench.comparing.start(
-            owner,
+            visitors.owner(),
             demonstrations_id,
             next((task for task in tasks if task == form.get("task")), TASKS[0]),
             methods,
@@ -139,7 +139,7 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
     def evidence(event: gr.EventData) -> Any:
         return bench.grid.figure(action(event).value)
 
-    tab.form.action(start, [states.owner, states.opened], [watcher.timer, tab.wanted], **ACTION)
+    tab.form.action(start, states.opened, [watcher.timer, tab.wanted], **ACTION)
     tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:6]], **ACTION)
     tab.player.report(report, None, download, **ACTION)
     tab.open_loop.action(draw, states.opened, [tab.open_loop, download], **ACTION)

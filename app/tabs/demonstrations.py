@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session
+from app import components, session, visitors
 from app.receiving import limits_in_words
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import driving
@@ -71,9 +71,9 @@ def show_episodes(bench: Workbench, opened: Any) -> str:
     return episode_grid(bench.card(demonstrations_id), bench.thumbnails(demonstrations_id), rate_hz, index, problems)
 
 
-def show_upload(bench: Workbench, owner: Any, shown: Any) -> list[Any]:
+def show_upload(bench: Workbench, shown: Any) -> list[Any]:
     """Values of `upload` and `shown`; nothing where that state is shown already."""
-    owner = session.as_owner(owner)
+    owner = visitors.owner()
     key = bench.uploads.key(owner)
     return [gr.skip(), gr.skip()] if key == shown else [upload_panel(bench.uploads.shown(owner)), key]
 
@@ -89,7 +89,7 @@ def wire(
     """Recording, bringing, finding heads. Opening a set is wired in app.main, for all steps follow it."""
 
     @worded
-    def record(owner: Any, event: gr.EventData) -> Any:
+    def record(event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "record":
             return gr.skip()
@@ -97,7 +97,7 @@ def wire(
         tasks = (*TASKS, UNSEEN_TASK)
         task = str(form.get("task"))
         bench.record(
-            session.as_owner(owner),
+            visitors.owner(),
             task if task in tasks else TASKS[0],
             session.whole(form.get("count"), 2, MAX_EPISODES, 20),
             session.whole(form.get("seed"), 0, 9_999, 0),
@@ -106,16 +106,16 @@ def wire(
         return watcher.start()
 
     @worded
-    def find(owner: Any, opened: Any, event: gr.EventData) -> Any:
+    def find(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "find":
             return gr.skip()
-        bench.find_heads(session.as_owner(owner), session.as_id(chosen.value) or session.as_opened(opened)[0])
+        bench.find_heads(visitors.owner(), session.as_id(chosen.value) or session.as_opened(opened)[0])
         return watcher.start()
 
     @worded
-    def attention(owner: Any, opened: Any) -> Any:
-        bench.compute_attention(session.as_owner(owner), *session.as_opened(opened))
+    def attention(opened: Any) -> Any:
+        bench.compute_attention(visitors.owner(), *session.as_opened(opened))
         return watcher.start()
 
     @worded
@@ -126,10 +126,10 @@ def wire(
         card = bench.uploads.health(session.as_id(chosen.value)) if chosen.name == "health" else None
         return f'<div class="wb-card wb-section">{health(card, closable=True)}</div>' if card else ""
 
-    tab.form.action(record, states.owner, watcher.timer, **ACTION)
+    tab.form.action(record, None, watcher.timer, **ACTION)
     for panel in (tab.sets, tab.upload, others.unscored):
-        panel.action(find, [states.owner, states.opened], watcher.timer, **ACTION)
-    others.player.attention(attention, [states.owner, states.opened], watcher.timer, **ACTION)
+        panel.action(find, states.opened, watcher.timer, **ACTION)
+    others.player.attention(attention, states.opened, watcher.timer, **ACTION)
     for panel in (tab.sets, tab.health):
         panel.action(look, None, tab.health, **ACTION)
     _wire_upload(bench, tab, states, watcher, download)
@@ -145,32 +145,32 @@ def _wire_upload(
     def answered(sent: dict[str, Any], **fields: Any) -> dict[str, Any]:
         return {"limits": limits_in_words(), "serial": sent.get("serial"), **fields}
 
-    def begin(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
-        sent, owner = payload(event), session.as_owner(owner)
+    def begin(shown: Any, event: gr.EventData) -> list[Any]:
+        sent, owner = payload(event), visitors.owner()
         try:
             answer = answered(sent, upload=uploads.begin(owner, sent.get("files")))
         except SteeringError as error:
             answer = answered(sent, error=in_words(error))
-        return [answer, *show_upload(bench, owner, shown)]
+        return [answer, *show_upload(bench, shown)]
 
-    def arrived(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
-        sent, owner = payload(event), session.as_owner(owner)
+    def arrived(shown: Any, event: gr.EventData) -> list[Any]:
+        sent, owner = payload(event), visitors.owner()
         try:
             if "name" in sent:
                 uploads.from_hub(owner, str(sent["name"])[:200])
             else:
                 uploads.finish(owner, str(sent.get("upload"))[:40])
         except SteeringError as error:
-            return [answered(sent, error=in_words(error)), gr.skip(), *show_upload(bench, owner, shown)]
-        return [answered(sent), watcher.start(), *show_upload(bench, owner, shown)]
+            return [answered(sent, error=in_words(error)), gr.skip(), *show_upload(bench, shown)]
+        return [answered(sent), watcher.start(), *show_upload(bench, shown)]
 
     @worded
-    def abandon(owner: Any, event: gr.EventData) -> None:
-        uploads.abandon(session.as_owner(owner), str(payload(event).get("upload"))[:40])
+    def abandon(event: gr.EventData) -> None:
+        uploads.abandon(visitors.owner(), str(payload(event).get("upload"))[:40])
 
     @worded
-    def act(owner: Any, shown: Any, event: gr.EventData) -> list[Any]:
-        chosen, owner = action(event), session.as_owner(owner)
+    def act(shown: Any, event: gr.EventData) -> list[Any]:
+        chosen, owner = action(event), visitors.owner()
         if chosen.name == "check":
             uploads.check(owner, chosen.form)
         elif chosen.name == "import":
@@ -179,20 +179,20 @@ def _wire_upload(
             uploads.discard(owner)
         else:
             return [gr.skip(), gr.skip(), gr.skip()]
-        return [watcher.start(), *show_upload(bench, owner, shown)]
+        return [watcher.start(), *show_upload(bench, shown)]
 
     @worded
-    def keep(owner: Any, event: gr.EventData) -> Any:
-        card = uploads.shown(session.as_owner(owner)) if action(event).name == "keep" else None
+    def keep(event: gr.EventData) -> Any:
+        card = uploads.shown(visitors.owner()) if action(event).name == "keep" else None
         if card is None or not card.selection:
             return gr.skip()
         return {"url": bench.previews.export("selection.json", card.selection.encode()), "name": "selection.json"}
 
-    inputs = [states.owner, tab.shown]
+    inputs = [tab.shown]
     tab.uploader.begin(begin, inputs, [tab.uploader, tab.upload, tab.shown], **ACTION)
     outputs = [tab.uploader, watcher.timer, tab.upload, tab.shown]
     tab.uploader.sent(arrived, inputs, outputs, **ACTION)
     tab.uploader.hub(arrived, inputs, outputs, **ACTION)
-    tab.uploader.abandon(abandon, states.owner, None, **ACTION)
+    tab.uploader.abandon(abandon, None, None, **ACTION)
     tab.upload.action(act, inputs, [watcher.timer, tab.upload, tab.shown], **ACTION)
-    tab.upload.action(keep, states.owner, download, **ACTION)
+    tab.upload.action(keep, None, download, **ACTION)

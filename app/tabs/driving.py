@@ -8,16 +8,16 @@ from typing import Any
 
 import gradio as gr
 
-from app import session
+from app import session, visitors
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs.events import ACTION, action, in_words, worded
 from app.views.driving import driving
 from steering.errors import SteeringError
 
 
-def show_driving(bench: Workbench, owner: Any) -> dict[str, Any] | None:
+def show_driving(bench: Workbench) -> dict[str, Any] | None:
     """Value of the driving panel: what this browser drives, also after a reload."""
-    return driving(bench.driving.shown(session.as_owner(owner)))
+    return driving(bench.driving.shown(visitors.owner()))
 
 
 def wire(
@@ -31,30 +31,30 @@ def wire(
     """form: of recordings, whose `drive` starts; panel: where one drives; sets: the list that a saved set joins."""
 
     @worded
-    def start(owner: Any, event: gr.EventData) -> Any:
-        chosen, owner = action(event), session.as_owner(owner)
+    def start(event: gr.EventData) -> Any:
+        chosen = action(event)
         if chosen.name != "drive":
             return gr.skip()
         task, tasks = str(chosen.form.get("task")), (*TASKS, UNSEEN_TASK)
         variations = session.names(chosen.form.get("variations"), VARIATIONS)
         seed = session.whole(chosen.form.get("seed"), 0, 9_999, 0)
-        bench.driving.start(owner, task if task in tasks else TASKS[0], seed, variations)
-        return show_driving(bench, owner)
+        bench.driving.start(visitors.owner(), task if task in tasks else TASKS[0], seed, variations)
+        return show_driving(bench)
 
     @worded
-    def save(owner: Any, opened: Any) -> list[Any]:
+    def save(opened: Any) -> list[Any]:
         try:
-            bench.driving.save(session.as_owner(owner))
+            bench.driving.save(visitors.owner())
         except SteeringError as error:  # mostly, the drive goes on
-            value = {"error": in_words(error), "serial": secrets.token_hex(4), **(show_driving(bench, owner) or {})}
+            value = {"error": in_words(error), "serial": secrets.token_hex(4), **(show_driving(bench) or {})}
             return [value, show_sets(bench, opened)]
         return [{"note": "The set is saved, in the list above."}, show_sets(bench, opened)]
 
     @worded
-    def end(owner: Any, opened: Any) -> list[Any]:
-        bench.driving.stop(session.as_owner(owner))
+    def end(opened: Any) -> list[Any]:
+        bench.driving.stop(visitors.owner())
         return [None, show_sets(bench, opened)]
 
-    form.action(start, states.owner, panel, **ACTION)
-    panel.save(save, [states.owner, states.opened], [panel, sets], **ACTION)
-    panel.end(end, [states.owner, states.opened], [panel, sets], **ACTION)
+    form.action(start, None, panel, **ACTION)
+    panel.save(save, states.opened, [panel, sets], **ACTION)
+    panel.end(end, states.opened, [panel, sets], **ACTION)

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, head_sets, session, training_form
+from app import components, head_sets, session, training_form, visitors
 from app.service import Workbench
 from app.tabs.events import ACTION, WATCH, action, worded
 from app.tabs.watching import Watcher
@@ -107,9 +107,9 @@ def _cost(one: Outlook) -> views.MethodCost:
     )
 
 
-def show_live(bench: Workbench, owner: str) -> str:
-    """Numbers of this owner's trainings that run."""
-    return views.live([views.LiveRun(**asdict(run)) for run in bench.training.running(session.as_owner(owner))])
+def show_live(bench: Workbench) -> str:
+    """Numbers of this visitor's trainings that run."""
+    return views.live([views.LiveRun(**asdict(run)) for run in bench.training.running(visitors.owner())])
 
 
 def show_change(bench: Workbench, found: str | None) -> list[Any]:
@@ -124,17 +124,17 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
     """Start, count again whenever the form changes, follow what runs, keep a run as one page, score its heads."""
 
     @worded
-    def look(owner: str, event: gr.EventData) -> list[Any]:
+    def look(event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name == "report":
             return [asdict(bench.exports.report(session.as_id(chosen.value))), gr.skip(), gr.skip(), gr.skip()]
         if chosen.name != "heads_after":
             return [gr.skip()] * 4
-        found = bench.heads_after(session.as_owner(owner), session.as_id(chosen.value))
+        found = bench.heads_after(visitors.owner(), session.as_id(chosen.value))
         return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(bench, found)]
 
     @worded
-    def act(owner: str, opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
+    def act(opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name not in ("change", "start"):
             return [gr.skip()] * 5
@@ -146,27 +146,27 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
         if chosen.name == "start":
             demonstrations_id, _ = session.as_opened(opened)
             origin = head_sets.origin_of(bench, head_sets.head_set(digits, base))
-            owned, key = session.as_owner(owner), session.as_id(measure)
-            bench.training.start(owned, demonstrations_id, key, bench.heads(digits), asked, origin)
+            key = session.as_id(measure)
+            bench.training.start(visitors.owner(), demonstrations_id, key, bench.heads(digits), asked, origin)
             return [watcher.start(), asked.settings.rank, fields, gr.skip(), gr.skip()]
         costs = show_costs(bench, opened, digits, base, measure, fields)
         return [gr.skip(), asked.settings.rank, fields, form, costs]
 
     @worded
-    def follow(owner: str) -> str:
-        return show_live(bench, owner)
+    def follow() -> str:
+        return show_live(bench)
 
     @worded
-    def scored(owner: str) -> list[Any]:
-        return show_change(bench, bench.just_scored(session.as_owner(owner)))
+    def scored() -> list[Any]:
+        return show_change(bench, bench.just_scored(visitors.owner()))
 
-    tab.results.action(look, states.owner, [download, watcher.timer, tab.change, tab.maps], **ACTION)
-    watcher.finished.change(scored, states.owner, [tab.change, tab.maps], **WATCH)
+    tab.results.action(look, None, [download, watcher.timer, tab.change, tab.maps], **ACTION)
+    watcher.finished.change(scored, None, [tab.change, tab.maps], **WATCH)
     tab.form.action(
         act,
-        [states.owner, states.opened, states.heads, states.origin, states.measure, states.training],
+        [states.opened, states.heads, states.origin, states.measure, states.training],
         [watcher.timer, states.rank, states.training, tab.form, tab.costs],
         **ACTION,
     )
-    watcher.timer.tick(follow, states.owner, tab.live, **WATCH)
-    watcher.finished.change(follow, states.owner, tab.live, **WATCH)
+    watcher.timer.tick(follow, None, tab.live, **WATCH)
+    watcher.finished.change(follow, None, tab.live, **WATCH)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, head_sets, session
+from app import components, head_sets, session, visitors
 from app.head_sets import HeadSet
 from app.laboratory import NO_OUTPUTS, Pending
 from app.service import Workbench
@@ -153,9 +153,9 @@ def wire(
     """
 
     @worded
-    def ask(owner: Any, opened: Any, measure: Any, beside: Any, heads: Any, event: gr.EventData) -> dict[str, Any]:
+    def ask(opened: Any, measure: Any, beside: Any, heads: Any, event: gr.EventData) -> dict[str, Any]:
         names = (session.as_id(measure), session.as_id(beside), session.as_id(heads))
-        return answer(bench, session.as_owner(owner), opened, *names, payload(event))
+        return answer(bench, visitors.owner(), opened, *names, payload(event))
 
     @worded
     def cost(opened: Any, measure: Any, rank: Any, event: gr.EventData) -> str:
@@ -163,11 +163,11 @@ def wire(
         return show_cost(bench, demonstrations_id, session.as_id(measure), rank, payload(event).get("selected"))
 
     @worded
-    def stop(owner: Any, event: gr.EventData) -> None:
-        bench.laboratory.stop(session.as_owner(owner), session.as_id(payload(event).get("job")))
+    def stop(event: gr.EventData) -> None:
+        bench.laboratory.stop(visitors.owner(), session.as_id(payload(event).get("job")))
 
     @worded
-    def start(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
+    def start(opened: Any, measure: Any, event: gr.EventData) -> Any:
         given = action(event)
         demonstrations_id, _ = session.as_opened(opened)
         if given.name != "measure" or not demonstrations_id:
@@ -175,16 +175,16 @@ def wire(
         laboratory = bench.laboratory
         if given.value == "trust":
             shown = bench.measure_shown(demonstrations_id, session.as_id(measure))
-            laboratory.measure_trust(owner, demonstrations_id, shown)
+            laboratory.measure_trust(visitors.owner(), demonstrations_id, shown)
         elif given.value in BY_NAME:
             targets = laboratory.targets(demonstrations_id)
             target = next((one for one in targets if one == given.form.get("target")), targets[0])
             phase = next((one for one in PHASES if one == given.form.get("phase")), "whole")
-            laboratory.measure(owner, demonstrations_id, given.value, "default", target, phase)
+            laboratory.measure(visitors.owner(), demonstrations_id, given.value, "default", target, phase)
         return watcher.start()
 
     @worded
-    def offered(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
+    def offered(opened: Any, measure: Any, event: gr.EventData) -> Any:
         """An empty panel's own button: head outputs and the question shown, or another metric."""
         demonstrations_id, _ = session.as_opened(opened)
         metric = str(payload(event).get("metric"))
@@ -194,26 +194,26 @@ def wire(
         asked = ("default", "action", "whole")
         if shown is not None and shown.metric == "knn":
             asked = (shown.preset, shown.target, shown.phase)
-        bench.laboratory.measure(owner, demonstrations_id, metric, *asked)
+        bench.laboratory.measure(visitors.owner(), demonstrations_id, metric, *asked)
         return watcher.start()
 
     @worded
-    def grow(owner: Any, opened: Any, measure: Any, event: gr.EventData) -> Any:
+    def grow(opened: Any, measure: Any, event: gr.EventData) -> Any:
         demonstrations_id, _ = session.as_opened(opened)
         key = session.as_id(measure)
         rule, count, stacks = rule_of(bench, demonstrations_id, key, action(event).form)
         if rule != "greedy":
             return gr.skip()
-        bench.laboratory.greedy(owner, demonstrations_id, key, count, stacks)
+        bench.laboratory.greedy(visitors.owner(), demonstrations_id, key, count, stacks)
         return watcher.start()
 
     @worded
-    def adopt(owner: Any, opened: Any, digits: Any, kept: Any, measure: Any) -> list[Any]:
+    def adopt(opened: Any, digits: Any, kept: Any, measure: Any) -> list[Any]:
         """What a job has just measured is shown, and the set that it chose is selected; demonstrations whose heads have
         their first scores now begin with the paper's rule.
         """
         demonstrations_id, _ = session.as_opened(opened)
-        ended = bench.laboratory.ended(session.as_owner(owner), time.time())
+        ended = bench.laboratory.ended(visitors.owner(), time.time())
         if ended is not None and ended.function == "select":
             origin = pipeline.origin_of(bench.store, ended.result, bench.load)
             one = head_sets.chosen(bench.digits(bench.load(ended.result).heads), origin)
@@ -230,7 +230,7 @@ def wire(
 
     tab.answers.ask(
         ask,
-        [states.owner, states.opened, states.measure, states.beside, states.heads],
+        [states.opened, states.measure, states.beside, states.heads],
         tab.answers,
         trigger_mode="always_last",
         **QUICK,
@@ -238,14 +238,14 @@ def wire(
     tab.what_if.ask(
         cost, [states.opened, states.measure, states.rank], tab.what_if, trigger_mode="always_last", **QUICK
     )
-    tab.answers.stop(stop, states.owner, None, **ACTION)
-    tab.answers.measure(offered, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
-    tab.menu.action(start, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
-    heads_tab.rule.action(grow, [states.owner, states.opened, states.measure], watcher.timer, **ACTION)
+    tab.answers.stop(stop, None, None, **ACTION)
+    tab.answers.measure(offered, [states.opened, states.measure], watcher.timer, **ACTION)
+    tab.menu.action(start, [states.opened, states.measure], watcher.timer, **ACTION)
+    heads_tab.rule.action(grow, [states.opened, states.measure], watcher.timer, **ACTION)
     menu = (
         worded(lambda opened, measure: show_menu(bench, opened, measure)),
         [states.opened, states.measure],
         [tab.menu],
     )
-    adopting = [states.owner, states.opened, states.heads, states.kept, states.measure]
+    adopting = [states.opened, states.heads, states.kept, states.measure]
     return menu, (adopt, adopting, [states.measure, states.heads, states.origin, states.kept])

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, head_sets, session
+from app import components, head_sets, session, visitors
 from app.head_sets import HeadSet
 from app.policies import FOLDER, FOLDERS, SERVER
 from app.service import Workbench
@@ -79,9 +79,7 @@ def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watche
     """
 
     @worded
-    def choose(
-        owner: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData
-    ) -> list[Any]:
+    def choose(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name != "open":
             return [gr.skip()] * 6
@@ -89,7 +87,7 @@ def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watche
         if key == bench.policies.start_key:  # in use since the server started: nothing to check
             before = head_sets.head_set(digits, base)
             return [*adopted(bench, opened, before, kept, measure, key), "", gr.skip()]
-        job_id = bench.policies.open(session.as_owner(owner), key, session.as_opened(opened)[0])
+        job_id = bench.policies.open(visitors.owner(), key, session.as_opened(opened)[0])
         return [*[gr.skip()] * 4, job_id, watcher.start()]
 
     @worded
@@ -108,7 +106,7 @@ def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watche
 
     around = [states.opened, states.heads, states.origin, states.kept, states.measure]
     adopting = [states.policy, states.heads, states.origin, states.kept, states.choosing]
-    opening = tab.list.action(choose, [states.owner, *around], [*adopting, watcher.timer], **ACTION)
+    opening = tab.list.action(choose, around, [*adopting, watcher.timer], **ACTION)
     return opening, (adopt, [states.choosing, *around], adopting)
 
 

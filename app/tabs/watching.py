@@ -1,6 +1,6 @@
 """Watching the jobs of this browser: one timer for the page, active while something runs or waits.
 
-Jobs belong to an owner, a random name that the browser keeps, so a reload finds them again by asking the queue.
+Jobs belong to their visitor, so a reload finds them again by asking the queue.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import session
+from app import session, visitors
 from app.service import Workbench
 from app.tabs.events import ACTION, WATCH, action, worded
 from app.views.header import running
@@ -61,16 +61,15 @@ def lines_of(work: Sequence[JobLine], step: str) -> str:
     return job_lines([job for job in shown if STEP_OF.get(job.function) == step])
 
 
-def curves(bench: Workbench, owner: Any) -> dict[str, Any] | None:
-    """The live plot of this owner's newest finetunes; None where there are none."""
-    histories = bench.histories(session.as_owner(owner))
+def curves(bench: Workbench) -> dict[str, Any] | None:
+    """The live plot of this visitor's newest finetunes; None where there are none."""
+    histories = bench.histories(visitors.owner())
     return figures.plain(figures.finetune_curves(histories)) if histories else None
 
 
 def wire(
     bench: Workbench,
     watcher: Watcher,
-    states: session.States,
     panels: dict[str, list[gr.HTML]],
     plot: gr.HTML,
     everywhere: gr.HTML,
@@ -80,9 +79,9 @@ def wire(
     """
 
     @worded
-    def watch(owner: Any, finished: Any) -> list[Any]:
-        owner, finished = session.as_owner(owner), finished if isinstance(finished, list) else []
-        work = bench.work(owner)
+    def watch(finished: Any) -> list[Any]:
+        finished = finished if isinstance(finished, list) else []
+        work = bench.work(visitors.owner())
         bench.follow(work)
         ended = sorted(job.id for job in work if job.ended)
         busy = any(not job.ended for job in work)
@@ -91,14 +90,14 @@ def wire(
         return [
             gr.Timer(active=busy),
             ended if ended != finished else gr.skip(),
-            curves(bench, owner) if training else gr.skip(),
+            curves(bench) if training else gr.skip(),
             running(work, STEP_OF),
             *markup,
         ]
 
     @worded
-    def settle(owner: str, event: gr.EventData) -> Any:
-        chosen = action(event)
+    def settle(event: gr.EventData) -> Any:
+        chosen, owner = action(event), visitors.owner()
         if chosen.name == "stop":
             bench.stop(owner, session.as_id(chosen.value))
         if chosen.name == "again":
@@ -109,7 +108,7 @@ def wire(
 
     flat = [panel for found in panels.values() for panel in found]
     outputs = [watcher.timer, watcher.finished, plot, everywhere, *flat]
-    watcher.timer.tick(watch, [states.owner, watcher.finished], outputs, **WATCH)
+    watcher.timer.tick(watch, [watcher.finished], outputs, **WATCH)
     for panel in flat:
-        panel.action(settle, states.owner, watcher.timer, **ACTION)
+        panel.action(settle, None, watcher.timer, **ACTION)
     return watch, outputs

@@ -1,10 +1,17 @@
-"""A synthetic sample store, made once, and a workbench over it whose jobs only remember what was asked."""
+"""A synthetic sample store, a workbench over it whose jobs only remember what was asked, and the page as served."""
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
+import os
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,3 +88,72 @@ def dataset_files() -> ModuleType:
     sys.modules["dataset_files"] = module  # its dataclasses look themselves up
     spec.loader.exec_module(module)
     return module
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The page as it is served by a process of its own, over an empty store at `store`; its workers do nothing."""
+
+    port: int
+    store: Path
+    log: Path
+    pid: int
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: object = None) -> Answer:
+        """Status, headers and body. Host is the server's own unless given."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, headers or {})  # type: ignore[arg-type]
+            found = connection.getresponse()
+            return found.status, {k.lower(): v for k, v in found.getheaders()}, found.read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _serving(folder: Path, samples: Path, **settings: str) -> Iterator[Served]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(HERE / "served_page.py"), str(folder / "store"), str(samples), str(port)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
+    try:
+        found, until_s = Served(port, folder / "store", folder / "log", server.pid), time.monotonic() + 90
+        while True:
+            try:
+                if found.ask("GET", "/gradio_api/startup-events")[0] == 200:
+                    break
+            except (OSError, http.client.HTTPException):  # Gradio tries the port before it serves there
+                assert server.poll() is None and time.monotonic() < until_s, (folder / "log").read_text()
+                time.sleep(0.1)
+        yield found
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[Served]]:
+    """Serves the page: (a folder, the samples, environment variables)."""
+    return _serving
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
+    """The page of a server of one's own."""
+    with _serving(tmp_path_factory.mktemp("served"), samples[0]) as found:
+        yield found
+
+
+@pytest.fixture
+def port(served: Served) -> int:
+    return served.port
+
+
+@pytest.fixture
+def ask(served: Served) -> Callable[..., Answer]:
+    return served.ask

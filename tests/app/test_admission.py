@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,65 +14,10 @@ import pytest
 
 from app import admission
 
-Answer = tuple[int, dict[str, str], bytes]
-Ask = Callable[..., Answer]
+Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = (str(ROOT), f"{tempfile.gettempdir()}/", f"{Path.home()}/", f"{sys.prefix}/")
 """Where the server, its store and its libraries lie."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """The page as it is served."""
-
-    port: int
-    log: Path
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
-    """The page, served by a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        wanted = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("served")
-    command = [sys.executable, str(Path(__file__).parent / "served_page.py"), str(folder / "store"), str(samples[0])]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*command, str(wanted)], stdout=log, stderr=log)
-    try:
-        until_s = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", wanted), timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None and time.monotonic() < until_s, (folder / "log").read_text()
-                time.sleep(0.1)
-        yield Served(wanted, folder / "log")
-    finally:
-        server.kill()
-        server.wait()
-
-
-@pytest.fixture
-def port(served: Served) -> int:
-    return served.port
-
-
-@pytest.fixture
-def ask(port: int) -> Ask:
-    """(method, path, headers, body) -> status, headers, body. Host is the server's own unless given."""
-
-    def asked(method: str, path: str, headers: dict[str, str] | None = None, body: object = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        try:
-            connection.request(method, path, body, headers or {})  # type: ignore[arg-type]
-            found = connection.getresponse()
-            return found.status, {k.lower(): v for k, v in found.getheaders()}, found.read()
-        finally:
-            connection.close()
-
-    return asked
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "", "[::"])
@@ -212,9 +153,7 @@ FILE = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
 
 @pytest.mark.parametrize("path", ["/gradio_api/run/predict", "/gradio_api/queue/join", "/gradio_api/run/none"])
 @pytest.mark.parametrize("body", ["unknown", "negative", "huge", "browser_only", "few", "file", "no_list", "no_json"])
-def test_events_that_no_page_sends_end_in_words_and_no_traceback(
-    ask: Ask, served: Served, path: str, body: str
-) -> None:
+def test_events_that_no_page_sends_end_in_words_and_no_traceback(ask: Ask, served: Any, path: str, body: str) -> None:
     events = events_of(ask)
     some = next(one for one in events if one["backend_fn"] and len(one["inputs"]) > 1)
     bodies: dict[str, object] = {
@@ -237,7 +176,7 @@ def test_events_that_no_page_sends_end_in_words_and_no_traceback(
 
 
 @pytest.mark.parametrize("odd", [None, 7, 2**63, ["a"], "x" * 400], ids=["none", "number", "huge", "list", "long"])
-def test_odd_payloads_end_in_words_and_no_traceback(ask: Ask, served: Served, odd: object) -> None:
+def test_odd_payloads_end_in_words_and_no_traceback(ask: Ask, served: Any, odd: object) -> None:
     """Every event of the page, with the same odd thing in every place."""
     form = {name: odd for name in ("task", "count", "seed", "hub", "episodes", "role-0", "upload", "name", "fields")}
     event = {"action": odd, "value": odd, "form": form, "selected": odd, "kind": odd, "head": odd, "frame": odd}
