@@ -1,26 +1,25 @@
 """The screen: which heads should be trained? Rules compared by held-out demonstrations, without running a scene.
 
 A cell is a rule that chooses a number of VLM heads on one task with one seed, `task/rule/heads/seed`, and ends as one
-JSON file. Cells go in the order of `cells`, those that tell most first, one after another in this process; one whose
-file stands is not made again, so a killed screen goes on with the cell it was in. Rules that choose the same heads
-share one training. The plan, written before any run: `assets/evidence/plan.md`. Cost: about a minute a cell on a core.
+JSON file (`steering.evidence.cell_files`). Cells go in the order of `cells`, those that tell most first, one after
+another in this process; one whose file stands is not made again, so a killed screen goes on with the cell it was in.
+Rules that choose the same heads share one training. The plan, written before any run: `assets/evidence/plan.md`. Cost:
+about a minute a cell on a core.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from steering import pipeline, policy_cache
 from steering.errors import InputError, unknown_name
+from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import CURVE_TASK, TASKS
-from steering.evidence.screen_rules import FIRST, RULES, Asked, choose
+from steering.evidence.screen_rules import GROUPS, RULES, Asked, choose
 from steering.progress import Progress
 from steering.store import Store, plain_params, versions
 from steering.types import FinetuneSettings
@@ -77,13 +76,12 @@ class ScreenCell:
 
 
 def cells() -> tuple[ScreenCell, ...]:
-    """Every cell, in the plan's order: 4 heads, first seed, rules of the first hypotheses on all tasks; the rest."""
-    others = tuple(rule for rule in RULES if rule not in FIRST)
+    """Every cell, in the plan's order: 4 heads, first seed, group of rules by group, each on all tasks; the rest."""
     found = [
         ScreenCell(task, rule, count, seed)
         for count in COUNTS
         for seed in SEEDS
-        for rules in (FIRST, others)
+        for rules in GROUPS
         for task in TASKS
         for rule in rules
     ]
@@ -117,37 +115,30 @@ def run_screen(
     left = [cell for cell in cells if read_cell(out, cell, settings, weights) is None]
     say(f"{len(cells) - len(left)} of {len(cells)} cells are there already; {len(left)} to make.")
     asked: Asked | None = None
+    began_s = time.monotonic()
     for i, cell in enumerate(left):
         part = progress.part(i / len(left), (i + 1) / len(left))
         demonstrations_id = _recorded(Store(store), cell.task, settings.demonstrations, cell.seed, part)
-        if asked is None or (asked.demonstrations_id, asked.seed) != (demonstrations_id, cell.seed):
+        if asked is None or (asked.task, asked.seed) != (cell.task, cell.seed):
             of_seed = settings.of_seed(cell.seed)
-            asked = Asked(Store(store), demonstrations_id, settings.policy, of_seed, cell.seed, settings.ks)
+            asked = Asked(Store(store), demonstrations_id, settings.policy, of_seed, cell.task, cell.seed, settings.ks)
         result = _make(cell, settings, asked, out, weights, part)
-        _write(_file(out, cell), result)
+        write_result(_file(out, cell), result)
         error = f"{result['before']:.3f} to {result['after']:.3f}"
-        say(f"[{i + 1}/{len(left)}] {cell.id}: {error}; {result['wall_s']:.0f} s")
+        minutes = (time.monotonic() - began_s) / (i + 1) * (len(left) - i - 1) / 60
+        say(f"[{i + 1}/{len(left)}] {cell.id}: {error}; {result['wall_s']:.0f} s; about {minutes:.0f} min left")
     return [cell.id for cell in left]
 
 
 def left_to_make(cells: Sequence[ScreenCell], settings: ScreenSettings, out: Path = SCREEN) -> dict[str, Any]:
     """What is there, what is left, and about how many seconds that takes, by the mean of what is there."""
     weights = policy_cache.fingerprint(settings.policy)
-    found = {cell.id: read_cell(out, cell, settings, weights) for cell in cells}
-    took = [one["wall_s"] for one in found.values() if one is not None]
-    left = [name for name, one in found.items() if one is None]
-    seconds = round(float(np.mean(took)) * len(left)) if took else None
-    return {"cells": len(cells), "there": len(took), "left": left, "about_s": seconds}
+    return left_of({cell.id: read_cell(out, cell, settings, weights) for cell in cells})
 
 
-def read_cell(out: Path, cell: ScreenCell, settings: ScreenSettings, weights: str) -> dict[str, Any] | None:
+def read_cell(out: Path, cell: ScreenCell, settings: ScreenSettings, weights: str) -> Result | None:
     """A cell made with these settings of the policy with these weights; None where there is none."""
-    try:
-        result: dict[str, Any] = json.loads(_file(out, cell).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    same = result["settings"] == plain_params(asdict(settings)) and result["weights"] == weights
-    return result if same else None
+    return read_result(_file(out, cell), settings, weights)
 
 
 def _make(
@@ -215,10 +206,3 @@ def _recorded(store: Store, task: str, count: int, seed: int, progress: Progress
 
 def _file(out: Path, cell: ScreenCell) -> Path:
     return out / cell.task / cell.rule / f"{cell.heads}-{cell.seed}.json"
-
-
-def _write(file: Path, result: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
-    partial.replace(file)

@@ -7,6 +7,7 @@ mean ablation.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,8 +35,13 @@ class Asked:
     demonstrations_id: str
     policy: str
     settings: FinetuneSettings
+    task: str
     seed: int
     ks: tuple[int, ...] | None = None
+
+    def lot(self, name: str) -> int:
+        """Seed of what a rule draws: another for every task, seed and `name`, so that tasks are draws of their own."""
+        return int.from_bytes(hashlib.sha256(f"{self.task}/{self.seed}/{name}".encode()).digest()[:8])
 
     @cached_property
     def movable(self) -> np.ndarray:
@@ -147,7 +153,7 @@ def _draw(number: int) -> Rule:
     return Rule(
         f"random, draw {number + 1}",
         "chance",
-        lambda asked, count: trainable.drawn(asked.movable, count, 100 * asked.seed + number),
+        lambda asked, count: trainable.drawn(asked.movable, count, asked.lot(f"draw {number}")),
     )
 
 
@@ -174,7 +180,7 @@ RULES: Mapping[str, Rule] = {
     "reach": Rule(
         "reach alone (lowest layers)",
         "π0's architecture, arXiv 2410.24164",
-        lambda asked, count: trainable.by_reach(asked.movable, count, asked.seed),
+        lambda asked, count: trainable.by_reach(asked.movable, count, asked.lot("reach")),
     ),
     "reach_relevance": Rule(
         "reach × relevance",
@@ -193,18 +199,25 @@ RULES: Mapping[str, Rule] = {
         "control",
         lambda asked, count: trainable.worst(asked.fall, asked.movable, count),
     ),
-    "strict": Rule("strict score", "preset `default`", _by(lambda asked: asked.relevance("default", None))),
+    "conditional": Rule(
+        "conditional score",
+        "published score of what state and time leave open",
+        _by(lambda asked: asked.relevance("conditional", None)),
+    ),
     "random_3": _draw(3),
     "random_4": _draw(4),
     "mean_ablation": Rule(
         "mean ablation", "loss added when a head is set to its mean", _by(lambda asked: asked.measure("mean_ablation"))
     ),
 }
-"""In the order in which the screen runs them."""
-
-FIRST: tuple[str, ...] = ("paper_keyframes", "paper_all", "random_0", "random_1", "random_2")
-FIRST += ("trainability", "within_layers", "reach", "reach_relevance", "movers")
-"""Rules of the first hypotheses: run on every task before the others."""
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("paper_keyframes", "reach", "random_0", "random_1"),
+    ("trainability", "reach_relevance", "random_2"),
+    ("conditional", "within_layers", "random_3"),
+    ("worst", "random_4", "paper_all"),
+    ("movers", "gradient_activation", "attribution_patching", "mean_ablation"),
+)
+"""Rules in the order in which the screen asks them: a group runs on every task before the next one does."""
 
 
 def choose(rule: str, asked: Asked, count: int, progress: Progress = Progress()) -> Selection:

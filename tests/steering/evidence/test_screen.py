@@ -15,8 +15,9 @@ from steering.evidence.grid import TASKS
 from steering.evidence.screen import ScreenCell, ScreenSettings, cells, left_to_make, parse_cell, run_screen
 from steering.evidence.screen_page import document, rules_figure, write_screen
 from steering.evidence.screen_results import predictors, ratios, read_screen
-from steering.evidence.screen_rules import RULES
+from steering.evidence.screen_rules import GROUPS, RULES, Asked, choose
 from steering.store import Store
+from steering.types import FinetuneSettings
 
 
 def _cell(task, rule, seed, after, layer=2, relevance=0.1, train_s=10.0):
@@ -49,11 +50,26 @@ def test_every_cell_once_in_the_order_of_the_plan():
     order = cells()
     assert len(order) == len(set(order)) == 5 * 2 * 2 * len(RULES) + 2 * len(RULES)
     assert {(cell.heads, cell.seed) for cell in order[: 5 * len(RULES)]} == {(4, 0)}
+    assert sorted(rule for rules in GROUPS for rule in rules) == sorted(RULES)
+    first = 5 * len(GROUPS[0])
+    assert {cell.task for cell in order[:first]} == set(TASKS) and {c.rule for c in order[:first]} == set(GROUPS[0])
     assert all(parse_cell(cell.id) == cell for cell in order)
     with pytest.raises(InputError, match="task/rule/heads/seed"):
         parse_cell("pick_cube/reach")
     with pytest.raises(NotFound, match="rule of the screen"):
         parse_cell("pick_cube/luck/4/0")
+
+
+def test_what_a_rule_draws_is_another_for_every_task_and_seed_and_repeats(policy_folder, tmp_path):
+    def chosen(rule, task, seed):
+        asked = Asked(Store(tmp_path), "unread", str(policy_folder), FinetuneSettings(), task, seed)
+        return choose(rule, asked, 2).heads
+
+    places = [(task, seed) for task in TASKS for seed in (0, 1)]
+    for rule in ("random_0", "random_4", "reach"):
+        assert len({chosen(rule, *place) for place in places}) > 2
+        assert chosen(rule, *places[0]) == chosen(rule, *places[0])
+    assert chosen("random_0", *places[0]) != chosen("random_1", *places[0])
 
 
 def test_a_known_effect_is_found_and_none_is_not_claimed():
