@@ -23,9 +23,9 @@ def screen(
     store: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = EVIDENCE_STORE,
 ) -> None:
     """Train the heads that each rule chooses, in cells that are not there yet, and write the page."""
+    from steering.evidence.cell_files import read_results_in
     from steering.evidence.screen import SCREEN, ScreenSettings, cells, left_to_make, parse_cell, run_screen
     from steering.evidence.screen_page import write_screen
-    from steering.evidence.screen_results import read_screen
 
     settings, folder = ScreenSettings(), out or SCREEN
     chosen = tuple(parse_cell(one) for one in cell) if cell else cells()
@@ -36,5 +36,5 @@ def screen(
     if not page:
         with Line() as line:
             made = run_screen(chosen, settings, store=store, out=folder, progress=Progress(line))
-    written = write_screen(read_screen(folder), folder)
+    written = write_screen(read_results_in(folder), folder)
     print_json({"made": len(made), "page": str(written)})

@@ -24,8 +24,7 @@ def trial(
     store: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = EVIDENCE_STORE,
 ) -> None:
     """Robotic Steering against LoRA, as assets/evidence/plan.md says; then the primary contrasts of what is there."""
-    import json
-
+    from steering.evidence.cell_files import read_results_in
     from steering.evidence.trial import QUICK, TrialSettings, cells, parse_cell, primary, verdict
     from steering.evidence.trial_cells import TRIAL, left_to_make, run_trial
 
@@ -39,10 +38,9 @@ def trial(
     if run:
         with Line() as line:
             run_trial(chosen, settings, store=store, out=folder, progress=Progress(line))
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*/*/*.json"))]
     print_json(
         {
             name: {**asdict(one), "p_holm": p, "p_equal_holm": p_equal, "verdict": verdict(one, p, p_equal)}
-            for name, (one, p, p_equal) in primary(results).items()
+            for name, (one, p, p_equal) in primary(read_results_in(folder)).items()
         }
     )

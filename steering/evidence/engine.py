@@ -1,28 +1,28 @@
 """Cells one after another, spread over processes here, or over a Ray cluster; results kept as they come.
 
-A result is one JSON file. A cell whose file holds the same settings and the same policy's weights is not made again, so
-a stopped or killed grid goes on where it was, and a training inside goes on from its checkpoint. A cell that fails
-leaves the others running.
+A result is one JSON file (`steering.evidence.cell_files`). A cell whose result stands is not made again, so a stopped
+or killed grid goes on where it was, and a training inside goes on from its checkpoint. A cell that fails leaves the
+others running.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 from steering import policy_cache
 from steering.errors import Cancelled, SteeringError, unknown_name
+from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import Cell, GridSettings, make_cell
 from steering.progress import Progress
-from steering.store import Store, plain_params
+from steering.store import Store
 
 ENGINES = ("local", "processes", "ray")
 RESULTS = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "grid"
@@ -34,7 +34,7 @@ class Done:
     """A cell that ended: its result, or why there is none."""
 
     cell: Cell
-    result: dict[str, Any] | None
+    result: Result | None
     error: str = ""
 
 
@@ -58,7 +58,7 @@ def run_grid(
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
     weights = policy_cache.fingerprint(settings.policy)
-    left = [cell for cell in cells if not finished(out, cell, settings, weights)]
+    left = [cell for cell in cells if read_cell(out, cell, settings, weights) is None]
     say(f"{len(cells) - len(left)} of {len(cells)} cells are there already; {len(left)} to make.")
     ended = []
     run = {"local": _local, "processes": _processes, "ray": _ray}[engine]
@@ -67,7 +67,7 @@ def run_grid(
         if done.result is None:
             say(f"[{len(ended)}/{len(left)}] {done.cell.id} failed: {done.error}")
             continue
-        _write(result_file(out, done.cell), done.result)
+        write_result(result_file(out, done.cell), done.result)
         say(f"[{len(ended)}/{len(left)}] {done.cell.id}: {said(done.result)}")
     return ended
 
@@ -75,14 +75,10 @@ def run_grid(
 def left_to_make(cells: Sequence[Cell], settings: GridSettings, out: Path) -> dict[str, Any]:
     """What is there, what is left, and about how many seconds that takes one by one, from those that are there."""
     weights = policy_cache.fingerprint(settings.policy)
-    there = {cell for cell in cells if finished(out, cell, settings, weights)}
-    took = [json.loads(result_file(out, cell).read_text(encoding="utf-8"))["wall_s"] for cell in there]
-    left = [cell.id for cell in cells if cell not in there]
-    seconds = round(sum(took) / len(took) * len(left)) if took else None
-    return {"cells": len(cells), "there": len(there), "left": left, "about_s": seconds}
+    return left_of({cell.id: read_cell(out, cell, settings, weights) for cell in cells})
 
 
-def said(result: dict[str, Any]) -> str:
+def said(result: Result) -> str:
     """A result in a line."""
     rates = [
         f"{'+'.join([one['task'], *one['variations']])} {one['success'].count('1')} of {len(one['success'])}"
@@ -96,18 +92,14 @@ def result_file(out: Path, cell: Cell) -> Path:
     return out / cell.task / cell.variant / f"{cell.seed}.json"
 
 
-def finished(out: Path, cell: Cell, settings: GridSettings, weights: str) -> bool:
-    """Whether `out` holds the cell, made with these settings of the policy with these weights."""
-    try:
-        result = json.loads(result_file(out, cell).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    expected = replace(
+def read_cell(out: Path, cell: Cell, settings: GridSettings, weights: str) -> Result | None:
+    """A cell made with these settings, and its own, of the policy with these weights; None where there is none."""
+    own = replace(
         settings,
         heads=cell.heads or settings.heads,
         demonstrations=cell.demonstrations or settings.demonstrations,
     )
-    return result["settings"] == plain_params(asdict(expected)) and result["weights"] == weights
+    return read_result(result_file(out, cell), own, weights)
 
 
 def _local(
@@ -202,10 +194,3 @@ def _attempt(
     except (SteeringError, RuntimeError, OSError, MemoryError) as error:
         return Done(cell, None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     return Done(cell, result)
-
-
-def _write(file: Path, result: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
-    partial.replace(file)

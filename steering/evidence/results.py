@@ -6,7 +6,6 @@ seed. Runs in one scene are not independent, so pooled intervals are a little na
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from steering.comparison.intervals import success_rate
 from steering.comparison.paired import paired_runs
+from steering.evidence.cell_files import read_results_in
 from steering.evidence.grid import parse_cell
 from steering.types import PairedTest, SuccessRate
 
@@ -83,5 +83,4 @@ class Results:
 
 def read_results(folder: Path) -> Results:
     """The results that `steering.evidence.engine` wrote."""
-    files = sorted(folder.glob("*/*/*.json"))
-    return Results([json.loads(file.read_text(encoding="utf-8")) for file in files])
+    return Results(read_results_in(folder))

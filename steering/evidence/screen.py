@@ -19,7 +19,7 @@ from steering import pipeline, policy_cache
 from steering.errors import InputError, unknown_name
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import CURVE_TASK, TASKS
-from steering.evidence.screen_rules import GROUPS, RULES, Asked, choose
+from steering.evidence.screen_rules import CEILING, GROUPS, RULES, Asked, choose
 from steering.progress import Progress
 from steering.store import Store, plain_params, versions
 from steering.types import FinetuneSettings
@@ -43,6 +43,7 @@ class ScreenSettings:
     batch_size: int = 24
     rank: int = 16
     learning_rate: float = 1e-3
+    precision: str = "float32"
     ks: tuple[int, ...] | None = None
     policy: str = "embedded"
 
@@ -56,6 +57,7 @@ class ScreenSettings:
             learning_rate=self.learning_rate,
             warmup_steps=min(20, max(1, self.steps // 5)),
             seed=seed,
+            precision=self.precision,
             evaluations=1,
         )
 
@@ -85,7 +87,8 @@ def cells() -> tuple[ScreenCell, ...]:
         for task in TASKS
         for rule in rules
     ]
-    return tuple(found + [ScreenCell(CURVE_TASK, rule, MANY, seed) for seed in SEEDS for rule in RULES])
+    found += [ScreenCell(CURVE_TASK, rule, MANY, seed) for seed in SEEDS for rules in GROUPS for rule in rules]
+    return tuple(found + [ScreenCell(CURVE_TASK, CEILING, count, seed) for count in COUNTS for seed in SEEDS])
 
 
 def parse_cell(text: str) -> ScreenCell:
@@ -118,10 +121,20 @@ def run_screen(
     began_s = time.monotonic()
     for i, cell in enumerate(left):
         part = progress.part(i / len(left), (i + 1) / len(left))
-        demonstrations_id = _recorded(Store(store), cell.task, settings.demonstrations, cell.seed, part)
         if asked is None or (asked.task, asked.seed) != (cell.task, cell.seed):
-            of_seed = settings.of_seed(cell.seed)
-            asked = Asked(Store(store), demonstrations_id, settings.policy, of_seed, cell.task, cell.seed, settings.ks)
+            demonstrations_id = _recorded(Store(store), cell.task, settings.demonstrations, cell.seed, part)
+            heldout_id = _recorded(Store(store), cell.task, settings.heldout, HELDOUT_SEED, part)
+            asked = Asked(
+                store=Store(store),
+                demonstrations_id=demonstrations_id,
+                heldout_id=heldout_id,
+                heldout_frames=settings.frames,
+                policy=settings.policy,
+                settings=settings.of_seed(cell.seed),
+                task=cell.task,
+                seed=cell.seed,
+                ks=settings.ks,
+            )
         result = _make(cell, settings, asked, out, weights, part)
         write_result(_file(out, cell), result)
         error = f"{result['before']:.3f} to {result['after']:.3f}"
@@ -144,24 +157,13 @@ def read_cell(out: Path, cell: ScreenCell, settings: ScreenSettings, weights: st
 def _make(
     cell: ScreenCell, settings: ScreenSettings, asked: Asked, out: Path, weights: str, progress: Progress
 ) -> dict[str, Any]:
-    from steering.finetune.trying import try_heads
-
     began_s, began_cpu_s = time.monotonic(), time.process_time()
     selection = choose(cell.rule, asked, cell.heads, progress)
     chosen_s, chosen_cpu_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
     heads = [[head.layer, head.head] for head in selection.heads]
     trained = _same_training(cell, heads, settings, out, weights)
     if trained is None:
-        heldout_id = _recorded(asked.store, cell.task, settings.heldout, HELDOUT_SEED, progress)
-        tried = try_heads(
-            policy_cache.get(settings.policy),
-            asked.demonstrations,
-            asked.store.load(heldout_id),
-            selection,
-            asked.settings,
-            heldout_frames=settings.frames,
-            progress=progress,
-        )
+        tried = asked.trying.heads(selection, progress=progress)
         trained = {
             "training_of": cell.id,
             "before": round(tried.before, 6),

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 
+from steering.evidence.cell_files import Result
 from steering.evidence.grid import TASKS
 from steering.evidence.screen import cells as planned
 from steering.evidence.screen import parse_cell
-from steering.evidence.screen_results import Predictor, Ratio, predictors, ratios
-from steering.evidence.screen_rules import RULES
+from steering.evidence.screen_results import CHANCE, UNITS, Predictor, Ratio, draws, predictors, ratios
+from steering.evidence.screen_rules import CEILING, DRAWS, RULES
 from steering.evidence.tables import Table, markdown
 from steering.figures.style import METHOD_COLOURS, styled, text_colour
 
 ROW_PX, FRAME_PX = 26, 130
+PUBLISHED = "paper_keyframes"
 
 
-def write_screen(cells: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+def write_screen(cells: Sequence[Result], folder: Path) -> Path:
     """`folder`.md beside the cells, and the pictures of each number of heads in `folder`_figures; the page."""
     page, figures = folder.parent / f"{folder.name}.md", folder.parent / f"{folder.name}_figures"
     page.write_text(document(cells) + "\n", encoding="utf-8")
@@ -31,7 +32,7 @@ def write_screen(cells: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     return page
 
 
-def document(cells: Sequence[Mapping[str, Any]]) -> str:
+def document(cells: Sequence[Result]) -> str:
     """The page in Markdown, from what is there."""
     total = len(planned())
     parts = [
@@ -40,30 +41,30 @@ def document(cells: Sequence[Mapping[str, Any]]) -> str:
         "What was to be measured and what would be said of it was written before: [plan.md](plan.md).",
         f"**{len(cells)} of {total} cells are there.** A cell trains q and o of the heads that a rule chose and "
         "measures demonstrations that neither rule nor training saw, without running a scene. Ratios are of held-out "
-        "errors over random heads of the same task and seed: below 1 is better than chance. Rules marked `*` differ "
-        "from chance by the test over tasks, after Holm.",
+        "errors in the same task and seed, a unit: below 1 is better. A ratio is formed over the units that both sides "
+        f"have; a rule has {UNITS} when it is done, and only then may a difference be said (`*`: p below .05 over "
+        "tasks, after Holm over all rules of the plan). Rows that stand on other units are not ranked against each "
+        "other. CPU time is that of training.",
     ]
     for heads in _counts(cells):
-        found = ratios(cells, heads)
-        parts += [f"## {heads} heads", *([_said(found), markdown(ratio_table(found))] if found else [_nothing()])]
-    found_predictors = predictors(cells)
-    parts += ["## What of a random set predicts how well it trains", _predicted(found_predictors)]
+        parts += [f"## {heads} heads", *_of_count(cells, heads)]
+    parts += ["## What of a random set predicts how well it trains", _predicted(predictors(cells))]
     parts += ["## Every cell", markdown(cell_table(cells))]
     return "\n\n".join(parts)
 
 
 def ratio_table(found: Sequence[Ratio]) -> Table:
-    """A rule a row, best first, and its ratio in each task."""
+    """A rule a row, lowest first, and its ratio in each task."""
     tasks = [task for task in TASKS if any(task in one.by_task for one in found)]
-    titles = ["Rule", "Ratio", "95 % over task × seed", "95 % over tasks", "p (Holm)", "Units", "Time", "Mean layer"]
+    titles = ["Rule", "Ratio", "95 % over units", "95 % over tasks", "p (Holm)", "Units", "CPU time", "Mean layer"]
     rows = [
         (
-            RULES[one.rule].label + (" *" if one.p_holm < 0.05 else ""),
+            _label(one.rule) + (" *" if one.found else ""),
             f"{one.ratio:.2f}",
             _interval(one.low, one.high),
             _interval(one.task_low, one.task_high),
             _number(one.p_holm, ".2g"),
-            str(one.units),
+            f"{one.units} of {UNITS}",
             f"{one.time:.2f}",
             f"{one.layer:.1f}",
             *(_number(one.by_task.get(task, math.nan), ".2f") for task in tasks),
@@ -73,7 +74,7 @@ def ratio_table(found: Sequence[Ratio]) -> Table:
     return Table((*titles, *(task.replace("_", " ") for task in tasks)), tuple(rows))
 
 
-def cell_table(cells: Sequence[Mapping[str, Any]]) -> Table:
+def cell_table(cells: Sequence[Result]) -> Table:
     """A cell a row: its heads, and the held-out error before and after."""
     order = {cell.id: i for i, cell in enumerate(planned())}
     rows = [
@@ -91,11 +92,11 @@ def cell_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 
 def rules_figure(found: Sequence[Ratio], dark: bool | None = None) -> go.Figure:
     """Rules against random: ratio and interval over tasks, single tasks as rings; left of the line is better."""
-    names = [RULES[one.rule].label for one in found][::-1]
+    names = [_label(one.rule) for one in found][::-1]
     figure = go.Figure()
     figure.add_scatter(
         x=[ratio for one in found for ratio in one.by_task.values()],
-        y=[RULES[one.rule].label for one in found for _ in one.by_task],
+        y=[_label(one.rule) for one in found for _ in one.by_task],
         text=[task.replace("_", " ") for one in found for task in one.by_task],
         mode="markers",
         name="one task",
@@ -103,7 +104,7 @@ def rules_figure(found: Sequence[Ratio], dark: bool | None = None) -> go.Figure:
     )
     figure.add_scatter(
         x=[one.ratio for one in found],
-        y=[RULES[one.rule].label for one in found],
+        y=[_label(one.rule) for one in found],
         error_x={
             "type": "data",
             "symmetric": False,
@@ -122,20 +123,42 @@ def rules_figure(found: Sequence[Ratio], dark: bool | None = None) -> go.Figure:
     return figure.update_layout(margin={"l": 240})
 
 
-def _said(found: Sequence[Ratio]) -> str:
+def _of_count(cells: Sequence[Result], heads: int) -> list[str]:
+    """What stands on the page of one number of heads."""
+    cells = [one for one in cells if parse_cell(one["cell"]).heads == heads]
+    beside_chance, beside_published = ratios(cells, heads), ratios(cells, heads, PUBLISHED)
+    if not beside_chance:
+        return ["No random draw to compare with yet."]
+    drawn = draws(cells, heads)
+    parts = [
+        _said(beside_chance, len(cells), sum(cell.heads == heads for cell in planned())),
+        "### Beside random heads",
+        f"The geometric mean of a unit's draws: {min(drawn.values())} to {max(drawn.values())} of {DRAWS} so far.",
+        markdown(ratio_table(beside_chance)),
+    ]
+    if beside_published:
+        parts += [f"### Beside the {RULES[PUBLISHED].label}", markdown(ratio_table(beside_published))]
+    ceiling = [one for one in cells if parse_cell(one["cell"]).rule == CEILING]
+    if ceiling:
+        reached = ", ".join(f"{one['after']:.3f} (`{one['cell']}`)" for one in ceiling)
+        parts.append(f"The ceiling, heads chosen by training itself and compared with no rule: {reached}.")
+    return parts
+
+
+def _said(found: Sequence[Ratio], there: int, total: int) -> str:
     """The finding of one number of heads in words, with what it rests on."""
-    tasks = {task for one in found for task in one.by_task}
-    better = [RULES[one.rule].label for one in found if one.p_holm < 0.05 and one.ratio < 1]
-    worse = [RULES[one.rule].label for one in found if one.p_holm < 0.05 and one.ratio > 1]
-    words = []
-    words.append(f"Better than random heads: {', '.join(better)}." if better else "No rule is shown to beat random.")
-    words.append(f"Worse: {', '.join(worse)}." if worse else "None is shown to be worse.")
-    fewest, most = min(one.units for one in found), max(one.units for one in found)
-    units = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    units += " unit" if most == 1 else " units"
-    words.append(f"This rests on {len(tasks)} of {len(TASKS)} tasks and {units} (task × seed) a rule")
-    unfinished = len(tasks) < len(TASKS)
-    words[-1] += "; with so few tasks an interval is wide, and ratios are leads and no results." if unfinished else "."
+    named = {what: ", ".join(_label(one.rule) for one in found if one.found == what) for what in ("better", "worse")}
+    done = sum(one.units >= UNITS for one in found)
+    words = [f"{there} of {total} cells; {done} {'rule has' if done == 1 else 'rules have'} every unit."]
+    if not done:
+        words.append("Nothing may be said to be better or worse yet: what follows are leads and no results.")
+        return " ".join(words)
+    words.append(
+        f"Better than random heads: {named['better']}." if named["better"] else "No rule is shown to beat random heads."
+    )
+    words.append(f"Worse: {named['worse']}." if named["worse"] else "None is shown to be worse.")
+    if any(one.units < UNITS for one in found):
+        words.append("Rules with fewer units are leads and no results.")
     return " ".join(words)
 
 
@@ -149,11 +172,11 @@ def _predicted(found: Sequence[Predictor]) -> str:
     )
 
 
-def _nothing() -> str:
-    return "No random draw to compare with yet."
+def _label(rule: str) -> str:
+    return "random heads" if rule == CHANCE else RULES[rule].label
 
 
-def _counts(cells: Sequence[Mapping[str, Any]]) -> list[int]:
+def _counts(cells: Sequence[Result]) -> list[int]:
     return sorted({parse_cell(one["cell"]).heads for one in cells})
 
 

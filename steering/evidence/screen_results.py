@@ -1,38 +1,56 @@
-"""What the screen's cells say: each rule beside chance, and what of a random set predicts how well it trains.
+"""What the screen's cells say: each rule beside chance or another rule, and what of a random set predicts its training.
 
 Ratios are of held-out errors, on the logarithm, within a task, number of heads and seed, so that hard tasks weigh as
-easy ones. Intervals: over (task × seed), and over tasks alone, which decides (`assets/evidence/plan.md`). Instant.
+easy ones. A ratio is formed over the units (task, seed) that both sides have, and says how many. Intervals: over units,
+and over tasks alone, which decides (`assets/evidence/plan.md`). Instant.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from steering.evidence.cell_files import Result
+from steering.evidence.grid import TASKS
 from steering.evidence.inference import holm
-from steering.evidence.screen import ScreenCell, parse_cell
+from steering.evidence.screen import SEEDS, ScreenCell, parse_cell
+from steering.evidence.screen_rules import CEILING, RULES
 
-RANDOM = "random_"
+CHANCE = "random"
+"""The geometric mean of a unit's random draws, as a side of a ratio."""
+DRAW = "random_"
 FEWEST = 2
 """Units from which on there is an interval."""
+UNITS = len(TASKS) * len(SEEDS)
+"""Units of a finished rule at a number of heads that all tasks are asked of."""
+
+Unit = tuple[str, int]
+"""(task, seed)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A rule in a unit. error, cpu_s: natural logarithms; of chance, means over its draws. layer: mean of its heads."""
+
+    error: float
+    cpu_s: float
+    layer: float
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A rule's held-out error over chance. low, high: 95 % over (task × seed); task_low, task_high: over task means.
+    """A rule's held-out error over another side's. low, high: 95 % over units; task_low, task_high: over task means.
 
-    NaN where there are too few. p: two-sided t over task means; p_holm: corrected for the rules of this number of
-    heads. time: training time over chance's. layer: mean layer of its heads. by_task: task -> ratio.
+    NaN where there are too few. p: two-sided t over task means; p_holm: corrected for all rules that the plan compares.
+    time: processor time of training over the other side's. layer: mean layer of its heads. by_task: task -> ratio.
     """
 
     rule: str
     heads: int
+    beside: str
     ratio: float
     low: float
     high: float
@@ -44,6 +62,13 @@ class Ratio:
     time: float
     layer: float
     by_task: Mapping[str, float]
+
+    @property
+    def found(self) -> str:
+        """`better` or `worse` where the plan lets it be said: every unit is there and p after Holm below .05."""
+        if self.units < UNITS or not self.p_holm < 0.05:
+            return ""
+        return "better" if self.ratio < 1 else "worse"
 
 
 @dataclass(frozen=True)
@@ -60,39 +85,37 @@ class Predictor:
     groups: int
 
 
-def read_screen(folder: Path) -> list[dict[str, Any]]:
-    """Every cell of a folder, in the order of their files."""
-    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*/*/*.json"))]
+def ratios(cells: Sequence[Result], heads: int, beside: str = CHANCE) -> list[Ratio]:
+    """Every rule with `heads` heads beside chance, or beside a rule of RULES, lowest first."""
+    sides = _sides(cells, heads)
+    others = [name for name in sides if name != beside]
+    made = [one for name in others if (one := _ratio(name, heads, beside, sides[name], sides.get(beside, {})))]
+    planned = {name: 1.0 for name in compared() if name != beside}  # what is not there yet counts as one of the tests
+    corrected = holm(planned | {one.rule: one.p for one in made if np.isfinite(one.p)})
+    found = [replace(one, p_holm=corrected[one.rule] if np.isfinite(one.p) else float("nan")) for one in made]
+    return sorted(found, key=lambda one: one.ratio)
 
 
-def ratios(cells: Sequence[Mapping[str, Any]], heads: int) -> list[Ratio]:
-    """Every rule with `heads` heads beside the random draws of the same task and seed, best first."""
-    found = {cell: one for one in cells if (cell := parse_cell(one["cell"])).heads == heads}
-    chance: dict[tuple[str, int], tuple[float, float]] = {}
-    for place in {(cell.task, cell.seed) for cell in found}:
-        drawn = [one for cell, one in found.items() if _place(cell) == place and cell.rule.startswith(RANDOM)]
-        if drawn:
-            chance[place] = (
-                float(np.mean([np.log(one["after"]) for one in drawn])),
-                float(np.mean([np.log(one["train_s"]) for one in drawn])),
-            )
-    rules: dict[str, list[tuple[ScreenCell, Mapping[str, Any]]]] = {}
-    for cell, one in found.items():
-        if not cell.rule.startswith(RANDOM) and _place(cell) in chance:
-            rules.setdefault(cell.rule, []).append((cell, one))
-    made = [_ratio(rule, heads, units, chance) for rule, units in rules.items()]
-    known = {one.rule: one.p for one in made if np.isfinite(one.p)}
-    corrected = holm(known)
-    made = [Ratio(**{**vars(one), "p_holm": corrected.get(one.rule, float("nan"))}) for one in made]
-    return sorted(made, key=lambda one: one.ratio)
+def compared() -> list[str]:
+    """The rules that the plan compares, draws of chance and the ceiling left out."""
+    return [name for name in RULES if not name.startswith(DRAW) and name != CEILING]
 
 
-def predictors(cells: Sequence[Mapping[str, Any]]) -> list[Predictor]:
+def draws(cells: Sequence[Result], heads: int) -> dict[Unit, int]:
+    """How many random draws every unit has."""
+    found: dict[Unit, int] = {}
+    for cell in (parse_cell(one["cell"]) for one in cells):
+        if cell.heads == heads and cell.rule.startswith(DRAW):
+            found[_unit(cell)] = found.get(_unit(cell), 0) + 1
+    return found
+
+
+def predictors(cells: Sequence[Result]) -> list[Predictor]:
     """What of a random set goes with its held-out error: its lowest layer, its mean layer, its mean relevance."""
-    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, int], list[Result]] = {}
     for one in cells:
         cell = parse_cell(one["cell"])
-        if cell.rule.startswith(RANDOM):
+        if cell.rule.startswith(DRAW):
             groups.setdefault((cell.task, cell.heads), []).append(one)
     measures = {
         "lowest layer": lambda one: min(layer for layer, _ in one["heads"]),
@@ -111,36 +134,48 @@ def predictors(cells: Sequence[Mapping[str, Any]]) -> list[Predictor]:
     return made
 
 
-def _ratio(
-    rule: str,
-    heads: int,
-    units: Sequence[tuple[ScreenCell, Mapping[str, Any]]],
-    chance: Mapping[tuple[str, int], tuple[float, float]],
-) -> Ratio:
+def _sides(cells: Sequence[Result], heads: int) -> dict[str, dict[Unit, Side]]:
+    """Rule, or CHANCE -> unit -> what it reached."""
+    every: dict[str, dict[Unit, list[Side]]] = {}
+    for one in cells:
+        cell = parse_cell(one["cell"])
+        if cell.heads == heads and cell.rule != CEILING:
+            name = CHANCE if cell.rule.startswith(DRAW) else cell.rule
+            layer = float(np.mean([layer for layer, _ in one["heads"]]))
+            side = Side(float(np.log(one["after"])), float(np.log(one["train_cpu_s"])), layer)
+            every.setdefault(name, {}).setdefault(_unit(cell), []).append(side)
+    return {name: {unit: _mean(found) for unit, found in units.items()} for name, units in every.items()}
+
+
+def _mean(sides: Sequence[Side]) -> Side:
+    return Side(*(float(np.mean(values)) for values in zip(*((s.error, s.cpu_s, s.layer) for s in sides), strict=True)))
+
+
+def _ratio(rule: str, heads: int, beside: str, first: Mapping[Unit, Side], second: Mapping[Unit, Side]) -> Ratio | None:
+    """None where the two have no unit in common."""
+    both = [unit for unit in first if unit in second]
+    if not both:
+        return None
     of_task: dict[str, list[float]] = {}
-    times = []
-    for cell, one in units:
-        error, seconds = chance[_place(cell)]
-        of_task.setdefault(cell.task, []).append(float(np.log(one["after"])) - error)
-        times.append(float(np.log(one["train_s"])) - seconds)
-    each = [value for values in of_task.values() for value in values]
+    for unit in both:
+        of_task.setdefault(unit[0], []).append(first[unit].error - second[unit].error)
     means = [float(np.mean(values)) for values in of_task.values()]
-    low, high = _interval(each)
+    low, high = _interval([value for values in of_task.values() for value in values])
     task_low, task_high = _interval(means)
-    p = float(stats.ttest_1samp(means, 0).pvalue) if len(means) >= FEWEST and np.ptp(means) else float("nan")
     return Ratio(
         rule=rule,
         heads=heads,
+        beside=beside,
         ratio=float(np.exp(np.mean(means))),
         low=low,
         high=high,
         task_low=task_low,
         task_high=task_high,
-        p=p,
+        p=float(stats.ttest_1samp(means, 0).pvalue) if len(means) >= FEWEST and np.ptp(means) else float("nan"),
         p_holm=float("nan"),
-        units=len(each),
-        time=float(np.exp(np.mean(times))),
-        layer=float(np.mean([layer for _, one in units for layer, _ in one["heads"]])),
+        units=len(both),
+        time=float(np.exp(np.mean([first[unit].cpu_s - second[unit].cpu_s for unit in both]))),
+        layer=float(np.mean([first[unit].layer for unit in both])),
         by_task={task: float(np.exp(np.mean(values))) for task, values in of_task.items()},
     )
 
@@ -153,5 +188,5 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.exp(np.mean(values) - half)), float(np.exp(np.mean(values) + half))
 
 
-def _place(cell: ScreenCell) -> tuple[str, int]:
+def _unit(cell: ScreenCell) -> Unit:
     return cell.task, cell.seed

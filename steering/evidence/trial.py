@@ -21,7 +21,9 @@ from steering.types import PAPER_SET_SIZE
 SEEDS = tuple(range(15))
 LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 RATE_SEEDS = (800, 801, 802)
-"""Seeds of the demonstrations on which learning rates are chosen; no contrast uses them."""
+"""Seeds of the demonstrations that trainings for the choice of a learning rate see; no contrast uses them."""
+RATE_HELDOUT_SEED = 803
+"""Seed of the demonstrations by whose error a learning rate is chosen; nothing trains on them."""
 SCENE_SET = 50
 RANDOM_DRAWS = 3
 
@@ -50,20 +52,23 @@ TRAININGS: Mapping[str, Training] = {
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train. method: of types.METHODS. rule: of its heads. of: the arm whose adapter it weakens."""
+    """One way to train. method: of types.METHODS. rule: of its heads. recipe: the preset (steering.finetune.presets)
+    that says what trains. of: the arm whose adapter it weakens, trained as here.
+    """
 
     label: str
     method: str
     rule: str | None = None
+    recipe: str = "default"
     of: str | None = None
 
 
 ARMS: Mapping[str, Arm] = {
     "steering": Arm("Robotic Steering, published rule", "steering", "paper"),
-    "lora": Arm("LoRA, all heads", "lora"),
-    "retain": Arm("Halfway between LoRA and untouched (RETAIN)", "lora", of="lora"),
+    "lora": Arm("LoRA as openpi trains it", "lora", recipe="openpi_lora"),
+    "retain": Arm("Halfway between LoRA and untouched (RETAIN)", "lora", recipe="openpi_lora", of="lora"),
     "lora_rank_matched": Arm("LoRA, rank-matched", "lora_rank_matched", "paper"),
-    "release": Arm("Selected heads, every FFN, projections", "steering", "paper"),
+    "release": Arm("The release: heads, every FFN, projections", "steering", "paper", recipe="release"),
     **{f"random_{i}": Arm(f"Random heads, draw {i + 1}", "steering", "random") for i in range(RANDOM_DRAWS)},
 }
 """The winner of the screen joins when the screen has one."""
@@ -79,7 +84,9 @@ PRIMARY: Mapping[str, tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]] = {
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """What every cell shares. trials: scenes a condition. rates: learning rates, chosen on rate_seeds."""
+    """What every cell shares. trials: scenes a condition. rates: learning rates, of which trainings on demonstrations
+    of `rate_seeds` choose one by `rate_heldout` demonstrations of their own.
+    """
 
     trials: int = 50
     steps: int = 500
@@ -88,10 +95,13 @@ class TrialSettings:
     heads: int = PAPER_SET_SIZE
     rates: tuple[float, ...] = LEARNING_RATES
     rate_seeds: tuple[int, ...] = RATE_SEEDS
+    rate_heldout: int = 6
     policy: str = "embedded"
 
 
-QUICK = TrialSettings(trials=2, steps=2, batch_size=2, rank=2, heads=3, rates=(1e-3,), rate_seeds=(800,))
+QUICK = TrialSettings(
+    trials=2, steps=2, batch_size=2, rank=2, heads=3, rates=(1e-3,), rate_seeds=(800,), rate_heldout=1
+)
 """Proves the plumbing; its figures mean nothing."""
 
 

@@ -1,9 +1,9 @@
 """How a cell of the trial is made: demonstrations, heads, learning rate, training, scenes; one JSON file a cell.
 
-Everything but the result lies in the store, and a training inside goes on from its checkpoint, so a trial that was
-killed goes on where it was. Learning rates are chosen once per (training, arm) on demonstrations of seeds that no
-contrast uses. Cost of a cell on two idle cores: a minute or two of training and 12 s a condition; choosing a rate
-trains 12 times.
+Everything but the result (`steering.evidence.cell_files`) lies in the store, and a training inside goes on from its
+checkpoint, so a trial that was killed goes on where it was. A training sees all of its demonstrations. Learning rates
+are chosen once per (training, arm) by demonstrations recorded for this alone. Cost of a cell on two idle cores: a
+minute or two of training and 12 s a condition; choosing a rate trains 12 times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,18 @@ import numpy as np
 
 from steering import pipeline, policy_cache
 from steering.errors import InputError
-from steering.evidence.trial import ARMS, SCENE_SET, TRAININGS, Arm, Training, TrialCell, TrialSettings
+from steering.evidence.cell_files import Result, left_of, read_result, write_result
+from steering.evidence.draws import lot
+from steering.evidence.trial import (
+    ARMS,
+    RATE_HELDOUT_SEED,
+    SCENE_SET,
+    TRAININGS,
+    Arm,
+    Training,
+    TrialCell,
+    TrialSettings,
+)
 from steering.progress import Progress
 from steering.store import Store, plain_params, versions
 from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings
@@ -28,6 +39,10 @@ from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSett
 TRIAL = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "trial"
 STRENGTH = 0.5
 """Of the way from untouched weights to LoRA's, of the arm `retain`."""
+RATE_FRAMES = 96
+"""Frames of the held-out demonstrations by which a learning rate is chosen."""
+RECIPE = ("ffn", "projections", "time_mlp", "head_factors")
+"""What an arm takes of its preset besides the expert's rank; steps, batches and rank are the trial's."""
 
 
 def run_trial(
@@ -45,11 +60,7 @@ def run_trial(
     say(f"{len(cells) - len(left)} of {len(cells)} cells are there already; {len(left)} to make.")
     for i, cell in enumerate(left):
         result = make_cell(cell, settings, Store(store), progress.part(i / len(left), (i + 1) / len(left)))
-        file = cell_file(out, cell)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
-        partial.replace(file)
+        write_result(cell_file(out, cell), result)
         won = ", ".join(
             f"{'+'.join([r['task'], *r['variations']])} {r['success'].count('1')}" for r in result["conditions"]
         )
@@ -60,21 +71,12 @@ def run_trial(
 def left_to_make(cells: Sequence[TrialCell], settings: TrialSettings, out: Path = TRIAL) -> dict[str, Any]:
     """What is there, what is left, and about how many seconds that takes, by the mean of what is there."""
     weights = policy_cache.fingerprint(settings.policy)
-    found = {cell.id: read_cell(out, cell, settings, weights) for cell in cells}
-    took = [one["wall_s"] for one in found.values() if one is not None]
-    left = [name for name, one in found.items() if one is None]
-    seconds = round(float(np.mean(took)) * len(left)) if took else None
-    return {"cells": len(cells), "there": len(took), "left": left, "about_s": seconds}
+    return left_of({cell.id: read_cell(out, cell, settings, weights) for cell in cells})
 
 
-def read_cell(out: Path, cell: TrialCell, settings: TrialSettings, weights: str) -> dict[str, Any] | None:
+def read_cell(out: Path, cell: TrialCell, settings: TrialSettings, weights: str) -> Result | None:
     """A cell made with these settings of the policy with these weights; None where there is none."""
-    try:
-        result: dict[str, Any] = json.loads(cell_file(out, cell).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    same = result["settings"] == plain_params(asdict(settings)) and result["weights"] == weights
-    return result if same else None
+    return read_result(cell_file(out, cell), settings, weights)
 
 
 def cell_file(out: Path, cell: TrialCell) -> Path:
@@ -102,7 +104,6 @@ def make_cell(
         "learning_rate": rate,
         "heads": [[h.stack, h.layer, h.head] for h in trained.selection.heads] if trained.selection else [],
         "parameters": dict(trained.parameters),
-        "heldout_error": [round(float(one), 6) for one in trained.heldout_error[[0, -1]]],
         "train_s": round(trained.train_s, 2),
         "conditions": _conditions(training, trained, adapter_id, settings, store, progress.part(0.7, 1.0)),
         "wall_s": round(time.monotonic() - began_s, 1),
@@ -110,18 +111,28 @@ def make_cell(
 
 
 def chosen_rate(cell: TrialCell, settings: TrialSettings, store: Store, progress: Progress) -> float:
-    """The learning rate of the lowest mean held-out error of demonstrations recorded for this alone, not of scenes."""
+    """The learning rate of the lowest mean error on demonstrations recorded for this alone, without noise; no scene."""
     if len(settings.rates) == 1:
         return settings.rates[0]
+    training = TRAININGS[cell.training]
+    recorded = pipeline.record(store, task=training.task, count=settings.rate_heldout, seed=RATE_HELDOUT_SEED)
     errors = []
     for i, rate in enumerate(settings.rates):
         part = progress.part(i / len(settings.rates), (i + 1) / len(settings.rates))
-        results = (
-            store.load(_trained(TRAININGS[cell.training], cell.arm, seed, rate, settings, store, part))
-            for seed in settings.rate_seeds
-        )
-        errors.append(float(np.mean([one.heldout_error[-1] for one in results])))
+        adapters = [_trained(training, cell.arm, seed, rate, settings, store, part) for seed in settings.rate_seeds]
+        errors.append(float(np.mean([_error(one, recorded, settings, store) for one in adapters])))
     return settings.rates[int(np.nanargmin(errors))]
+
+
+def _error(adapter_id: str, demonstrations_id: str, settings: TrialSettings, store: Store) -> float:
+    """Error of the action chunks on RATE_FRAMES frames of demonstrations: squared standard deviations."""
+    from steering.finetune.evaluation import heldout_error
+    from steering.finetune.frames import frame_set
+
+    demonstrations: Demonstrations = store.load(demonstrations_id)
+    policy = policy_cache.get(settings.policy, store.load(adapter_id).folder, demonstrations)
+    episodes = range(len(demonstrations.episodes))
+    return heldout_error(policy, frame_set(policy, demonstrations, episodes, Progress(), draws=0, limit=RATE_FRAMES), 0)
 
 
 def with_noise(demonstrations: Demonstrations, share: float, chunk: int, seed: int) -> Demonstrations:
@@ -143,7 +154,11 @@ def with_noise(demonstrations: Demonstrations, share: float, chunk: int, seed: i
 
 
 def weakened(store: Store, adapter_id: str, strength: float) -> str:
-    """An adapter whose ΔW is `strength` times that of another: weight interpolation (RETAIN, arXiv 2512.08333)."""
+    """An adapter whose change of every weight is `strength` times that of another: weight interpolation (RETAIN,
+    arXiv 2512.08333). Of low-rank factors by their scale, of modules that train whole by their weights.
+    """
+    from safetensors.torch import load_file, save_file
+
     manifest = store.manifest(adapter_id)
     parents, params = manifest.parents, {**manifest.params, "strength": strength}
     if done := store.find_made("adapter", parents, params):
@@ -153,13 +168,39 @@ def weakened(store: Store, adapter_id: str, strength: float) -> str:
         shutil.copytree(trained.folder, folder / "adapter")
         file = folder / "adapter" / "adapter_config.json"
         config = json.loads(file.read_text(encoding="utf-8"))
-        if config.get("modules_to_save"):
-            raise InputError("Modules that train whole cannot be weakened by the adapter's scale. Train without them.")
         config["lora_alpha"] *= strength
         config["alpha_pattern"] = {name: strength * one for name, one in (config.get("alpha_pattern") or {}).items()}
         file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        if config.get("modules_to_save"):
+            untouched = policy_cache.get(str(manifest.params["policy"])).model
+            saved = folder / "adapter" / "adapter_model.safetensors"
+            tensors = load_file(saved)
+            for name, one in tensors.items():
+                if "lora_" not in name:
+                    before = untouched.get_parameter(name.removeprefix("base_model.model.")).detach().to(one)
+                    tensors[name] = before + strength * (one - before)
+            save_file(tensors, saved, metadata={"format": "pt"})
         stored = replace(trained, folder=folder / "adapter")
         return store.save("adapter", stored, parents=parents, params=params, folder=folder)
+
+
+def arm_settings(arm: str, seed: int, rate: float, settings: TrialSettings) -> FinetuneSettings:
+    """What an arm trains: its preset's modules and ratio of ranks, at the trial's rank, steps and batches."""
+    from steering.finetune.presets import preset
+
+    recipe = preset(ARMS[arm].recipe)
+    expert_rank = None if recipe.expert_rank is None else settings.rank * recipe.expert_rank // recipe.rank
+    return FinetuneSettings(
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        rank=settings.rank,
+        alpha=float(settings.rank),
+        learning_rate=rate,
+        warmup_steps=min(20, max(1, settings.steps // 5)),
+        seed=seed,
+        expert_rank=expert_rank,
+        **{name: getattr(recipe, name) for name in RECIPE},
+    )
 
 
 def _trained(
@@ -171,18 +212,9 @@ def _trained(
         store,
         demonstrations_id=demonstrations_id,
         method=how.method,
-        selection_id=_selection(arm, how, demonstrations_id, seed, settings, store, progress.part(0.2, 0.4)),
-        settings=FinetuneSettings(
-            steps=settings.steps,
-            batch_size=settings.batch_size,
-            rank=settings.rank,
-            alpha=float(settings.rank),
-            learning_rate=rate,
-            warmup_steps=min(20, max(1, settings.steps // 5)),
-            seed=seed,
-            ffn="all" if arm == "release" else "none",
-            projections=arm == "release",
-        ),
+        selection_id=_selection(training, arm, how, demonstrations_id, seed, settings, store, progress.part(0.2, 0.4)),
+        settings=arm_settings(arm, seed, rate, settings),
+        heldout_episodes=(),
         policy=settings.policy,
         progress=progress.part(0.4, 1),
     )
@@ -201,7 +233,14 @@ def _demonstrations(training: Training, seed: int, settings: TrialSettings, stor
 
 
 def _selection(
-    arm: str, how: Arm, demonstrations_id: str, seed: int, settings: TrialSettings, store: Store, progress: Progress
+    training: Training,
+    arm: str,
+    how: Arm,
+    demonstrations_id: str,
+    seed: int,
+    settings: TrialSettings,
+    store: Store,
+    progress: Progress,
 ) -> str | None:
     if how.rule is None:
         return None
@@ -215,7 +254,7 @@ def _selection(
 
     relevance = store.load(relevance_id)
     movable = ~relevance.inert[relevance.shape.index("vlm")]
-    places = drawn(movable, settings.heads, 100 * seed + int(arm.rpartition("_")[2]))
+    places = drawn(movable, settings.heads, lot(training.task, training.demonstrations, seed, arm))
     heads = [("vlm", layer, head) for layer, head in places]
     return pipeline.select(store, relevance_id=relevance_id, rule="manual", heads=heads)
 
