@@ -9,6 +9,7 @@ from steering.cli import demonstrations as demonstrations
 from steering.cli import doctor as doctor
 from steering.cli import evaluation as evaluation
 from steering.cli import evidence as evidence
+from steering.cli import evidence_depth as evidence_depth
 from steering.cli import evidence_heads as evidence_heads
 from steering.cli import evidence_screen as evidence_screen
 from steering.cli import evidence_trial as evidence_trial

@@ -10,14 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from steering.store import plain_params
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Result = dict[str, Any]
 
@@ -30,8 +27,8 @@ def write_result(file: Path, result: Mapping[str, Any]) -> None:
     partial.replace(file)
 
 
-def read_result(file: Path, settings: DataclassInstance, weights: str) -> Result | None:
-    """The result in a file, made with these settings of the policy with these weights; None where there is none."""
+def read_result(file: Path, settings: Any, weights: str) -> Result | None:
+    """The result in a file, made with these settings (a dataclass) of the policy with these weights; None where there is none."""
     try:
         result: Result = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
