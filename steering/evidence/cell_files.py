@@ -28,7 +28,7 @@ def write_result(file: Path, result: Mapping[str, Any]) -> None:
 
 
 def read_result(file: Path, settings: Any, weights: str) -> Result | None:
-    """The result in a file, made with these settings (a dataclass) of the policy with these weights; None where there is none."""
+    """The result in a file if it was made with these settings, a dataclass, of the policy with these weights."""
     try:
         result: Result = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
