@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steering import pipeline
-from steering.errors import InputError
+from steering.errors import InputError, NotFound
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import PAPER_SET_SIZE, FinetuneSettings
@@ -36,6 +36,13 @@ OVER_TIME_K = 20
 def open_store(root: Path | str) -> Store:
     """The user's store at `root` with the samples underneath."""
     return Store(root, readonly=(SAMPLES,))
+
+
+def sample_demonstrations() -> str:
+    """The id of the newest sample demonstrations, which the page opens with. Raises NotFound where there are none."""
+    if not (SAMPLES / "artefacts").is_dir():
+        raise NotFound("There are no samples here. Make them (`python -m steering precompute`) or open your own.")
+    return Store(SAMPLES).find("demonstrations")[0].id
 
 
 def precompute(

@@ -25,6 +25,7 @@ from steering.types import Demonstrations
 FRAMES = 64
 SAMPLES = 4
 EMBED_BATCH = 32
+LOSS_BATCH = 16
 KEPT = ("attention_mask", "state", "actions")
 
 
@@ -112,6 +113,15 @@ def frame_losses(
     noisy = time * rows_noise + (1 - time) * expert["actions"]
     velocity = policy.velocity(expert, repeated, noisy, rows_time)
     return (rows_noise - expert["actions"] - velocity).square().mean((1, 2)).view(frames, samples).mean(1)
+
+
+def mean_loss(asked: Probe, batch_size: int = LOSS_BATCH) -> float:
+    """The flow-matching loss over all frames and draws, of the policy as it stands (heads may be switched off)."""
+    total = 0.0
+    with torch.inference_mode():
+        for _, batch in asked.batches(batch_size):
+            total += float(frame_losses(asked.policy, batch, asked.noise, asked.timestep).sum())
+    return total / len(asked)
 
 
 def over_episodes(values: np.ndarray, episode: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from safetensors.torch import save_model
 
 from steering.models.checkpoint import WEIGHTS
 from steering.models.policy import SteerablePolicy
-from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Selection, in_order, origin_words, stack_label
+from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Selection, origin_words, stack_label
 
 CARD = "README.md"
 
@@ -49,7 +49,7 @@ def card(policy_name: str, method: str, selection: Selection | None) -> str:
             "Heads that were trained" if method in HEAD_RESTRICTED else "Heads whose parameters its rank was matched to"
         )
         lines += [f"{role}: {len(selection.heads)}. Where they come from: {origin_words(selection.origin)}.", ""]
-        for stack in dict.fromkeys(head.stack for head in in_order(selection.heads)):
-            named = [f"{head.layer}.{head.head}" for head in selection.heads if head.stack == stack]
-            lines += [f"- {stack_label(stack)}, layer.head: {', '.join(named)}"] if named else []
+        for stack, heads in selection.by_stack.items():
+            named = ", ".join(f"{head.layer}.{head.head}" for head in heads)
+            lines.append(f"- {stack_label(stack)}, layer.head: {named}")
     return "\n".join(lines).rstrip() + "\n"

@@ -50,8 +50,9 @@ def score(
 
     if keyframes is None and preset == "paper" and demonstrations_id is not None:
         keyframes = most_neighbours(True) >= max(wanted)
-    if ks is None and (most := most_neighbours(bool(keyframes))) < max(wanted):
-        wanted = tuple(k for k in wanted if k <= most) or (max(most, 1),)
+    if ks is None:
+        asked = frames_of(store, activations_id, bool(keyframes))
+        wanted = knn.fitting_ks(asked.episode, asked.frame)
 
     def make() -> Relevance:
         activations = frames_of(store, activations_id, bool(keyframes))

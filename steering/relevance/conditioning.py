@@ -45,7 +45,7 @@ class Conditioner:
         if name not in features:
             raise InputError(
                 "What a head knows beyond state and time needs the robot's state, which these activations do not "
-                "hold. Use the preset 'paper'."
+                "hold. Give the state with them (`Activations.from_arrays(…, state=…)`), or use the preset 'paper'."
             )
         episodes = len(np.unique(activations.episode))
         if episodes < MIN_EPISODES:

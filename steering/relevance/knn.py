@@ -23,6 +23,12 @@ KS = (10, 20, 30, 40)
 QUERIES = 512  # of `nearest_frames` at once: 25 MB of distances to 6 000 frames
 
 
+def fitting_ks(episode: np.ndarray, frame: np.ndarray) -> tuple[int, ...]:
+    """Those of KS that the frames (int [frame] each) have enough neighbours for; the most there are where none fits."""
+    most = folds.fewest_training_frames(episode, frame)
+    return tuple(k for k in KS if k <= most) or (max(most, 1),)
+
+
 def head_frame_errors(
     activations: Activations, action: np.ndarray, ks: Sequence[int] = KS, progress: Progress | None = None
 ) -> np.ndarray:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 
 from steering.types.robot import Robot
+from steering.types.showing import MOST_CHARACTERS, Shown, brief, curves, picture, table
 
 
-@dataclass(frozen=True)
-class Observation:
+@dataclass(frozen=True, repr=False)
+class Observation(Shown):
     """What a policy sees, batched.
 
     cameras: name -> uint8 [batch, height, width, 3], RGB. state: float32 [batch, dim] (STATE_NAMES; rad and
@@ -24,8 +26,8 @@ class Observation:
     instruction: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Episode:
+@dataclass(frozen=True, repr=False)
+class Episode(Shown):
     """One demonstration or recorded rollout.
 
     cameras: name -> uint8 [frame, height, width, 3], RGB. state: float32 [frame, dim] (STATE_NAMES).
@@ -70,9 +72,26 @@ class Episode:
         """Longest side of the cameras' pictures."""
         return max(side for size in self.pictures_px.values() for side in size)
 
+    @property
+    def words(self) -> str:
+        """Length and outcome, e.g. `83 frames, 8.3 s, success`."""
+        outcome = {True: ", success", False: ", failure", None: ""}[self.success]
+        return f"{self.frames} frames, {self.frames / self.rate_hz:.1f} s{outcome}"
 
-@dataclass(frozen=True)
-class Demonstrations:
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {width}×{height}" for name, (height, width) in self.pictures_px.items())
+        return f"Episode({brief(self.name)}, {brief(self.instruction)}, {self.words}, cameras: {sizes or 'none'})"
+
+    def _repr_html_(self) -> str:
+        """The first picture of every camera and the course of every action dimension."""
+        pictures = "".join(picture(self.first_picture(camera), camera) for camera in self.pictures_px)
+        names = Robot().names("action", self.action.shape[1])
+        head = f"<b>{escape(self.name)}</b>: {escape(self.instruction[: 4 * MOST_CHARACTERS])} ({self.words})"
+        return f"<div><div>{head}</div>{pictures}<div>{curves(self.action, names)}</div></div>"
+
+
+@dataclass(frozen=True, repr=False)
+class Demonstrations(Shown):
     """A set of episodes of one task. `task` and `variations` are simulator names, empty for outside recordings.
 
     robot: whose motions they are, None for our own recordings and where an older version kept nothing of it.
@@ -88,6 +107,12 @@ class Demonstrations:
     def columns(self) -> Robot:
         """What the columns of state and action are: `robot`, or what goes by their number."""
         return self.robot or Robot()
+
+    def _repr_html_(self) -> str:
+        """The episodes as a table."""
+        rows = [(i, one.name, one.words, one.instruction[: 2 * MOST_CHARACTERS]) for i, one in enumerate(self.episodes)]
+        caption = f"{self.name}: {len(self.episodes)} episodes"
+        return table(("", "episode", "length", "instruction"), rows, caption)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every camera, state, action and instruction byte, and what kind the actions are."""

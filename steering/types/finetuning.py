@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from steering.types.selection import Selection
+from steering.types.showing import Shown, table
 
 METHODS = ("zero_shot", "steering", "lora", "lora_rank_matched", "dense_heads", "full")
 METHOD_LABELS = {
@@ -67,8 +68,8 @@ class FinetuneSettings:
     patience: int | None = None
 
 
-@dataclass(frozen=True)
-class FinetuneResult:
+@dataclass(frozen=True, repr=False)
+class FinetuneResult(Shown):
     """A trained adapter and how it was made.
 
     folder: PEFT adapter folder; of `full` a checkpoint's folder. parameters: group -> trainable parameters that are
@@ -97,6 +98,20 @@ class FinetuneResult:
     cache_mb: float = 0.0
     peak_memory_mb: float = 0.0
     notices: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        heads = f", {len(self.selection.heads)} heads" if self.selection else ""
+        return f"FinetuneResult({self.method}{heads}, {', '.join(' '.join(one) for one in self._told())})"
+
+    def _repr_html_(self) -> str:
+        """What trained, for how long, and what came of it."""
+        return table(("", ""), self._told(), METHOD_LABELS[self.method])
+
+    def _told(self) -> list[tuple[str, str]]:
+        told = [("steps", str(len(self.loss))), ("trained parameters", f"{self.trainable_parameters:,}")]
+        told += [("loss at the end", f"{self.loss[-20:].mean():.4f}")] if len(self.loss) else []
+        told += [("held-out error", f"{self.heldout_error[-1]:.4f}")] if len(self.heldout_error) else []
+        return [*told, ("seconds", f"{self.train_s:.0f}"), ("folder", self.folder.name)]
 
     @property
     def trainable_parameters(self) -> int:

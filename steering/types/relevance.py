@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from steering.types.axes import STACKS, Head, HeadShape, Stack, stacks_of
+from steering.types.origin import Origin, measure_words
+from steering.types.showing import Shown, grid, table
 
 
-@dataclass(frozen=True)
-class Relevance:
+@dataclass(frozen=True, repr=False)
+class Relevance(Shown):
     """A score per head. Higher `score` is always more relevant.
 
     metric: name of the metric, e.g. `knn`. preset: `paper`, `default` or `conditional`. score: float32 [stack, layer,
@@ -75,9 +77,42 @@ class Relevance:
         """The heads that were scored."""
         return HeadShape(self.stacks)
 
+    def best(self, count: int = 5) -> tuple[Head, ...]:
+        """The heads of highest score among those that can move an action, best first."""
+        places = [tuple(place) for place in np.argwhere(~self.inert & np.isfinite(self.score))]
+        return tuple(self.shape.at(place) for place in sorted(places, key=lambda place: -self.score[place])[:count])
 
-@dataclass(frozen=True)
-class HeadChange:
+    def __repr__(self) -> str:
+        best = ", ".join(f"{head.label()} {self.score[self.shape.place(head)]:.3f}" for head in self.best(3))
+        return f"Relevance({self.metric}, {self.preset}, {self.shape.count} heads; best: {best or 'none'})"
+
+    def _repr_html_(self) -> str:
+        """The head map: the stronger the colour the higher the score, grey where a head cannot move an action."""
+        scored = self.score[~self.inert & np.isfinite(self.score)]
+        high = float(scored.max()) if scored.size else 1.0
+        low = float(scored.min()) if high <= 0 else max(0.0, float(np.percentile(scored, 5))) if scored.size else 0.0
+        share = np.clip(np.nan_to_num((self.score - low) / ((high - low) or 1.0)), 0, 1)
+        maps = []
+        for s, stack in enumerate(self.stacks):
+            cells = (slice(s, s + 1), slice(stack.layers), slice(stack.heads))
+            score, inert = self.score[cells][0], self.inert[cells][0]
+            words = [
+                [
+                    f"{stack.label} {layer}.{head}: {score[layer, head]:.3f}"
+                    + (", cannot move an action" if inert[layer, head] else "")
+                    for head in range(stack.heads)
+                ]
+                for layer in range(stack.layers)
+            ]
+            maps.append(grid(stack.label, share[cells][0], inert | ~np.isfinite(score), words))
+        rows = [(head.label(), f"{self.score[self.shape.place(head)]:.3f}") for head in self.best()]
+        asked = Origin("manual", self.metric, self.preset, self.target, self.phase)
+        said = f"{measure_words(asked)}: faint at {low:.2f} or less, strong at {high:.2f}"
+        return f"<div>{''.join(maps)}{table(('best heads', 'score'), rows, said)}</div>"
+
+
+@dataclass(frozen=True, repr=False)
+class HeadChange(Shown):
     """Relevance before and after a finetune, by one question on the same demonstrations.
 
     method: one of METHODS. trained: the heads that trained apart, () where all did.
@@ -89,8 +124,8 @@ class HeadChange:
     after: Relevance
 
 
-@dataclass(frozen=True)
-class Neighbours:
+@dataclass(frozen=True, repr=False)
+class Neighbours(Shown):
     """The nearest frames of every frame, for every head and every baseline that has features: all that k-NN needs.
 
     order: uint16 (int32 beyond 65 535 frames) [unit, frame, depth], rows of the frames that may predict the frame,
@@ -121,8 +156,8 @@ class RankAgreement:
     high: float
 
 
-@dataclass(frozen=True)
-class Trust:
+@dataclass(frozen=True, repr=False)
+class Trust(Shown):
     """How far a relevance can be trusted. Arrays are [stack, layer, head]; NaN for inert heads and where there is none.
 
     score_low, score_high, rank_low, rank_high: 95 % intervals over bootstrap replicates of the episodes; rank 1 is the

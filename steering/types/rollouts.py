@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from steering.types.finetuning import METHOD_LABELS
+from steering.types.showing import Shown, table
+
 INSTRUCTIONS = {
     "original": "as demonstrated",
     "renamed": "another thing named",
@@ -28,8 +31,8 @@ FAILURES = {
 """Kinds of failure: name -> label."""
 
 
-@dataclass(frozen=True)
-class Rollouts:
+@dataclass(frozen=True, repr=False)
+class Rollouts(Shown):
     """Rollouts of one method on the scenes `seeds` (the scene of a seed is the same for every method).
 
     success: bool [episode]. steps: int32 [episode], control steps until success or the limit.
@@ -83,6 +86,10 @@ class SuccessRate:
         return self.successes / self.trials
 
 
+def _interval(rate: SuccessRate) -> str:
+    return f"{100 * rate.low:.0f} to {100 * rate.high:.0f} %"
+
+
 @dataclass(frozen=True)
 class PairedTest:
     """Exact McNemar test of two methods on the same scenes; `p_holm` is corrected over all pairs shown."""
@@ -112,8 +119,8 @@ class Outcomes:
     named: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Several methods on the same task, variations and scenes. `disagreement`: seeds where outcomes differ.
 
     A method whose instruction was changed is called `method/instruction`, e.g. `steering/empty`. `outcomes` are in the
@@ -127,6 +134,26 @@ class Comparison:
     tests: tuple[PairedTest, ...]
     disagreement: tuple[int, ...]
     outcomes: tuple[Outcomes, ...] = ()
+
+    def __repr__(self) -> str:
+        rates = ", ".join(f"{one.method} {one.successes} of {one.trials}" for one in self.rates)
+        return f"Comparison({self.task}, {len(self.seeds)} scenes: {rates})"
+
+    def _repr_html_(self) -> str:
+        """Success of every method with its interval, and the paired tests."""
+        rates = [
+            (METHOD_LABELS.get(one.method, one.method), f"{one.successes} of {one.trials}", _interval(one))
+            for one in self.rates
+        ]
+        tests = [
+            (f"{METHOD_LABELS.get(one.first, one.first)}, {METHOD_LABELS.get(one.second, one.second)}",
+             f"{one.only_first} and {one.only_second}", f"{one.p_holm:.3g}")
+            for one in self.tests
+        ]  # fmt: skip
+        where = ", ".join((self.task.replace("_", " "), *self.variations))
+        said = table(("method", "success", "95 % interval (Wilson)"), rates, f"{where}: {len(self.seeds)} scenes")
+        paired = ("pair", "scenes that only the one, only the other solved", "p (exact McNemar, Holm)")
+        return f"<div>{said}{table(paired, tests) if tests else ''}</div>"
 
 
 @dataclass(frozen=True)
@@ -149,8 +176,8 @@ class CellTest:
     test: PairedTest
 
 
-@dataclass(frozen=True)
-class OpenLoop:
+@dataclass(frozen=True, repr=False)
+class OpenLoop(Shown):
     """Predicted beside demonstrated action chunks of one method, on episodes that it was not trained on.
 
     episode, frame: int32 [frame], where each row came from; `episode` counts in the demonstrations. predicted,
@@ -169,8 +196,8 @@ class OpenLoop:
     rate_hz: float
 
 
-@dataclass(frozen=True)
-class OpenLoopComparison:
+@dataclass(frozen=True, repr=False)
+class OpenLoopComparison(Shown):
     """Action error of several methods on the same held-out frames, with 95 % bootstrap intervals over episodes.
 
     Errors are squared, in standard deviations of each action dimension squared: 1 is as bad as predicting the mean.

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steering.types.axes import Head, HeadShape, Stack, stacks_of
-from steering.types.origin import Origin
+from steering.types.axes import Head, HeadShape, Stack, in_order, stack_label, stacks_of
+from steering.types.origin import Origin, origin_words
+from steering.types.showing import Shown, table
 
 
-@dataclass(frozen=True)
-class Selection:
+@dataclass(frozen=True, repr=False)
+class Selection(Shown):
     """A set of heads and the rule that chose it. `best_k` and `cv_mse` are None for sets chosen by hand.
 
     origin: on what it was chosen; None where that is not known, or stands in the store (`pipeline.origin_of`).
@@ -24,9 +25,30 @@ class Selection:
     cv_mse: float | None = None
     origin: Origin | None = None
 
+    @property
+    def by_stack(self) -> dict[str, tuple[Head, ...]]:
+        """The heads of each stack that has some, in order."""
+        found: dict[str, tuple[Head, ...]] = {}
+        for head in in_order(self.heads):
+            found[head.stack] = (*found.get(head.stack, ()), head)
+        return found
 
-@dataclass(frozen=True)
-class SetError:
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(heads)} of the {stack_label(stack)}" for stack, heads in self.by_stack.items())
+        return f"Selection({counts or 'no head'}; {self.rule})"
+
+    def _repr_html_(self) -> str:
+        """The heads by stack, and where they come from."""
+        rows = [
+            (stack_label(stack), ", ".join(f"{head.layer}.{head.head}" for head in heads))
+            for stack, heads in self.by_stack.items()
+        ]
+        said = origin_words(self.origin) if self.origin else self.rule
+        return table(("stack", "layer.head"), rows, f"{len(self.heads)} heads. {said}")
+
+
+@dataclass(frozen=True, repr=False)
+class SetError(Shown):
     """Leave-one-episode-out error of a head set, whose outputs are concatenated and scored as one head's.
 
     errors: at each of `ks`, squared error averaged over the dimensions of the target, then the frames that count; k:
@@ -46,8 +68,8 @@ class SetError:
         return self.errors[self.ks.index(self.k)]
 
 
-@dataclass(frozen=True)
-class Overlap:
+@dataclass(frozen=True, repr=False)
+class Overlap(Shown):
     """What two head sets share, beside what random sets of their sizes would share.
 
     names: of the sets. sizes: their numbers of heads. shared: the heads of both. jaccard: shared over union.
@@ -64,8 +86,8 @@ class Overlap:
     p: float
 
 
-@dataclass(frozen=True)
-class Why:
+@dataclass(frozen=True, repr=False)
+class Why(Shown):
     """Why a head predicts what it does at a frame: the frames in which it says similar things, and what was done there.
 
     episode, frame: of the query. neighbour_episode, neighbour_frame: int32 [k], nearest first, none of the query's own
@@ -88,8 +110,8 @@ class Why:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Projection:
+@dataclass(frozen=True, repr=False)
+class Projection(Shown):
     """A head's outputs in two dimensions. Near points are near for k-NN: the directions of the outputs are projected.
 
     points: float32 [frame, 2]. explained: share of the variance along each axis. episode, frame: int32 [frame].
@@ -104,8 +126,8 @@ class Projection:
     phase: np.ndarray
 
 
-@dataclass(frozen=True)
-class RelevanceOverTime:
+@dataclass(frozen=True, repr=False)
+class RelevanceOverTime(Shown):
     """Relevance of every head by time in the episode.
 
     edges: float32 [bin + 1], 0..1. score: float32 [bin, stack, layer, head], explained variance beyond the baseline
@@ -130,8 +152,8 @@ class RelevanceOverTime:
         return HeadShape(self.stacks)
 
 
-@dataclass(frozen=True)
-class Replication:
+@dataclass(frozen=True, repr=False)
+class Replication(Shown):
     """How well head choice repeats on other demonstrations: of two disjoint pools, `count` episodes are drawn of each.
 
     counts: demonstrations in a draw. stability: stack -> float32 [count, 3], Nogueira's S of the two sets of `set_size`
