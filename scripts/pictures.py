@@ -22,7 +22,7 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FIRST_SCREEN = (1440, 900)
 FIGURE_WIDTH = 960
 SETTLE_MS = 2500  # the page keeps a stream open, so that it is never idle
-SHOWN = ("success", "success_by_heads")
+SHOWN = ("success", "forest", "success_by_heads")
 
 
 def first_screen(browser: Browser, address: str) -> None:

@@ -57,7 +57,7 @@ def test_the_figures_of_the_grid_are_drawn_from_its_cells():
     for name, figure in drawn.items():
         kept = json.loads((RESULTS.parent / f"{RESULTS.name}_figures" / f"{name}.json").read_text())
         assert kept == json.loads(figure.to_json()), f"{name} is old; run `python -m steering evidence grid`"
-    assert set(drawn) == {"success", "cost", "success_by_heads", "success_by_demonstrations"}
+    assert set(drawn) == {"success", "cost", "forest", "success_by_heads", "success_by_demonstrations"}
 
 
 @pytest.fixture

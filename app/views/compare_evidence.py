@@ -14,6 +14,7 @@ FIRST_OPEN = 2
 FIGURES = {
     "success": "Success by task",
     "cost": "Success against cost",
+    "forest": "Difference by condition",
     "success_by_heads": "Number of heads",
     "success_by_demonstrations": "Number of demonstrations",
 }

@@ -23,8 +23,12 @@ def trial(
     out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = EVIDENCE_STORE,
 ) -> None:
-    """Robotic Steering against LoRA, as assets/evidence/plan.md says; then the primary contrasts of what is there."""
+    """Robotic Steering against LoRA, as assets/evidence/plan.md says; then the primary contrasts of what is there.
+
+    Their forest plot is written beside the results.
+    """
     from steering.evidence.cell_files import read_results_in
+    from steering.evidence.drawing import forest_figure
     from steering.evidence.trial import QUICK, TrialSettings, cells, parse_cell, primary, verdict
     from steering.evidence.trial_cells import TRIAL, left_to_make, run_trial
 
@@ -38,9 +42,15 @@ def trial(
     if run:
         with Line() as line:
             run_trial(chosen, settings, store=store, out=folder, progress=Progress(line))
+    found = primary(read_results_in(folder))
+    if found:
+        drawn = forest_figure({name: one for name, (one, _, _) in found.items()})
+        figures = folder.parent / f"{folder.name}_figures"
+        figures.mkdir(exist_ok=True)
+        (figures / "forest.json").write_text(drawn.to_json() + "\n", encoding="utf-8")
     print_json(
         {
             name: {**asdict(one), "p_holm": p, "p_equal_holm": p_equal, "verdict": verdict(one, p, p_equal)}
-            for name, (one, p, p_equal) in primary(read_results_in(folder)).items()
+            for name, (one, p, p_equal) in found.items()
         }
     )

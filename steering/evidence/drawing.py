@@ -1,16 +1,22 @@
-"""Plotly figures of the grid: success by task and method, cost, and the two curves. Also as JSON for the page."""
+"""Plotly figures of the evidence: success by task and method, cost, the two curves, and differences with their margin.
+
+Also as JSON for the page.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
 import plotly.graph_objects as go
 
 from steering.evidence.grid import METHODS, TASKS
+from steering.evidence.inference import MARGIN, Contrast
 from steering.evidence.results import Results
+from steering.evidence.seeds import by_seed
 from steering.evidence.tables import curve
-from steering.figures.style import METHOD_COLOURS, NEUTRAL_TEXT, OTHER_COLOURS, faint, styled
+from steering.figures.style import METHOD_COLOURS, NEUTRAL_TEXT, OTHER_COLOURS, faint, styled, text_colour
 from steering.types import SuccessRate
 
 COLOURS = {
@@ -22,6 +28,7 @@ COLOURS = {
 }
 """By method of the grid."""
 HEIGHT = 400
+ROW_PX, FRAME_PX = 34, 130
 
 
 def success_figure(results: Results) -> go.Figure:
@@ -80,9 +87,39 @@ def curve_figure(results: Results, axis: str) -> go.Figure:
     return _drawn(figure)
 
 
+def forest_figure(contrasts: Mapping[str, Contrast], dark: bool | None = None) -> go.Figure:
+    """Differences of success in points with their 95 % intervals over training seeds; the band is the margin."""
+    names, found = list(contrasts), list(contrasts.values())
+    figure = go.Figure()
+    figure.add_vrect(
+        -100 * MARGIN, 100 * MARGIN, fillcolor=faint(METHOD_COLOURS["zero_shot"]), line_width=0, layer="below"
+    )
+    figure.add_vline(x=0, line={"color": text_colour(dark), "dash": "dot"})
+    figure.add_scatter(
+        x=[100 * one.difference for one in found],
+        y=names,
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "color": METHOD_COLOURS["steering"],
+            "array": [100 * (one.high - one.difference) for one in found],
+            "arrayminus": [100 * (one.difference - one.low) for one in found],
+        },
+        hovertext=[f"{one.seeds} training seeds, p = {one.p:.2g}" for one in found],
+        mode="markers",
+        marker={"size": 11, "color": METHOD_COLOURS["steering"]},
+        name="Robotic Steering − LoRA",
+    )
+    figure.update_xaxes(title="Robotic Steering − LoRA, points of success (band: ±10)", range=[-100, 100], dtick=20)
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    styled(figure, dark, height=FRAME_PX + ROW_PX * len(found), legend=False)
+    return figure.update_layout(margin={"l": 240})
+
+
 def figures(results: Results) -> dict[str, go.Figure]:
     """Every figure that has something to show, by name."""
     found = {"success": success_figure(results), "cost": cost_figure(results)}
+    found |= {"forest": forest_figure(contrasts)} if (contrasts := by_seed(results)) else {}
     found |= {f"success_by_{axis}": curve_figure(results, axis) for axis in ("heads", "demonstrations")}
     return {name: figure for name, figure in found.items() if figure.data}
 

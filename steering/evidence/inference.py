@@ -20,6 +20,8 @@ MARGIN = 0.10
 NOT_NORMAL = 0.01
 """Below this p of Shapiro and Wilk's test, Wilcoxon's signed-rank test decides instead of the t test."""
 FEWEST = 3
+ROUNDING = 1e-9
+"""Rates that differ by less are the same."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def contrast(differences: Sequence[float] | np.ndarray, margin: float = MARGIN) 
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     error = spread / np.sqrt(count)
     half = float(stats.t.ppf(1 - ALPHA / 2, count - 1) * error)
-    if spread == 0:
-        p, p_equal, test = float(mean == 0), float(abs(mean) >= margin), "no spread"
-        return Contrast(mean, mean, mean, p, p_equal, test, count, spread)
+    if np.ptp(values) < ROUNDING:
+        p, p_equal, test = float(abs(mean) < ROUNDING), float(abs(mean) >= margin), "no spread"
+        return Contrast(mean, mean, mean, p, p_equal, test, count, 0.0)
     p_equal = float(
         max(stats.t.sf((mean + margin) / error, count - 1), stats.t.cdf((mean - margin) / error, count - 1))
     )
@@ -74,7 +76,8 @@ def power(difference: float, spread: float, seeds: int, alpha: float = ALPHA) ->
     """Chance that a two-sided paired t test over `seeds` finds a true `difference`; spread: of differences."""
     freedom, shift = seeds - 1, difference / (spread / np.sqrt(seeds))
     edge = stats.t.ppf(1 - alpha / 2, freedom)
-    return float(stats.nct.sf(edge, freedom, shift) + stats.nct.cdf(-edge, freedom, shift))
+    right, wrong = stats.nct.sf(edge, freedom, abs(shift)), stats.nct.cdf(-edge, freedom, abs(shift))
+    return float(np.nan_to_num(right, nan=1.0) + np.nan_to_num(wrong, nan=0.0))  # scipy: NaN far out in a tail
 
 
 def equivalence_power(

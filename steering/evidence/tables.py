@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from steering.comparison.paired import holm
 from steering.evidence import paper
+from steering.evidence.conditions import BASELINE, OURS, paper_cells, paper_conditions, where, words
 from steering.evidence.grid import METHODS, TASKS, TRAINED_FOR_UNSEEN, UNSEEN_TASK, VARIATIONS, VARIED_TASK, parse_cell
+from steering.evidence.inference import MARGIN, power
+from steering.evidence.inference import holm as corrected
 from steering.evidence.results import Condition, Results
+from steering.evidence.seeds import by_seed
 from steering.types import FAILURES, PairedTest, SuccessRate
 
 LEVEL = 0.05
-OURS, BASELINE = "steering_vlm", "lora"
-"""The paper's pair: Robotic Steering trains heads of the VLM."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def sections(results: Results) -> tuple[Section, ...]:
         Section("Success by task", success_table(results)),
         Section("Variations and the unseen task", variation_table(results)),
         Section("Paired tests", test_table(results)),
+        Section("With the training seed as the unit", seed_table(results)),
         Section("How the methods were made", lines=tuple(method_notes(results))),
         Section("Cost (median of the cells)", cost_table(results)),
         Section("Success against the number of heads", curve_table(results, "heads")),
@@ -92,22 +95,22 @@ def markdown(table: Table) -> str:
 def success_table(results: Results) -> Table:
     """Task by method: pooled success with its Wilson interval."""
     rows = [[METHODS[m].label, *(_rate(results, m, (t, t, ())) for t in TASKS)] for m in METHODS]
-    return _table(["Method", *map(_words, TASKS)], rows)
+    return _table(["Method", *map(words, TASKS)], rows)
 
 
 def variation_table(results: Results) -> Table:
     """Method by variation of one task, and the task that no training saw."""
     where: list[Condition] = [(VARIED_TASK, VARIED_TASK, (v,)) for v in VARIATIONS]
     where.append((TRAINED_FOR_UNSEEN, UNSEEN_TASK, ()))
-    titles = [f"{_words(VARIED_TASK)}, {v}" for v in VARIATIONS]
-    titles.append(f"{_words(UNSEEN_TASK)} (trained on {_words(TRAINED_FOR_UNSEEN)})")
+    titles = [f"{words(VARIED_TASK)}, {v}" for v in VARIATIONS]
+    titles.append(f"{words(UNSEEN_TASK)} (trained on {words(TRAINED_FOR_UNSEEN)})")
     return _table(["Method", *titles], [[METHODS[m].label, *(_rate(results, m, c) for c in where)] for m in METHODS])
 
 
 def paired_tests(results: Results) -> list[tuple[Condition, PairedTest]]:
     """Robotic Steering on VLM heads against every other method, under every condition, with Holm over all of them."""
     found = []
-    for condition in _conditions(results):
+    for condition in paper_conditions(results):
         for method in METHODS:
             test = results.test(method, OURS, condition) if method != OURS else None
             if test is not None:
@@ -120,7 +123,7 @@ def test_table(results: Results) -> Table:
     """Every paired test in a row."""
     rows = [
         [
-            _where(condition),
+            where(condition),
             METHODS[test.first].label,
             str(test.only_second),
             str(test.only_first),
@@ -131,6 +134,35 @@ def test_table(results: Results) -> Table:
     ]
     titles = ["Condition", f"{METHODS[OURS].label} against", "Only it", "Only the other", "p (scenes)", "After Holm"]
     return _table(titles, rows)
+
+
+def seed_table(results: Results) -> Table:
+    """Robotic Steering − LoRA over training seeds: t interval, p, TOST's p, both after Holm, and power."""
+    found = by_seed(results)
+    different = corrected({name: one.p for name, one in found.items()})
+    equal = corrected({name: one.p_equal for name, one in found.items()})
+    rows = [
+        [
+            name,
+            f"{round(100 * one.difference):+d}",
+            f"{round(100 * one.low):+d} to {round(100 * one.high):+d}",
+            str(one.seeds),
+            f"{different[name]:.2g}",
+            f"{equal[name]:.2g}",
+            f"{power(MARGIN, one.spread, one.seeds):.2f}" if one.spread else "",
+        ]
+        for name, one in found.items()
+    ]
+    points = f"{100 * MARGIN:.0f} points"
+    titles = [
+        "Condition",
+        "Steering − LoRA (points)",
+        "95 % over seeds",
+        "Seeds",
+        "p (Holm)",
+        f"p, {points} apart (Holm)",
+    ]
+    return _table([*titles, f"Power for {points}"], rows)
 
 
 def cost_table(results: Results) -> Table:
@@ -159,12 +191,12 @@ def cost_table(results: Results) -> Table:
 def paper_table(results: Results) -> Table:
     """The paper's LoRA and Robotic Steering beside the twin's, cell by cell."""
     rows = []
-    for condition, (lora, steering) in _paper_cells() if results.cells else ():
+    for condition, (lora, steering) in paper_cells() if results.cells else ():
         ours = [results.rate(method, condition) for method in (BASELINE, OURS)]
         gain = f"{round(100 * (ours[1].rate - ours[0].rate)):+d}" if ours[0] and ours[1] else ""
         rows.append(
             [
-                _where(condition),
+                where(condition),
                 f"{lora:g}",
                 f"{steering:g}",
                 f"{steering - lora:+g}",
@@ -189,11 +221,11 @@ def agreement(results: Results) -> list[str]:
     tests = paired_tests(results)
     tested = {condition: test for condition, test in tests if test.first == BASELINE}
     lines = []
-    for condition, (lora, steering) in _paper_cells():
+    for condition, (lora, steering) in paper_cells():
         test = tested.get(condition)
         if test is None:
             continue
-        claim = f"{_where(condition)}: the paper has Robotic Steering above LoRA by {steering - lora:g} points"
+        claim = f"{where(condition)}: the paper has Robotic Steering above LoRA by {steering - lora:g} points"
         pairs = zip(results.by_seed(OURS, condition), results.by_seed(BASELINE, condition), strict=False)
         gains = ", ".join(f"{100 * (ours - theirs):+.0f}" for ours, theirs in pairs)
         found = f"{gains} points by seed, p = {test.p_holm:.2g} after Holm"
@@ -274,14 +306,14 @@ def _against(other: str, tests: Sequence[tuple[Condition, PairedTest]], results:
 
 def _swing(results: Results) -> Iterator[str]:
     """How far the training seeds of one method lie apart at most."""
-    every = [(method, condition) for method in METHODS for condition in _conditions(results)]
+    every = [(method, condition) for method in METHODS for condition in paper_conditions(results)]
     apart = [(max(rates) - min(rates), one) for one in every if len(rates := results.by_seed(*one)) > 1]
     if apart:
         points, (method, condition) = max(apart)
         said = ", ".join(f"{100 * rate:.0f}" for rate in results.by_seed(method, condition))
         yield (
             f"Training seeds of one method lie up to {100 * points:.0f} points apart ({METHODS[method].label}, "
-            f"{_where(condition)}: {said} %): single runs that differ by less say little."
+            f"{where(condition)}: {said} %): single runs that differ by less say little."
         )
 
 
@@ -318,18 +350,6 @@ def failure_table(results: Results) -> Table:
     return _table(["Method", "Episodes", *FAILURES.values()], rows)
 
 
-def _paper_cells() -> Iterator[tuple[Condition, tuple[float, float]]]:
-    for task, numbers in paper.SUCCESS.items():
-        yield (task, task, ()), numbers
-    for variation, numbers in paper.VARIATIONS.items():
-        yield (VARIED_TASK, VARIED_TASK, (variation,)), numbers
-    yield (TRAINED_FOR_UNSEEN, UNSEEN_TASK, ()), paper.UNSEEN
-
-
-def _conditions(results: Results) -> list[Condition]:
-    return [condition for condition, _ in _paper_cells() if results.rate(OURS, condition)]
-
-
 def _rate(results: Results, method: str, condition: Condition) -> str:
     rates = results.by_seed(method, condition)
     seeds = f"; seeds {', '.join(f'{100 * rate:.0f}' for rate in rates)}" if len(rates) > 1 else ""
@@ -345,16 +365,6 @@ def _percent(rate: SuccessRate | None, more: str = "") -> str:
 def _less(ratio: float, low: float, high: float) -> str:
     """E.g. `26 % less (19 to 32)`; low, high: quartiles of the ratio."""
     return f"{100 * (1 - ratio):.0f} % less ({100 * (1 - high):.0f} to {100 * (1 - low):.0f})"
-
-
-def _where(condition: Condition) -> str:
-    trained, task, variations = condition
-    extra = [*variations, *([f"trained on {_words(trained)}"] if trained != task else [])]
-    return _words(task) + (f" ({', '.join(extra)})" if extra else "")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 from steering.comparison.intervals import wilson
 from steering.evidence import paper
-from steering.evidence.drawing import write_figures
+from steering.evidence.drawing import forest_figure, write_figures
 from steering.evidence.grid import METHODS, TASKS, cells, conditions, parse_cell
 from steering.evidence.results import Results, read_results
+from steering.evidence.seeds import by_seed
 from steering.evidence.tables import (
     agreement,
     cost_table,
@@ -22,6 +24,7 @@ from steering.evidence.tables import (
     method_notes,
     paired_tests,
     sections,
+    seed_table,
     success_table,
 )
 
@@ -84,6 +87,26 @@ def test_pairs_are_of_the_same_scene_and_seed_and_corrected_together(results: Re
     zero = found[(task, task, ()), "zero_shot"]
     assert (zero.only_first, zero.only_second) == (0, 3 * 24), "zero-shot is paired with every seed"
     assert max(t.p_holm for t in found.values()) <= 1 and len(found) == 2 * (5 + 3 + 1)
+
+
+def test_with_the_seed_as_the_unit_a_difference_is_a_mean_over_seeds_with_its_interval(results: Results) -> None:
+    """Rates .80, .75, .85 against .5 in every seed: .30 ± t · .05 / √3, by hand."""
+    spread = [made_up(f"{TASKS[0]}/steering_vlm/{seed}", rate) for seed, rate in enumerate((0.8, 0.75, 0.85))]
+    other = [made_up(f"{TASKS[0]}/lora/{seed}", 0.5) for seed in (0, 1, 2)]
+    one = by_seed(Results(spread + other))["place marker in mug"]
+    half = 4.302653 * 0.05 / 3**0.5
+    assert (one.difference, one.low, one.high) == pytest.approx((0.3, 0.3 - half, 0.3 + half), abs=1e-6)
+    assert one.seeds == 3
+    row = next(x for x in seed_table(Results(spread + other)).rows if x[0] == "place marker in mug")
+    assert row[1:4] == ("+30", "+18 to +42", "3") and 0 < float(row[-1]) < 1
+    drawn = forest_figure({"a": one, "b": replace(one, difference=-0.2, low=-0.3, high=-0.1)})
+    (points,) = drawn.data
+    assert list(points.x) == pytest.approx([30, -20]) and list(points.error_x.arrayminus) == pytest.approx(
+        [100 * half, 10]
+    )
+    (band,) = [shape for shape in drawn.layout.shapes if shape.type == "rect"]
+    assert (band.x0, band.x1) == (-10, 10)
+    assert by_seed(Results(spread[:2] + other)) == {}, "two seeds give no interval worth the name"
 
 
 def test_agreement_names_what_agrees_and_what_does_not(results: Results) -> None:
@@ -160,7 +183,7 @@ def test_the_page_and_figures_are_written_from_the_files(tmp_path: Path, results
     assert "## Beside the paper" in page and "| pick cube | 75 | 90 | +15 | 50 | 80 | +30 |" in page
     assert "number of demonstrations" not in page, "a section without figures is left out"
     figures = write_figures(read, tmp_path / "figures")
-    assert [file.stem for file in figures] == ["success", "cost", "success_by_heads"]
+    assert [file.stem for file in figures] == ["success", "cost", "forest", "success_by_heads"]
     bars = json.loads(figures[0].read_text())["data"]
     assert {bar["name"] for bar in bars} == {"Zero-shot", "LoRA, all heads", "Robotic Steering, VLM heads"}
     assert document(Results([])).count("\n") < 5 and sections(Results([])) == ()

@@ -46,5 +46,18 @@ def test_one_wild_seed_is_left_to_wilcoxon_and_two_seeds_are_too_few() -> None:
         contrast([0.1, 0.2])
 
 
+@pytest.mark.parametrize("seeds", [3, 4, 15])
+def test_power_is_a_number_however_sure(seeds: int) -> None:
+    """The noncentral t distribution of scipy gives NaN far out in a tail."""
+    found = [power(0.10, spread, seeds) for spread in (0.001, 0.005, 0.01, 0.02, 0.05)]
+    assert all(0.3 < one <= 1 for one in found) and found == sorted(found, reverse=True) and found[0] == 1
+    assert power(-0.10, 0.05, seeds) == power(0.10, 0.05, seeds)
+
+
+def test_seeds_that_differ_by_rounding_have_no_spread() -> None:
+    found = contrast([0.3, 0.1 + 0.2, 0.3])
+    assert (found.test, found.p, found.spread) == ("no spread", 0, 0) and contrast([0.0] * 3).p == 1
+
+
 def test_holm_by_hand() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
