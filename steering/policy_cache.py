@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,19 @@ def get(
     adapter: Path | None = None,
     statistics_from: Demonstrations | None = None,
     progress: Progress | None = None,
+    *,
+    heldout: Sequence[int] | None = None,
 ) -> FlowPolicy:
     """The policy of `source` (embedded, folder or hub id) with `adapter` (a PEFT folder) merged in, loaded once.
 
-    `statistics_from`: demonstrations that normalise where the checkpoint brings no statistics that fit them; give
-    them wherever there are some. Notices of the policy are reported to `progress`.
+    `statistics_from`: demonstrations that normalise where neither the adapter nor the checkpoint brings statistics that
+    fit them; give them wherever there are some. `heldout`: indices of their episodes that have no part in it, by
+    default those that finetuning leaves out (`Demonstrations.split`). Notices of the policy are reported to `progress`.
     """
     from steering.models.loading import fitting_statistics, load_policy
 
+    if statistics_from is not None and statistics_from.episodes:
+        statistics_from = statistics_from.without(statistics_from.split(heldout)[1])
     key = (fingerprint(source), str(adapter or ""))
     if key not in _cache:
         _make_room(source)
@@ -47,7 +53,9 @@ def get(
             _cache.popitem(last=False)
     _cache.move_to_end(key)
     policy = _cache[key]
-    statistics, notice = fitting_statistics(policy.own_statistics, statistics_from, source, policy.normalisation)
+    statistics, notice = fitting_statistics(
+        policy.own_statistics, statistics_from, source, policy.normalisation, trained=policy.trained
+    )
     if statistics is not policy.preprocessor.statistics:
         policy = policy.with_statistics(statistics, notice)
     if progress is not None:

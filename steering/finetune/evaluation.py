@@ -10,27 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from steering.errors import InputError
 from steering.finetune.frames import FrameSet, frame_set
 from steering.models.policy import SteerablePolicy
 from steering.progress import Progress
 from steering.types import Demonstrations
 
 HELDOUT_FRAMES = 32
-
-
-def split_episodes(demonstrations: Demonstrations, heldout: Sequence[int] | None) -> tuple[list[int], list[int]]:
-    """Episode indices for training and held out. By default the last tenth, at least one of three or more."""
-    count = len(demonstrations.episodes)
-    if heldout is None:
-        heldout = range(count - max(count // 10, 1), count) if count >= 3 else ()
-    held = sorted(set(heldout))
-    training = [e for e in range(count) if e not in held]
-    if not training or any(not 0 <= e < count for e in held):
-        raise InputError(
-            f"Expected held-out episodes among 0 to {count - 1} that leave at least one to train on; got {held}."
-        )
-    return training, held
 
 
 def heldout_frames(

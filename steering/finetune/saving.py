@@ -1,7 +1,8 @@
 """What a run leaves behind: an ordinary PEFT adapter, or, of a full finetune, a checkpoint in the model's own format.
 
 `PeftModel.from_pretrained(model, folder)` loads the one, `from_pretrained` of transformers' π0 the other, and
-`steering.models.loading.load_policy(source, adapter=folder)` both. A card beside the weights (README.md, as hubs show
+`steering.models.loading.load_policy(source, adapter=folder)` both. Beside the weights lie the statistics that normalise
+states and actions (`steering.models.kept_statistics`). A card beside the weights (README.md, as hubs show
 it) says what was trained and where the heads come from.
 """
 
@@ -15,6 +16,7 @@ from peft import PeftModel
 from safetensors.torch import save_model
 
 from steering.models.checkpoint import WEIGHTS
+from steering.models.kept_statistics import write_statistics
 from steering.models.policy import SteerablePolicy
 from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Selection, origin_words, stack_label
 
@@ -24,7 +26,7 @@ CARD = "README.md"
 def save(
     peft_model: PeftModel | None, policy: SteerablePolicy, folder: Path, method: str, selection: Selection | None
 ) -> None:
-    """Write what is attached to the policy (`None`: all its weights) to `folder`, and its card."""
+    """Write what is attached to the policy (`None`: all its weights) to `folder`, its statistics, and its card."""
     if peft_model is None:
         config: Any = policy.model.config
         if hasattr(config, "save_pretrained"):
@@ -33,6 +35,7 @@ def save(
     else:
         peft_model.peft_config["default"].base_model_name_or_path = policy.name
         peft_model.save_pretrained(str(folder), save_embedding_layers=False)
+    write_statistics(folder, policy.preprocessor.statistics)
     (folder / CARD).write_text(card(policy.name, method, selection), encoding="utf-8")
 
 

@@ -20,7 +20,7 @@ import torch
 from steering.errors import Cancelled, InputError, SteeringError, unknown_name
 from steering.finetune.adapters import attached
 from steering.finetune.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint, write_checkpoint
-from steering.finetune.evaluation import heldout_error, heldout_frames, split_episodes
+from steering.finetune.evaluation import heldout_error, heldout_frames
 from steering.finetune.frames import FrameSet, autocast, frame_set
 from steering.finetune.parameters import trainable_parameters
 from steering.finetune.peak import PeakMemory
@@ -71,7 +71,7 @@ def finetune(
     """
     _check(method, settings)
     progress = progress or Progress()
-    training, heldout = split_episodes(demonstrations, heldout_episodes)
+    training, heldout = demonstrations.split(heldout_episodes)
     selection = selection if method in METHODS_OF_HEADS else None
     memory = PeakMemory(policy.device)
     if method == "zero_shot":
@@ -288,7 +288,8 @@ def _assign(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
 
 def _fingerprint(policy: SteerablePolicy, demonstrations: Demonstrations, *rest: object) -> str:
     """What decides a run's bytes, as SHA-256: a checkpoint is resumed by the same run only."""
-    return hashlib.sha256(repr((policy.name, demonstrations.fingerprint(), *rest)).encode()).hexdigest()
+    scales = [values.tolist() for values in vars(policy.preprocessor.statistics).values()]
+    return hashlib.sha256(repr((policy.name, demonstrations.fingerprint(), scales, *rest)).encode()).hexdigest()
 
 
 def _result(

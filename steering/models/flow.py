@@ -36,6 +36,7 @@ class FlowPolicy(ABC):
         self.name = name
         self.own_statistics: Statistics | None = preprocessor.statistics
         self.normalisation: tuple[str, str] = MEAN_STD  # of state and action, in lerobot's words
+        self.trained = False  # whether `own_statistics` are those of an adapter
         self.notices: tuple[str, ...] = ()
         self.layout: HeadLayout = layout_of(model)
         self.head_shape: HeadShape = self.layout.shape

@@ -29,6 +29,7 @@ from steering.models.checkpoint import EMBEDDED_FOLDER as EMBEDDED_FOLDER
 from steering.models.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
 from steering.models.families import Family, family_of
 from steering.models.flow import FlowPolicy
+from steering.models.kept_statistics import read_statistics
 from steering.models.memory import place
 from steering.models.pi0_checkpoint import PROCESSOR_FILE
 from steering.models.preprocessing import MEAN_STD, Statistics, dataset_statistics
@@ -52,20 +53,22 @@ def load_policy(
     """Load a policy: `embedded`, a folder, or a hub id (from the local hub cache when offline).
 
     `adapter`: the folder that finetuning wrote: a PEFT adapter, merged into the weights, or the weights of a full
-    finetune in their place. `statistics_from`: demonstrations whose statistics are
-    used where the checkpoint has none or is of a robot with other dimensions; a notice says so. `statistics`: used
-    whatever the checkpoint has. `device`, `precision` (`float32`, `bfloat16`): chosen by what the machine has unless
-    given. `tokenizer`: folder or hub id, where it is not where the checkpoint says. Raises InputError before loading
-    when the memory is too small, or when there are no statistics at all.
+    finetune in their place; it runs under the statistics that it was trained under. `statistics_from`: demonstrations
+    whose statistics are used where the checkpoint has none or is of a robot with other dimensions; a notice says so.
+    Give those to train on, without what is held out. `statistics`: used whatever the checkpoint has. `device`,
+    `precision` (`float32`, `bfloat16`): chosen by what the machine has unless given. `tokenizer`: folder or hub id,
+    where it is not where the checkpoint says. Raises InputError before loading when the memory is too small, or when
+    there are no statistics at all.
     """
     progress = progress or Progress()
     checkpoint = open_checkpoint(source)
     family = family_of(checkpoint)
     config = _config(family, checkpoint)
-    own, modes = family.statistics(checkpoint), lerobot_layout.modes(checkpoint)
+    kept = None if adapter is None else read_statistics(Path(adapter))
+    own, modes = kept or family.statistics(checkpoint), lerobot_layout.modes(checkpoint)
     chosen, notice = statistics, ""
     if chosen is None:
-        chosen, notice = fitting_statistics(own, statistics_from, checkpoint.source, modes)
+        chosen, notice = fitting_statistics(own, statistics_from, checkpoint.source, modes, trained=kept is not None)
     preprocessor = family.preprocessor(checkpoint, config, chosen, tokenizer)
     placement = place(checkpoint, device, precision)
     progress.report(0.0, f"Loading {checkpoint.name}: {placement.words()}")
@@ -75,7 +78,7 @@ def load_policy(
         model, name = _merged(model, Path(adapter)), f"{name} + {Path(adapter).name}"
         model.eval().requires_grad_(False)
     policy = family.policy(model, preprocessor, name)
-    policy.own_statistics, policy.normalisation = own, modes
+    policy.own_statistics, policy.normalisation, policy.trained = own, modes, kept is not None
     policy.notices = (notice,) if notice else ()
     return policy
 
@@ -100,11 +103,13 @@ def fitting_statistics(
     demonstrations: Demonstrations | None,
     source: str,
     modes: tuple[str, str] = MEAN_STD,
+    *,
+    trained: bool = False,
 ) -> tuple[Statistics, str]:
     """The statistics to use with `demonstrations`, and what to tell the user, empty when it is the checkpoint's own.
 
-    modes: how the checkpoint normalises state and action, where they come from the demonstrations.
-    Raises InputError when there are neither.
+    modes: how the checkpoint normalises state and action, where they come from the demonstrations. trained: `own` are
+    those that an adapter was trained under, so that no others will do. Raises InputError when there are none.
     """
     if demonstrations is None:
         if own is None:
@@ -118,6 +123,12 @@ def fitting_statistics(
         return own, ""
     if first is None:
         raise InputError("Expected at least one episode to take the statistics from; the demonstrations hold none.")
+    if own is not None and trained:
+        raise InputError(
+            f"The adapter was trained on {len(own.state_mean)} state and {len(own.actions_mean)} action dimensions; "
+            f"these demonstrations have {first.state.shape[1]} and {first.action.shape[1]}. Choose demonstrations of "
+            "the robot that it was trained on."
+        )
     why = "the checkpoint has none"
     if own is not None:
         why = f"the checkpoint's are of {len(own.state_mean)} state and {len(own.actions_mean)} action dimensions"

@@ -102,7 +102,7 @@ def _run(
     adapter, demonstrations = None, None
     if adapter_id is not None:
         adapter = store.load(adapter_id).folder
-        demonstrations = load(store, store.manifest(adapter_id).parents[0], Demonstrations)
+        demonstrations = load(store, store.manifest(adapter_id).parents[0], Demonstrations)  # of older adapters
     return runner.run_rollouts(
         policy_cache.get(params["policy"], adapter, demonstrations, progress),
         params["task"],
@@ -186,9 +186,7 @@ def open_loop(
     if not adapters:
         raise InputError("Expected at least one method to compare, got none.")
     demonstrations = load(store, demonstrations_id, Demonstrations)
-    from steering.finetune.evaluation import split_episodes
-
-    left_out = split_episodes(demonstrations, None)[1]
+    left_out = demonstrations.split()[1]
     episodes = left_out if episodes is None else sorted(set(episodes))
     if not episodes:
         raise InputError("There is no held-out episode: three or more demonstrations leave one out. Record more.")
@@ -219,7 +217,8 @@ def _predict(
 
     adapter = store.load(adapter_id).folder if adapter_id else None
     names = ("method", "stride", "samples", "seed")
-    policy = policy_cache.get(source, adapter, demonstrations, progress)
+    heldout = params["episodes"] if len(params["episodes"]) < len(demonstrations.episodes) else None
+    policy = policy_cache.get(source, adapter, demonstrations, progress, heldout=heldout)
     options = {name: params[name] for name in names}
     return predict_chunks(policy, demonstrations, params["episodes"], progress=progress, **options)
 

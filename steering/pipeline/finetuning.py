@@ -50,7 +50,7 @@ def finetune(
     selection = selection_of(store, selection_id) if len(parents) == 2 and selection_id else None
     demonstrations = load(store, demonstrations_id, Demonstrations)
     work = store.checkpoints(store.work_key("adapter", parents, params))
-    trained = policy_cache.get(policy, statistics_from=demonstrations, progress=progress)
+    trained = policy_cache.get(policy, None, demonstrations, progress, heldout=heldout_episodes)
     processes = Processes(trained)
     result = training.finetune(
         trained,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 
 import numpy as np
 
+from steering.errors import InputError
 from steering.types.robot import Robot
 from steering.types.showing import MOST_CHARACTERS, Shown, brief, curves, picture, table
 
@@ -113,6 +114,26 @@ class Demonstrations(Shown):
         rows = [(i, one.name, one.words, one.instruction[: 2 * MOST_CHARACTERS]) for i, one in enumerate(self.episodes)]
         caption = f"{self.name}: {len(self.episodes)} episodes"
         return table(("", "episode", "length", "instruction"), rows, caption)
+
+    def split(self, heldout: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """Episode indices for training and held out. By default the last tenth, at least one of three or more.
+
+        Raises InputError where that leaves none to train on.
+        """
+        count = len(self.episodes)
+        if heldout is None:
+            heldout = range(count - max(count // 10, 1), count) if count >= 3 else ()
+        held = sorted(set(heldout))
+        training = [e for e in range(count) if e not in held]
+        if not training or any(not 0 <= e < count for e in held):
+            raise InputError(
+                f"Expected held-out episodes among 0 to {count - 1} that leave at least one to train on; got {held}."
+            )
+        return training, held
+
+    def without(self, episodes: Sequence[int]) -> Demonstrations:
+        """The demonstrations without these episodes."""
+        return replace(self, episodes=tuple(e for i, e in enumerate(self.episodes) if i not in set(episodes)))
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every camera, state, action and instruction byte, and what kind the actions are."""

@@ -106,7 +106,7 @@ def test_saved_adapter_acts_as_the_trained_one_with_peft_alone_and_merged(
     settings = dataclasses.replace(SETTINGS, **options)
     finetune(policy, demonstrations, method, settings, SELECTION, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("README.md", "adapter_config.json", "adapter_model.safetensors"),
+        *("README.md", "adapter_config.json", "adapter_model.safetensors", "normalisation.json"),
     ]
     assert str(policy_folder) not in (tmp_path / "adapter_config.json").read_text()
     model = PI0ForConditionalGeneration.from_pretrained(policy_folder)
@@ -160,7 +160,8 @@ def test_full_trains_everything_and_loads_with_transformers_alone(
 ):
     before, weights = _act(policy, demonstrations), _weights(policy.model)
     result = finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    saved = ["README.md", "config.json", "model.safetensors", "normalisation.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == saved
     np.testing.assert_array_equal(_act(policy, demonstrations), before)
     assert all(torch.equal(p, weights[n]) and not p.requires_grad for n, p in policy.model.named_parameters())
     loaded = load_policy(policy_folder, adapter=tmp_path)

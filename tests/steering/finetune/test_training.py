@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from steering.errors import Cancelled, InputError, NotFound, SteeringError
-from steering.finetune.evaluation import heldout_error, split_episodes
+from steering.finetune.evaluation import heldout_error
 from steering.finetune.frames import frame_set
 from steering.finetune.processes import Processes
 from steering.finetune.schedule import batch_rows, learning_rate
@@ -188,12 +188,13 @@ def test_learning_rate_warms_up_and_decays_to_a_tenth():
 
 
 def test_heldout_episodes(demonstrations):
-    assert split_episodes(demonstrations, None) == ([0, 1, 2], [3])
-    assert split_episodes(demonstrations, ()) == ([0, 1, 2, 3], [])
-    assert split_episodes(demonstrations, (2, 0)) == ([1, 3], [0, 2])
+    assert demonstrations.split() == ([0, 1, 2], [3])
+    assert demonstrations.split(()) == ([0, 1, 2, 3], [])
+    assert demonstrations.split((2, 0)) == ([1, 3], [0, 2])
+    assert demonstrations.without((2, 0)).episodes == (demonstrations.episodes[1], demonstrations.episodes[3])
     for wrong in ((0, 1, 2, 3), (4,)):
         with pytest.raises(InputError, match="0 to 3"):
-            split_episodes(demonstrations, wrong)
+            demonstrations.split(wrong)
 
 
 def test_divergence_and_wrong_names_are_said(policy, demonstrations, tmp_path):
