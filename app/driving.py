@@ -68,7 +68,7 @@ class Driving:
             if len(self._drives) >= MOST_DRIVES:
                 raise InputError(ALL_TAKEN)
             key = secrets.token_hex(16)
-            driver = Driver(self._store.root, task, seed, variations, self._idle_s)
+            driver = Driver(self._store.root, task, seed, variations, self._idle_s, owner)
             self._drives[key] = _Drive(owner, driver, task, tuple(variations))
         try:
             driver.ask({"do": "look"})

@@ -367,11 +367,6 @@ class Laboratory:
         message = f"Waits for other work, place {status.position}" if waits else status.message or "Starting"
         return Pending(message, job_id=status.id, left_s=status.left_s)
 
-    def stop(self, owner: str, job_id: str) -> None:
-        """Stop a job that an answer of this owner waits for."""
-        if self._jobs.status(job_id).owner == _asking(owner):
-            self._jobs.cancel(job_id)
-
     def _captured(self, demonstrations_id: str) -> str:
         found = self.captured(demonstrations_id)
         if found is None:

@@ -92,6 +92,7 @@ def restore(bench: Workbench, query: Mapping[str, str], memory: Memory) -> Scree
     else:
         shown = head_sets.opened(bench, kept, found, measure)
     compared = session.as_id(query.get("comparison"))
+    bench.seen.follow(compared)
     if compared and compared not in {one.id for one in bench.results.choices()}:
         notes.append("The comparison of this link is not in this store, so another is shown.")
     tab = query.get("tab", "heads")

@@ -144,18 +144,23 @@ def build(bench: Workbench) -> gr.Blocks:
 
         @worded
         def open_set(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
-            """Opens demonstrations with their own heads; those of what was open are kept."""
+            """Opens demonstrations with their own heads; those of what was open are kept. Deletes one's own."""
             chosen = action(event)
             demonstrations_id, _ = session.as_opened(opened)
             if chosen.name == "episode":
                 return [[demonstrations_id, session.whole(chosen.value, 0, 100_000, 0)], *[gr.skip()] * 4]
-            if chosen.name != "open":
+            if chosen.name == "remove":
+                bench.holdings.delete(session.as_id(chosen.value))
+                if demonstrations_id in {card.id for card in bench.sets()}:
+                    return [gr.skip()] * 5
+            elif chosen.name != "open":
                 return [gr.skip()] * 5
-            found = bench.open_set(session.as_id(chosen.value))
+            found = bench.open_set(session.as_id(chosen.value) if chosen.name == "open" else "")
             before = head_sets.key_of(bench.policies.key, demonstrations_id)
             kept = head_sets.keep(kept, before, head_sets.head_set(digits, base))
             own = head_sets.opened(bench, kept, found, session.as_id(measure))
-            return [[found, 0], own.digits, own.kept, kept, gr.Tabs(selected="heads")]
+            step = gr.Tabs(selected="heads") if chosen.name == "open" else gr.skip()
+            return [[found, 0], own.digits, own.kept, kept, step]
 
         loaded = page.load(
             restore,
@@ -180,14 +185,14 @@ def build(bench: Workbench) -> gr.Blocks:
         prepare = worded(lambda opened: bench.prepare(session.as_opened(opened)[0]))
         rest.then(prepare, states.opened, None, **QUICK)
 
-        for panel in (sets_tab.sets, sets_tab.upload, sets_tab.episodes):
+        for panel in (sets_tab.sets, sets_tab.health, sets_tab.upload, sets_tab.episodes):
             opening = panel.action(
                 open_set,
                 [states.opened, states.heads, states.origin, states.kept, states.measure],
                 [states.opened, states.heads, states.origin, states.kept, steps],
                 **ACTION,
             )
-            for show in (show_heads, show_episode, show_header, show_sets, show_menu):
+            for show in (show_heads, show_episode, show_header, show_sets, show_menu, show_episodes):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
         opening, opened_policy = policies.wire(bench, chooser, states, watcher)
         around = (show_heads, show_episode, show_header, show_menu, show_policies)

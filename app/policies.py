@@ -121,12 +121,12 @@ class Policies:
             source = self.source_of(key)
         except SteeringError:
             return False
-        return any(manifest.params.get("policy") == source for manifest in self._store.find("policy"))
+        return any(manifest.params.get("policy") == source for manifest in self._store.everybodys("policy"))
 
     def check_of(self, key: str) -> PolicyCheck | None:
         """The newest check of a policy."""
         source = self.source_of(key)
-        for manifest in self._store.find("policy"):
+        for manifest in self._store.everybodys("policy"):
             if manifest.params.get("policy") == source:
                 value = self._store.load(manifest.id)
                 return value if isinstance(value, PolicyCheck) else None

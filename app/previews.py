@@ -123,6 +123,13 @@ class Previews:
             return self._file(f"{artefact_id}-{found[2]}", partial(whole, artefact_id), wait_s)
         raise NotFound("There is no such picture. Reload the page.")
 
+    def forget(self, artefact_id: str) -> None:
+        """Remove the files that were made from an artefact which is about to be deleted."""
+        for path in self.folder.glob(f"{artefact_id}[-.]*"):
+            path.unlink(missing_ok=True)
+        for path in self._store.folder(artefact_id).rglob("*"):
+            self._recording(artefact_id, path).unlink(missing_ok=True)
+
     def export(self, name: str, content: bytes) -> str:
         """Address of a file to keep, named by its content."""
         digest = hashlib.sha256(content).hexdigest()[:16]
@@ -133,8 +140,7 @@ class Previews:
 
         The address does not say the method, which a blind vote hides.
         """
-        digest = hashlib.sha256(f"{artefact_id}/{path.name}".encode()).hexdigest()[:24]
-        target = self.folder / f"recording-{digest}{path.suffix}"
+        target = self._recording(artefact_id, path)
         if not target.exists():
             try:
                 os.link(path, target)
@@ -143,6 +149,10 @@ class Previews:
             except OSError:
                 shutil.copyfile(path, target)
         return _address(target)
+
+    def _recording(self, artefact_id: str, path: Path) -> Path:
+        digest = hashlib.sha256(f"{artefact_id}/{path.name}".encode()).hexdigest()[:24]
+        return self.folder / f"recording-{digest}{path.suffix}"
 
     def _answer(self, request: Request) -> Response:
         try:

@@ -100,6 +100,15 @@ class Receiving:
                 return folder.name, str(about["name"])
         return None
 
+    def bytes_of(self, owner: str) -> int:
+        """What an owner's uploads take, as announced."""
+        return sum(int(about["bytes"]) for _, about in self._all() if about["owner"] == owner)
+
+    def check_owner(self, owner: str, upload: str) -> None:
+        """Raises NotFound where an upload is not this owner's."""
+        if not any(folder.name == upload and about["owner"] == owner for folder, about in self._all()):
+            raise NotFound("There is no such upload of yours. Send the files again.")
+
     def remove(self, upload: str) -> None:
         """Remove an upload with its files."""
         self._announced.pop(upload, None)

@@ -10,11 +10,12 @@ from app.previews import Previews
 from app.views.compare_table import below, cells_card, cost_card, failures_card, label_of
 from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
+from app.visible import VisitorStore
 from steering import figures, pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
 from steering.errors import InputError, SteeringError
-from steering.store import Manifest, Store
+from steering.store import Manifest
 from steering.types import (
     HEAD_RESTRICTED,
     METHOD_LABELS,
@@ -57,7 +58,7 @@ class Shown:
 class Results:
     """Reads results of `store`; addresses of recordings come from `previews`."""
 
-    def __init__(self, store: Store, previews: Previews) -> None:
+    def __init__(self, store: VisitorStore, previews: Previews) -> None:
         self._store, self._previews = store, previews
 
     def finetunes(self) -> list[ResultRow]:
@@ -88,6 +89,7 @@ class Results:
             origin=origin_words(pipeline.origin_of(self._store, adapter_id)) if heads_trained(result) else "",
             best_step=result.best_step,
             notice=pipeline.heldout_notice(self._store, adapter_id, demonstrations_id) if len(error) else "",
+            own=self._store.owns(adapter_id),
         )
 
     def head_change(self, change_id: str) -> ShownChange:
@@ -128,10 +130,10 @@ class Results:
         return max(runs, key=lambda manifest: manifest.created, default=None)
 
     def _own(self, kind: str) -> list[Manifest]:
-        return [manifest for manifest in self._store.find(kind) if not self._sample(manifest.id)]
+        return [manifest for manifest in self._store.find(kind) if self._store.owns(manifest.id)]
 
     def _sample(self, artefact_id: str) -> bool:
-        return not self._store.folder(artefact_id).is_relative_to(self._store.artefacts)
+        return self._store.is_sample(artefact_id)
 
     def choices(self) -> list[Choice]:
         """The newest comparisons, one's own first; damaged ones are left out."""
@@ -151,6 +153,7 @@ class Results:
                     len(value.rates),
                     len(value.seeds),
                     self._sample(manifest.id),
+                    self._store.owns(manifest.id),
                 )
             )
         return sorted(found, key=lambda one: one.sample)

@@ -19,6 +19,7 @@ from app.comparing import Comparing
 from app.driving import Driving
 from app.evidence import Grid
 from app.exports import Exports
+from app.holdings import Holdings, day
 from app.laboratory import Laboratory
 from app.measures import Measure, chosen
 from app.policies import Policies
@@ -30,10 +31,12 @@ from app.uploads import Uploads
 from app.views.demonstrations import SetCard
 from app.views.jobs import JobLine
 from app.views.markup import without_places
+from app.visible import VisitorStore
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 from steering.jobs.queue import JobStatus
 from steering.pipeline import RESUMABLE
+from steering.public import is_public
 from steering.relevance.keyframes import of_demonstrations
 from steering.store import Store
 from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, Relevance
@@ -80,6 +83,7 @@ class Workbench(Scores):
     """
 
     def __init__(self, store: Store, jobs: Jobs, policy: str = "embedded", roots: Sequence[Path] = ()) -> None:
+        self.seen = store = VisitorStore(store)
         super().__init__(store, Policies(store, jobs, policy, roots))
         self.jobs = jobs
         self.previews = Previews(store)
@@ -91,6 +95,7 @@ class Workbench(Scores):
         self.grid = Grid()
         self.uploads = Uploads(store, jobs, lambda: self.policy)
         self.driving = Driving(store)
+        self.holdings = Holdings(self, store)
         self._dismissed: set[str] = set()  # failures that were read, until the server ends
 
     def measure_shown(self, demonstrations_id: str, key: str) -> Measure | None:
@@ -133,7 +138,7 @@ class Workbench(Scores):
     # -- demonstrations ------------------------------------------------------------------------------------------
 
     def sets(self) -> list[SetCard]:
-        """Every demonstration set, own ones first, newest first."""
+        """Every demonstration set that whoever asks may see, own ones first, newest first."""
         cards = []
         for manifest in self.store.find("demonstrations"):
             try:
@@ -144,6 +149,7 @@ class Workbench(Scores):
 
     def card(self, demonstrations_id: str) -> SetCard:
         """What a set's card says."""
+        until_s = self.holdings.kept_until_s(demonstrations_id)
         value = self._summary(demonstrations_id)
         return SetCard(
             id=demonstrations_id,
@@ -153,7 +159,9 @@ class Workbench(Scores):
             variations=value.variations,
             frames=tuple(episode.frames for episode in value.episodes),
             outcomes=tuple(episode.success for episode in value.episodes),
-            sample=not self.store.folder(demonstrations_id).is_relative_to(self.store.artefacts),
+            sample=self.store.is_sample(demonstrations_id),
+            own=self.seen.owns(demonstrations_id),
+            kept_until="" if until_s is None else day(until_s),
             scored=self.relevance_id(demonstrations_id) is not None,
             usable=health.usable if (health := self.uploads.health(demonstrations_id)) else "",
             by=str(self.store.manifest(demonstrations_id).params.get("by", "")),
@@ -172,6 +180,7 @@ class Workbench(Scores):
 
     def open_set(self, wanted: str = "") -> str:
         """`wanted` where it exists; else a scored set, samples before others; else any; else an empty string."""
+        self.seen.follow(wanted)
         known = {manifest.id for manifest in self.store.find("demonstrations")}
         if wanted in known:
             return wanted
@@ -270,19 +279,29 @@ class Workbench(Scores):
 
     def stop(self, owner: str, job_id: str) -> None:
         """Stop a job of this owner."""
-        if self.jobs.status(job_id).owner == owner:
-            self.jobs.cancel(job_id)
+        self.jobs.cancel(self._own_job(owner, job_id).id)
 
     def again(self, owner: str, job_id: str) -> None:
         """Start an ended job of this owner once more, as it was asked for; a training goes on from its checkpoint."""
-        job = self.jobs.status(job_id)
-        if job.owner == owner and job.ended:
+        job = self._own_job(owner, job_id)
+        if job.ended:
             self.jobs.submit(job.function, owner=owner, **job.arguments)
 
     def dismiss(self, owner: str, job_id: str) -> None:
         """Show the failure of a job of this owner no more."""
-        if self.jobs.status(job_id).owner == owner:
-            self._dismissed.add(job_id)
+        self._dismissed.add(self._own_job(owner, job_id).id)
+
+    def forget(self) -> None:
+        """Something was deleted: keep nothing of it in memory."""
+        self._load.cache_clear()
+        self.masses.cache_clear()
+
+    def _own_job(self, owner: str, job_id: str) -> JobStatus:
+        """A job of this owner; on a server of one's own, any. Raises InputError for somebody else's."""
+        status = self.jobs.status(job_id)
+        if is_public() and status.visitor != owner:
+            raise InputError("This is somebody else's job. You can stop, repeat and dismiss your own.")
+        return status
 
 
 def _again(function: str) -> str:

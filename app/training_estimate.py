@@ -130,7 +130,7 @@ def _held_mb(planned: Plan, size: PolicySize, settings: FinetuneSettings) -> flo
 
 def _runs(store: Store, policy: str, size: PolicySize) -> list[Run]:
     found = []
-    for manifest in store.find("adapter")[:_RECENT]:
+    for manifest in store.everybodys("adapter")[:_RECENT]:
         if manifest.params.get("policy", policy) == policy:
             key = (str(store.folder(manifest.id)), size.name)
             if key not in _known:

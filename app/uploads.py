@@ -46,6 +46,7 @@ class Uploads:
 
     def finish(self, owner: str, upload: str) -> None:
         """Everything was sent: queue the inspection."""
+        self.receiving.check_owner(owner, upload)
         self.receiving.finish(upload)
         self._submit("inspect_upload", owner, upload)
 
@@ -59,6 +60,7 @@ class Uploads:
     def abandon(self, owner: str, upload: str) -> None:
         """The browser stopped sending."""
         self._check_idle(owner)
+        self.receiving.check_owner(owner, upload)
         self.receiving.remove(upload)
 
     def discard(self, owner: str) -> None:

@@ -14,6 +14,7 @@ A manifest names the version of the results of every room that it rests on (`ste
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -33,6 +34,7 @@ from typing import Any
 import steering
 from steering import stages
 from steering.errors import InputError, NotFound
+from steering.owners import Owners
 from steering.serialisation import Encoded, decode, read_json
 
 MANIFEST = "manifest.json"
@@ -63,18 +65,42 @@ class Manifest:
 
 
 class Store:
-    """Artefacts under `root`, layered over the read-only stores `readonly`. Any number of processes may share it."""
+    """Artefacts under `root`, layered over the read-only stores `readonly`. Any number of processes may share it.
 
-    def __init__(self, root: Path | str, readonly: Sequence[Path | str] = ()) -> None:
+    owner: whose what is made here becomes (`steering.owners`), empty for the operator's.
+    """
+
+    def __init__(self, root: Path | str, readonly: Sequence[Path | str] = (), owner: str = "") -> None:
         self.root = Path(root).resolve()
         self.root.mkdir(parents=True, exist_ok=True)
         self.readonly = tuple(Path(path).resolve() for path in readonly)
+        self.owner, self.owners = owner, Owners(self.root)
         self._manifests: dict[str, Manifest] = {}
 
     @property
     def artefacts(self) -> Path:
         """The folder that holds the artefact folders of `root`."""
         return self.root / "artefacts"
+
+    def owned_by(self, owner: str) -> Store:
+        """The same store for the work of `owner`."""
+        other = copy.copy(self)
+        other.owner = owner
+        return other
+
+    def claim(self, artefact_id: str) -> None:
+        """Let an artefact be this store's owner's, and keep what of theirs it was made from as long as it."""
+        if not self.owner or self.is_sample(artefact_id):
+            return
+        self.owners.add(self.owner, artefact_id)
+        own = self.owners.own(self.owner)
+        waiting = list(self.manifest(artefact_id).parents)
+        while waiting:
+            parent = waiting.pop()
+            if self._where(parent):
+                waiting += self.manifest(parent).parents
+                if parent in own:
+                    self.owners.add(self.owner, parent)
 
     def save(
         self,
@@ -118,6 +144,7 @@ class Store:
             text = json.dumps(dataclasses.asdict(manifest), indent=1)
             (folder / MANIFEST).write_text(text, encoding="utf-8")
             _rename(folder, self.artefacts / manifest.id)
+        self.claim(manifest.id)
         return manifest.id
 
     @contextmanager
@@ -157,6 +184,10 @@ class Store:
         return found
 
     def find(self, kind: str) -> list[Manifest]:
+        """The manifests of `kind` that this store shows, newest first: all of them. Damaged folders are left out."""
+        return self.everybodys(kind)
+
+    def everybodys(self, kind: str) -> list[Manifest]:
         """Every manifest of `kind`, newest first, read-only stores included. Damaged folders are left out."""
         found: dict[str, Manifest] = {}
         for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)):
@@ -169,17 +200,22 @@ class Store:
                     continue
         return sorted(found.values(), key=lambda manifest: manifest.created, reverse=True)
 
-    def find_made(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> str | None:
+    def find_made(
+        self, kind: str, parents: Sequence[str], params: Mapping[str, Any], *, claim: bool = True
+    ) -> str | None:
         """The id of what code of the versions that stand here made from the same parents and parameters, or None.
+        What is found is claimed for this store's owner unless that is switched off.
 
         A sample from before versions were written counts as made by version 1 of its rooms, as a test of the samples
         proves; anything else without versions counts as older than all.
         """
         key, before = self.work_key(kind, parents, params), _key([kind, list(parents), plain_params(params)])
         first = all(version == 1 for version in stages.current(kind, params).values())
-        for manifest in self.find(kind):
-            sample = manifest.stages is None and first and self._is_sample(manifest.id)
+        for manifest in self.everybodys(kind):
+            sample = manifest.stages is None and first and self.is_sample(manifest.id)
             if manifest.key == (before if sample else key):
+                if claim:
+                    self.claim(manifest.id)
                 return manifest.id
         return None
 
@@ -193,7 +229,7 @@ class Store:
         manifest = self.manifest(artefact_id)
         if manifest.stages is not None:
             return dict(manifest.stages)
-        version = int(self._is_sample(artefact_id))
+        version = int(self.is_sample(artefact_id))
         own = dict.fromkeys(stages.rooms_of(manifest.kind, manifest.params), version)
         return stages.lowest(own, *(self.stages(one) for one in manifest.parents if self._where(one)))
 
@@ -208,11 +244,15 @@ class Store:
             return ""
         return f"Made by an older version of this workbench: {', '.join(moved)}. Make it again for results of today."
 
+    def everything(self) -> list[Manifest]:
+        """Every manifest, newest first, read-only stores included."""
+        kinds = {path.name.rpartition("-")[0] for path in self._folders()}
+        found = [manifest for kind in kinds for manifest in self.everybodys(kind)]
+        return sorted(found, key=lambda manifest: manifest.created, reverse=True)
+
     def children(self, artefact_id: str) -> list[Manifest]:
         """Every manifest that names `artefact_id` as a parent, newest first."""
-        kinds = {path.name.rpartition("-")[0] for path in self._folders()}
-        found = [m for kind in kinds for m in self.find(kind) if artefact_id in m.parents]
-        return sorted(found, key=lambda manifest: manifest.created, reverse=True)
+        return [manifest for manifest in self.everything() if artefact_id in manifest.parents]
 
     def delete(self, artefact_id: str) -> None:
         """Delete an artefact of `root`; refused for samples and for artefacts that others were made from."""
@@ -224,6 +264,7 @@ class Store:
         grave = self.root / "unfinished" / f"deleted-{uuid.uuid4().hex}"
         grave.parent.mkdir(exist_ok=True)
         folder.rename(grave)
+        self.owners.forget(artefact_id)
         self._manifests.pop(artefact_id, None)
         shutil.rmtree(grave, ignore_errors=True)
 
@@ -243,7 +284,8 @@ class Store:
         places = (root / artefact_id for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)))
         return next((path for path in places if (path / MANIFEST).is_file()), None)
 
-    def _is_sample(self, artefact_id: str) -> bool:
+    def is_sample(self, artefact_id: str) -> bool:
+        """Whether an artefact lies in a read-only store; NotFound when there is none."""
         return self.folder(artefact_id).parent != self.artefacts
 
     def _rests_on(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> dict[str, int]:

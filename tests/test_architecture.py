@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = {"types", "errors", "progress", "metrics", "public"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
-    *("lossless_video", "serialisation", "stages", "store", "jobs", "models", "simulation", "figures", "pretraining"),
+    *("lossless_video", "serialisation", "stages", "owners", "store", "keeping"),
+    *("jobs", "models", "simulation", "figures", "pretraining"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "cli"),
 }
 
@@ -26,7 +27,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lossless_video": set(),
     "serialisation": {"lossless_video"},
     "stages": STAGES | {"models", "simulation"},  # their constants alone
-    "store": {"serialisation", "stages", "__init__"},
+    "owners": set(),
+    "keeping": {"owners", "store"},
+    "store": {"serialisation", "stages", "owners", "__init__"},
     "hub": set(),
     "disk": set(),
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
@@ -44,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"models", "simulation"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
-    "pipeline": ALL - {"jobs", "cli", "demo", "doctor", "samples", "evidence", "lens"},
+    "pipeline": ALL - {"keeping", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens"},
     "demo": {"pipeline", "store"},
     "lens": {"attribution", "hub", "models", "pipeline", "policy_cache", "relevance", "samples", "selection", "store"},
     "samples": {"pipeline", "store"},

@@ -15,6 +15,7 @@ from app.views.compare_evidence import evidence_card
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import LABELS, below
 from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, WORDS, chooser, compare_form
+from app.views.holdings import removal_card
 from app.views.markup import purpose
 
 PURPOSE = (
@@ -122,7 +123,20 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
 
     @worded
     def choose(opened: Any, event: gr.EventData) -> Any:
-        wanted = session.as_id(action(event).form.get("comparison"))
+        chosen = action(event)
+        if chosen.name == "delete":
+            question = removal_card(bench.holdings.asked(session.as_id(chosen.value)))
+            return [gr.skip(), gr.skip(), question, *[gr.skip()] * 3]
+        wanted = session.as_id(chosen.form.get("comparison"))
+        return [wanted, *show(bench, opened, wanted)[1:6]]
+
+    @worded
+    def answered(opened: Any, wanted: Any, event: gr.EventData) -> Any:
+        """The question before a comparison is deleted."""
+        chosen = action(event)
+        if chosen.name == "remove":
+            bench.holdings.delete(session.as_id(chosen.value))
+            wanted = ""
         return [wanted, *show(bench, opened, wanted)[1:6]]
 
     @worded
@@ -141,6 +155,7 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
 
     tab.form.action(start, states.opened, [watcher.timer, tab.wanted], **ACTION)
     tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:6]], **ACTION)
+    tab.notice.action(answered, [states.opened, tab.wanted], [tab.wanted, *tab.shown[1:6]], **ACTION)
     tab.player.report(report, None, download, **ACTION)
     tab.open_loop.action(draw, states.opened, [tab.open_loop, download], **ACTION)
     tab.evidence.action(evidence, None, tab.figure, **ACTION)

@@ -16,6 +16,7 @@ from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
 from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
 from app.views.health import health
+from app.views.holdings import holding, removal_card
 from app.views.mapping import upload_panel
 from app.views.markup import purpose
 from steering.errors import SteeringError
@@ -55,10 +56,10 @@ def layout() -> DemonstrationsTab:
 
 
 def show_sets(bench: Workbench, opened: Any) -> str:
-    """The cards of all sets."""
+    """The cards of all sets, and what of it is one's own."""
     demonstrations_id, _ = session.as_opened(opened)
     cards = [replace(card, images=bench.card_images(card.id)) for card in bench.sets()]
-    return set_cards(cards, demonstrations_id)
+    return set_cards(cards, demonstrations_id) + holding(bench.holdings.shown())
 
 
 def show_episodes(bench: Workbench, opened: Any) -> str:
@@ -121,7 +122,9 @@ def wire(
     @worded
     def look(event: gr.EventData) -> Any:
         chosen = action(event)
-        if chosen.name not in ("health", "close"):
+        if chosen.name == "delete":
+            return removal_card(bench.holdings.asked(session.as_id(chosen.value)))
+        if chosen.name not in ("health", "close", "remove"):
             return gr.skip()
         card = bench.uploads.health(session.as_id(chosen.value)) if chosen.name == "health" else None
         return f'<div class="wb-card wb-section">{health(card, closable=True)}</div>' if card else ""

@@ -13,6 +13,7 @@ from app.tabs.events import ACTION, WATCH, action, worded
 from app.tabs.watching import Watcher
 from app.training import Outlook
 from app.views import finetune as views
+from app.views.holdings import removal_card
 from app.views.markup import purpose
 from steering.errors import SteeringError
 from steering.finetune.presets import PRESETS
@@ -120,6 +121,14 @@ def show_change(bench: Workbench, found: str | None) -> list[Any]:
     return [views.change_card(one.method, one.demonstrations, one.lines), one.figure]
 
 
+def _deleting(bench: Workbench, action_name: str, adapter_id: str) -> str:
+    """The results with the question before one is deleted, or after it was answered."""
+    if action_name == "remove":
+        bench.holdings.delete(adapter_id)
+    question = removal_card(bench.holdings.asked(adapter_id)) if action_name == "delete" else ""
+    return views.results_table(bench.results.finetunes(), question)
+
+
 def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
     """Start, count again whenever the form changes, follow what runs, keep a run as one page, score its heads."""
 
@@ -127,11 +136,13 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
     def look(event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name == "report":
-            return [asdict(bench.exports.report(session.as_id(chosen.value))), gr.skip(), gr.skip(), gr.skip()]
+            return [asdict(bench.exports.report(session.as_id(chosen.value))), *[gr.skip()] * 4]
+        if chosen.name in ("delete", "remove", "close"):
+            return [*[gr.skip()] * 4, _deleting(bench, chosen.name, session.as_id(chosen.value))]
         if chosen.name != "heads_after":
-            return [gr.skip()] * 4
+            return [gr.skip()] * 5
         found = bench.heads_after(visitors.owner(), session.as_id(chosen.value))
-        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(bench, found)]
+        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(bench, found), gr.skip()]
 
     @worded
     def act(opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
@@ -160,7 +171,7 @@ def wire(bench: Workbench, tab: FinetuneTab, states: session.States, watcher: Wa
     def scored() -> list[Any]:
         return show_change(bench, bench.just_scored(visitors.owner()))
 
-    tab.results.action(look, None, [download, watcher.timer, tab.change, tab.maps], **ACTION)
+    tab.results.action(look, None, [download, watcher.timer, tab.change, tab.maps, tab.results], **ACTION)
     watcher.finished.change(scored, None, [tab.change, tab.maps], **WATCH)
     tab.form.action(
         act,

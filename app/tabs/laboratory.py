@@ -164,7 +164,7 @@ def wire(
 
     @worded
     def stop(event: gr.EventData) -> None:
-        bench.laboratory.stop(visitors.owner(), session.as_id(payload(event).get("job")))
+        bench.stop(visitors.owner(), session.as_id(payload(event).get("job")))
 
     @worded
     def start(opened: Any, measure: Any, event: gr.EventData) -> Any:

@@ -30,7 +30,7 @@ UNTRAINED = empty(
 
 @dataclass(frozen=True)
 class Choice:
-    """A comparison that can be shown. sample: one that came with the workbench."""
+    """A comparison that can be shown. sample: one that came with the workbench; own: whoever looks may delete it."""
 
     id: str
     task: str
@@ -39,6 +39,7 @@ class Choice:
     methods: int
     scenes: int
     sample: bool
+    own: bool = False
 
 
 def compare_form(
@@ -106,7 +107,9 @@ def chooser(choices: Sequence[Choice], shown: str, wanted: str, made: str) -> st
         else ""
     )
     query = text(json.dumps({"comparison": wanted}))
-    return f'<div class="wb-shown" data-live>{picker}{example}<span hidden data-query="{query}"></span></div>'
+    own = any(one.own for one in choices if one.id == shown)
+    drop = button("Delete", "delete", shown, quiet=True, testid="delete-comparison") if own else ""
+    return f'<div class="wb-shown" data-live>{picker}{drop}{example}<span hidden data-query="{query}"></span></div>'
 
 
 def _titled(one: Choice) -> str:

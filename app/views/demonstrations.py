@@ -18,7 +18,8 @@ class SetCard:
     """A demonstration set as its card shows it. outcomes: per episode, None where unknown; images: addresses.
 
     usable: the verdict of the health report it was imported with, empty where there is none. by: `keyboard` where a
-    person drove, else empty.
+    person drove, else empty. own: whether whoever looks owns it; a set that is neither theirs nor a sample came by a
+    link. kept_until: the day on which it is deleted unless it is worked with, empty where it stays.
     """
 
     id: str
@@ -33,6 +34,8 @@ class SetCard:
     images: tuple[str, ...] = ()
     usable: str = ""
     by: str = ""
+    own: bool = True
+    kept_until: str = ""
 
     @property
     def title(self) -> str:
@@ -54,13 +57,15 @@ def set_cards(cards: Sequence[SetCard], opened: str) -> str:
 def _card(card: SetCard, is_open: bool) -> str:
     known = [won for won in card.outcomes if won is not None]
     tags = [
-        tag("Sample" if card.sample else "Yours"),
+        tag("Sample" if card.sample else "Yours" if card.own else "By link"),
         tag(f"{len(card.frames)} episode{'' if len(card.frames) == 1 else 's'}"),
         tag(f"{sum(card.frames)} frames"),
     ]
     if known:
         tags.append(tag(f"{sum(known)} of {len(known)} succeed", "good" if all(known) else "bad"))
     tags += [tag(name) for name in card.variations]
+    if card.kept_until:
+        tags.append(tag(f"Kept until {card.kept_until}"))
     if card.by:
         tags.append(tag(f"By {card.by}"))
     images = "".join(f'<img src="{text(url)}" alt="" loading="lazy" width="192" height="192">' for url in card.images)
@@ -68,12 +73,13 @@ def _card(card: SetCard, is_open: bool) -> str:
         tags.append(verdict_tag(card.usable))
     report = button("Health", "health", card.id, quiet=True) if card.usable else ""
     find = "" if card.scored else button("Find heads", "find", card.id, quiet=True)
+    drop = "" if card.sample else button("Delete" if card.own else "Remove", "delete", card.id, quiet=True)
     main = button("Show heads" if is_open else "Open", "open", card.id, primary=is_open, quiet=True)
     return (
         f'<article class="wb-set" data-open="{str(is_open).lower()}" data-testid="set">'
         f'<div class="wb-set-images">{images}</div><div class="wb-set-text"><h3>{words(card.title)}</h3>'
         f'<p>{_says(card.instruction)}</p><div class="wb-tags">{"".join(tags)}</div></div>'
-        f'<div class="wb-set-foot">{main}{find}{report}</div></article>'
+        f'<div class="wb-set-foot">{main}{find}{report}{drop}</div></article>'
     )
 
 

@@ -56,7 +56,7 @@ COLUMNS = (
 class ResultRow:
     """A finished finetune. heldout: first and last held-out error, None where it was not measured. origin: where its
     heads come from, empty where it had none; best_step: whose weights were kept, None for the last; notice: what is to
-    be known of the held-out error, as a sentence.
+    be known of the held-out error, as a sentence. own: whether whoever looks may delete it.
     """
 
     id: str
@@ -72,6 +72,7 @@ class ResultRow:
     origin: str = ""
     best_step: int | None = None
     notice: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -287,8 +288,8 @@ def _live(run: LiveRun) -> str:
     )
 
 
-def results_table(rows: Sequence[ResultRow]) -> str:
-    """Finished finetunes, newest first."""
+def results_table(rows: Sequence[ResultRow], asked: str = "") -> str:
+    """Finished finetunes, newest first. asked: markup of the question before one is deleted."""
     if not rows:
         return (
             '<div class="wb-card wb-section"><h2>Results</h2><p>Finished runs appear here with their parameters, '
@@ -301,7 +302,7 @@ def results_table(rows: Sequence[ResultRow]) -> str:
         f"<tbody>{''.join(_row(row, _mark(row.notice, notices)) for row in rows)}</tbody></table>"
     )
     return (
-        f'<div class="wb-card wb-section"><h2>Results</h2>{kept_table("finetunes", table)}{_told(rows)}'
+        f'{asked}<div class="wb-card wb-section"><h2>Results</h2>{kept_table("finetunes", table)}{_told(rows)}'
         '<p class="wb-muted wb-note">Held-out error: mean squared error of predicted action chunks on episodes left '
         "out of training, before and after."
         f"{''.join(f'<br>{_mark(notice, notices)} {text(notice)}' for notice in notices)}</p></div>"
@@ -346,6 +347,7 @@ def _row(row: ResultRow, star: str) -> str:
     buttons = button("Heads after", "heads_after", row.id, quiet=True, testid="heads-after") + button(
         "Report", "report", row.id, quiet=True, testid="report"
     )
+    buttons += button("Delete", "delete", row.id, quiet=True) if row.own else ""
     cells = "".join(f"<td>{value}</td>" for value in (*values, f'<div class="wb-buttons">{buttons}</div>'))
     label = text(METHOD_LABELS.get(row.method, row.method))
     origin = f"<small>{text(row.origin)}</small>" if row.origin else ""

@@ -119,6 +119,10 @@ class Jobs:
         self._supervise()
         return self._queue.list(owner=owner, limit=limit)
 
+    def forget(self, visitor: str) -> None:
+        """Keep no record of a visitor's jobs that have ended."""
+        self._queue.forget(visitor)
+
     def warm(self) -> None:
         """Start the main worker now, so that the first job finds its libraries loaded; nothing where it runs."""
         with self._lock:

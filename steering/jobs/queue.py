@@ -69,6 +69,11 @@ class JobStatus:
     cancel_requested: bool
 
     @property
+    def visitor(self) -> str:
+        """Whose the result becomes: the owner, without what tells apart the lists of jobs of one."""
+        return self.owner.partition("-")[0]
+
+    @property
     def ended(self) -> bool:
         """Whether the job is done, failed or cancelled."""
         return self.state not in ("queued", "running")
@@ -230,6 +235,14 @@ class Queue:
         """Delete jobs that ended more than KEEP_S ago; their artefacts stay."""
         with self._transaction() as db:
             db.execute("DELETE FROM jobs WHERE ended_s < ?", (time.time() - KEEP_S,))
+            db.execute("DELETE FROM points WHERE job NOT IN (SELECT id FROM jobs)")
+
+    def forget(self, visitor: str) -> None:
+        """Delete a visitor's ended jobs; their artefacts stay."""
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM jobs WHERE ended_s IS NOT NULL AND (owner=? OR owner LIKE ?)", (visitor, f"{visitor}-%")
+            )
             db.execute("DELETE FROM points WHERE job NOT IN (SELECT id FROM jobs)")
 
     def status(self, job_id: str) -> JobStatus:

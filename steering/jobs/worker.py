@@ -87,7 +87,7 @@ def run_job(store: Store, queue: Queue, job: JobStatus) -> None:
 
     progress = Progress(_Reporter(queue, job.id), _CancelCheck(queue, job.id))
     try:
-        result = pipeline.RUNNABLE[job.function](store, **job.arguments, progress=progress)
+        result = pipeline.RUNNABLE[job.function](store.owned_by(job.visitor), **job.arguments, progress=progress)
     except Cancelled as stop:
         queue.end(job.id, "cancelled", error=str(stop))
     except SteeringError as error:

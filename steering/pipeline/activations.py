@@ -53,11 +53,17 @@ def capture(
 
 
 def _captured_from_same(store: Store, demonstrations_id: str, params: dict[str, Any]) -> str | None:
-    """Activations made with the same parameters from other demonstrations of the same content."""
+    """Activations made with the same parameters from other demonstrations of the same content; not from those of
+    somebody else, with whom they would go.
+    """
     content = content_digest(store.folder(demonstrations_id), UNSEEN)
     for other in store.find("demonstrations"):
-        found = other.id != demonstrations_id and store.find_made("activations", (other.id,), params)
+        owners = store.owners.of(other.id)
+        if other.id == demonstrations_id or (store.owner and owners and store.owner not in owners):
+            continue
+        found = store.find_made("activations", (other.id,), params, claim=False)
         if found and content_digest(store.folder(other.id), UNSEEN) == content:
+            store.claim(found)
             return found
     return None
 

@@ -113,6 +113,7 @@ def import_demonstrations(
     """
     arguments = {
         "root": str(store.root),
+        "owner": store.owner,
         "path": str(path),
         "mapping": _plain(mapping),
         "episodes": None if episodes is None else [int(index) for index in episodes],
@@ -158,8 +159,8 @@ def export_demonstrations(
 
 
 def mappings(store: Store) -> Path:
-    """The folder of mappings that were corrected before, by the signature of the layout."""
-    return store.root / "mappings"
+    """The folder of mappings that the store's owner corrected before, by the signature of the layout."""
+    return store.root / "mappings" / store.owner if store.owner else store.root / "mappings"
 
 
 def _run(

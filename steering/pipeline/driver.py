@@ -29,9 +29,11 @@ _END_S = 5.0
 
 
 class Driver:
-    """One driving process over the store at `root`. Threads may share it; they are answered in turn."""
+    """One driving process over the store at `root`, for `owner`. Threads may share it; they are answered in turn."""
 
-    def __init__(self, root: Path, task: str, seed: int, variations: Sequence[str], idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, root: Path, task: str, seed: int, variations: Sequence[str], idle_s: float = IDLE_S, owner: str = ""
+    ) -> None:
         path = os.pathsep.join(p for p in (str(_PACKAGE_FOLDER), os.environ.get("PYTHONPATH")) if p)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "steering.pipeline.driving"],
@@ -46,7 +48,14 @@ class Driver:
         self._greeted = False
         self.kept: tuple[bool, ...] = ()
         """Whether each kept episode succeeds, as last heard."""
-        first = {"root": str(root), "task": task, "seed": seed, "variations": list(variations), "idle_s": idle_s}
+        first = {
+            "root": str(root),
+            "owner": owner,
+            "task": task,
+            "seed": seed,
+            "variations": list(variations),
+            "idle_s": idle_s,
+        }
         self._send(first)
 
     @property

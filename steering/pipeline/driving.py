@@ -150,8 +150,8 @@ def _jpeg(picture: np.ndarray) -> bytes:
 def serve(requests: int, replies: IO[bytes]) -> None:
     """Answer what comes over the descriptor `requests`, one JSON object a line, until stop, silence or its end.
 
-    The first says {root, task, seed, variations, idle_s}. A reply is one line of JSON, {error} or the state with the
-    `sizes` of the pictures, and then those.
+    The first says {root, owner, task, seed, variations, idle_s}. A reply is one line of JSON, {error} or the state with
+    the `sizes` of the pictures, and then those.
     """
     idle_s = None
 
@@ -171,7 +171,7 @@ def serve(requests: int, replies: IO[bytes]) -> None:
     first = next(wishes, None)
     if first is None:
         return
-    store = Store(first["root"])
+    store = Store(first["root"], owner=first["owner"])
     with store.new_folder("driving") as folder:
         try:
             drive = Drive(store, folder, first["task"], first["seed"], first["variations"])

@@ -102,10 +102,12 @@ def look_in_child(
         }
 
 
-def activations_in_child(root: str, path: str, task: str | None, limits: dict[str, Any], progress: Progress) -> str:
+def activations_in_child(
+    root: str, owner: str, path: str, task: str | None, limits: dict[str, Any], progress: Progress
+) -> str:
     """Store one task of a file of head outputs into the store at `root`; the artefact's id."""
     progress.report(0.0, "Reading head outputs")
-    return import_activations(Store(root), Path(path), task)
+    return import_activations(Store(root, owner=owner), Path(path), task)
 
 
 def activation_tasks(path: str) -> list[str]:
@@ -127,6 +129,7 @@ def activation_tasks(path: str) -> list[str]:
 
 def store_in_child(
     root: str,
+    owner: str,
     path: str,
     mapping: dict[str, Any] | None,
     episodes: list[int] | None,
@@ -136,7 +139,7 @@ def store_in_child(
     progress: Progress,
 ) -> str:
     """Import into the store at `root`; the artefact's id."""
-    store = Store(root)
+    store = Store(root, owner=owner)
     memory = kept_mappings(store)
     with open_dataset(path, Limits(**limits)) as dataset:
         guessed = _guess(dataset, mapping, str(memory))

@@ -229,6 +229,7 @@ def _chosen_before(store: Store, parents: Sequence[str], params: Mapping[str, An
         if before is not None and tuple(manifest.parents) == tuple(parents):
             undated = dataclasses.replace(before, date="").word()
             if {**manifest.params, "origin": undated} == plain:
+                store.claim(manifest.id)
                 return manifest.id
     return None
 

@@ -101,7 +101,7 @@ def import_upload(
     folder = upload_folder(store, upload)
     path = source_of(folder)
     if inspection(folder).get("kind") == "activations":
-        arguments = {"root": str(store.root), "path": str(path), "task": task}
+        arguments = {"root": str(store.root), "owner": store.owner, "path": str(path), "task": task}
         activations_id = _in_child("activations", arguments, folder, path, progress.part(0, 0.4))
         return score(store, activations_id=str(activations_id), progress=progress.part(0.4, 1))
     return import_demonstrations(

@@ -200,9 +200,7 @@ def test_what_the_policy_works_out_says_how_long_and_can_be_stopped(
         queue.report(running.id, Report(0.5, "Loading the policy", left_s=8.0))
         later = answer(bench, "owner", [opened(filled), 0], "", "", "", asked)
         assert (later["pending"], later["left"]) == ("Loading the policy", "8 s left")
-        bench.laboratory.stop("somebody", running.id)
-        assert not jobs.status(running.id).cancel_requested
-        bench.laboratory.stop("owner", running.id)
+        bench.stop("owner", running.id)
         assert jobs.status(running.id).cancel_requested
     finally:
         worker.release()

@@ -14,7 +14,18 @@ import pytest
 from PIL import Image
 
 from app.measures import BEST, Measure
-from app.views import demonstrations, finetune, frame_player, head_map, header, jobs, markup, measures, policies
+from app.views import (
+    demonstrations,
+    finetune,
+    frame_player,
+    head_map,
+    header,
+    holdings,
+    jobs,
+    markup,
+    measures,
+    policies,
+)
 from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
@@ -190,6 +201,7 @@ def test_hostile_text_stays_text() -> None:
         header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE}, (), HOSTILE, HOSTILE, HOSTILE)),
         header.running([running], {"x": HOSTILE}),
         markup.empty(HOSTILE, HOSTILE),
+        holdings.removal_card(holdings.RemovalCard(HOSTILE, HOSTILE, {"adapter": 1}, 1)),
     ]
     for one in made:
         assert "<img src=x" not in one and 'onerror=alert(1)>"' not in one

@@ -1,0 +1,68 @@
+"""The store as whoever asks sees it: their own artefacts and the samples, and what a link has opened for them.
+
+Every list of the page goes through `find`, so none can show another's by oversight. An id is a link that nobody
+guesses: whoever has one may open what it names, and it joins their lists as opened by a link. Scores, attention and
+head outputs of demonstrations that someone sees are seen too, whoever asked for them: they follow from these and say
+nothing about who asked. On a server of one's own everything is seen, and one's own.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from app.visitors import owner
+from steering.errors import NotFound
+from steering.public import is_public
+from steering.store import Manifest, Store
+
+FOLLOWS = frozenset(
+    {"activations", "neighbours", "relevance", "trust", "over_time", "attention", "frame_attention", "gain_sweep"}
+)
+"""Kinds that are seen by whoever sees the demonstrations they came from."""
+
+
+class VisitorStore(Store):
+    """A `Store` whose `find` shows what whoever asks (`app.visitors`) may see."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.root, store.readonly)
+        self._roots = lru_cache(maxsize=10_000)(self._demonstrations_of)
+
+    def find(self, kind: str) -> list[Manifest]:
+        """The manifests of `kind` that whoever asks may see, newest first."""
+        found = self.everybodys(kind)
+        if not is_public():
+            return found
+        known = {*self.owners.own(owner()), *self.owners.linked(owner())}
+        return [manifest for manifest in found if self._seen(manifest, known)]
+
+    def owns(self, artefact_id: str) -> bool:
+        """Whether an artefact is of whoever asks; NotFound when there is none."""
+        if self.is_sample(artefact_id):
+            return False
+        return not is_public() or owner() in self.owners.of(artefact_id)
+
+    def follow(self, artefact_id: str) -> None:
+        """Open what a link names for whoever asks; nothing where it names none, or is seen anyway."""
+        try:
+            manifest = self.manifest(artefact_id)
+            if is_public() and manifest not in self.find(manifest.kind):
+                self.owners.link(owner(), artefact_id)
+        except NotFound:
+            return
+
+    def _seen(self, manifest: Manifest, known: set[str]) -> bool:
+        if manifest.id in known or self.is_sample(manifest.id):
+            return True
+        roots = self._roots(manifest.id) if manifest.kind in FOLLOWS else ()
+        return bool(roots) and all(root in known or (self._where(root) and self.is_sample(root)) for root in roots)
+
+    def _demonstrations_of(self, artefact_id: str) -> tuple[str, ...]:
+        """The demonstrations that an artefact came from; one that is gone counts, so that nothing comes from none."""
+        found = []
+        for parent in self.manifest(artefact_id).parents:
+            if parent.startswith("demonstrations-"):
+                found.append(parent)
+            elif self._where(parent):
+                found += self._roots(parent)
+        return tuple(dict.fromkeys(found))
