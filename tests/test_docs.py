@@ -59,6 +59,18 @@ def test_the_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "adapter" / "adapter_config.json").is_file()
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_the_example_of_head_lora_trains_the_heads_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in _blocks("docs/HEAD_LORA.md", "python"):
+        _run(block, names)
+    assert names["changed"] == [0, 5] and "[0, 5]" in capsys.readouterr().out
+    assert any(one.requires_grad for one in names["loaded"].parameters())
+
+
 def test_the_one_line_of_the_readme_prints_heads() -> None:
     (line,) = [one for block in _blocks("README.md", "") for one in block.splitlines() if one.startswith("python -c")]
     command = [sys.executable, *shlex.split(line)[1:]]

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from steering.errors import Cancelled, InputError, SteeringError, unknown_name
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint, write_checkpoint
 from steering.finetune.evaluation import heldout_error, heldout_frames
 from steering.finetune.frames import FrameSet, autocast, frame_set

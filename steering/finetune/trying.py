@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.checkpoint import TrainingState
 from steering.finetune.frames import FrameSet, frame_set
 from steering.finetune.peak import PeakMemory

@@ -39,7 +39,7 @@ def size(folder: Path) -> PolicySize:
 
 
 def test_counts_equal_the_model(folder: Path, size: PolicySize) -> None:
-    from steering.finetune.adapters import attached
+    from steering.finetune.attaching import attached
     from steering.finetune.parameters import trainable_parameters
     from steering.models.loading import load_policy
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.frames import FrameSet, frame_set
 from steering.finetune.parameters import trainable_parameters
 from steering.finetune.peak import PeakMemory

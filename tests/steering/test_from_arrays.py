@@ -27,6 +27,7 @@ def test_stacks_of_any_size_lie_side_by_side(outputs: np.ndarray) -> None:
     assert made.outputs.shape == (ROWS, 2, 2, 5, 4) and made.action.shape == (ROWS, 1)
     np.testing.assert_array_equal(made.outputs[:, 0, :, :3], outputs)
     assert made.outputs[:, 1, 0, :, :2].min() == 1 and not made.outputs[:, 1, 1].any()
+    assert made.columns.grippers(1) == (), "no column is taken for a gripper that nobody named"
     assert made.inert[0, 0, 0] and not made.inert[0, 0, 1] and made.inert[1, 1].all()
 
 

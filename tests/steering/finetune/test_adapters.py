@@ -1,230 +1,191 @@
-"""Head-restricted adapters: exact no-op at the start, exactly nothing outside the selected heads, ordinary PEFT."""
+"""LoRA on chosen heads of models that this project knows nothing of: exactly nothing for every other head."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from collections.abc import Mapping
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import PI0ForConditionalGeneration
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from steering.errors import InputError, NotFound
-from steering.finetune import training
-from steering.finetune.adapters import attached
-from steering.finetune.frames import frame_set
-from steering.finetune.parameters import trainable_parameters
-from steering.finetune.plan import plan, sizes_of_model
-from steering.finetune.saving import card
-from steering.finetune.schedule import draws
-from steering.finetune.training import finetune
-from steering.models.loading import load_policy
-from steering.models.preprocessing import observe
-from steering.models.sites import pair_of
-from steering.progress import Progress
-from steering.types import FinetuneSettings, Head, Origin, Selection
+from steering.errors import InputError
+from steering.finetune.adapters import COLUMNS, ROWS, HeadBlocks, HeadLoraConfig, add_head_lora, restrict
 
-LAYOUT = pair_of((3, 4, 8), (3, 4, 8))
-HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
-SELECTION = Selection(HEADS, "hand")
-ADAPTERS = [
-    ("steering", {}),
-    ("steering", {"shared_kv": True}),
-    ("steering", {"ffn": "all"}),
-    ("steering", {"shared_kv": True, "ffn": "selected", "projections": True}),
-    ("dense_heads", {}),
-    ("dense_heads", {"shared_kv": True, "ffn": "all", "projections": True}),
-    ("lora", {}),
-    ("lora", {"projections": True}),
-    ("lora_rank_matched", {}),
-    ("lora_rank_matched", {"shared_kv": True, "ffn": "selected", "projections": True}),
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+HEADS, DIM = 4, 6
+QUERY, KEY, OUTPUT = (f"model.layers.1.self_attn.{name}" for name in ("q_proj", "k_proj", "o_proj"))
+OTHER = "model.layers.0.self_attn.o_proj"
+CHOSEN: dict[str, list[int]] = {QUERY: [1, 3], KEY: [1], OUTPUT: [1, 3], OTHER: [0]}
+OPTIONS = [
+    {},
+    {"own_factors": True},
+    {"dense": True},
+    {"ranks": {QUERY: 5}},
 ]
-SETTINGS = FinetuneSettings(steps=4, batch_size=5, rank=2, alpha=4.0, learning_rate=3e-2, warmup_steps=1)
 
 
-def _act(policy, demonstrations):
-    noise = np.random.default_rng(0).standard_normal((2, 4, 8), np.float32)
-    return policy.act(observe(demonstrations, np.array([0, 3]), np.array([1, 2])), noise)
+def llama() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": HEADS, "num_key_value_heads": 2, "head_dim": DIM}
+    sizes |= {"vocab_size": 30, "hidden_size": 16, "intermediate_size": 20}
+    return LlamaForCausalLM(LlamaConfig(**sizes)).eval()
 
 
-@pytest.fixture
-def trained_actions(policy, demonstrations, monkeypatch):
-    """What the policy does at the end of a training, just before it is saved: one array a training."""
-    acted, write = [], training.save
-    monkeypatch.setattr(training, "save", lambda *a: (acted.append(_act(policy, demonstrations)), write(*a)))
-    return acted
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: one.detach().clone() for name, one in model.named_parameters() if "lora_" not in name}
 
 
-def _weights(model):
-    return {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" not in name}
+def _train(adapted: nn.Module, optimizer: type[torch.optim.Optimizer], steps: int = 4, **options: float) -> None:
+    ids = torch.randint(30, (4, 9), generator=torch.Generator().manual_seed(1))
+    trained = [one for one in adapted.parameters() if one.requires_grad]
+    stepper = optimizer(trained, lr=0.05, **options)  # type: ignore[call-arg]
+    for _ in range(steps):
+        adapted(input_ids=ids, labels=ids).loss.backward()
+        stepper.step()
+        stepper.zero_grad()
 
 
-@pytest.mark.parametrize(("method", "options"), ADAPTERS, ids=str)
-def test_adapter_is_an_exact_no_op_and_leaves_no_trace(policy, demonstrations, method, options):
-    before, weights = _act(policy, demonstrations), _weights(policy.model)
-    settings = dataclasses.replace(SETTINGS, **options)
-    with attached(policy, method, settings, SELECTION) as (peft_model, _):
-        np.testing.assert_array_equal(_act(policy, demonstrations), before)
-        for parameter in policy.model.parameters():
-            if parameter.requires_grad:
-                torch.nn.init.normal_(parameter)
-        assert np.abs(_act(policy, demonstrations) - before).max() > 1e-4
-        with peft_model.disable_adapter():
-            np.testing.assert_array_equal(_act(policy, demonstrations), before)
-    np.testing.assert_array_equal(_act(policy, demonstrations), before)
-    after = dict(policy.model.named_parameters())
-    assert list(after) == list(weights)
-    assert all(torch.equal(after[name], weights[name]) and not after[name].requires_grad for name in weights)
+def _changed_heads(before: Mapping[str, torch.Tensor], model: nn.Module) -> dict[str, list[int]]:
+    """Module -> its heads of which any weight has another bit."""
+    found = {}
+    for name, weight in model.named_parameters():
+        difference = weight != before[name]
+        if difference.any():
+            units = difference.any(1) if "o_proj" not in name else difference.any(0)
+            found[name.removesuffix(".weight")] = [i for i, block in enumerate(units.split(DIM)) if block.any()]
+    return found
 
 
-@pytest.mark.parametrize("method", ["steering", "dense_heads"])
-def test_only_selected_heads_change(policy, policy_folder, demonstrations, tmp_path, method):
-    before = _weights(policy.model)
-    finetune(policy, demonstrations, method, SETTINGS, SELECTION, tmp_path / "adapter")
-    merged = dict(load_policy(policy_folder, adapter=tmp_path / "adapter").model.named_parameters())
-    changed = set()
-    for name, old in before.items():
-        difference = merged[name] != old
-        if not difference.any():
-            continue
-        changed.add(name.removesuffix(".weight"))
-        heads = [h.head for h in HEADS if name.startswith(LAYOUT[h.stack].name(h.layer, "self_attn."))]
-        rows = difference if "q_proj" in name else difference.T
-        for head, block in enumerate(rows.split(8)):
-            assert bool(block.any()) == (head in heads), (name, head)
-    assert changed == {name(h.stack, h.layer) for h in HEADS for name in (LAYOUT.query, LAYOUT.output)}
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [(torch.optim.AdamW, {"weight_decay": 0.3}), (torch.optim.SGD, {"weight_decay": 0.1, "momentum": 0.9})],
+    ids=["adamw", "sgd"],
+)
+def test_nothing_but_the_chosen_heads_moves_by_a_bit(options, optimizer, settings) -> None:
+    model = llama()
+    before = _weights(model)
+    adapted = add_head_lora(model, HeadLoraConfig(CHOSEN, rank=3, alpha=6, **options), seed=0)
+    _train(adapted, optimizer, **settings)
+    assert _changed_heads(before, adapted.merge_and_unload()) == CHOSEN
 
 
-@pytest.mark.parametrize(("method", "options"), ADAPTERS, ids=str)
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-def test_saved_adapter_acts_as_the_trained_one_with_peft_alone_and_merged(
-    policy, policy_folder, demonstrations, tmp_path, trained_actions, method, options
-):
-    before = _act(policy, demonstrations)
-    settings = dataclasses.replace(SETTINGS, **options)
-    finetune(policy, demonstrations, method, settings, SELECTION, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("README.md", "adapter_config.json", "adapter_model.safetensors", "normalisation.json"),
-    ]
-    assert str(policy_folder) not in (tmp_path / "adapter_config.json").read_text()
-    model = PI0ForConditionalGeneration.from_pretrained(policy_folder)
-    adapted = PeftModel.from_pretrained(model, str(tmp_path)).eval()
-    policy.model = adapted.get_base_model()
-    loaded = _act(policy, demonstrations)
-    policy.model = adapted.merge_and_unload()
-    merged = _act(policy, demonstrations)
-    (trained,) = trained_actions
-    assert np.abs(trained - before).max() > 1e-3
-    np.testing.assert_allclose(loaded, trained, atol=1e-4)
-    np.testing.assert_allclose(merged, trained, atol=1e-4)
-    np.testing.assert_allclose(_act(load_policy(policy_folder, adapter=tmp_path), demonstrations), trained, atol=1e-4)
+def test_it_is_an_exact_no_op_until_it_has_trained() -> None:
+    model, ids = llama(), torch.arange(12).view(2, 6)
+    before = model(ids).logits
+    adapted = add_head_lora(model, HeadLoraConfig(CHOSEN, own_factors=True))
+    assert torch.equal(adapted(ids).logits, before)
+    assert all("lora_" in name for name, one in adapted.named_parameters() if one.requires_grad)
+    _train(adapted, torch.optim.AdamW)
+    assert not torch.allclose(adapted(ids).logits, before)
+    with adapted.disable_adapter():
+        assert torch.equal(adapted(ids).logits, before)
 
 
-def test_the_card_says_which_heads_were_trained_and_where_they_come_from():
-    selection = dataclasses.replace(SELECTION, origin=Origin("top_k", "knn", "default", name="press_button"))
-    told = card("embedded", "steering", selection)
-    assert "Heads that were trained: " in told and "Best heads by k-NN (strict) on press button" in told
-    assert all(f"{head.layer}.{head.head}" in told for head in HEADS)
-    assert "origin unknown" in card("embedded", "steering", SELECTION)
-    assert "Heads" not in card("embedded", "lora", None) and "library_name: peft" in card("embedded", "lora", None)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_what_is_saved_is_plain_lora_that_peft_loads_alone(options, tmp_path: Path) -> None:
+    ids = torch.arange(12).view(2, 6)
+    adapted = add_head_lora(llama(), HeadLoraConfig(CHOSEN, rank=3, task_type="CAUSAL_LM", **options), seed=0)
+    _train(adapted, torch.optim.AdamW)
+    adapted.save_pretrained(str(tmp_path))
+    loaded = PeftModel.from_pretrained(llama(), str(tmp_path)).eval()
+    torch.testing.assert_close(loaded(ids).logits, adapted(ids).logits)
+    assert _changed_heads(_weights(llama()), loaded.merge_and_unload()) == CHOSEN
 
 
-def test_dense_heads_train_the_blocks_as_the_weights_themselves_would(policy, policy_folder, demonstrations, tmp_path):
-    """One step of Adam on the dense adapter against one on q_proj and o_proj of a plain model, other rows masked."""
-    settings = dataclasses.replace(SETTINGS, steps=1, warmup_steps=1, precision="float32", learning_rate=1e-3)
-    finetune(policy, demonstrations, "dense_heads", settings, SELECTION, tmp_path)
-    merged = load_policy(policy_folder, adapter=tmp_path).model
-    training_frames = frame_set(policy, demonstrations, [0, 1, 2], Progress(), draws=1)
-    drawn = draws(0, len(training_frames), settings, policy.model.config, policy.chunk_size, policy.noise_dim)
-    policy.model.requires_grad_(True)
-    batch = training_frames.batch(drawn.rows)
-    policy.flow_loss(batch, torch.from_numpy(drawn.noise), torch.from_numpy(drawn.timestep)).backward()
-    compared = 0
-    for head in HEADS:
-        for projection in ("q_proj", "o_proj"):
-            name = f"{LAYOUT[head.stack].name(head.layer, f'self_attn.{projection}')}.weight"
-            weight = policy.model.get_parameter(name)
-            block = slice(8 * head.head, 8 * head.head + 8)
-            rows = (block,) if projection == "q_proj" else (slice(None), block)
-            change = (merged.get_parameter(name) - weight)[rows]
-            clear = weight.grad[rows].abs() > 1e-4  # Adam's first step is the gradient's sign where it is not tiny
-            torch.testing.assert_close(change[clear], -1e-3 * weight.grad[rows][clear].sign(), rtol=0.05, atol=1e-6)
-            compared += int(clear.sum())
-    assert compared > 100
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_loaded_adapter_trains_on_within_its_heads(options, tmp_path: Path) -> None:
+    config = HeadLoraConfig(CHOSEN, rank=3, **options)
+    adapted = add_head_lora(llama(), config, seed=0)
+    _train(adapted, torch.optim.AdamW)
+    adapted.save_pretrained(str(tmp_path))
+    loaded = PeftModel.from_pretrained(llama(), str(tmp_path), is_trainable=True)
+    with pytest.raises(InputError, match="changes other heads"):
+        restrict(loaded, HeadLoraConfig({**CHOSEN, QUERY: [1, 2]}, rank=3, **options))
+    again = restrict(PeftModel.from_pretrained(llama(), str(tmp_path), is_trainable=True), config)
+    _train(again, torch.optim.AdamW, weight_decay=0.3)
+    assert _changed_heads(_weights(llama()), again.merge_and_unload()) == CHOSEN
 
 
-def test_full_trains_everything_and_loads_with_transformers_alone(
-    policy, policy_folder, demonstrations, tmp_path, trained_actions
-):
-    before, weights = _act(policy, demonstrations), _weights(policy.model)
-    result = finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
-    saved = ["README.md", "config.json", "model.safetensors", "normalisation.json"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == saved
-    np.testing.assert_array_equal(_act(policy, demonstrations), before)
-    assert all(torch.equal(p, weights[n]) and not p.requires_grad for n, p in policy.model.named_parameters())
-    loaded = load_policy(policy_folder, adapter=tmp_path)
-    policy.model = PI0ForConditionalGeneration.from_pretrained(tmp_path).eval()
-    (trained,) = trained_actions
-    np.testing.assert_allclose(_act(policy, demonstrations), trained, atol=1e-4)
-    np.testing.assert_allclose(_act(loaded, demonstrations), trained, atol=1e-4)
-    changed = {name for name, p in loaded.model.named_parameters() if not torch.equal(p, weights[name])}
-    for part in ("vision_tower", "language_model.layers.0.mlp", "dit.layers.0", "action_out_proj"):
-        assert any(part in name for name in changed), part
-    assert result.parameters == {"all": sum(p.numel() for p in weights.values())} and result.rank is None
+def test_the_same_seed_gives_the_same_bytes_and_leaves_torchs_own_draws_alone() -> None:
+    config = HeadLoraConfig(CHOSEN)
+    one, two, other = (add_head_lora(llama(), config, seed=seed) for seed in (7, 7, 8))
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    model = llama()
+    torch.manual_seed(3)
+    add_head_lora(model, config, seed=7)
+    assert torch.equal(torch.rand(2), expected)
+    pairs = [dict(model.named_parameters()) for model in (one, two, other)]
+    name = next(name for name in pairs[0] if f"{QUERY}.lora_A" in name)
+    assert all(torch.equal(pairs[0][key], pairs[1][key]) for key in pairs[0])
+    assert not torch.equal(pairs[0][name], pairs[2][name])
 
 
-def test_full_says_when_memory_is_too_small(policy, demonstrations, tmp_path, monkeypatch):
-    monkeypatch.setattr("steering.finetune.adapters.free_bytes", lambda device: 10**5)
-    with pytest.raises(InputError, match=r"GB of free memory on cpu to train all 0 million.*selected heads or LoRA"):
-        finetune(policy, demonstrations, "full", SETTINGS, None, tmp_path)
-    assert not any(p.requires_grad for p in policy.model.parameters())
+def test_whole_modules_may_train_beside_the_heads() -> None:
+    model = llama()
+    before, up = _weights(model), "model.layers.0.mlp.up_proj"
+    config = HeadLoraConfig({OUTPUT: [2], up: None}, rank=2, modules_to_save=["lm_head"])
+    adapted = add_head_lora(model, config, seed=0)
+    _train(adapted, torch.optim.AdamW)
+    changed = _changed_heads(before, adapted.merge_and_unload())
+    assert changed.keys() == {OUTPUT, up, "lm_head"} and changed[OUTPUT] == [2]
 
 
-def test_rank_matched_lora_keeps_the_scale(policy, demonstrations, tmp_path):
-    result = finetune(policy, demonstrations, "lora_rank_matched", SETTINGS, SELECTION, tmp_path)
-    config = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"]) == (result.rank, result.rank * SETTINGS.alpha / SETTINGS.rank)
-    assert result.selection == SELECTION and "all heads" in result.notices[0]
+def test_fused_queries_are_named_by_their_rows() -> None:
+    """GPT-2 keeps queries, keys and values in one Conv1D, whose weight lies the other way round."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=30, n_positions=16, n_embd=12, n_layer=1, n_head=3)).eval()
+    before = _weights(model)
+    fused, out = "transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj"
+    values = HeadBlocks((1,), ROWS, 4, start=24)
+    adapted = add_head_lora(model, HeadLoraConfig({fused: values, out: [1]}, rank=2), seed=0)
+    _train(adapted, torch.optim.AdamW, weight_decay=0.3)
+    after = dict(adapted.merge_and_unload().named_parameters())
+    moved = {name for name in before if not torch.equal(after[name], before[name])}
+    assert moved == {f"{fused}.weight", f"{out}.weight"}
+    rows = (after[f"{fused}.weight"] != before[f"{fused}.weight"]).any(0).nonzero().flatten()
+    columns = (after[f"{out}.weight"] != before[f"{out}.weight"]).any(1).nonzero().flatten()
+    assert rows.tolist() == [28, 29, 30, 31] and columns.tolist() == [4, 5, 6, 7]
 
 
-def test_lora_touches_both_stacks_but_not_the_vision_tower(policy):
-    with attached(policy, "lora", SETTINGS, None) as (_, _masks):
-        modules = {name.split(".lora_A")[0] for name, _ in policy.model.named_parameters() if "lora_A" in name}
-    assert len(modules) == 2 * 3 * 7
-    assert not any("vision" in name for name in modules)
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ({}, "at least one module"),
+        ({QUERY: []}, "at least one head of model.layers.1.self_attn.q_proj"),
+        ({QUERY: [0, 0]}, "each once"),
+        ({QUERY: [4]}, "has 4 heads of 6, counted from 0"),
+        ({KEY: [2]}, "has 2 heads of 6"),
+        ({"q_proj": [0]}, "no projection 'q_proj'.*end like it: model.layers.0.self_attn.q_proj"),
+        ({"model.layers.0.mlp.up_proj": [0]}, "rows or columns"),
+    ],
+    ids=str,
+)
+def test_errors_say_what_to_do(heads, message) -> None:
+    with pytest.raises(InputError, match=message):
+        add_head_lora(llama(), HeadLoraConfig(heads))
 
 
-def test_masked_entries_do_not_count(policy):
-    sizes = sizes_of_model(policy.model)
-    with attached(policy, "steering", SETTINGS, SELECTION) as (_, masks):
-        counts = trainable_parameters(policy.model, masks, plan("steering", SETTINGS, SELECTION, sizes))
-    width, expert_width, rank, dim = 32, 24, 2, 8
-    assert counts == {
-        "q_proj": rank * (width + 2 * dim) + rank * (expert_width + dim),
-        "o_proj": rank * (2 * dim + width) + rank * (dim + expert_width),
-    }
-    with attached(policy, "lora", SETTINGS, None) as (_, masks):
-        counts = trainable_parameters(policy.model, masks, plan("lora", SETTINGS, None, sizes))
-    assert set(counts) == {"q_proj", "k_proj", "v_proj", "o_proj", "mlp"}
-    assert counts["mlp"] == 3 * rank * 3 * (width + 48 + expert_width + 40)
+def test_heads_lie_in_rows_or_columns() -> None:
+    with pytest.raises(InputError, match="'rows' or 'columns', got 'diagonal'"):
+        HeadBlocks((0,), "diagonal", 6)
 
 
-def test_selections_that_cannot_train(policy):
-    for selection in (None, Selection((), "hand")):
-        with (
-            pytest.raises(InputError, match="at least one attention head"),
-            attached(policy, "steering", SETTINGS, selection),
-        ):
-            pass
-    inert = Selection((Head("vlm", 2, 0), Head("vlm", 2, 1)), "hand")
-    with pytest.raises(InputError, match="last layer"), attached(policy, "steering", SETTINGS, inert):
-        pass
-    with (
-        pytest.raises(InputError, match="3 layers × 4 heads"),
-        attached(policy, "steering", SETTINGS, Selection((Head("vlm", 7, 0),), "hand")),
-    ):
-        pass
-    with pytest.raises(NotFound, match="steering"), attached(policy, "stering", SETTINGS, SELECTION):
-        pass
+def test_a_model_that_does_not_say_how_wide_its_heads_are_is_told() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.o_proj = nn.Linear(8, 8, bias=False)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.o_proj(inputs)
+
+    with pytest.raises(InputError, match="the model does not say"):
+        add_head_lora(Attention(), HeadLoraConfig({"o_proj": [0]}))
+    adapted = add_head_lora(Attention(), HeadLoraConfig({"o_proj": HeadBlocks((1,), COLUMNS, 4)}))
+    assert adapted(torch.ones(1, 8)).shape == (1, 8)

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from steering.errors import InputError, NotFound
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.parameters import trainable_parameters
 from steering.finetune.plan import parameter_counts, plan, sizes_of_config, sizes_of_model
 from steering.finetune.presets import PRESETS, preset

@@ -9,7 +9,7 @@ import torch
 from accelerate import init_empty_weights
 from transformers import GemmaConfig, PaliGemmaConfig, PI0Config
 
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.parameters import trainable_parameters
 from steering.finetune.plan import parameter_counts, plan, sizes_of_config, sizes_of_model
 from steering.finetune.presets import preset

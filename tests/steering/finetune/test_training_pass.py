@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.frames import frame_set
 from steering.finetune.training_pass import training_pass
 from steering.progress import Progress
