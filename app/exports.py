@@ -141,7 +141,7 @@ class Exports:
             adapter_id,
             result,
             name,
-            demonstrations.episodes[0].instruction,
+            " → ".join(demonstrations.episodes[0].all_instructions),
             len(demonstrations.episodes),
             relevance,
             heads_trained(result),

@@ -108,7 +108,7 @@ class Laboratory:
         known = set(TARGETS)
         if not any(episode.ground_truth for episode in episodes):
             known.discard("object")
-        if len({episode.instruction for episode in episodes}) < 2:
+        if len({text for episode in episodes for text in episode.all_instructions}) < 2:
             known.discard("instruction")
         return tuple(name for name in TARGETS if name in known)
 

@@ -39,7 +39,7 @@ from steering.pipeline import RESUMABLE
 from steering.public import is_public
 from steering.relevance.keyframes import of_demonstrations
 from steering.store import Store
-from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, Relevance
+from steering.types import CAMERAS, METHOD_LABELS, Demonstrations, Episode, Relevance, Robot
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")
@@ -155,7 +155,7 @@ class Workbench(Scores):
             id=demonstrations_id,
             name=value.name,
             task=value.task,
-            instruction=value.episodes[0].instruction,
+            instruction=" → ".join(value.episodes[0].all_instructions),
             variations=value.variations,
             frames=tuple(episode.frames for episode in value.episodes),
             outcomes=tuple(episode.success for episode in value.episodes),
@@ -195,6 +195,10 @@ class Workbench(Scores):
     def keyframes(self, demonstrations_id: str, index: int) -> np.ndarray:
         """bool [frame]: the keyframes of an episode."""
         return of_demonstrations(self._summary(demonstrations_id))[index]
+
+    def robot(self, demonstrations_id: str) -> Robot:
+        """What the columns of states and actions are."""
+        return self._summary(demonstrations_id).columns
 
     def _summary(self, demonstrations_id: str) -> Demonstrations:
         value = self._load(demonstrations_id)  # frames stay undecoded: nothing here touches them

@@ -142,7 +142,8 @@ def _beyond_defaults(node: dict[str, Any]) -> dict[str, Any]:
     """The stored fields without those at a plain default: what was stored before a field was added lacks it."""
     cls = known_types().get(str(node["$type"]))
     fields = dataclasses.fields(cls) if cls is not None else ()
-    plain = {f.name: f.default for f in fields if f.default is None or isinstance(f.default, bool | int | float | str)}
+    simple = [f for f in fields if f.default is None or isinstance(f.default, bool | int | float | str)]
+    plain: dict[str, Any] = {f.name: f.default for f in simple} | {f.name: [] for f in fields if f.default == ()}
     return {name: item for name, item in node["fields"].items() if name not in plain or item != plain[name]}
 
 

@@ -37,13 +37,14 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       curves: make("div", { class: "wb-curves" }),
       cursors: [make("i", { class: "wb-cursor" }), make("i", { class: "wb-cursor" })],  // over the curves, over the strip
       overlay: make("input", { type: "checkbox", checked: overlay, onchange: (event) => { overlay = event.target.checked; draw(); } }),
+      instruction: make("p", { class: "wb-instruction", "data-testid": "instruction" }, `“${data.instruction}”`),
       words: canvases.map(() => make("p", { class: "wb-camera-words", role: "status" })),
       caption: make("p", { class: "wb-caption", "aria-live": "polite" }),
     };
     view.overlayLabel = make("label", { class: "wb-switch" }, view.overlay, make("i", {}), make("span", {}, "Attention"));
     element.replaceChildren(make("div", { class: "wb-player", "data-testid": "frame-player", tabindex: "0",
         "aria-label": "Demonstration. Space plays, arrow keys step." },
-      make("div", { class: "wb-player-head" }, make("p", { class: "wb-instruction" }, `“${data.instruction}”`), chooser(data)),
+      make("div", { class: "wb-player-head" }, view.instruction, chooser(data)),
       make("div", { class: "wb-cameras" }, ...data.cameras.map((camera, i) =>
         make("figure", {}, canvases[i], view.words[i], make("figcaption", {}, camera.label)))),
       make("div", { class: "wb-controls" }, view.play,
@@ -153,8 +154,19 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     draw();
   }
 
+  /* The instruction of the frame, where it changes within the episode. */
+  function tell(frame) {
+    const { told } = state.episode;
+    const at = told.findIndex((part) => frame < part.end);
+    if (at < 0 || view.instruction.dataset.part === String(at)) return;
+    view.instruction.dataset.part = at;
+    const { text, start, end } = told[at];
+    view.instruction.replaceChildren(`“${text}” `, make("small", {}, `${at + 1} of ${told.length}, frames ${start + 1} to ${end}`));
+  }
+
   function show(frame) {
     state.frame = frame;
+    tell(frame);
     if (Number(view.scrubber.value) !== frame) view.scrubber.value = frame;
     view.time.firstChild.data = `${frame + 1} / ${state.episode.frames}`;
     wb.emit("frame", frame);

@@ -198,6 +198,7 @@ def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[s
         attention_url=bench.previews.attention(found[0]) if found else None,
         attention=found[1] if found else None,
         keyframes=bench.keyframes(demonstrations_id, index),
+        robot=bench.robot(demonstrations_id),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from steering.types import ACTION_NAMES, PHASES, STATE_NAMES, TOKEN_GROUPS, Attention, Episode
+from steering.types import PHASES, TOKEN_GROUPS, Attention, Episode, Robot
 
 COLUMNS = 10
 MOST_SHEET_PX, LONGEST_SIDE_PX = 32_000_000, 16_000
@@ -30,16 +30,19 @@ def frame_player(
     attention_url: str | None,
     attention: Attention | None,
     keyframes: Sequence[bool] | np.ndarray = (),
+    robot: Robot | None = None,
 ) -> dict[str, Any]:
     """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set;
-    keyframes: bool [frame].
+    keyframes: bool [frame]; robot: whose columns the curves are.
     """
+    columns_of = robot or Robot()
     tile, columns = sheet_layout(episode)
     return {
         "key": key,
         "episode": index,
         "episodes": [{"index": i, "success": won} for i, won in enumerate(outcomes)],
         "instruction": episode.instruction,
+        "told": told_parts(episode),
         "frames": episode.frames,
         "rate": episode.rate_hz,
         "tile": tile,
@@ -50,8 +53,8 @@ def frame_player(
         ],
         "phases": phase_parts(episode.phase),
         "keyframes": runs(keyframes),
-        "action": curves(episode.action, ACTION_NAMES),
-        "state": curves(episode.state, STATE_NAMES),
+        "action": curves(episode.action, columns_of.names("action", episode.action.shape[1])),
+        "state": curves(episode.state, columns_of.names("state", episode.state.shape[1])),
         "attention": attention_url,
         "grid": None if attention is None else attention_grid(attention),
         "coarse": "" if attention is None else _coarse(attention),
@@ -65,6 +68,17 @@ def overlay_offset(episode: Episode, camera: str, attention: Attention | None) -
     height, width = episode.pictures_px[camera]
     bar = 0.5 if attention is None else attention.bar
     return (0.5 - bar) * (1 - width / max(height, width)), (0.5 - bar) * (1 - height / max(height, width))
+
+
+def told_parts(episode: Episode) -> list[dict[str, Any]]:
+    """Runs of one instruction as {text, start, end}; empty where it never changes."""
+    if episode.told is None:
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(episode.told)) + 1).tolist(), episode.frames]
+    return [
+        {"text": episode.instruction_at(start), "start": start, "end": end}
+        for start, end in zip(edges, edges[1:], strict=False)
+    ]
 
 
 def phase_parts(phase: np.ndarray | None) -> list[dict[str, Any]]:
@@ -86,9 +100,8 @@ def runs(marked: Sequence[bool] | np.ndarray) -> list[list[int]]:
 
 def curves(values: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """One series per dimension with a common range. values: float [frame, dim]."""
-    shown = [names[d] if d < len(names) else f"dim {d}" for d in range(values.shape[1])]
     return {
-        "names": [name.replace("_", " ").replace("delta ", "Δ") for name in shown],
+        "names": [name.replace("_", " ").replace("delta ", "Δ") for name in names],
         "low": round(float(values.min()), 3),
         "high": round(float(values.max()), 3),
         "values": np.round(values.T.astype(float), 3).tolist(),

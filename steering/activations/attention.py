@@ -57,7 +57,7 @@ def attention_at(
     places = _places(policy, tuple(episode.cameras))
     batch, weights = _batch_weights(policy, episode, np.array([frame]), seed, named)
     patches, prefix = policy.preprocessor.tokens_per_image, batch["attention_mask"].shape[1]
-    words = instruction_words(policy, episode.instruction, cameras)
+    words = instruction_words(policy, episode.instruction_at(frame), cameras)
     first = prefix + policy.expert_tokens.get("first_action", 0)
     last = first + policy.chunk_size
     shape = policy.head_shape

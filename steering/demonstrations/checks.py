@@ -207,7 +207,11 @@ def _instructions(sample: Sample, _: PolicyStatistics | None) -> Iterator[Proble
         words = f"{_episodes(missing)} have no instruction."
         meaning = "Their heads act without words, unlike in the others; leave them out or give the mapping one."
         yield Problem("warning", "instruction_gaps", words, meaning, missing)
-    different = len({episode.instruction for episode in episodes if episode.instruction})
+    changing = tuple(i for i, episode in enumerate(episodes) if episode.instructions)
+    if changing:
+        words = f"The instruction changes within {len(changing)} of {len(episodes)} episodes."
+        yield Problem("note", "changing_instruction", words, "Every frame has its own prompt.", changing)
+    different = len({text for episode in episodes for text in episode.all_instructions})
     if different > 1:
         words = f"There are {different} different instructions."
         meaning = "Scores are of all these tasks together; import one task for the heads of that task."

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,17 +45,30 @@ class Feature:
 
 @dataclass(frozen=True)
 class EpisodeSummary:
-    """What is known of an episode before it is read. rate_hz: None where the dataset does not say."""
+    """What is known of an episode before it is read. rate_hz: None where the dataset does not say.
+
+    instructions: where there are several in the episode, all of them.
+    """
 
     name: str
     frames: int
     instruction: str
     rate_hz: float | None
     success: bool | None = None
+    instructions: tuple[str, ...] = ()
+
+    @property
+    def all_instructions(self) -> tuple[str, ...]:
+        """The different instructions that are known of it."""
+        return self.instructions or ((self.instruction,) if self.instruction else ())
 
 
 class Source(Protocol):
-    """Gives the content of one episode. Raises InputError where a file is not what it should be."""
+    """Gives the content of one episode. Raises InputError where a file is not what it should be.
+
+    A source may also have `extra(episode, frames)`, further fields of `Episode`, and `told(episode)`, the instruction
+    of every frame, or None where it is that of the summary.
+    """
 
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         """Every frame of a number feature, [frame, ...]."""
@@ -204,10 +217,12 @@ class Dataset:
         rate_hz = mapping.rate_hz or summary.rate_hz
         if rate_hz is None:
             raise InputError(f"{self.name} does not say how many frames a second it has; give the mapping a rate_hz.")
-        extra = getattr(self.source, "extra", None)
+        extra, told = getattr(self.source, "extra", None), getattr(self.source, "told", None)
+        pictures_alone = not mapping.state and not mapping.action
+        by_frame = None if told is None or mapping.instruction or pictures_alone else told(index)
         return Episode(
             name=summary.name,
-            instruction=mapping.instruction or summary.instruction,
+            **_said(mapping.instruction or summary.instruction, by_frame, chosen),
             rate_hz=float(rate_hz),
             cameras=shown,
             state=state.astype(np.float32),
@@ -242,3 +257,13 @@ class Dataset:
         if not 0 <= summary.frames <= self.limits.frames:
             raise InputError(f"{summary.name} claims {summary.frames} frames; 0 to {self.limits.frames} are read.")
         return summary
+
+
+def _said(instruction: str, by_frame: Sequence[str] | None, chosen: np.ndarray) -> dict[str, Any]:
+    """Fields of an `Episode`: its instruction, and where it changes among the `chosen` frames, that of each."""
+    texts = [instruction] if by_frame is None else [by_frame[frame] for frame in chosen] or [instruction]
+    different = tuple(dict.fromkeys(texts))
+    if len(different) == 1:
+        return {"instruction": different[0]}
+    told = np.array([different.index(text) for text in texts], np.int16)
+    return {"instruction": texts[0], "instructions": different, "told": told}

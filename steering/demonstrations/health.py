@@ -103,7 +103,7 @@ def examine(
         shortest=min(lengths, default=0),
         longest=max(lengths, default=0),
         rate_hz=mapping.rate_hz or dataset.rate_hz,
-        instructions=tuple(dict.fromkeys(e.instruction for e in dataset.episodes if e.instruction))[:50],
+        instructions=tuple(dict.fromkeys(text for e in dataset.episodes for text in e.all_instructions))[:50],
         cameras={role: images.shape[1:3] for role, images in sample.first_pictures.items()},
         state_dims=sample.dims[0],
         action_dims=sample.dims[1],

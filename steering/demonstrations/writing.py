@@ -41,7 +41,7 @@ def write_lerobot(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is in use; give an empty folder or a new name.")
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = list(dict.fromkeys(episode.instruction for episode in episodes))
+    tasks = list(dict.fromkeys(text for episode in episodes for text in episode.all_instructions))
     for at, camera in enumerate(cameras):
         part = progress.part(0.9 * at / max(len(cameras), 1), 0.9 * (at + 1) / max(len(cameras), 1))
         _write_video(folder / _video_name(camera), episodes, camera, rate_hz, lossless, part)
@@ -127,7 +127,9 @@ def _columns(episode: Episode, index: int, start: int, tasks: Sequence[str]) -> 
         "frame_index": frames,
         "episode_index": np.full(episode.frames, index, np.int64),
         "index": frames + start,
-        "task_index": np.full(episode.frames, tasks.index(episode.instruction), np.int64),
+        "task_index": np.array(
+            [tasks.index(episode.instruction_at(frame)) for frame in range(episode.frames)], np.int64
+        ),
     }
 
 
@@ -162,7 +164,11 @@ def _write_episodes(
 
     rows, start = [], 0
     for index, episode in enumerate(episodes):
-        row: dict[str, Any] = {"episode_index": index, "tasks": [episode.instruction], "length": episode.frames}
+        row: dict[str, Any] = {
+            "episode_index": index,
+            "tasks": list(episode.all_instructions),
+            "length": episode.frames,
+        }
         row |= {f"data/{name}": number for name, number in FILE.items()}
         row |= {"dataset_from_index": start, "dataset_to_index": start + episode.frames}
         for camera in cameras:

@@ -122,7 +122,7 @@ def frame_set(
     if limit is not None and len(frame) > limit:
         rows = np.linspace(0, len(frame) - 1, limit).round().astype(int)
         episode, frame, chunk = episode[rows], frame[rows], chunk[rows]
-    instructions = [e.instruction for e in chosen]
+    instructions = list(dict.fromkeys(text for e in chosen for text in e.all_instructions))
     cameras = len(chosen[0].cameras)
     tokens = policy.preprocessor.tokens(instructions, cameras)["input_ids"].shape[1]
     frames = FrameSet(policy, demonstrations, episode, frame, chunk, tokens, precision=precision)

@@ -67,7 +67,7 @@ def observe(demonstrations: Demonstrations, episode: np.ndarray, frame: np.ndarr
     return Observation(
         cameras={name: np.stack([e.cameras[name][f] for e, f in rows]) for name in rows[0][0].cameras},
         state=np.stack([e.state[f] for e, f in rows]),
-        instruction=tuple(e.instruction for e, _ in rows),
+        instruction=tuple(e.instruction_at(f) for e, f in rows),
     )
 
 

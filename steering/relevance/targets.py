@@ -154,7 +154,8 @@ def _object(activations: Activations, demonstrations: Demonstrations) -> Target:
 
 
 def _instruction(activations: Activations, demonstrations: Demonstrations) -> Target:
-    told = np.array([demonstrations.episodes[e].instruction for e in activations.episode])
+    rows = zip(activations.episode, activations.frame, strict=True)
+    told = np.array([demonstrations.episodes[e].instruction_at(f) for e, f in rows])
     words = np.unique(told)
     if len(words) < 2:
         raise InputError(

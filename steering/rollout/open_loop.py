@@ -68,7 +68,7 @@ def _observe(demonstrations: Demonstrations, rows: Sequence[tuple[int, int]]) ->
     return Observation(
         cameras={name: np.stack([e.cameras[name][f] for e, f in found]) for name in found[0][0].cameras},
         state=np.stack([e.state[f] for e, f in found]),
-        instruction=tuple(e.instruction for e, _ in found),
+        instruction=tuple(e.instruction_at(f) for e, f in found),
     )
 
 

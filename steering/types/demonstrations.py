@@ -37,6 +37,8 @@ class Episode(Shown):
     phase: int8 [frame] index into PHASES, or None where unknown. success: None where unknown.
     seed: the simulator's seed, None for outside recordings.
     ground_truth: name -> float32 [frame, ...], simulator only (object positions in metres, base frame).
+    instruction: of the first frame. Where it changes within the episode, instructions are the different ones and told,
+    int16 [frame], says which of them a frame has; else () and None.
     """
 
     name: str
@@ -50,6 +52,28 @@ class Episode(Shown):
     seed: int | None = None
     ground_truth: Mapping[str, np.ndarray] = field(default_factory=dict)
     absolute_actions: bool = False
+    instructions: tuple[str, ...] = ()
+    told: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.told is None:
+            return
+        fits = len(self.told) == len(self.state) and ((self.told >= 0) & (self.told < len(self.instructions))).all()
+        if not fits:
+            raise InputError(
+                f"{self.name}: expected for each frame which of its {len(self.instructions)} instructions."
+            )
+
+    def instruction_at(self, frame: int) -> str:
+        """The instruction of a frame."""
+        return self.instruction if self.told is None else self.instructions[int(self.told[frame])]
+
+    @property
+    def all_instructions(self) -> tuple[str, ...]:
+        """The different instructions of its frames, in the order in which they come."""
+        if self.told is None:
+            return (self.instruction,)
+        return tuple(self.instructions[i] for i in dict.fromkeys(int(i) for i in self.told))
 
     @property
     def frames(self) -> int:
@@ -139,7 +163,8 @@ class Demonstrations(Shown):
         """SHA-256 (hex) over every camera, state, action and instruction byte, and what kind the actions are."""
         digest = hashlib.sha256()
         for episode in self.episodes:
-            digest.update(episode.instruction.encode())
+            digest.update("\0".join((episode.instruction, *episode.instructions)).encode())
+            digest.update(b"" if episode.told is None else np.ascontiguousarray(episode.told, np.int16).data)
             for camera in sorted(episode.cameras):
                 digest.update(np.ascontiguousarray(episode.cameras[camera]).data)
             digest.update(np.ascontiguousarray(episode.state).data)

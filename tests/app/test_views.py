@@ -26,7 +26,7 @@ from app.views import (
     measures,
     policies,
 )
-from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck
+from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck, Robot
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 COST = {"vlm": {"per_layer": 256, "per_head": 64}, "expert": {"per_layer": 256, "per_head": 64}}
@@ -87,6 +87,22 @@ def test_phase_parts_cover_the_episode() -> None:
         ("release", 5, 6),
     ]
     assert frame_player.phase_parts(None) == []
+
+
+def test_instructions_are_told_as_runs_and_curves_carry_the_names_of_the_data() -> None:
+    cameras = {"exterior": np.zeros((5, 8, 8, 3), np.uint8)}
+    state = np.zeros((5, 2), np.float32)
+    told = np.array([0, 0, 1, 1, 0], np.int16)
+    episode = Episode("two", "reach", 20.0, cameras, state, state, instructions=("reach", "release"), told=told)
+    robot = Robot(state_names=("elbow.pos", "gripper.pos"))
+    shown = frame_player.frame_player("key", episode, 0, [], {}, None, None, robot=robot)
+    assert shown["told"] == [
+        {"text": "reach", "start": 0, "end": 2},
+        {"text": "release", "start": 2, "end": 4},
+        {"text": "reach", "start": 4, "end": 5},
+    ]
+    assert shown["state"]["names"] == ["elbow.pos", "gripper.pos"]
+    assert frame_player.told_parts(Episode("one", "reach", 20.0, cameras, state, state)) == []
 
 
 def test_keyframes_are_told_as_runs() -> None:

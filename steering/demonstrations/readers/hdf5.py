@@ -6,7 +6,7 @@ Soft, external and virtual links are refused, and shapes are checked before anyt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from steering.errors import InputError
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_CHUNK_BYTES = 256 << 20
 MAX_OBJECTS = 2_000_000
+SAID = ("instruction", "instructions", "language_instruction", "language_instructions", "language", "task")
+"""What arrays of instructions are called."""
 ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, UnicodeDecodeError)
 """What h5py raises for damaged files."""
 
@@ -106,6 +108,25 @@ def read(array: Any, where: Any, file: str) -> np.ndarray:
         raise InputError(
             f"{file}: {array.name} cannot be read; the file is damaged, or compressed with a filter that is not here."
         ) from None
+
+
+def said(arrays: Mapping[str, Any], frames: int, file: str, limits: Limits) -> tuple[str, ...]:
+    """The instruction of every frame, or one for all, of an array of text that is called so; else nothing."""
+    for key, array in arrays.items():
+        if key.rpartition("/")[2].lower() not in SAID or not is_text(array) or array.shape not in ((), (1,), (frames,)):
+            continue
+        checked(array, file)
+        texts = np.atleast_1d(read(array, (), file))
+        found = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in texts.tolist()]
+        return tuple(one[: limits.instruction_characters] for one in found)
+    return ()
+
+
+def is_text(array: Any) -> bool:
+    """Whether an array holds text and not numbers."""
+    import h5py
+
+    return array.dtype.kind == "S" or h5py.check_string_dtype(array.dtype) is not None
 
 
 def attribute(holder: Any, name: str) -> str:

@@ -25,7 +25,8 @@ from steering.demonstrations.readers import tables
 from steering.demonstrations.readers.places import Place
 from steering.errors import InputError
 
-OWN_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+TASK = "task_index"
+OWN_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", TASK)
 PATHS = {
     3: (
         "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
@@ -36,6 +37,7 @@ PATHS = {
         "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
     ),
 }
+MOST_TASKS = 100  # of one episode
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 
 
@@ -75,6 +77,7 @@ def open_lerobot(place: Place, name: str, limits: Limits) -> Dataset:
         chunk = info.get("chunks_size")
         entries, summaries = _episodes_v2(place, chunk if isinstance(chunk, int) and chunk > 0 else 1000, rate, limits)
     source = _Source(place, paths[0], paths[1], entries, summaries, kept, in_video, float(rate), limits)
+    source.tasks = _tasks(place, major, limits)
     robot = info.get("robot_type")
     notices = [_left_out(key, info["features"][key]) for key, f in features.items() if f is None]
     if mistaken:
@@ -103,6 +106,7 @@ class _Source:
         self._place, self._limits, self._rate_hz = place, limits, rate_hz
         self._data_path, self._video_path = data_path, video_path
         self._entries, self._summaries = entries, summaries
+        self.tasks: Mapping[int, str] = {}
         self._in_video = in_video
         self._columns = [key for key, f in features.items() if f.kind == "number" and f.size <= limits.dims]
         self._features = features
@@ -133,6 +137,14 @@ class _Source:
             if not waiting:
                 return
 
+    def told(self, episode: int) -> list[str] | None:
+        """The instruction of every frame by its task_index; None where the tables or meta/tasks do not say."""
+        index = self._rows(episode).get(TASK)
+        if index is None or not self.tasks:
+            return None
+        first = self._summaries[episode].instruction
+        return [self.tasks.get(int(one), first) for one in index.reshape(len(index), -1)[:, 0]]
+
     def close(self) -> None:
         self._table.cache_clear()
         self._place.close()
@@ -147,23 +159,42 @@ class _Source:
         return tables.opened(path, self._limits)
 
     def _batches(self, episode: int, columns: Sequence[str]) -> Iterator[tuple[Any, Path]]:
-        entry = self._entries[episode]
-        path = self._place.file(filled(self._data_path, entry.values))
-        file = self._table(path)
-        if missing := [name for name in (*columns, "episode_index") if name not in file.schema_arrow.names]:
-            raise InputError(f"{path.name} has no column {missing[0]!r}, which meta/info.json promises.")
+        """Rows of an episode: of the table that the metadata names, and, where it has too few, of those after it.
+
+        Recordings that were resumed name the table before the one that was begun (lerobot issue 2401).
+        """
+        entry, frames, rows = self._entries[episode], self._summaries[episode].frames, 0
         only = ("episode_index", entry.index)
-        yield from ((batch, path) for batch in tables.batches(file, path, columns, self._limits, only=only))
+        for path in self._tables(entry):
+            file = self._table(path)
+            if missing := [name for name in (*columns, "episode_index") if name not in file.schema_arrow.names]:
+                raise InputError(f"{path.name} has no column {missing[0]!r}, which meta/info.json promises.")
+            for batch in tables.batches(file, path, columns, self._limits, only=only):
+                rows += batch.num_rows
+                yield batch, path
+            if rows >= frames:
+                return
+
+    def _tables(self, entry: _Entry) -> Iterator[Path]:
+        """The table that holds an episode by the metadata, then the others of v3, those after it first."""
+        named = self._place.file(filled(self._data_path, entry.values))
+        yield named
+        if "file_index" in entry.values:
+            every = self._place.glob("data", ".parquet", self._limits)
+            at = every.index(named) if named in every else 0
+            yield from (path for path in (*every[at:], *every[:at]) if path != named)
 
     def _read_rows(self, episode: int) -> dict[str, np.ndarray]:
-        """Every number feature of an episode."""
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in self._columns}
+        """Every number feature of an episode, and its tasks where there are some."""
         rows, summary = 0, self._summaries[episode]
-        for batch, path in self._batches(episode, self._columns):
+        named = self._table(self._place.file(filled(self._data_path, self._entries[episode].values)))
+        columns = self._columns + [TASK] * (TASK in named.schema_arrow.names)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+        for batch, path in self._batches(episode, columns):
             rows += batch.num_rows
             if rows > summary.frames:
                 break
-            for name in self._columns:
+            for name in columns:
                 parts[name].append(tables.plain(batch.column(name), name, path))
         if rows != summary.frames or not rows:
             more = "more" if rows > summary.frames else str(rows)
@@ -283,8 +314,26 @@ def _episodes_v2(place: Place, chunk: int, rate_hz: float, limits: Limits) -> tu
 def _summary(index: int, length: int, tasks: object, rate_hz: float, limits: Limits) -> EpisodeSummary:
     if not 0 <= length <= limits.frames:
         raise InputError(f"Episode {index} should have {length} frames; 0 to {limits.frames} are read.")
-    first = tasks[0] if isinstance(tasks, list) and tasks and isinstance(tasks[0], str) else ""
-    return EpisodeSummary(f"episode_{index:06d}", length, first[: limits.instruction_characters], rate_hz)
+    said = [one for one in tasks if isinstance(one, str)] if isinstance(tasks, list) else []
+    texts = tuple(dict.fromkeys(one[: limits.instruction_characters] for one in said[:MOST_TASKS]))
+    several = texts if len(texts) > 1 else ()
+    return EpisodeSummary(f"episode_{index:06d}", length, (texts or ("",))[0], rate_hz, instructions=several)
+
+
+def _tasks(place: Place, major: int, limits: Limits) -> dict[int, str]:
+    """task_index -> instruction, of meta/tasks.parquet or the older tasks.jsonl; empty where neither is there."""
+    found: list[tuple[object, object]] = []
+    if (place.root / "meta/tasks.jsonl").is_file():
+        found = [(line.get(TASK), line.get("task")) for line in place.json_lines("meta/tasks.jsonl", limits)]
+    elif major == 3 and (place.root / "meta/tasks.parquet").is_file():
+        path = place.file("meta/tasks.parquet")
+        file = tables.opened(path, limits)
+        text = next((name for name in file.schema_arrow.names if name != TASK), None)
+        if text is not None and TASK in file.schema_arrow.names:
+            for batch in tables.batches(file, path, [TASK, text], limits):
+                found += zip(batch.column(TASK).to_pylist(), batch.column(text).to_pylist(), strict=True)
+    plain = ((i, text) for i, text in found if type(i) is int and isinstance(text, str))
+    return {i: text[: limits.instruction_characters] for i, text in plain}
 
 
 def _object(found: object, what: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     action          float [frame, dim]                      needed
     state           float [frame, dim]                      needed; more as state.<name>
     image.<camera>  uint8 [frame, height, width, 3]         as many as there are cameras
-    instruction     text
+    instruction     text, or one a frame
     rate_hz         one number, frames a second
 
 Several episodes in one file put a name and a slash before each key: `episode_0/action`. Any other array of numbers with
@@ -65,7 +65,7 @@ def open_npz(files: Sequence[Path], name: str, limits: Limits) -> Dataset:
             prefix, _, short = key.rpartition("/")
             label = prefix or file.stem
             found.setdefault(f"{file.stem}/{label}" if prefix and len(files) > 1 else label, {})[short] = array
-    summaries, kept = [], []
+    summaries, kept, by_frame = [], [], []
     for label, arrays in sorted(found.items(), key=lambda item: natural(item[0])):
         for needed in ("action", "state"):
             if not any(key == needed or key.startswith(f"{needed}.") for key in arrays):
@@ -78,17 +78,25 @@ def open_npz(files: Sequence[Path], name: str, limits: Limits) -> Dataset:
             raise InputError(f"{name}: the action of episode {label!r} is one number; expected [frame, dim].")
         frames = rows[0]
         rate = _scalar(arrays["rate_hz"], limits) if "rate_hz" in arrays else None
-        instruction = _text(arrays["instruction"]) if "instruction" in arrays else ""
-        summaries.append(EpisodeSummary(label, frames, instruction[: limits.instruction_characters], rate))
+        texts = _texts(arrays["instruction"], frames, limits) if "instruction" in arrays else ("",)
+        different = tuple(dict.fromkeys(texts)) if len(set(texts)) > 1 else ()
+        summaries.append(EpisodeSummary(label, frames, texts[0], rate, instructions=different))
+        by_frame.append(texts if different else None)
         kept.append({k: a for k, a in arrays.items() if a.dtype.kind in "biuf" and a.shape[:1] == (frames,)})
     common = [key for key in kept[0] if all(key in arrays for arrays in kept)] if kept else []
     features = {key: _feature(key, kept[0][key]) for key in common}
-    return Dataset(name, "NPZ", features, tuple(summaries), _Source(kept, limits), limits)
+    return Dataset(name, "NPZ", features, tuple(summaries), _Source(kept, limits, by_frame), limits)
 
 
 class _Source:
-    def __init__(self, episodes: Sequence[dict[str, _Array]], limits: Limits) -> None:
-        self._episodes, self._limits = episodes, limits
+    def __init__(
+        self, episodes: Sequence[dict[str, _Array]], limits: Limits, by_frame: Sequence[Sequence[str] | None]
+    ) -> None:
+        self._episodes, self._limits, self._by_frame = episodes, limits, by_frame
+
+    def told(self, episode: int) -> Sequence[str] | None:
+        """The instruction of every frame, where it changes."""
+        return self._by_frame[episode]
 
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         return _read(self._episodes[episode][feature], self._limits)
@@ -188,13 +196,19 @@ def _scalar(array: _Array, limits: Limits) -> float | None:
     return value if np.isfinite(value) and 0 < value <= 10_000 else None
 
 
-def _text(array: _Array) -> str:
-    size = int(np.prod(array.shape)) * array.dtype.itemsize
-    if array.dtype.kind not in "US" or int(np.prod(array.shape)) != 1 or size > TEXT_BYTES:
-        raise InputError(f"{array.file.name}: {array.member} should be one text, got {array.dtype} {array.shape}.")
+def _texts(array: _Array, frames: int, limits: Limits) -> tuple[str, ...]:
+    """One text, or one a frame."""
+    count, size = int(np.prod(array.shape)), int(np.prod(array.shape)) * array.dtype.itemsize
+    most = TEXT_BYTES if count == 1 else limits.array_bytes
+    if array.dtype.kind not in "US" or not (count == 1 or array.shape == (frames,)) or not 0 < size <= most:
+        raise InputError(
+            f"{array.file.name}: {array.member} should be one text, or one for each of {frames} frames, got "
+            f"{array.dtype} {array.shape}."
+        )
     with _opened(array) as stream:
-        value = np.frombuffer(_take(stream, size, array), array.dtype).reshape(())[()]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        values = np.frombuffer(_take(stream, size, array), array.dtype).tolist()
+    texts = (one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in values)
+    return tuple(one[: limits.instruction_characters] for one in texts)
 
 
 def _worded(error: Exception, path: Path) -> InputError:

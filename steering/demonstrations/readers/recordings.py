@@ -21,7 +21,9 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
     value = serialisation.decode(folder)
     if not isinstance(value, Demonstrations):
         raise InputError(f"{folder.name} holds {type(value).__name__}, not demonstrations. Choose another folder.")
-    summaries = tuple(EpisodeSummary(e.name, e.frames, e.instruction, e.rate_hz, e.success) for e in value.episodes)
+    summaries = tuple(
+        EpisodeSummary(e.name, e.frames, e.instruction, e.rate_hz, e.success, e.instructions) for e in value.episodes
+    )
     features: dict[str, Feature] = {}
     if value.episodes:
         first = value.episodes[0]
@@ -74,6 +76,11 @@ class _Source:
             )
         images = stored[feature]
         yield from (images[frame] for frame in frames if frame < len(images))
+
+    def told(self, episode: int) -> list[str] | None:
+        """The instruction of every frame, where it changes."""
+        one = self._value.episodes[episode]
+        return None if one.told is None else [one.instruction_at(frame) for frame in range(one.frames)]
 
     def extra(self, episode: int, frames: np.ndarray) -> dict[str, Any]:
         """What only our own recordings know: phases, the scene's seed, where things were."""

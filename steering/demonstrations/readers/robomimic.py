@@ -1,7 +1,8 @@
 """robomimic's and LIBERO's HDF5 files: `data/demo_<i>/{actions, obs/<name>}`, one or several files.
 
-Of LIBERO the instruction is in the attribute `problem_info` of `data`; robomimic has none. The rate is the control
-frequency in `env_args`, 20 Hz where it is not said. (Zhu et al. 2021; Liu et al. 2023.)
+The instruction is an array of text with one row a frame that is called `language_instruction` or so, else of RoboCasa
+`ep_meta` of the episode, of LIBERO `problem_info` of `data`; robomimic has none. The rate is the control frequency in
+`env_args`, 20 Hz where it is not said. (Zhu et al. 2021; Liu et al. 2023.)
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def open_robomimic(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
     import h5py
 
     files = [hdf5.open_file(path) for path in paths]
-    summaries, groups, notices, features = [], [], [], None
+    summaries, groups, by_frame, notices, features = [], [], [], [], None
     libero = False
     for path, file in zip(paths, files, strict=True):
         data = hdf5.members(file, path.name).get("data")
@@ -55,14 +56,20 @@ def open_robomimic(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
             arrays = dict(_arrays(group, path.name))
             frames = arrays["actions"].shape[0] if arrays["actions"].shape else 0
             full = f"{path.stem}/{label}" if len(paths) > 1 else label
-            text = instruction.strip().strip('"')[: limits.instruction_characters]
-            summaries.append(EpisodeSummary(full, frames, text, rate_hz, _success(arrays, path.name, limits)))
+            own_text = str(_json(hdf5.attribute(group, "ep_meta")).get("lang") or instruction)  # RoboCasa's
+            texts = hdf5.said(arrays, frames, path.name, limits)
+            text = (texts or (own_text.strip().strip('"')[: limits.instruction_characters],))[0]
+            different = tuple(dict.fromkeys(texts)) if len(set(texts)) > 1 else ()
+            success = _success(arrays, path.name, limits)
+            summaries.append(EpisodeSummary(full, frames, text, rate_hz, success, different))
+            by_frame.append(texts if different else None)
+            arrays = {key: array for key, array in arrays.items() if not hdf5.is_text(array)}
             groups.append((path.name, arrays))
             own = {key: _feature(key, array) for key, array in arrays.items() if array.shape[:1] == (frames,)}
             features = own if features is None else {k: f for k, f in features.items() if k in own}
             if len(groups) > limits.episodes:
                 raise InputError(f"{name} holds more than {limits.episodes} episodes; split it.")
-    source = HDF5Source(groups, files, limits)
+    source = HDF5Source(groups, files, limits, by_frame)
     kind = "LIBERO HDF5" if libero else "robomimic HDF5"
     return Dataset(name, kind, features or {}, tuple(summaries), source, limits, notices=tuple(notices[:20]))
 
@@ -70,8 +77,18 @@ def open_robomimic(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
 class HDF5Source:
     """Episodes as arrays of open HDF5 files."""
 
-    def __init__(self, episodes: Sequence[tuple[str, dict[str, Any]]], files: Sequence[Any], limits: Limits) -> None:
-        self._episodes, self._files, self._limits = episodes, files, limits
+    def __init__(
+        self,
+        episodes: Sequence[tuple[str, dict[str, Any]]],
+        files: Sequence[Any],
+        limits: Limits,
+        by_frame: Sequence[Sequence[str] | None] = (),
+    ) -> None:
+        self._episodes, self._files, self._limits, self._by_frame = episodes, files, limits, by_frame
+
+    def told(self, episode: int) -> Sequence[str] | None:
+        """The instruction of every frame, where it changes."""
+        return self._by_frame[episode] if self._by_frame else None
 
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         """Every frame of an array."""
@@ -96,7 +113,8 @@ class HDF5Source:
 def _arrays(group: Any, file: str) -> Iterator[tuple[str, Any]]:
     """Arrays of an episode that may have a row a frame: those at its top that are known, and the observations."""
     for key, array in hdf5.arrays(group, file):
-        if key in PER_FRAME or (key.startswith("obs/") and key.count("/") == 1):
+        last = key.rpartition("/")[2].lower()
+        if key in PER_FRAME or last in hdf5.SAID or (key.startswith("obs/") and key.count("/") == 1):
             yield key.removeprefix("obs/"), array
 
 

@@ -33,6 +33,7 @@ class _Episode:
     file: Any
     arrays: dict[str, Any]
     videos: dict[str, Path] = field(default_factory=dict)
+    told: Sequence[str] | None = None
 
 
 def fits(file: Any, name: str) -> bool:
@@ -51,7 +52,9 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
         file = hdf5.open_file(path)
         if not fits(file, path.name):
             raise InputError(f"{path.name} has no action and observation groups, unlike the first file. Leave it out.")
-        arrays = {key: array for key, array in hdf5.arrays(file, path.name) if array.ndim >= 1}
+        arrays = dict(hdf5.arrays(file, path.name))
+        words = {key: array for key, array in arrays.items() if hdf5.is_text(array)}
+        arrays = {key: array for key, array in arrays.items() if array.ndim >= 1 and key not in words}
         lengths = [a.shape[0] for key, a in arrays.items() if key.split("/")[0] == "action"]
         frames = lengths[0] if lengths else 0
         arrays = {key: array for key, array in arrays.items() if array.shape[0] == frames}
@@ -66,7 +69,12 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
             shortened.append(label)
         success = True if "success" in path.parts else None
         rate_hz = RATES_HZ[kind]
-        summaries.append(EpisodeSummary(label, frames, _instruction(path, limits), rate_hz, success))
+        rows = lengths[0] if lengths else 0
+        texts = hdf5.said(words, rows, path.name, limits)[:frames]
+        different = tuple(dict.fromkeys(texts)) if len(set(texts)) > 1 else ()
+        instruction = (texts or (_instruction(path, limits),))[0]
+        summaries.append(EpisodeSummary(label, frames, instruction, rate_hz, success, different))
+        episode.told = texts if different else None
         episodes.append(episode)
     if kind and not (features and any(f.kind == "image" for f in features.values())):
         notices.append("No pictures were found: expected arrays, or recordings/MP4/<serial>.mp4 beside each file.")
@@ -87,6 +95,10 @@ class _Source:
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         one = self._episodes[episode]
         return hdf5.numbers(one.arrays[feature], one.path.name, self._limits)[: self._frames[episode]]
+
+    def told(self, episode: int) -> Sequence[str] | None:
+        """The instruction of every frame, where it changes."""
+        return self._episodes[episode].told
 
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
         one, side_px = self._episodes[episode], self._limits.side_px
@@ -134,7 +146,7 @@ def _videos(path: Path, arrays: dict[str, Any], limits: Limits) -> dict[str, Pat
 
 
 def _instruction(path: Path, limits: Limits) -> str:
-    """Of DROID's `metadata_*.json` beside the file, of ALOHA's attribute, or none."""
+    """Of DROID's `metadata_*.json` beside the file, or none."""
     for beside in sorted(path.parent.glob("metadata_*.json"))[:1]:
         if beside.is_symlink() or beside.stat().st_size > TEXT_BYTES:
             continue

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from steering.activations.attention import attention_at
 from steering.activations.capture import capture, chosen_frames
 from steering.errors import InputError, NotFound
 from steering.models.chunks import action_chunks
@@ -174,3 +176,17 @@ def test_wrong_names_and_times(policy, demonstrations):
         capture(policy, demonstrations, samples=0)
     with pytest.raises(InputError, match="bowl"):
         capture(policy, demonstrations, vlm_token="word:bowl")
+
+
+def test_every_frame_is_prompted_with_its_own_instruction(policy, demonstrations):
+    first, other = demonstrations.episodes[0], demonstrations.episodes[1]
+    told = (np.arange(first.frames) >= 3).astype(np.int16)
+    changing = replace(first, instructions=(first.instruction, other.instruction), told=told)
+    sets = {"changing": changing, "first": first, "second": replace(first, instruction=other.instruction)}
+    found = {name: capture(policy, replace(demonstrations, episodes=(one,))).outputs for name, one in sets.items()}
+    np.testing.assert_allclose(found["changing"][:3], found["first"][:3], atol=1e-5)
+    np.testing.assert_allclose(found["changing"][3:], found["second"][3:], atol=1e-5)
+    assert np.abs(found["first"] - found["second"])[3:].max() > 1e-2
+    words = attention_at(policy, changing, 3, tokens=("last_prefix", "first_action")).words
+    assert words == attention_at(policy, sets["second"], 3, tokens=("last_prefix", "first_action")).words
+    assert words != attention_at(policy, changing, 2, tokens=("last_prefix", "first_action")).words

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from steering.demonstrations.guessing import guess
@@ -121,3 +124,24 @@ def _first(video: Path) -> np.ndarray:
     from steering.demonstrations.videos import frames_counted
 
     return next(frames_counted(video, [0]))
+
+
+def test_rows_that_are_not_in_the_named_table_are_looked_for_in_the_others(files: ModuleType, tmp_path: Path) -> None:
+    """A resumed recording lists the table before the one that was begun (lerobot issue 2401)."""
+    folder, truth = files.lerobot_v3(tmp_path / "set", files.episodes(5)), files.episodes(5)
+    for path in folder.glob("meta/episodes/**/*.parquet"):
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            row["data/file_index"] = {0: 1, 2: 0}.get(row["episode_index"], row["data/file_index"])
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    with open_dataset(folder) as dataset:
+        mapping = guess(dataset).mapping
+        for index, one in enumerate(truth):
+            episode = dataset.episode(index, mapping)
+            np.testing.assert_allclose(episode.action, one.action, rtol=1e-6)
+            np.testing.assert_array_equal(episode.cameras["exterior"], one.cameras["exterior"])
+    with pytest.raises(InputError, match="should have 30 frames.*its table has 0"), open_dataset(folder) as dataset:
+        for path in folder.glob("data/**/*.parquet"):
+            table = pq.read_table(path)
+            pq.write_table(table.filter(pc.not_equal(table["episode_index"], 0)), path)
+        dataset.numbers(0, "action")

@@ -204,3 +204,19 @@ def test_divergence_and_wrong_names_are_said(policy, demonstrations, tmp_path):
     with pytest.raises(NotFound, match="steering"):
         finetune(policy, demonstrations, "steer", SETTINGS, SELECTION, tmp_path)
     assert not any("lora" in name for name, _ in policy.model.named_parameters())
+
+
+def test_frames_are_trained_with_their_own_instructions(policy, demonstrations):
+    first, other = demonstrations.episodes[0], demonstrations.episodes[1]
+    told = (np.arange(first.frames) >= 3).astype(np.int16)
+    changing = dataclasses.replace(first, instructions=(first.instruction, other.instruction), told=told)
+    chosen = dataclasses.replace(demonstrations, episodes=(changing, *demonstrations.episodes[1:]))
+    frames = frame_set(policy, chosen, [0], Progress(), draws=1)
+    expected = [first.instruction] * 3 + [other.instruction] * (first.frames - 3)
+    batch = frames.batch(np.arange(first.frames))
+    tokens = policy.preprocessor.tokens(expected, len(first.cameras))
+    assert (batch["attention_mask"].sum(1) == tokens["attention_mask"].sum(1)).all()
+    assert len(set(batch["attention_mask"].sum(1).tolist())) == 2
+    assert chosen.fingerprint() != demonstrations.fingerprint()
+    swapped = dataclasses.replace(changing, told=1 - told)
+    assert dataclasses.replace(chosen, episodes=(swapped,)).fingerprint() != chosen.without([1, 2, 3]).fingerprint()

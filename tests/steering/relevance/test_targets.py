@@ -156,3 +156,14 @@ def test_errors_of_the_phases_add_up_to_that_of_the_whole(build):
         for p in range(4)
     ]
     np.testing.assert_allclose(np.sum(parts, axis=0) / 54, whole.error, rtol=1e-5)
+
+
+def test_the_instruction_of_a_frame_is_what_a_head_may_tell(build):
+    a = build()
+    one = demonstrations_of(a, ["pick", "pick", "pick", "pick"])
+    frames = int((a.episode == 0).sum())
+    changing = replace(one.episodes[0], instructions=("pick", "place"), told=(np.arange(frames) >= 5).astype(np.int16))
+    target = targets.named("instruction", a, demonstrations=replace(one, episodes=(changing, *one.episodes[1:])))
+    assert target.names == ("pick", "place")
+    expected = (a.episode == 0) & (a.frame >= 5)
+    np.testing.assert_array_equal(target.values[:, 1], expected)
