@@ -16,19 +16,25 @@ from typing import Any
 import gradio as gr
 import orjson
 
+from app.glossary import GLOSSARY
+
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    *("workbench", "picture", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "frame_player"),
-    *("inspector", "rollout_player", "figure", "download", "learn", "laboratory", "policies", "finetune", "upload"),
-    *("compare_paths", "teleoperation", "curves"),
+    *("workbench", "terms", "picture", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "lead"),
+    *("attention_contours", "frame_player", "inspector", "rollout_player", "figure", "download", "learn", "laboratory"),
+    *("policies", "finetune", "upload", "compare_paths", "teleoperation", "curves"),
 )
 STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare", "driving")
 SHELL = "<div></div>"
 
 
 def scripts() -> str:
-    """Every script of static/, as one element for the page's head."""
-    return "<script>\n" + "\n".join((STATIC / f"{name}.js").read_text("utf-8") for name in SCRIPTS) + "\n</script>"
+    """Every script of static/ and the glossary, as one element for the page's head."""
+    words = (
+        orjson.dumps({key: [term.name, term.meaning] for key, term in GLOSSARY.items()}).decode().replace("</", "<\\/")
+    )
+    read = [(STATIC / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
+    return "<script>\n" + "\n".join([*read, f"wb.glossary = {words};"]) + "\n</script>"
 
 
 def styles() -> str:
@@ -58,8 +64,13 @@ def frame_player() -> gr.HTML:
     return _drawn("framePlayer", ("episode", "attention"))
 
 
+def lead(purpose: str) -> gr.HTML:
+    """The sentence that leads the Heads step, drawn with the map; purpose: what stands there until heads are scored."""
+    return _drawn("lead", value={"purpose": purpose})
+
+
 def inspector() -> gr.HTML:
-    """The chosen head; reads the head map's data from the page."""
+    """The head shown; reads the head map's data from the page."""
     return _drawn("inspector")
 
 
@@ -69,7 +80,7 @@ def what_if() -> gr.HTML:
 
 
 def laboratory(plotly: str) -> gr.HTML:
-    """Questions about the chosen head; `ask` carries {kind, head, frame, serial, turn}, answered by the value; an empty
+    """Questions about the head shown; `ask` carries {kind, head, frame, serial, turn}, answered by the value; an empty
     panel's button sends `measure` with {metric}; `stop` carries the {job} that an answer waits for.
     """
     return _drawn("laboratory", ("ask", "measure", "stop"), plotly=plotly)

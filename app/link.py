@@ -7,17 +7,18 @@ static/link.js.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app import head_sets, session
 from app.head_sets import HeadSet, origin_of
+from app.lead_sentence import set_facts, set_sentence
 from app.service import Workbench
 from app.views.header import Opened
 from steering import pipeline
 from steering.errors import SteeringError
-from steering.types import Origin, origin_word, origin_words
+from steering.types import Head, Origin, origin_word, origin_words
 from steering.types.origin import demonstrations_words
 
 NO_HEADS = "none"
@@ -133,9 +134,19 @@ def header_of(bench: Workbench, opened: Any, chosen: HeadSet, measure: str, note
         query,
         notes,
         origin=origin_words(origin) if heads else "",
+        shared=_shared(bench, demonstrations_id, episode, heads, measure),
         elsewhere=_elsewhere(origin, demonstrations_id) if heads else "",
         remark=_remark(origin, demonstrations_id) if heads else "",
     )
+
+
+def _shared(bench: Workbench, demonstrations_id: str, episode: int, heads: Sequence[Head], measure: str) -> str:
+    """What the set shares by the measure shown, and over the open episode where its attention is known."""
+    if not demonstrations_id or not heads:
+        return ""
+    attention = bench.attention(demonstrations_id, episode)
+    mass = None if attention is None else attention[1].mass
+    return set_sentence(set_facts(heads, bench.relevance(demonstrations_id, measure), mass))
 
 
 def _elsewhere(origin: Origin | None, demonstrations_id: str) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.previews import Previews
+from app.training import control_of
 from app.views.compare_table import below, cells_card, cost_card, failures_card, label_of
 from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
 from app.visible import VisitorStore
+from app.views.header import READY
 from steering import figures, pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
@@ -90,6 +92,7 @@ class Results:
             best_step=result.best_step,
             notice=pipeline.heldout_notice(self._store, adapter_id, demonstrations_id) if len(error) else "",
             own=self._store.owns(adapter_id),
+            control=any(control_of(self._store, one) for one in self._store.manifest(adapter_id).parents),
         )
 
     def head_change(self, change_id: str) -> ShownChange:
@@ -108,10 +111,10 @@ class Results:
         return str(demonstrations.task or demonstrations.name).replace("_", " ")
 
     def last_run(self) -> str:
-        """What was finished last here, in a few words; empty when nothing was."""
+        """What was finished last here, in a few words; else that there is an example; empty where there is neither."""
         last = self._newest()
         if last is None:
-            return ""
+            return READY if self._store.find("comparison") or self._store.find("adapter") else ""
         if last.kind == "comparison":
             return f"compared {len(last.parents)} method{'s' if len(last.parents) > 1 else ''}"
         method = str(last.params.get("method"))

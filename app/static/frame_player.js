@@ -1,5 +1,5 @@
 /* Both cameras on one clock, from sprite sheets: scrubbing draws from memory, no request per frame. Over the images
-   lies the attention of the chosen head; below, phases and the action and state curves share the time axis. */
+   lies the attention of the head shown; below, phases and the action and state curves share the time axis. */
 wb.mounts.framePlayer = (element, props, trigger, watch) => {
   const { make, state } = wb;
   const LINES = ["#4c78d0", "#e07b39", "#3a9d6e", "#9b6bcf", "#c9558a", "#8a7a4a", "#3aa0b5", "#7d8795"];
@@ -31,8 +31,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       canvases,
       contexts: canvases.map((canvas) => canvas.getContext("2d")),
       scrubber: make("input", { type: "range", min: 0, max: data.frames - 1, value: state.frame, step: 1,
-        "data-testid": "scrubber", "aria-label": "Frame", oninput: (event) => show(Number(event.target.value)) }),
-      play: make("button", { type: "button", class: "wb-round", "aria-label": "Play", onclick: toggle }, icon("play")),
+        "data-testid": "scrubber", "aria-label": "Frame", oninput: (event) => { stop(); show(Number(event.target.value)); } }),
+      play: make("button", { type: "button", class: "wb-round", "aria-label": "Play", onclick: () => toggle() }, icon("play")),
       time: make("output", { class: "wb-time" }, document.createTextNode("")),
       curves: make("div", { class: "wb-curves" }),
       cursors: [make("i", { class: "wb-cursor" }), make("i", { class: "wb-cursor" })],  // over the curves, over the strip
@@ -121,6 +121,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
   }
 
   function seek(event) {
+    stop();
     const box = view.curves.getBoundingClientRect();
     const fraction = (event.clientX - box.left) / box.width;
     show(Math.round(Math.min(Math.max(fraction, 0), 1) * (state.episode.frames - 1)));
@@ -138,6 +139,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       const sheet = await wb.fetchImage(camera.sprite, () => state.episode === data, (said) => { words.textContent = said; });
       if (sheet) { words.textContent = ""; sprites[i] = sheet; draw(); }
     }));
+    if (state.episode === data && sprites.filter(Boolean).length === data.cameras.length) begin();
   }
 
   async function loadAttention(data) {
@@ -174,10 +176,6 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     wb.link({ frame: frame ? String(frame) : "" });
   }
 
-  const grid = document.createElement("canvas");
-  const gridContext = grid.getContext("2d");
-  let pixels = null;
-
   let waiting = false;  // a click changes head, set and answer: one drawing shows them all
   function soon() {
     if (waiting) return;
@@ -195,34 +193,13 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
       const { tile, columns } = data;
       context.drawImage(sprites[c], (state.frame % columns) * tile, Math.floor(state.frame / columns) * tile, tile, tile,
         0, 0, canvas.width, canvas.height);
-      if (overlay && state.attention && head !== null) drawAttention(context, canvas, head, c, data);
+      if (overlay && state.attention && head !== null) wb.drawContours(context, data, head, c);
       wb.drawOver?.(context, canvas, data.cameras[c].label.toLowerCase());
     });
     const at = `translateX(${100 * state.frame / Math.max(data.frames - 1, 1)}%)`;
     for (const cursor of view.cursors) cursor.style.transform = at;
-    const caption = state.attention && state.heads && head !== null && overlay ? `Bright: where ${state.heads.names[head]} looks${data.coarse}` : "";
+    const caption = state.attention && state.heads && head !== null && overlay ? `Lines: where ${state.heads.names[head]} looks; thick: most${data.coarse}` : "";
     if (view.caption.textContent !== caption) view.caption.textContent = caption;
-  }
-
-  /* Looked-at patches stay bright and warm, the rest darkens: reads on any scene and without colour vision. */
-  function drawAttention(context, canvas, head, camera, data) {
-    const { image, patches, frames } = state.attention;
-    const start = (head * data.cameras.length + camera) * patches;
-    if (grid.width !== data.grid || !pixels) {
-      grid.width = grid.height = data.grid;
-      pixels = gridContext.createImageData(data.grid, data.grid);
-    }
-    const bytes = pixels.data;
-    for (let p = 0, at = 0; p < patches; p++) {
-      const w = image[(start + p) * frames + state.frame] / 255;
-      bytes[at++] = 12 + 243 * w;
-      bytes[at++] = 14 + 136 * w;
-      bytes[at++] = 26 + 24 * w;
-      bytes[at++] = 255 * (0.56 * (1 - w) + 0.26 * w);
-    }
-    gridContext.putImageData(pixels, 0, 0);
-    const [right, down] = data.cameras[camera].offset;
-    context.drawImage(grid, right * canvas.width, down * canvas.height, canvas.width, canvas.height);
   }
 
   function icon(name) {
@@ -232,6 +209,15 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     return holder.firstChild;
   }
 
+  /* The page opens playing, once, and ends where it began; still for whoever asked for less motion, opened a frame by its link
+     or has already moved. */
+  function begin() {
+    if (state.seen.played) return;
+    state.seen.played = true;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches || wb.asked.frame !== null;
+    if (!still && !timer && state.frame === 0 && element.offsetParent !== null) toggle(0);
+  }
+
   function stop() {
     if (timer) cancelAnimationFrame(timer);
     timer = null;
@@ -239,7 +225,8 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     view?.play.setAttribute("aria-label", "Play");
   }
 
-  function toggle() {
+  /* last: the frame to rest on, unless it is stopped before. */
+  function toggle(last = state.episode.frames - 1) {
     if (timer) { stop(); return; }
     if (state.frame >= state.episode.frames - 1) show(0);
     view.play.replaceChildren(icon("pause"));
@@ -248,7 +235,7 @@ wb.mounts.framePlayer = (element, props, trigger, watch) => {
     const step = (now) => {
       if (!element.isConnected) { stop(); return; }
       const frame = Math.floor((now - began) / 1000 * state.episode.rate);
-      if (frame >= state.episode.frames) { show(state.episode.frames - 1); stop(); return; }
+      if (frame >= state.episode.frames) { show(last); stop(); return; }
       if (frame !== state.frame && frame >= 0) show(frame);
       timer = requestAnimationFrame(step);
     };

@@ -1,8 +1,8 @@
 /* The head map: layers down, heads across, every stack with its own. Paints in the same frame as the click (head_set.js holds the
-   set). Arrows move, Space selects, dragging selects a box, hovering previews a head in the inspector and cameras. */
+   set). Looking is not choosing: a click and the arrows show a head, hovering previews it in the inspector and cameras; its tick,
+   Space, Ctrl- or Shift-click and boxes select. */
 wb.mounts.headMap = (element, props, trigger, watch) => {
   const { make, state, headSet } = wb;
-  const BRIGHT = 0.55;  // share of the colour scale from which a dark line shows better than a bright one
   const DENSE = 10;  // layers beyond which cells are flat, so that the whole map stays in sight
   let cells = [];
   let tooltip = null;
@@ -57,7 +57,8 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     element.replaceChildren(
       buildSummary(),
       make("p", { class: "wb-origin", "data-testid": "origin", hidden: true }),
-      make("div", { class: `wb-map${data.layers > DENSE ? " wb-dense" : ""}`, "data-testid": "head-map" }, ...stacks, tooltip),
+      make("div", { class: `wb-map${data.layers > DENSE ? " wb-dense" : ""}`, "data-testid": "head-map" }, ...stacks, scale(data), tooltip),
+      make("div", { class: "wb-looked", "data-testid": "shown" }),
       buildLegend(data),
       make("div", { class: "wb-next" }, make("button", { type: "button", class: "wb-button wb-primary", "data-next": true,
         onclick: () => wb.openTab("finetune") })));
@@ -97,39 +98,35 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
         all("rowheader", String(l), `Every head of layer ${l}`, { "data-row": `${s},${l}` }));
       for (let h = 0; h < stack.heads; h++) {
         const i = flat(s, l, h);
-        const look = `wb-cell${data.inert[i] ? " wb-inert" : ""}${data.trust?.doubtful[i] ? " wb-doubtful" : ""}`;
-        const cell = make("div", { class: look, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
+        const cell = make("div", { class: `wb-cell${data.inert[i] ? " wb-inert" : ""}`, role: "gridcell", tabindex: "-1", "data-testid": "head-cell",
           "data-stack": stack.name, "data-layer": l, "data-head": h, "data-index": i, "aria-label": describe(i) });
-        if (!data.inert[i]) cell.style.setProperty("--score", wb.colour(fraction(i, s)));
-        if (data.trust?.doubtful[i]) cell.style.setProperty("--hatch", fraction(i, s) > BRIGHT ? "0 0 0" : "255 255 255");
+        if (!data.inert[i]) cell.style.setProperty("--score", wb.colour(wb.onScale(data.scale, data.score[i])));
+        if (data.trust && !data.inert[i]) cell.style.setProperty("--inset", `${100 * wb.cellInset(i)}%`);
         if (data.second && !data.inert[i]) {
           cell.classList.add("wb-split");
-          cell.style.setProperty("--second", wb.colour(secondFraction(i, s)));
+          cell.style.setProperty("--second", wb.colour(wb.onScale(data.second.scale, data.second.score[i])));
         }
+        if (!data.inert[i]) cell.append(make("i", { class: "wb-cell-tick", "aria-hidden": "true", title: "Select or drop this head" }));
         cells[i] = cell;
         line.append(cell);
       }
       grid.append(line);
     }
     return make("section", { class: "wb-stack" },
-      make("header", {}, make("h3", {}, stack.label), make("span", {}, stack.reads)), grid, scale(data, stack));
+      make("header", {}, make("h3", {}, wb.term(stack.name, stack.label)), make("span", {}, stack.reads)), grid);
   }
 
-  const fraction = (i, s) => {
-    const { low, high } = state.heads.stacks[s];
-    return high > low ? (state.heads.score[i] - low) / (high - low) : 0.5;
-  };
-
-  const secondFraction = (i, s) => {
-    const { low, high } = state.heads.second.scale[s];
-    return high > low ? ((state.heads.second.score[i] ?? low) - low) / (high - low) : 0.5;
-  };
-
-  function scale(data, stack) {
+  /* One scale for all stacks, with the place of 0 where it lies on it. */
+  function scale(data) {
+    const { low, high, clipped } = data.scale;
     const stops = Array.from({ length: 11 }, (_, i) => wb.colour(i / 10)).join(",");
-    const low = `${stack.clipped ? "≤ " : ""}${wb.number(stack.low)}`;
-    return make("div", { class: "wb-scale", role: "img", "aria-label": `${data.metric}, from ${low} to ${wb.number(stack.high)}` },
-      make("span", {}, low), make("i", { style: `background:linear-gradient(90deg,${stops})` }), make("span", {}, wb.number(stack.high)));
+    const [least, most] = [`${clipped ? "≤ " : ""}${wb.number(low)}`, wb.number(high)];
+    const zero = low < 0 && high > 0;
+    const said = `${data.metric}, from ${least} to ${most}, the same scale in every stack${zero && data.zero ? `; 0: ${data.zero}` : ""}`;
+    return make("div", { class: "wb-scale", role: "img", "aria-label": said, title: said },
+      make("b", {}, wb.term(data.term, data.metric)), make("span", {}, least),
+      make("i", { style: `background:linear-gradient(90deg,${stops})` }, zero ? make("u", { style: `left:${100 * wb.onScale(data.scale, 0)}%` }) : ""),
+      make("span", {}, most), zero && data.zero ? make("small", {}, make("u", {}), ` ${data.zero}`) : null);
   }
 
   function buildSummary() {
@@ -168,8 +165,8 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const total = state.selected.size;
     element.querySelector(".wb-summary p").replaceChildren(
       make("b", {}, String(total)), ` head${total === 1 ? "" : "s"} selected`,
-      make("span", {}, total === 0 ? "Click cells, or let the rule above choose."
-        : `${count.map((n, s) => `${n} ${state.heads.stacks[s].short}`).join(", ")}; ${wb.whole(wb.trainable())} trainable parameters at rank ${state.heads.rank_of_adapter}`));
+      make("span", {}, total === 0 ? "Tick heads, drag a box, or let the rule above choose."
+        : `${count.map((n, s) => `${n} ${state.heads.stacks[s].short}`).join(", ")}; ${wb.whole(wb.trainable())} trainable parameters`));
     sayOrigin();
     const next = element.querySelector("[data-next]");
     next.textContent = total ? `Finetune ${total === 1 ? "this head" : `these ${total} heads`}` : "Finetune";
@@ -189,13 +186,11 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   }
 
   function buildLegend(data) {
-    const key = (look, label) => make("span", {}, make("i", { class: `wb-key ${look}` }), label);
-    return make("div", { class: "wb-legend" }, key("wb-key-ring", "selected"), key("wb-key-dot", "shown beside"),
-      data.inert.includes(true) ? key("wb-inert", "inert: cannot move an action") : null,
-      data.trust?.doubtful.includes(true) ? key("wb-key-doubtful", "unstable: in the best set of some resamples only, or a wide interval") : null,
-      data.second ? key("wb-key-split", `lower half: ${data.second.name}`) : null,
-      make("span", { class: "wb-legend-metric" },
-        `Brighter is more relevant (${data.metric.toLowerCase()}); each stack has its own scale`));
+    const key = (look, ...label) => make("span", {}, make("i", { class: `wb-key ${look}` }), ...label);
+    return make("div", { class: "wb-legend" }, key("wb-key-ring", "selected"), key("wb-key-dot", "shown"),
+      data.inert.includes(true) ? key("wb-inert", wb.term("inert", "inert"), "cannot move an action") : null,
+      data.trust ? key("wb-key-sure", "smaller: less sure (a wider ", wb.term("interval", "95 % interval"), ")") : null,
+      data.second ? key("wb-key-split", `below the diagonal: ${data.second.name}`) : null);
   }
 
   const describe = (i) => {
@@ -210,11 +205,11 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const lines = [`${metric} ${wb.number(score[i])}`];
     if (trust) lines.push(`95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}`);
     if (trust?.doubtful[i]) lines.push("unstable");
-    if (gain) lines.push(`over state and time ${wb.number(gain[i])}`);
+    if (gain && gain[i] !== score[i]) lines.push(`over state and time ${wb.number(gain[i])}`);
     const spread = trust?.rank_low ? ` (${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])})` : "";
     lines.push(`rank ${rank[i]} of ${ranked[place(i)[0]]}${spread}`);
     if (second) lines.push(`${second.name}: ${wb.number(second.score[i])}`);
-    if (trust?.p) lines.push(`p = ${trust.p[i].toPrecision(2)} over all heads`);
+    if (trust?.p) lines.push(`p ${wb.p(trust.p[i])} over all heads`);
     return lines;
   }
 
@@ -224,7 +219,17 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       if (cell.getAttribute("aria-selected") !== selected) cell.setAttribute("aria-selected", selected);
     });
     paintPinned();
+    showName();
     summarise();
+  }
+
+  /* Where the inspector is out of sight, or cells too small for a tick of their own: the head shown, with its tick. */
+  function showName() {
+    const line = element.querySelector(".wb-looked");
+    if (!line || state.pinned === null) return;
+    const focused = line.contains(document.activeElement);
+    line.replaceChildren(make("b", {}, state.heads.names[state.pinned]), wb.headTick(state.pinned));
+    if (focused) line.querySelector("input")?.focus();
   }
 
   function paintPinned() {
@@ -232,7 +237,9 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const now = cells[state.pinned];
     if (before === now) return;
     before?.classList.remove("wb-pinned");
+    before?.removeAttribute("aria-current");
     now?.classList.add("wb-pinned");
+    now?.setAttribute("aria-current", "true");
     clearTimeout(roving);
     roving = setTimeout(() => {  // the browser styles the page anew where the focused cell's changes: not before the paint
       for (const cell of element.querySelectorAll('.wb-cell[tabindex="0"]')) if (cell !== now) cell.tabIndex = -1;
@@ -278,7 +285,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       const corner = state.pinned;
       pin(i);
       if (event.shiftKey && corner !== null && corner !== i) headSet.add(between(corner, i));
-      else headSet.toggle(i);
+      else if (event.shiftKey || event.ctrlKey || event.metaKey || event.target.closest(".wb-cell-tick")) headSet.toggle(i);
     } else if (line?.row) headSet.flip(row(...line.row.split(",").map(Number)));
     else if (line?.column) headSet.flip(column(...line.column.split(",").map(Number)));
     else command(event.target.closest?.("[data-command]"));
@@ -340,7 +347,8 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const { stacks } = state.heads;
     let [s, l, h] = place(i);
     const taken = () => { event.preventDefault(); event.stopPropagation(); };
-    if (event.key === " " || event.key === "Enter") {
+    if (event.key === "Enter") { taken(); pin(i); return; }
+    if (event.key === " ") {
       taken();
       if (event.shiftKey) headSet.flip(row(s, l));
       else if (event.ctrlKey) headSet.flip(column(s, h));
@@ -361,7 +369,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
 
   wb.on(element, "action", (sent) => { if (sent.action === "keep" && sent.value === "map") keepImage(); });
   wb.on(element, "selection", () => cells.length && paint());
-  wb.on(element, "pin", paintPinned);
+  wb.on(element, "pin", () => { paintPinned(); showName(); });
   wb.on(element, "origin", sayOrigin);
   watch("value", build);
   build();

@@ -1,10 +1,21 @@
-/* The head map as an image to keep: every stack, the ring of selected heads, scales and words, on the page's theme. */
+/* How far a square stands in from its cell's edge, as a share of the cell: more where its score is less sure. */
+wb.cellInset = (i) => {
+  const { trust } = wb.state.heads;
+  return trust ? 0.22 * (1 - trust.sure[i]) : 0;
+};
+
+/* The head map as an image to keep, drawn as on the page: every stack on one scale, squares as large as their scores are
+   sure, the ring of selected heads, and words, on the page's theme. */
 wb.headMapImage = () => {
   const { heads: data, selected } = wb.state;
+  const { low, high, clipped: beyond } = data.scale;
   const SCALE = 2, CELL = 26, GAP = 6, LEFT = 40, TOP = 74;
   const side = CELL + GAP;
   const width = LEFT + data.heads * side + 24;
-  const height = TOP + data.layers * side + 84;
+  const notes = [low < 0 && high > 0 && data.zero ? `0: ${data.zero}` : "", "one scale for all stacks; ring: selected",
+    data.trust ? "smaller: less sure (a wider 95 % interval)" : "", data.inert.includes(true) ? "striped: inert, cannot move an action" : "",
+    data.second ? `below the diagonal: ${data.second.name}` : ""].filter(Boolean);
+  const height = TOP + data.layers * side + 60 + 15 * notes.length;
   const canvas = wb.make("canvas", { width: SCALE * width * data.stacks.length, height: SCALE * height });
   const draw = canvas.getContext("2d");
   draw.scale(SCALE, SCALE);
@@ -14,10 +25,6 @@ wb.headMapImage = () => {
     draw.textAlign = align;
     draw.fillText(text, x, y);
   };
-  const secondOf = (i, s) => {
-    const { low, high } = data.second.scale[s];
-    return ((data.second.score[i] ?? low) - low) / (high - low || 1);
-  };
   /* Inside the cell's outline, which is the current path. */
   function clipped(paint) {
     draw.save();
@@ -25,10 +32,18 @@ wb.headMapImage = () => {
     paint();
     draw.restore();
   }
-  const lowerHalf = (x, y, colour) => clipped(() => { draw.fillStyle = colour; draw.fillRect(x, y + CELL / 2, CELL, CELL / 2); });
-  const stripes = (x, y, colour, thick) => clipped(() => {
-    draw.strokeStyle = wb.css(colour);
-    draw.lineWidth = thick;
+  /* The half of a square below its diagonal, as on the page. */
+  const lowerHalf = (x, y, side, colour) => clipped(() => {
+    draw.beginPath();
+    draw.moveTo(x + side, y);
+    draw.lineTo(x + side, y + side);
+    draw.lineTo(x, y + side);
+    draw.fillStyle = colour;
+    draw.fill();
+  });
+  const stripes = (x, y) => clipped(() => {
+    draw.strokeStyle = wb.css("--wb-surface");
+    draw.lineWidth = 4;
     for (let at = -CELL; at < CELL; at += 8) {
       draw.beginPath();
       draw.moveTo(x + at, y + CELL);
@@ -36,7 +51,7 @@ wb.headMapImage = () => {
       draw.stroke();
     }
   });
-  words(`${data.metric}; ring: ${selected.size} selected heads`, LEFT, 24, 13, "--wb-ink", 600);
+  words(`${data.metric}; ${selected.size} selected heads`, LEFT, 24, 13, "--wb-ink", 600);
   data.stacks.forEach((stack, s) => {
     const x0 = s * width + LEFT;
     words(stack.label, x0, 50, 13, "--wb-ink", 600);
@@ -47,16 +62,14 @@ wb.headMapImage = () => {
       for (let h = 0; h < stack.heads; h++) {
         const i = (s * data.layers + l) * data.heads + h;
         const x = x0 + h * side;
+        const inset = data.inert[i] ? 0 : wb.cellInset(i) * CELL;
+        const size = CELL - 2 * inset;
         draw.beginPath();
-        draw.roundRect(x, y, CELL, CELL, 5);
-        const fraction = (data.score[i] - stack.low) / (stack.high - stack.low || 1);
-        draw.fillStyle = data.inert[i] ? wb.css("--wb-inert") : wb.colour(fraction);
+        draw.roundRect(x + inset, y + inset, size, size, 5);
+        draw.fillStyle = data.inert[i] ? wb.css("--wb-inert") : wb.colour(wb.onScale(data.scale, data.score[i]));
         draw.fill();
-        if (data.inert[i]) stripes(x, y, "--wb-surface", 4);
-        else {
-          if (data.second) lowerHalf(x, y, wb.colour(secondOf(i, s)));
-          if (data.trust?.doubtful[i]) stripes(x, y, "--wb-surface", 1.2);
-        }
+        if (data.inert[i]) stripes(x, y);
+        else if (data.second) lowerHalf(x + inset, y + inset, size, wb.colour(wb.onScale(data.second.scale, data.second.score[i])));
         draw.beginPath();
         draw.roundRect(x, y, CELL, CELL, 5);
         if (selected.has(i)) { draw.lineWidth = 2.5; draw.strokeStyle = wb.css("--wb-ring"); draw.stroke(); }
@@ -65,11 +78,15 @@ wb.headMapImage = () => {
     const y = TOP + data.layers * side + 14;
     const long = data.heads * side - GAP;
     for (let x = 0; x < long; x++) { draw.fillStyle = wb.colour(x / long); draw.fillRect(x0 + x, y, 1.5, 8); }
-    words(`${stack.clipped ? "≤ " : ""}${wb.number(stack.low)}`, x0, y + 24);
-    words(wb.number(stack.high), x0 + long, y + 24, 12, "--wb-ink-2", 400, "right");
-    words("thick stripes: inert, cannot move an action", x0, y + 44, 11, "--wb-ink-3");
-    if (data.trust?.doubtful.includes(true)) words("thin stripes: unstable", x0, y + 58, 11, "--wb-ink-3");
-    if (data.second) words(`lower half: ${data.second.name}`, x0, y + 72, 11, "--wb-ink-3");
+    words(`${beyond ? "≤ " : ""}${wb.number(low)}`, x0, y + 24);
+    words(wb.number(high), x0 + long, y + 24, 12, "--wb-ink-2", 400, "right");
+    if (low < 0 && high > 0) {
+      const at = x0 + long * wb.onScale(data.scale, 0);
+      draw.fillStyle = wb.css("--wb-ink");
+      draw.fillRect(at - 0.75, y - 3, 1.5, 14);
+      words("0", at, y + 24, 12, "--wb-ink-2", 400, "center");
+    }
   });
+  notes.forEach((line, n) => words(line, LEFT, TOP + data.layers * side + 58 + 15 * n, 11, "--wb-ink-3"));
   wb.keepCanvas(canvas, "head-map.png");
 };

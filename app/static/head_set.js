@@ -95,3 +95,12 @@ wb.headSet = (() => {
     redo() { step(state.redo, state.undo, "redo"); },
   };
 })();
+
+/* The tick of a head: whether it is in the set. */
+wb.headTick = (i) => {
+  const { heads, selected } = wb.state;
+  if (heads.inert[i]) return wb.make("span", { class: "wb-tag" }, wb.term("inert", "inert"));
+  return wb.make("label", { class: "wb-head-tick" },
+    wb.make("input", { type: "checkbox", checked: selected.has(i), "data-testid": "head-tick", "aria-label": `Selected: ${heads.names[i]}`,
+      onchange: () => wb.headSet.toggle(i) }), "Selected");
+};

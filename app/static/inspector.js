@@ -1,4 +1,4 @@
-/* The chosen head in words: value, rank, one plain sentence, and where its attention goes in the open episode. */
+/* The head shown, in words, with its tick: value, rank, one plain sentence, and where its attention goes in the open episode. */
 (() => {
   const { state } = wb;
   wb.PLACES = { exterior: "the exterior camera", wrist: "the wrist camera", instruction: "the instruction", state: "the joint state",
@@ -30,22 +30,24 @@ wb.mounts.inspector = (element) => {
     moving = null;
     if (!data || i === null) {
       if (wb.isReady()) element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
-        make("p", { class: "wb-muted" }, "Once heads are scored, the chosen one is described here.")));
+        make("p", { class: "wb-muted" }, "Once heads are scored, the one shown is described here.")));
       return;
     }
     const s = Math.floor(i / (data.layers * data.heads));
     const mean = wb.meanMass(i);
+    const ticked = document.activeElement?.closest(".wb-inspector") && document.activeElement.matches("[data-testid=head-tick]");
     bars = make("div", { class: "wb-mass" });
     element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
       make("header", {}, make("h3", {}, data.names[i]),
-        make("span", { class: "wb-tag" }, data.inert[i] ? "inert" : state.selected.has(i) ? "selected" : "not selected")),
+        wb.headTick(i)),
       make("dl", {},
-        make("div", {}, make("dt", {}, data.metric), make("dd", {}, data.inert[i] ? "—" : wb.number(data.score[i]))),
-        make("div", {}, make("dt", {}, "Rank in its stack"),
+        make("div", {}, make("dt", {}, wb.term(data.term, data.metric)), make("dd", {}, data.inert[i] ? "—" : wb.number(data.score[i]))),
+        make("div", {}, make("dt", {}, wb.term("rank", "Rank in its stack")),
           make("dd", {}, data.inert[i] ? "—" : String(data.rank[i]), make("small", {}, data.inert[i] ? "" : ` of ${data.ranked[s]}`)))),
       trusted(data, i),
       make("p", { class: "wb-sentence" }, mean && !data.inert[i] ? `${looks(mean)} ${data.sentence[i]}` : data.sentence[i]),
       make("h4", {}, "Where its attention goes"), bars));
+    if (ticked) element.querySelector("[data-testid=head-tick]")?.focus({ preventScroll: true });
     buildBars(mean);
     drawBars();
   }
@@ -63,9 +65,10 @@ wb.mounts.inspector = (element) => {
     const { trust } = data;
     if (!trust || data.inert[i]) return null;
     const rank = trust.rank_low ? `; rank ${Math.round(trust.rank_low[i])} to ${Math.round(trust.rank_high[i])}` : "";
-    const p = trust.p ? `; p ${trust.p[i] < 0.001 ? "< 0.001" : `= ${trust.p[i].toPrecision(2)}`} over all heads` : "";
-    return make("p", { class: "wb-muted", "data-testid": "trusted" },
-      `95 % interval ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}${rank}${p}${trust.doubtful[i] ? ". Unstable: do not lean on it" : ""}.`);
+    return make("p", { class: "wb-muted", "data-testid": "trusted" }, wb.term("interval", "95 % interval"),
+      ` ${wb.number(trust.low[i])} to ${wb.number(trust.high[i])}${rank}`,
+      ...(trust.p ? [`; p ${wb.p(trust.p[i])} `, wb.term("p", "over all heads")] : []),
+      ...(trust.doubtful[i] ? [". ", wb.term("unstable", "Unstable"), ": do not lean on it"] : []), ".");
   }
 
   /* Bars are built once a head and only stretched afterwards, 60 times a second while scrubbing. */

@@ -1,14 +1,15 @@
-/* Keys that work on the whole page, and the list of all keys, shown by `?`. */
+/* Keys that work on the whole page, and the list of all keys and words, shown by `?`. */
 (() => {
   const { make } = wb;
   const STEPS = ["demonstrations", "heads", "finetune", "compare", "learn"];
   const KEYS = [
-    ["Everywhere", [["?", "This list"], ["1 to 5", "Open a step"], ["Esc", "Close a list or a lesson"]]],
+    ["Everywhere", [["?", "This list of keys and words"], ["1 to 5", "Open a step"], ["Esc", "Close a list or a lesson"]]],
     ["Frames and videos", [["Space", "Play or pause"], ["← →", "Step a frame; with Shift ten"], ["[ ]", "Episode before, after"],
       ["A", "Attention on or off"]]],
-    ["Head map", [["Click", "Select or drop a head"], ["Shift click", "Select the box from the shown head"],
+    ["Head map", [["Click", "Show a head"], ["Its tick, Ctrl click", "Select or drop it"],
+      ["Shift click", "Select the box from the head shown"],
       ["Drag", "Select a box; from a selected head, drop it"], ["Number", "Of a row or column: select or drop all of it"],
-      ["Arrows", "Move; with Shift select on the way"], ["Space", "Select or drop; with Shift the row, with Ctrl the column"],
+      ["Arrows", "Show the next head; with Shift select on the way"], ["Space", "Select or drop; with Shift the row, with Ctrl the column"],
       ["Ctrl Z", "Undo; with Shift redo"]]],
     ["Driving by hand, in its picture", [["W A S D", "Away, left, towards you, right; arrows too"], ["R F", "Up, down"],
       ["Q E", "Turn left, right"], ["I J K L", "Tilt away, left, near, right"], ["Space", "Gripper"], ["Shift", "Slow"],
@@ -24,6 +25,8 @@
       make("h2", { id: "wb-keys" }, "Keyboard and mouse"),
       ...KEYS.map(([title, rows]) => make("section", {}, make("h3", {}, title),
         make("dl", {}, ...rows.map(([key, what]) => make("div", {}, make("dt", {}, make("kbd", {}, key)), make("dd", {}, what)))))),
+      make("h2", {}, "Words"), make("dl", { class: "wb-words-list", "data-testid": "glossary" }, ...wb.allTerms().map(([name, meaning]) =>
+        make("div", {}, make("dt", {}, name), make("dd", {}, meaning)))),
       close);
     document.querySelector(".gradio-container").append(dialog);
     dialog.showModal();

@@ -22,7 +22,7 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
   const subject = () => {
     const { heads, episode, pinned, frame } = state;
-    if (!heads || !episode || pinned === null) return "";
+    if (!heads || !episode || pinned === null || !episode.key.startsWith(`${heads.demonstrations}/`)) return "";  // not all of it is here
     const head = kind === "two" || kind === "words" ? "" : pinned;
     const beside = kind === "two" ? `${heads.key}|${heads.second?.key ?? ""}` : "";
     return [kind, episode.key.split("/").slice(0, 2).join("/"), head, PER_FRAME.includes(kind) ? frame : "", beside].join("/");
@@ -45,14 +45,14 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
 
   function take() {
     const given = props.value;
-    if (!given || given.serial !== serial || given.kind !== kind) return;
+    if (!given || given.serial !== serial || given.kind !== kind || asked !== subject()) return;
     answer = given;
     draw();
     if (given.pending) soon(POLL_MS);
   }
 
   const body = make("div", { class: "wb-lab-body", "data-testid": "lab-body" });
-  const tabs = make("div", { class: "wb-segments wb-lab-tabs", role: "group", "aria-label": "Ask about the chosen head" });
+  const tabs = make("div", { class: "wb-segments wb-lab-tabs", role: "group", "aria-label": "Ask about the head shown" });
   for (const [name, title] of KINDS) {
     tabs.append(make("button", { type: "button", "data-kind": name, onclick: () => { kind = name; wb.store("laboratory", name); asked = ""; seen = true; show(); soon(0); } }, title));
   }
@@ -274,6 +274,15 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
     });
   }
 
+  const forget = () => { asked = ""; answer = null; draw(); };
+  /* What is open changed: an answer about what was open before is shown no longer. */
+  function follow() {
+    if (subject() === asked && answer) return;
+    if (answer) forget();
+    else draw();
+    soon();
+  }
+
   const moved = () => {
     if (!seen || !state.heads || answer?.stopped) return;  // what is out of sight is drawn when it comes into sight
     if (!answer || answer.empty || answer.pending) { soon(); return; }
@@ -295,10 +304,10 @@ wb.mounts.laboratory = (element, props, trigger, watch) => {
   wb.on(element, "player", (canvases) => { cameras = canvases; });
   wb.on(element, "heads", () => {
     if (!state.heads || answer?.empty) { asked = ""; answer = null; }  // what was missing may be there now
-    if (!answer) draw();
-    if (subject() !== asked) soon();
+    follow();
   });
-  wb.on(element, "player", () => { if (subject() !== asked) soon(); });
+  wb.on(element, "player", follow);
+  wb.on(element, "action", (sent) => { if (sent.action === "open") forget(); });  // other demonstrations are on their way
   wb.on(element, "pin", () => {
     if (kind === "words" && answer?.words) words();
     else if (subject() !== asked) soon();
@@ -327,7 +336,7 @@ wb.mounts.whatIf = (element, props, trigger, watch) => {
   show();
 };
 
-/* Relevance of the chosen head by time in the episode, under the scrubber. */
+/* Relevance of the head shown by time in the episode, under the scrubber. */
 (() => {
   const paint = () => {
     const box = document.querySelector(".wb-strip");

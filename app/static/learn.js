@@ -3,7 +3,7 @@
 wb.mounts.learn = (element, props, trigger, watch) => {
   const { make, state } = wb;
   const lessons = props.value;
-  const memory = { done: [], id: null, predicted: null, ticked: 0, ...wb.stored("lessons", {}) };
+  const memory = { done: [], id: null, predicted: null, ticked: 0, watched: [], ...wb.stored("lessons", {}) };
   const percent = (share) => `${Math.round(100 * share)} %`;
   const error = (value) => value === null || value === undefined ? "not measured" : value.toFixed(3);
   let seen = new Set();  // of the task that is on: frames or heads
@@ -15,6 +15,8 @@ wb.mounts.learn = (element, props, trigger, watch) => {
   const active = () => lessons.find((lesson) => lesson.id === memory.id);
   const task = () => (memory.predicted === null ? null : active()?.tasks[memory.ticked]);
   const keep = () => wb.store("lessons", memory);
+  /* Two runs that only their method, or their heads, tell apart. */
+  const alike = (a, b) => ["demonstrations", "steps", "rank"].every((name) => a?.[name] === b?.[name]);
   const fresh = (method) => runs.filter((run) => run.method === method && !before?.has(run.id));
 
   /* What is open, as the facts that a reveal names. `answer` is the right choice, null where the data cannot say. */
@@ -28,10 +30,11 @@ wb.mounts.learn = (element, props, trigger, watch) => {
       return { best: names[focus], place: wb.PLACES[group], share: percent(mass[most]), answer: group };
     },
     baseline() {
-      const { explains, score, focus, metric } = state.heads;
+      const { explains, score, inert, metric } = state.heads;
+      const best = Math.max(...score.filter((value, i) => value !== null && !inert[i]));
       const known = (name) => explains[name] === undefined ? "not measured" : percent(explains[name]);
       const { time } = explains;
-      return { time: known("time"), state_time: known("state_time"), best_share: `${wb.number(score[focus])} (${metric.toLowerCase()})`,
+      return { time: known("time"), state_time: known("state_time"), best_share: `${wb.number(best)} (${metric.toLowerCase()})`,
         answer: time === undefined ? null : time < 0.25 ? "little" : time <= 0.75 ? "half" : "much" };
     },
     inert() {
@@ -49,13 +52,16 @@ wb.mounts.learn = (element, props, trigger, watch) => {
         answer: times < 4 ? "half" : times <= 20 ? "tenth" : "hundredth" };
     },
     train() {
-      const [steering, lora] = ["steering", "lora"].map((method) => runs.find((run) => run.method === method)?.heldout);
+      const first = runs.find((run) => run.method === "steering" && !run.control);
+      const [steering, lora] = [first, runs.find((run) => run.method === "lora" && alike(run, first))].map((run) => run?.heldout);
       const known = typeof steering === "number" && typeof lora === "number";
       return { steering: error(steering), lora_error: error(lora),
         answer: !known ? null : Math.abs(steering - lora) <= 0.01 ? "tie" : steering < lora ? "steering" : "lora" };
     },
     control() {
-      const [after, chosen] = runs.filter((run) => run.method === "steering").map((run) => run.heldout);
+      const random = runs.find((run) => run.control && run.method === "steering");
+      const own = runs.find((run) => !run.control && run.method === "steering" && run.heads === random?.heads && alike(run, random));
+      const [after, chosen] = [random?.heldout, own?.heldout];
       const known = typeof after === "number" && typeof chosen === "number";
       const ratio = after / chosen;
       return { before: error(chosen), after: error(after),
@@ -73,9 +79,9 @@ wb.mounts.learn = (element, props, trigger, watch) => {
     changed: { changed: () => true },
     undo: { undone: () => true },
     action: { started: (sent) => sent.action === "start" && sent.form.steps !== undefined },
-    runs: { both: () => fresh("steering").length > 0 && fresh("lora").length > 0, one: () => fresh("steering").length > 0 },
-    votes: { compared: () => true },
-    vote: { voted: () => true },
+    runs: { both: () => fresh("steering").length > 0 && fresh("lora").length > 0, one: () => fresh("steering").some((run) => run.control) },
+    watched: { watched: (scene) => { memory.watched.push(scene); return true; } },
+    vote: { voted: (scene) => memory.watched.includes(scene) },
   };
 
   function happened(name, detail) {
@@ -94,7 +100,7 @@ wb.mounts.learn = (element, props, trigger, watch) => {
   }
 
   function start(id) {
-    Object.assign(memory, { id, predicted: null, ticked: 0 });
+    Object.assign(memory, { id, predicted: null, ticked: 0, watched: [] });
     begin();
     keep();
     draw();

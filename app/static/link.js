@@ -31,7 +31,7 @@
   };
   window.addEventListener("pagehide", write);
 
-  /* Where the chosen heads come from, as the header says it: {words, remark}. */
+  /* Where the chosen heads come from, as the header says it, and what they share: {words, remark, shared}. */
   wb.bus.addEventListener("origin", (event) => { wb.state.origin = event.detail; });
 
   wb.bus.addEventListener("notes", (event) => event.detail.forEach(wb.toast));

@@ -19,7 +19,10 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     trigger("action", sent);
     wb.emit("action", sent);
   };
+  const folds = new Map();  // [data-fold] -> whether the visitor has it open, which drawing anew would close
   element.addEventListener("click", (event) => {
+    const fold = event.target.closest("summary")?.closest("details[data-fold]");
+    if (fold) folds.set(fold.dataset.fold, !fold.open);  // the click opens it afterwards
     const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link],[data-shortcuts],[data-keep-table]");
     if (!target || target.disabled) return;
     if (target.hasAttribute("data-theme-toggle")) wb.theme(wb.isDark() ? "light" : "dark");
@@ -77,6 +80,7 @@ wb.mounts.panel = (element, props, trigger, watch) => {
     const drawn = [...element.querySelectorAll("[name]")], keys = new Set(drawn.map(keyOf));
     for (const key of given.keys()) if (!keys.has(key)) { given.delete(key); set.delete(key); }
     drawn.forEach(restore);
+    for (const fold of element.querySelectorAll("details[data-fold]")) fold.open = folds.get(fold.dataset.fold) ?? fold.hasAttribute("open");
     const query = element.querySelector("[data-query]");
     if (query) wb.link(JSON.parse(query.dataset.query));
     for (const told of element.querySelectorAll("[data-emit]")) wb.emit(told.dataset.emit, JSON.parse(told.dataset.emitted));

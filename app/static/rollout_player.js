@@ -5,6 +5,8 @@
 wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   const { make } = wb;
   const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) + String.fromCharCode(65 + at % 26);  // A … Z, AA …
+  const WATCHED = 0.9;  // of the longest video: the scene was seen
+  let watched = null;  // the scene that was seen last
   let scene = null;  // the chosen scene's seed
   let videos = [];
   let shown = null;
@@ -70,7 +72,6 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
         wb.store("space", event.target.open); paint(); } }, make("summary", {}, "In space"), space.element) : null,
       blind(entry) ? vote(data, entry, places) : verdict(data, entry)));
     wire(play, bar);
-    wb.emit("votes", memory);
   }
 
   function figure(data, entry, m, at, overlay) {
@@ -187,6 +188,10 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
         video.addEventListener(name, () => { play.textContent = playing() ? "Pause" : "Play"; paint(); });
       }
       video.addEventListener("timeupdate", () => {
+        if (video === longest() && video.currentTime > WATCHED * video.duration && watched !== scene) {
+          watched = scene;
+          wb.emit("watched", scene);
+        }
         if (video === longest()) bar.value = 1000 * video.currentTime / (video.duration || 1);
       });
     }

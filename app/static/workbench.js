@@ -1,4 +1,4 @@
-/* Shared by every component of the page: one bus, the chosen head and frame, colours, theme and link.
+/* Shared by every component of the page: one bus, the head and frame shown, colours, theme and link.
    Components read what is open here; the server is told only of what must outlive the page. */
 window.wb = (() => {
   const bus = new EventTarget();
@@ -38,6 +38,9 @@ window.wb = (() => {
     const part = at - low;
     return `rgb(${VIRIDIS[low].map((v, i) => Math.round(v + (VIRIDIS[low + 1][i] - v) * part)).join(",")})`;
   }
+
+  /* Where a value lies on a colour scale {low, high}, 0..1; the middle where the scale is a point. */
+  const onScale = ({ low, high }, value) => (high > low ? ((value ?? low) - low) / (high - low) : 0.5);
 
   const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
   const isDark = () => document.body.classList.contains("dark");
@@ -128,8 +131,10 @@ window.wb = (() => {
   }
 
   const number = (value) => value === null || value === undefined ? "not known" : (Math.abs(value) >= 0.1 || value === 0 ? value.toFixed(2) : Math.abs(value) >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replaceAll("-", "\u2212");
+  /* A p-value with its sign: "< .001", "= .02"; no zero before the point, for it never passes 1. */
+  const p = (value) => (value < 0.001 ? "< .001" : `= ${value >= 0.995 ? "1" : Number(value.toPrecision(value < 0.01 ? 1 : 2)).toString().replace(/^0/, "")}`);
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
-  return { bus, state, emit, on, make, colour, css, isDark, theme, pin, stored, store, toast, scrollTo, openTab, ready, isReady, data, latest, number, whole, mounts,
+  return { bus, state, emit, on, make, colour, onScale, css, isDark, theme, pin, stored, store, toast, scrollTo, openTab, ready, isReady, data, latest, number, p, whole, mounts,
            mount: (kind, ...rest) => mounts[kind](...rest) };
 })();

@@ -1,4 +1,4 @@
-"""The Heads step, open first: cameras with attention, the head map, the chosen head, and the rule that selects."""
+"""The Heads step, open first: cameras with attention, the head map, the head shown, and the rule that selects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import gradio as gr
 from app import components, head_sets, measures, session
 from app.exports import KINDS
 from app.head_sets import HeadSet
+from app.lead_sentence import lead_sentence
 from app.service import Workbench
 from app.tabs.events import ACTION, QUICK, action, payload, worded
 from app.views import frame_player, head_map
 from app.views.laboratory_answers import strip
-from app.views.markup import button, choice, empty, number, purpose, segments, slider, tab_button
+from app.views.markup import button, choice, empty, number, tab_button
 from app.views.measures import choosers, name_of
 from steering.errors import InputError
 from steering.types import PAPER_SET_SIZE, HeadShape
@@ -37,8 +38,8 @@ NOT_SCORED = empty(
 )
 
 PURPOSE = (
-    "See which attention heads carry the task, and choose those to train. Colour is relevance; click a cell "
-    "to select the head."
+    "See which attention heads carry the task, and select those to train. Colour is relevance; a click shows a head, "
+    "its tick selects it."
 )
 
 
@@ -77,7 +78,7 @@ class HeadsTab:
 
 def layout() -> HeadsTab:
     """Lay out the step inside its tab."""
-    components.panel(purpose(PURPOSE))
+    components.lead(PURPOSE)
     notice = components.panel()
     jobs = components.panel()
     with gr.Row(elem_id="heads") as workspace:
@@ -103,9 +104,10 @@ def rule_form(
     return (
         '<div class="wb-form wb-rule" data-reflect>'
         + choice("rule", "Rule", [*RULES.items(), *kept], "top")
-        + segments("stacks", "Select from", _stack_choices(shape), shape.names[0])
-        + f'<span class="wb-by-count">{slider("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'
+        + f'<span class="wb-by-count">{number("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'
         + f'<span class="wb-by-budget">{number("parameters", "Parameters", 100, 10**9, BUDGET, "100")}</span>'
+        + "<span>of</span>"
+        + choice("stacks", "Select from", _stack_choices(shape), shape.names[0])
         + button("Auto-select", "select", testid="auto-select")
         + "</div>"
     )
@@ -154,6 +156,7 @@ def show(
         return ["", gr.Row(visible=True), "", "", None, NOT_SCORED]
     stored = available.get(shown)
     over_time = bench.laboratory.over_time(demonstrations_id, shown)
+    trust = bench.trust(stored) if stored else None
     second = next((one for one in available if one.key == beside and one != shown), None)
     other = bench.relevance(demonstrations_id, beside) if second else None
     targets = bench.laboratory.targets(demonstrations_id) if bench.laboratory.neighbours(demonstrations_id) else ()
@@ -165,11 +168,12 @@ def show(
         cost=bench.size.head_cost(),
         rank=rank,
         version=time.time_ns() // 1000 if chosen else 0,
-        trust=bench.trust(stored) if stored else None,
+        trust=trust,
         measure=shown.key,
         lora=bench.size.lora(1),
         second=None if other is None or second is None else (second.key, name_of(second), other),
         strip=None if over_time is None else strip(over_time),
+        lead=lead_sentence(relevance, trust, shown.target),
     )
     movable = int((~relevance.inert).sum())
     if shown.tokens != bench.laboratory.tokens(demonstrations_id):

@@ -36,7 +36,7 @@ SECOND = {"empty": NO_SECOND, "offer": {"metric": "gradient_activation", "label"
 
 @dataclass(frozen=True)
 class LaboratoryTab:
-    """menu: ways to measure; jobs: those that run; what_if: cost of the set; answers: about the chosen head."""
+    """menu: ways to measure; jobs: those that run; what_if: cost of the set; answers: about the head shown."""
 
     menu: gr.HTML
     jobs: gr.HTML

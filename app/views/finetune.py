@@ -56,7 +56,8 @@ COLUMNS = (
 class ResultRow:
     """A finished finetune. heldout: first and last held-out error, None where it was not measured. origin: where its
     heads come from, empty where it had none; best_step: whose weights were kept, None for the last; notice: what is to
-    be known of the held-out error, as a sentence. own: whether whoever looks may delete it.
+    be known of the held-out error, as a sentence. own: whether whoever looks may delete it; control: its heads were
+    drawn as a control.
     """
 
     id: str
@@ -73,6 +74,7 @@ class ResultRow:
     best_step: int | None = None
     notice: str = ""
     own: bool = False
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -320,9 +322,18 @@ def change_card(method: str, demonstrations: str, lines: Sequence[str]) -> str:
     )
 
 
+TOLD = ("id", "method", "control", "heads", "steps", "rank", "demonstrations")
+
+
 def _told(rows: Sequence[ResultRow]) -> str:
     """The runs as data, for the lessons."""
-    runs = [{"id": row.id, "method": row.method, "heldout": row.heldout[1] if row.heldout else None} for row in rows]
+    runs = [
+        {
+            **{name: getattr(row, name) for name in TOLD},
+            "heldout": row.heldout[1] if row.heldout else None,
+        }
+        for row in rows
+    ]
     return f'<span hidden data-emit="runs" data-emitted="{text(json.dumps(runs))}"></span>'
 
 

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from steering.metrics import BY_NAME
-from steering.types import Head, HeadShape, Relevance, Trust
+from steering.types import Head, HeadShape, Relevance, Stack, Trust
 
 STACK_READS = {"vlm": "sees and reads", "expert": "makes the actions"}
 SHORT = {"vlm": "VLM"}  # in the count of selected heads; any other stack by its name
 ZERO = {"paper": ("Explained variance", "the mean action"), "default": ("Gain over state and time", "state and time")}
+TERMS = {"paper": "explained_variance", "default": "gain", "conditional": "conditional_gain"}
 BASELINES = {"time": "the time in the episode", "state": "the joint state", "state_time": "joint state and time"}
-LOWEST_SHOWN = 10  # percentile of a stack's scores where its colour scale begins: a few bad heads must not flatten it
+LOWEST_SHOWN = 10  # percentile of the scores where the colour scale begins: a few bad heads must not flatten it
 CLOSE = 0.02  # explained variance within which a head counts as no better and no worse than a baseline
 DOUBTFUL = (0.2, 0.8)  # share of bootstrap replicates whose best set holds the head: neither clearly in nor out
-WIDE = 1.0  # share of a stack's colour scale beyond which an interval says too little
+WIDE = 1.0  # share of the colour scale beyond which an interval says too little
 INERT = (
     "Inert: only the keys and values of a VLM layer reach the action expert, and behind the last layer nothing reads "
     "what this head writes. Training it could not move an action."
@@ -37,6 +38,7 @@ def head_map(
     lora: int = 0,
     second: tuple[str, str, Relevance] | None = None,
     strip: Mapping[str, Any] | None = None,
+    lead: str = "",
 ) -> dict[str, Any]:
     """What static/head_map.js and static/inspector.js draw.
 
@@ -44,7 +46,7 @@ def head_map(
     0 where the map is only drawn, and the page knows its set best.
     cost: stack -> {per_layer, per_head}, trainable parameters at rank 1 (see app.costs). measure: its key in the link.
     lora: trainable parameters of LoRA on all heads at rank 1. second: key, name and scores of another measure, shown
-    in the lower half of every cell. strip: relevance by time (see laboratory_answers).
+    in the lower half of every cell. strip: relevance by time (see laboratory_answers). lead: the sentence that leads.
     """
     shape = relevance.shape
     flat = relevance.score.reshape(-1)
@@ -54,11 +56,14 @@ def head_map(
         order = np.argsort(np.where(movable[s], -relevance.score[s], np.inf), axis=None, kind="stable")
         ranks[s].reshape(-1)[order] = np.arange(1, shape.layers * shape.heads + 1)
     cells = [shape.at(place) if shape.present[place] else None for place in np.ndindex(shape.grid)]
-    best = int(np.argmax(np.where(movable.reshape(-1), flat, -np.inf)))
+    chosen = [i for i, head in enumerate(cells) if head in set(selected)]
+    among = movable.reshape(-1) & np.isin(np.arange(flat.size), chosen)
+    best = int(np.argmax(np.where(among if among.any() else movable.reshape(-1), flat, -np.inf)))
     return {
         "key": key,
         "demonstrations": demonstrations,
         "version": version,
+        "lead": lead,
         "measure": measure,
         "metric": metric_label(relevance),
         "explains": explains(relevance),
@@ -68,14 +73,17 @@ def head_map(
         "strip": strip,
         "layers": shape.layers,
         "heads": shape.heads,
-        "stacks": [_stack(s, relevance) for s in range(len(shape.stacks))],
+        "scale": _scale(relevance),
+        "zero": zero(relevance),
+        "term": measure_term(relevance),
+        "stacks": [_stack(stack) for stack in shape.stacks],
         "score": _rounded(relevance.score),
         "rank": ranks.reshape(-1).tolist(),
         "ranked": [int(one.sum()) for one in movable],
         "inert": (relevance.inert & shape.present).reshape(-1).tolist(),
         "names": [_capital(head.label()) if head else None for head in cells],
         "sentence": [sentence(relevance, head) if head else None for head in cells],
-        "selected": [i for i, head in enumerate(cells) if head in set(selected)],
+        "selected": chosen,
         "focus": best,
         "cost": [dict(cost[name]) for name in shape.names],
         "lora": lora,
@@ -83,11 +91,7 @@ def head_map(
     }
 
 
-def _stack(s: int, relevance: Relevance) -> dict[str, Any]:
-    score = relevance.score[s][~relevance.inert[s]]
-    score = score if score.size else np.zeros(1)
-    low, high = float(np.percentile(score, LOWEST_SHOWN)), float(score.max())
-    stack = relevance.shape.stacks[s]
+def _stack(stack: Stack) -> dict[str, Any]:
     return {
         "name": stack.name,
         "label": _capital(stack.label),
@@ -95,10 +99,28 @@ def _stack(s: int, relevance: Relevance) -> dict[str, Any]:
         "reads": STACK_READS.get(stack.name, ""),
         "layers": stack.layers,
         "heads": stack.heads,
-        "low": float(f"{low:.4g}"),
-        "high": float(f"{high:.4g}"),
-        "clipped": bool(score.min() < low),
     }
+
+
+def colour_range(relevance: Relevance) -> tuple[float, float]:
+    """Scores at both ends of the colour scale, the same for all stacks, over heads that can move an action."""
+    score = relevance.score[~relevance.inert]
+    score = score[np.isfinite(score)]
+    return (float(np.percentile(score, LOWEST_SHOWN)), float(score.max())) if score.size else (0.0, 0.0)
+
+
+def _scale(relevance: Relevance) -> dict[str, Any]:
+    low, high = colour_range(relevance)
+    score = relevance.score[~relevance.inert]
+    clipped = bool((score < low).any())
+    return {"low": float(f"{low:.4g}"), "high": float(f"{high:.4g}"), "clipped": clipped}
+
+
+def zero(relevance: Relevance) -> str:
+    """What a score of 0 says, in words; empty where nothing is known of it."""
+    if relevance.preset in ZERO:
+        return f"no better than {ZERO[relevance.preset][1]}"
+    return BY_NAME[relevance.metric].zero if relevance.metric in BY_NAME else ""
 
 
 def _second(key: str, name: str, relevance: Relevance) -> dict[str, Any]:
@@ -107,7 +129,7 @@ def _second(key: str, name: str, relevance: Relevance) -> dict[str, Any]:
         "name": name,
         "score": _rounded(relevance.score),
         "inert": (relevance.inert & relevance.shape.present).reshape(-1).tolist(),
-        "scale": [{key: _stack(s, relevance)[key] for key in ("low", "high")} for s in range(len(relevance.stacks))],
+        "scale": _scale(relevance),
     }
 
 
@@ -118,17 +140,22 @@ def _standard(relevance: Relevance) -> dict[str, Any] | None:
         return None
     low, high = relevance.score - 1.96 * error, relevance.score + 1.96 * error
     unstable = _wide(low, high, relevance)
-    return {"low": _rounded(low), "high": _rounded(high), "p": None, "rank_low": None, "doubtful": unstable.tolist()}
+    found = {"low": _rounded(low), "high": _rounded(high), "p": None, "rank_low": None, "doubtful": unstable.tolist()}
+    return {**found, "sure": _sure(low, high, relevance)}
 
 
 def _wide(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> np.ndarray:
-    """bool [head], flat: the interval covers more than WIDE of the colour scale of its stack."""
-    found = np.zeros(relevance.score.shape, bool)
-    for s in range(len(relevance.stacks)):
-        scale = _stack(s, relevance)
-        found[s] = ~relevance.inert[s] & (high[s] - low[s] > WIDE * max(scale["high"] - scale["low"], 1e-12))
-    flat: np.ndarray = found.reshape(-1)
+    """bool [head], flat: the interval covers more than WIDE of the colour scale."""
+    bottom, top = colour_range(relevance)
+    flat: np.ndarray = (~relevance.inert & (high - low > WIDE * max(top - bottom, 1e-12))).reshape(-1)
     return flat
+
+
+def _sure(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> list[float]:
+    """How sure a score is, flat: 1 where its interval is a point, 0 where it covers WIDE of the colour scale."""
+    bottom, top = colour_range(relevance)
+    share = np.nan_to_num((high - low) / (WIDE * max(top - bottom, 1e-12)), nan=1.0, posinf=1.0)
+    return [round(float(one), 2) for one in 1 - np.clip(share, 0, 1).reshape(-1)]
 
 
 def _trust(trust: Trust, relevance: Relevance) -> dict[str, Any]:
@@ -144,6 +171,7 @@ def _trust(trust: Trust, relevance: Relevance) -> dict[str, Any]:
         "doubtful": [
             bool(DOUBTFUL[0] < share < DOUBTFUL[1] or w) for share, w in zip(shares, wide.tolist(), strict=True)
         ],
+        "sure": _sure(trust.score_low, trust.score_high, relevance),
     }
 
 
@@ -157,6 +185,13 @@ def metric_label(relevance: Relevance) -> str:
     if relevance.preset in ZERO:
         return ZERO[relevance.preset][0]
     return BY_NAME[relevance.metric].label if relevance.metric in BY_NAME else _capital(relevance.metric)
+
+
+def measure_term(relevance: Relevance) -> str:
+    """The entry of the glossary that says what the score is; empty where there is none."""
+    if relevance.preset in TERMS:
+        return TERMS[relevance.preset]
+    return relevance.metric if relevance.metric in BY_NAME else ""
 
 
 def explains(relevance: Relevance) -> dict[str, float]:

@@ -40,6 +40,8 @@ _SUN = _icon(
 _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 
+READY = "ready example"
+"""What the chip of the last run says where only the shipped results are there."""
 EXPORTS = {
     "map": "Head map (PNG)",
     "cameras": "Cameras at this frame (PNG)",
@@ -54,8 +56,9 @@ EXPORTS = {
 @dataclass(frozen=True)
 class Opened:
     """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it;
-    notes: what the page says once about it. origin: where the heads come from, in words; elsewhere: name of the
-    demonstrations that they were chosen on, where these are not open; remark: what is to be known of such a set.
+    notes: what the page says once about it. origin: where the heads come from, in words; shared: what
+    they share, in a sentence; elsewhere: name of the demonstrations that they were chosen on, where these are not open;
+    remark: what is to be known of such a set.
     """
 
     policy: str
@@ -65,6 +68,7 @@ class Opened:
     query: Mapping[str, str]
     notes: tuple[str, ...] = ()
     origin: str = ""
+    shared: str = ""
     elsewhere: str = ""
     remark: str = ""
 
@@ -76,17 +80,17 @@ def header(opened: Opened) -> str:
         _chip("Policy", opened.policy, chooser=CHOOSER),
         _chip("Demonstrations", opened.demonstrations or "none", "demonstrations"),
         _chip("Heads", _heads(opened), "heads", title=opened.origin),
-        _chip("Last run", last or "none yet", "compare" if "compar" in last.lower() else "finetune"),
+        _chip("Last run", last or "none yet", "compare" if last == READY or "compar" in last.lower() else "finetune"),
     )
-    origin = {"words": opened.origin, "remark": opened.remark}
+    origin = {"words": opened.origin, "remark": opened.remark, "shared": opened.shared}
     return (
         f'<header class="wb-header" data-query="{text(json.dumps(dict(opened.query)))}">'
         f'<div class="wb-brand">{LOGO}<h1>Robotic Steering<span> workbench</span></h1></div>'
         f'<nav class="wb-chips" aria-label="What is open">{"".join(chips)}</nav>'
         '<div class="wb-tools"><button type="button" class="wb-icon" data-copy-link data-testid="copy-link" '
         f'title="Copy a link that restores this screen">{_SHARE}<span>Copy link</span></button>{_export()}'
-        '<button type="button" class="wb-icon" data-shortcuts aria-label="Keyboard shortcuts" '
-        'title="Keyboard shortcuts (?)"><b aria-hidden="true">?</b></button>'
+        '<button type="button" class="wb-icon" data-shortcuts aria-label="Help: keys and words" '
+        'title="Keys and words (?)"><b aria-hidden="true">?</b></button>'
         '<button type="button" class="wb-icon" data-theme-toggle '
         f'aria-label="Switch between light and dark">{_SUN}{_MOON}</button></div>'
         f'<span hidden data-emit="notes" data-emitted="{text(json.dumps(opened.notes))}"></span>'

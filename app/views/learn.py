@@ -44,7 +44,7 @@ LESSONS = (
         2,
         "A policy reads image patches, words and joint angles as tokens. In every layer several attention heads each "
         "decide where to look and write a short vector about what they saw. Each cell of the map is one head.",
-        "Where does the head shown first, the most relevant one, look most of the time?",
+        "Where does the head that the page opens with, the best of the selected ones, look most of the time?",
         (
             ("exterior", "Exterior camera"),
             ("wrist", "Wrist camera"),
@@ -53,7 +53,9 @@ LESSONS = (
             ("actions", "Action tokens"),
         ),
         (
-            Task("Move through at least ten frames and watch the bright patches.", "scrubbed", "heads", PLAYER),
+            Task(
+                "Move through at least ten frames and watch the lines over the pictures.", "scrubbed", "heads", PLAYER
+            ),
             Task("Click another cell: cameras and bars now show what that head sees.", "pinned", "heads", MAP),
         ),
         "{best} looks mostly at {place}: {share} of its attention on average over the episode. Other heads divide "
@@ -81,7 +83,14 @@ LESSONS = (
         "correlation: it can be high for a head whose output nothing reads.",
         "Which layer of the VLM holds heads that can move no action at all?",
         (("first", "The first"), ("middle", "One in the middle"), ("last", "The last")),
-        (Task("Find the grey striped cells and click one. It will not be selected.", "inert", "heads", MAP),),
+        (
+            Task(
+                "Find the grey striped cells and click one. It has no tick: nobody can select it.",
+                "inert",
+                "heads",
+                MAP,
+            ),
+        ),
         "The {inert_layer} layer: {inert} heads are inert. Nothing behind that layer reads what they write, so their "
         "gradient is exactly zero, whatever their score. A good selection must know it.",
     ),
@@ -95,7 +104,7 @@ LESSONS = (
         (("half", "About half"), ("tenth", "A fifth to a twentieth"), ("hundredth", "Less than a twentieth")),
         (
             Task("Press Auto-select: the rule takes the twenty best heads.", "chosen", "heads", AUTO),
-            Task("Change the set by hand: click, drag a box, or click a row's number.", "changed", "heads", MAP),
+            Task("Change the set by hand: tick a head, drag a box, or click a row's number.", "changed", "heads", MAP),
             Task("Take the change back with Undo.", "undone", "heads", "[data-command=undo]"),
         ),
         "The set that is selected now trains {trainable} numbers, LoRA at the same rank {lora}: {times} times as many. "
@@ -148,12 +157,12 @@ LESSONS = (
         (("two", "Two"), ("four", "Four"), ("six", "Six")),
         (
             Task(
-                "Open a comparison, or start one with four scenes.",
-                "compared",
+                "Play a scene to its end; where there is no comparison yet, start one with four scenes first.",
+                "watched",
                 "compare",
-                "[data-testid=compare-start]",
+                "[data-testid=rollout-player], [data-testid=compare-start]",
             ),
-            Task("Play a scene and vote before the names show.", "voted", "compare", "[data-testid=rollout-player]"),
+            Task("Vote on that scene before the names show.", "voted", "compare", "[data-testid=rollout-player]"),
         ),
         "Six: if both were equal, each such scene would be a coin toss, and six heads in a row come with a chance of "
         "2 × ½⁶ = 3 % (five: 6 %). Ten scenes are too few for most differences; the intervals say how much is open.",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from app.glossary import GLOSSARY
+
 METHOD_TEXTS = {
     "steering": "Low-rank adapters on the query and output projections of the selected heads. All else is frozen.",
     "lora": "Low-rank adapters on every attention head and feed-forward layer of both stacks, as openpi does it.",
@@ -21,6 +23,11 @@ def text(value: object) -> str:
 def words(name: str) -> str:
     """A simulator's name in plain words: `pick_cube` → `Pick cube`."""
     return text(name.replace("_", " ").strip().capitalize())
+
+
+def term(key: str, shown: str = "") -> str:
+    """A word that opens its meaning (`app.glossary`, static/terms.js). Not inside a button, a label or a summary."""
+    return f'<button type="button" class="wb-term" data-term="{text(key)}">{text(shown or GLOSSARY[key].name)}</button>'
 
 
 def tag(label: object, tone: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The row of choosers above the head map: which measure is shown, and what it means in a sentence."""
+"""The line above the head map: which measure is shown, as a sentence that opens into its choosers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def choosers(
     spread: Spread | None = None,
     old: str = "",
 ) -> str:
-    """One list for each property in which the measures differ that can be shown; the others are said in words.
+    """The measure as a sentence; opened, a list for each of its properties, the same ones whatever was measured, and
+    what it means. A list with one choice is there and disabled.
 
     targets: what kept head outputs can be asked at once, with any phase and any of KS; empty where none are kept.
     beside: key of the second measure. spread: what the score is measured on. old: that an older
@@ -53,29 +54,37 @@ def choosers(
     if targets and chosen.metric == "knn":
         whole = ("whole", *PHASES)
         live = {"preset": ("paper", "default"), "target": targets, "phase": whole, "k": (BEST, *KS)}
-    lists, said = [], []
+    lists = []
     for name, label in LABELS.items():
         values = list(dict.fromkeys([*(getattr(one, name) for one in available), *live.get(name, ())]))
-        current = getattr(chosen, name)
-        if len(values) > 1:
-            lists.append(_list(name, label, [(value, _word(name, value)) for value in values], current))
-        if name == "preset":
-            said += [MEANT[current]] if MEANT.get(current) else []
-        elif name != "k" and len(values) == 1 and (word := _word(name, current)):
-            said.append(f"{'predicts ' if name == 'target' else ''}{word}")
-    others = [one for one in available if one != chosen]
-    if others:
-        named = [("", "nothing"), *[(one.key, _name(one, available)) for one in others]]
-        lists.append(_list("beside", "Beside it", named, beside))
-    row = f'<div class="wb-form" data-live>{"".join(lists)}</div>' if lists else ""
+        lists.append(_list(name, label, [(value, _word(name, value)) for value in values], getattr(chosen, name)))
+    named = [("", "nothing"), *[(one.key, _name(one, available)) for one in available if one != chosen]]
+    lists.append(_list("beside", "Beside it", named, beside))
+    row = f'<div class="wb-form" data-live>{"".join(lists)}</div>'
     metric = BY_NAME.get(chosen.metric)
     meaning = f"<p>{text(metric.meaning)}</p><p><code>{text(metric.formula)}</code></p>" if metric else ""
+    second = dict(named).get(beside, "") if beside else ""
+    over = f"<p>Scored {MEANT[chosen.preset]}.</p>" if MEANT.get(chosen.preset) else ""
     aged = f'<p role="note" data-testid="old">{text(old)}</p>' if old else ""
     measured_on = "" if spread is None else f'<p data-testid="spread">{text(spread_words(spread))}</p>'
     return (
-        f'<div class="wb-measure" data-testid="measure">{row}<details><summary>{", ".join(said) or "What is measured"}'
-        f"</summary>{meaning}</details>{measured_on}{aged}</div>"
+        '<div class="wb-measure" data-testid="measure"><details data-fold="measure">'
+        f'<summary data-testid="measure-line"><span>{_line(chosen, second)}</span></summary>'
+        f"{row}{over}{meaning}{measured_on}</details>{aged}</div>"
     )
+
+
+def _line(chosen: Measure, beside: str) -> str:
+    """The measure as a sentence, escaped. beside: name of the second one, escaped; empty for none."""
+    metric = BY_NAME[chosen.metric].label if chosen.metric in BY_NAME else chosen.metric
+    preset = _word("preset", chosen.preset)
+    words = f"Colour: <b>{text(metric)}{f', {preset}' if preset else ''}</b>"
+    if chosen.preset != "policy":
+        words += f", of <b>{_word('target', chosen.target)}</b> in <b>{_word('phase', chosen.phase)}</b>"
+    words += f", at <b>{_word('tokens', chosen.tokens)}</b>"
+    if chosen.k != BEST:
+        words += f", <b>{_word('k', chosen.k)}</b>"
+    return f"{words}, beside <b>{beside}</b>" if beside else words
 
 
 def name_of(measure: Measure) -> str:
@@ -97,7 +106,8 @@ def _list(name: str, label: str, values: Sequence[tuple[str, str]], current: str
         for value, shown in values
     )
     return (
-        f'<label class="wb-field"><span>{label}</span><select name="{name}" data-testid="measure-{name}">'
+        f'<label class="wb-field"><span>{label}</span><select name="{name}" data-testid="measure-{name}"'
+        f"{' disabled' if len(values) < 2 else ''}>"
         f"{options}</select></label>"
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from app.views.compare_open_loop import Predictions, open_loop
 from app.views.compare_table import LABELS, failures_card
 from app.views.comparison import success
+from app.views.head_map import colour_range
 from app.views.markup import duration, text
 from steering.figures import method_colour
 from steering.types import Comparison, FinetuneResult, Head, Relevance
@@ -193,11 +194,10 @@ def _heads(relevance: Relevance, selected: Sequence[Head], origin: str) -> str:
     step, left = CELL + GAP, 30
     width = left + shape.heads * step
     cells = ""
+    low, high = colour_range(relevance)
     for s, one in enumerate(shape.stacks):
         stack, offset = one.name, s * (width + 30)
-        movable = relevance.score[s][~relevance.inert[s]]
-        low, high = (float(movable.min()), float(movable.max())) if movable.size else (0.0, 1.0)
-        cells += f'<text x="{offset + left}" y="12">{text(one.label)}: {low:.2f} to {high:.2f}</text>'
+        cells += f'<text x="{offset + left}" y="12">{text(one.label)}</text>'
         for layer in range(one.layers):
             y = 20 + layer * step
             cells += f'<text x="{offset + left - 6}" y="{y + 13}" text-anchor="end">{layer}</text>'
@@ -216,7 +216,8 @@ def _heads(relevance: Relevance, selected: Sequence[Head], origin: str) -> str:
     return (
         f'<section><h2>Heads</h2><figure><svg viewBox="0 0 {total} {tall}" width="{total}" height="{tall}" role="img" '
         f'aria-label="Relevance of every head">{cells}</svg><figcaption>Relevance ({text(relevance.metric)}, '
-        f"{text(relevance.preset)} preset; {text(relevance.target)}); ring: the {len(chosen)} heads that were trained; "
+        f"{text(relevance.preset)} preset; {text(relevance.target)}), from "
+        f"{low:.2f}, dark, to {high:.2f}, bright, in all stacks; ring: the {len(chosen)} heads that were trained; "
         f"grey: cannot move an action. Where the set comes from: {text(origin)}.</figcaption></figure></section>"
     )
 

@@ -108,10 +108,12 @@ def test_wide_intervals_are_unstable(lab: Workbench, filled: Any) -> None:
         chosen_share=np.ones_like(trust.chosen_share),
     )
     assert not any(head_map._trust(sure, relevance)["doubtful"])
+    assert min(np.array(head_map._trust(sure, relevance)["sure"])[~relevance.inert.reshape(-1)]) > 0.98
     wide = sure.score_high.copy()
     wide[PLACE] += 50
     found = head_map._trust(replace(sure, score_high=wide), relevance)["doubtful"]
     assert found.index(True) == FLAT and sum(found) == 1
+    assert head_map._trust(replace(sure, score_high=wide), relevance)["sure"][FLAT] == 0
 
 
 def test_why_holds_neighbours_of_other_episodes_and_predicts_the_action(lab: Workbench, filled: Any) -> None:

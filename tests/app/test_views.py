@@ -42,8 +42,10 @@ def test_head_map_ranks_movable_heads_and_marks_inert_ones(sample_store: ModuleT
     assert data["ranked"] == [56, 64]
     assert [i for i, inert in enumerate(data["inert"]) if inert] == list(range(56, 64))
     assert data["selected"] == [64 + 2 * 8 + 5]
-    assert data["score"][data["focus"]] == pytest.approx(relevance.score.max(), abs=1e-4)
-    assert data["stacks"][0]["high"] == pytest.approx(scores.max(), abs=1e-4)
+    assert data["focus"] == data["selected"][0]  # it opens on a selected head
+    movable = relevance.score[~relevance.inert]
+    assert data["scale"]["high"] == pytest.approx(movable.max(), abs=1e-4)  # one scale for both stacks
+    assert data["scale"]["low"] == pytest.approx(np.percentile(movable, head_map.LOWEST_SHOWN), abs=1e-4)
 
 
 def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
@@ -51,8 +53,11 @@ def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
     score = relevance.score.copy()
     score[0, -1, 0] = 9.0
     data = head_map.head_map("k", "d", replace(relevance, score=score), [], COST, 16)
-    assert not data["inert"][data["focus"]]
-    assert data["stacks"][0]["high"] < 9
+    assert not data["inert"][data["focus"]] and data["scale"]["high"] < 9
+    assert data["score"][data["focus"]] == pytest.approx(score[~relevance.inert].max(), abs=1e-4)
+    both = [Head("vlm", 0, 0), Head("expert", 3, 3)]
+    of_set = head_map.head_map("k", "d", relevance, [*both, Head("vlm", 7, 0)], COST, 16)
+    assert of_set["focus"] == max((0, 64 + 27), key=lambda i: of_set["score"][i])  # the best of the set that can act
 
 
 @pytest.mark.parametrize(
@@ -283,13 +288,22 @@ def test_duration(seconds: float, said: str) -> None:
     assert markup.duration(seconds) == said
 
 
-def test_choosers_name_a_preset_briefly_and_say_what_its_zero_is() -> None:
+def test_the_measure_is_a_sentence_and_its_form_has_the_same_fields_whatever_was_measured() -> None:
     strict = Measure("knn", "default", "action", "whole", "state", BEST)
     shown = measures.choosers((strict, replace(strict, preset="paper")), strict)
     assert ">strict</option>" in shown and ">paper</option>" in shown
-    assert "over joint state and time, predicts the action, all frames" in shown
+    assert (
+        "Colour: <b>k-NN, strict</b>, of <b>the action</b> in <b>all frames</b>, at <b>state token</b></span>" in shown
+    )
+    assert "Scored over joint state and time." in shown
     alone = measures.choosers((replace(strict, preset="paper"),), replace(strict, preset="paper"))
-    assert "<select" not in alone and "over the mean action, as published" in alone
+    assert "Scored over the mean action, as published." in alone
+    run = replace(strict, metric="mean_ablation", preset="policy")
+    policy = measures.choosers((run, strict), run, beside=strict.key)
+    assert "Colour: <b>Mean ablation</b>, at <b>state token</b>, beside <b>k-NN, strict</b></span>" in policy
+    for form in (shown, alone, policy):
+        assert re.findall(r'name="(\w+)"', form) == ["metric", "preset", "target", "phase", "tokens", "k", "beside"]
+    assert alone.count(" disabled>") == 7 and shown.count(" disabled>") == 5
 
 
 def test_found_heads_are_said_and_lead_to_the_map() -> None:

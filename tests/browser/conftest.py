@@ -191,11 +191,12 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     foreign: list[str] = []
     contexts = []
 
-    def open_(address: str, width: int = 1440, height: int = 900, dark: bool = False) -> Page:
+    def open_(address: str, width: int = 1440, height: int = 900, dark: bool = False, moving: bool = False) -> Page:
         scheme = "dark" if dark else "light"
         viewport = ViewportSize(width=width, height=height)
         # What moves on its own moves under the pointer of a test, too.
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+        motion = "no-preference" if moving else "reduce"
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion=motion)
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()

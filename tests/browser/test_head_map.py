@@ -48,7 +48,7 @@ def test_the_last_set_reaches_a_slow_server(open_page: OpenPage, sample_address:
     page.get_by_role("button", name="Clear").click()
     page.wait_for_timeout(300)  # the server has the empty set and has not answered
     for head in range(3):
-        cell(page, "expert", 1, head).click()
+        cell(page, "expert", 1, head).click(modifiers=["Control"])
         page.wait_for_timeout(100)
     busy.clear()
     for route in held:
@@ -64,8 +64,43 @@ def test_shift_click_selects_the_box_from_the_shown_head(open_page: OpenPage, sa
     page = open_page(sample_address)
     summary = cleared(page)
     cell(page, "vlm", 5, 0).click()
+    expect(summary).to_contain_text("0 heads selected")
     cell(page, "vlm", 7, 1).click(modifiers=["Shift"])
     expect(summary).to_contain_text("4 heads selected")  # layer 7 of the VLM is inert
+
+
+def test_a_click_shows_a_head_and_its_tick_selects_it(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address)
+    summary = cleared(page)
+    looked, inspector = cell(page, "expert", 2, 3), page.get_by_test_id("head-inspector")
+    looked.click()
+    expect(inspector).to_contain_text("Action expert 2.3")
+    expect(summary).to_contain_text("0 heads selected")
+    looked.locator(".wb-cell-tick").click()
+    expect(summary).to_contain_text("1 head selected")
+    expect(page.locator("#header")).to_contain_text("1 selected")
+    tick = inspector.get_by_test_id("head-tick")
+    expect(tick).to_be_checked()
+    tick.focus()
+    page.keyboard.press("Space")
+    expect(summary).to_contain_text("0 heads selected")
+    expect(tick).to_be_focused()  # though the inspector was drawn anew
+    cell(page, "expert", 4, 4).hover()
+    cell(page, "expert", 4, 4).locator(".wb-cell-tick").click()
+    expect(summary).to_contain_text("1 head selected")
+    expect(inspector).to_contain_text("Action expert 4.4")
+
+
+def test_on_a_phone_the_head_shown_has_its_tick_in_sight(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
+    page = open_page(sample_address, width=390, height=844)
+    summary = cleared(page)
+    cell(page, "vlm", 2, 3).click()
+    shown = page.get_by_test_id("shown")
+    expect(shown).to_contain_text("VLM 2.3")
+    tick = shown.get_by_test_id("head-tick")
+    expect(tick).to_be_in_viewport()
+    tick.check()
+    expect(summary).to_contain_text("1 head selected")
 
 
 def test_rows_and_columns_flip_as_a_whole(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
@@ -107,25 +142,74 @@ def test_hover_tells_value_interval_and_rank(open_page: OpenPage, sample_address
     page = open_page(sample_address)
     cell(page, "expert", 6, 3).hover()
     tooltip = page.get_by_role("tooltip")
-    for words in ("Action expert 6.3", "Explained variance", "95 % interval", "rank", "p = 0.02"):
+    for words in ("Action expert 6.3", "Explained variance", "95 % interval", "rank", "p = .02"):
         expect(tooltip).to_contain_text(words)
     cell(page, "vlm", 7, 3).hover()
     expect(tooltip).to_contain_text("inert")
-    assert page.locator(".wb-cell.wb-doubtful").count() > 0
-    expect(page.locator(".wb-legend")).to_contain_text("unstable")
+    expect(page.locator(".wb-legend")).to_contain_text("smaller: less sure")
+    drawn = page.evaluate(
+        """() => { const { heads: { trust, inert } } = wb.state;
+        const known = [...document.querySelectorAll('.wb-cell:not(.wb-inert)')].map((cell) =>
+          [trust.sure[cell.dataset.index], parseFloat(getComputedStyle(cell, '::before').width) / cell.clientWidth]);
+        return known.sort((a, b) => a[0] - b[0]); }"""
+    )
+    assert drawn and all(0 < sure < 1 for sure, _ in drawn)
+    for sure, side in drawn:  # the less sure, the smaller
+        assert side == pytest.approx(1 - 0.44 * (1 - sure), abs=0.03)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1366, 768), (1440, 900)])
+def test_the_map_stands_within_the_first_700_pixels(
+    open_page: OpenPage, sample_address: str, width: int, height: int
+) -> None:
+    page = open_page(sample_address, width=width, height=height)
+    expect(page.get_by_test_id("origin")).to_be_visible()
+    for last in (".wb-stack", '[data-testid="auto-select"]'):
+        for one in page.locator(last).all():
+            box = one.bounding_box()
+            assert box is not None and box["y"] + box["height"] <= 700
+    line = page.get_by_test_id("measure-line").bounding_box()
+    assert line is not None and line["height"] <= 32  # one line
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_one_colour_means_the_same_in_both_stacks(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    expect(page.locator(".wb-scale")).to_have_count(1)
+    alike = page.evaluate(
+        """() => { const { heads: { score, inert, scale: { low, high } } } = wb.state;
+        const cells = [...document.querySelectorAll('.wb-cell:not(.wb-inert)')];
+        const due = (cell) => wb.colour((score[cell.dataset.index] - low) / (high - low));
+        return cells.every((cell) => cell.style.getPropertyValue('--score') === due(cell)); }"""
+    )
+    assert alike
+
+
+def test_the_measure_s_form_stays_open_while_it_is_used(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    line, target = page.get_by_test_id("measure-line"), page.get_by_test_id("measure-target")
+    expect(target).to_be_hidden()
+    line.click()
+    target.select_option("chunk")
+    expect(line).to_contain_text("the action chunk")
+    expect(target).to_be_visible()
+    line.click()
+    expect(target).to_be_hidden()
 
 
 def test_a_screen_reader_hears_all_that_the_tooltip_says(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(sample_address)
     chosen = cell(page, "expert", 6, 3)
     beside = page.locator('[data-testid="measure-beside"] option').nth(1)
+    page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-beside").select_option(beside.get_attribute("value"))
     expect(page.locator(".wb-split")).to_have_count(120)
     chosen.hover()
     heard = chosen.get_attribute("aria-label") or ""
     lines = page.get_by_role("tooltip").locator("span").all_inner_texts()
     assert len(lines) == 6 and all(line in heard for line in lines)
-    expect(page.locator(".wb-doubtful").first).to_have_attribute("aria-label", re.compile("unstable"))
+    doubtful = page.evaluate("() => wb.state.heads.trust.doubtful.indexOf(true)")
+    expect(page.locator(f'[data-index="{doubtful}"]')).to_have_attribute("aria-label", re.compile("unstable"))
 
 
 def test_drawing_the_map_anew_keeps_set_undo_shown_head_and_focus(
@@ -135,7 +219,8 @@ def test_drawing_the_map_anew_keeps_set_undo_shown_head_and_focus(
     chosen, summary = cell(page, "expert", 2, 3), page.get_by_test_id("selection-summary")
     undo, redo = page.get_by_role("button", name="Undo"), page.get_by_role("button", name="Redo")
     beside = page.locator('[data-testid="measure-beside"] option').nth(1)
-    chosen.click()
+    page.get_by_test_id("measure-line").click()
+    chosen.click(modifiers=["Control"])
     page.keyboard.press("Space")
     page.keyboard.press("Control+z")
     expect(redo).to_be_enabled()
@@ -144,7 +229,7 @@ def test_drawing_the_map_anew_keeps_set_undo_shown_head_and_focus(
     expect(redo).to_be_enabled()
     expect(chosen).to_be_focused()
     page.get_by_test_id("measure-target").select_option("chunk")
-    expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
+    expect(page.locator(".wb-scale")).to_contain_text("Gain over state and time")
     expect(chosen).to_have_class(re.compile("wb-pinned"))
     expect(page.get_by_test_id("head-inspector")).to_contain_text("Action expert 2.3")
     expect(summary).to_contain_text("21 heads selected")
@@ -167,9 +252,10 @@ def test_a_drawing_that_began_before_a_click_does_not_undo_it(
             route.continue_()
 
     page.route("**/gradio_api/run/**", hold)
-    cell(page, "expert", 2, 3).click()
+    cell(page, "expert", 2, 3).click(modifiers=["Control"])
+    page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-target").select_option("chunk")
-    expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
+    expect(page.locator(".wb-scale")).to_contain_text("Gain over state and time")
     expect(page.get_by_test_id("selection-summary")).to_contain_text("21 heads selected")
     assert len(held) == 1
     held[0].continue_()
@@ -179,11 +265,14 @@ def test_a_drawing_that_began_before_a_click_does_not_undo_it(
 
 def test_another_measure_is_chosen_and_kept_in_the_link(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(sample_address)
+    page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-target").select_option("chunk")
-    expect(page.locator(".wb-legend")).to_contain_text("gain over state and time")
+    expect(page.locator(".wb-scale")).to_contain_text("Gain over state and time")
     expect(page.get_by_test_id("measure-preset")).to_have_value("default")
     cell(page, "expert", 6, 3).hover()
-    expect(page.get_by_role("tooltip")).to_contain_text("over state and time")
+    expect(page.get_by_role("tooltip")).to_contain_text("Gain over state and time")
+    said = page.get_by_role("tooltip").inner_text()
+    assert said.lower().count("over state and time") == 1  # the score is the gain, and is told once
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
     page.wait_for_url("**metric=knn.default.chunk**")
     other = open_page(page.url)

@@ -29,7 +29,7 @@ def test_another_task_does_not_keep_the_heads_and_one_s_own_come_back(
     page = open_page(sample_address)
     said = page.get_by_test_id("origin")
     expect(said).to_contain_text(BEST)
-    cell(page, "expert", 3, 3).click()
+    cell(page, "expert", 3, 3).click(modifiers=["Control"])
     expect(said).to_contain_text("; changed by hand since.")
     expect(page.locator("#header")).to_contain_text("21 selected")
     open_set(page, "Press button")
@@ -46,7 +46,7 @@ def test_another_task_does_not_keep_the_heads_and_one_s_own_come_back(
 
 def test_a_link_restores_where_the_set_comes_from(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(sample_address)
-    cell(page, "expert", 3, 3).click()
+    cell(page, "expert", 3, 3).click(modifiers=["Control"])
     expect(page.get_by_test_id("origin")).to_contain_text("changed by hand since")
     page.wait_for_url("**origin=**changed**") if "changed" in page.url else page.wait_for_url("**origin=top_k**")
     words = page.get_by_test_id("origin").inner_text()

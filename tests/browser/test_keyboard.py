@@ -18,10 +18,28 @@ def test_question_mark_lists_the_keys(open_page: OpenPage, sample_address: str) 
     expect(shortcuts).to_contain_text("Play or pause")
     page.keyboard.press("Escape")
     expect(shortcuts).to_be_hidden()
-    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_role("button", name="Help: keys and words").click()
     expect(shortcuts).to_be_visible()
     shortcuts.get_by_role("button", name="Close").click()
     expect(shortcuts).to_be_hidden()
+
+
+def test_a_word_opens_its_meaning_and_the_list_holds_all(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    meaning = page.get_by_test_id("meaning")
+    inspector = page.get_by_test_id("head-inspector")
+    inspector.get_by_role("button", name="Rank in its stack").click()
+    expect(meaning).to_contain_text("1 is the most relevant")
+    page.keyboard.press("Escape")
+    expect(meaning).to_be_hidden()
+    page.locator(".wb-legend").get_by_role("button", name="inert").click()
+    expect(meaning).to_contain_text("cannot move an action")
+    box = meaning.bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 1440 and box["y"] + box["height"] <= 900
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    words = page.get_by_test_id("glossary").locator("div")
+    assert words.count() == page.evaluate("() => Object.keys(wb.glossary).length") > 40
 
 
 def test_numbers_open_steps_and_brackets_open_episodes(open_page: OpenPage, sample_address: str) -> None:

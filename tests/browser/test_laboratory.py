@@ -36,6 +36,7 @@ def ask(page: Page, kind: str) -> Locator:
 def test_questions_to_kept_neighbours_change_the_map_and_the_link(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
     before = page.evaluate("() => wb.state.heads.score")
+    page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-target").select_option("state")
     page.wait_for_function("(before) => JSON.stringify(wb.state.heads.score) !== JSON.stringify(before)", arg=before)
     expect(page.get_by_test_id("measure-k")).to_have_value("20")
@@ -49,6 +50,7 @@ def test_questions_to_kept_neighbours_change_the_map_and_the_link(open_page: Ope
 def test_a_second_measure_splits_the_cells_and_a_loop_selects(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
     other = page.locator('[data-testid="measure-beside"] option', has_text="Attribution patching")
+    page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-beside").select_option(other.get_attribute("value"))
     expect(page.locator(".wb-split")).to_have_count(120)
     page.wait_for_url("**beside=attribution_patching**")
@@ -97,11 +99,11 @@ def test_the_cost_of_the_set_follows_the_selection(open_page: OpenPage, address:
     expect(line).to_contain_text("Held-out error")
     page.get_by_role("button", name="Clear").click()
     expect(line).to_contain_text("Select heads")
-    cell(page, "expert", 3, 2).click()
+    cell(page, "expert", 3, 2).click(modifiers=["Control"])
     expect(line).to_contain_text("parameters at rank 16")
     expect(line).to_contain_text("estimate from 1 measured run")
     first = line.inner_text()
-    cell(page, "expert", 0, 0).click()
+    cell(page, "expert", 0, 0).click(modifiers=["Control"])
     expect(line).not_to_have_text(first)
 
 
@@ -111,6 +113,7 @@ def test_the_strip_and_the_trust_of_the_chosen_head_show(open_page: OpenPage, ad
     before = page.get_by_test_id("strip").get_attribute("aria-label")
     cell(page, "vlm", 0, 0).click()
     expect(page.get_by_test_id("strip")).not_to_have_attribute("aria-label", str(before))
+    page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-preset").select_option("default")
     expect(page.get_by_test_id("trusted")).to_contain_text("95 % interval")
 
@@ -161,7 +164,7 @@ def test_unscored_demonstrations_are_not_described_by_heads_of_others(
     expect(page.get_by_text("These heads are not scored yet")).to_be_visible()
     expect(page.get_by_test_id("frame-player")).to_contain_text("press the round button")
     expect(inspector).to_be_visible()
-    expect(inspector).to_have_text("Once heads are scored, the chosen one is described here.")
+    expect(inspector).to_have_text("Once heads are scored, the one shown is described here.")
     expect(page.get_by_test_id("strip")).to_contain_text("after a k-NN measure")
     expect(body).to_contain_text("open once heads are scored")
     expect(page.locator(".wb-whatif")).to_contain_text("Once heads are scored, what training")

@@ -20,7 +20,7 @@ def test_the_copied_link_restores_episode_frame_head_set_and_step(
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_test_id("frame-player").locator("select").select_option("2")
     page.wait_for_url("**episode=2**")
-    cell(page, "expert", 3, 3).click()
+    cell(page, "expert", 3, 3).click(modifiers=["Control"])
     expect(page.locator("#header")).to_contain_text("21 selected")
     page.locator("body").click(position={"x": 5, "y": 5})
     page.keyboard.press("Shift+ArrowRight")

@@ -36,7 +36,7 @@ def test_every_stack_has_its_own_cells(open_page: OpenPage, address: str, cell: 
     expect(summary).to_contain_text("28 VLM, 48 expert")
     page.get_by_role("button", name="Clear").click()
 
-    cell(page, "vlm", 3, 3).click()
+    cell(page, "vlm", 3, 3).click(modifiers=["Control"])
     for key, place in (("ArrowRight", "expert 3 0"), ("End", "expert 3 5"), ("ArrowDown", "expert 4 5")):
         page.keyboard.press(key)
         focused = page.evaluate(
@@ -59,7 +59,7 @@ def test_the_set_stays_in_the_link(open_page: OpenPage, address: str, cell: Cell
     page = open_page(address)
     page.get_by_role("button", name="Clear").click()
     for stack, layer, head in (("vlm", 0, 3), ("expert", 0, 0), ("expert", 7, 5)):
-        cell(page, stack, layer, head).click()
+        cell(page, stack, layer, head).click(modifiers=["Control"])
     expect(page.get_by_test_id("selection-summary")).to_contain_text("1 VLM, 2 expert")
     page.wait_for_url("**heads=10000000800000000001**")  # a bit a head: the 4th, 33rd and 80th
     other = open_page(page.url)

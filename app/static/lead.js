@@ -1,0 +1,15 @@
+/* The sentence that leads the Heads step: what the map says, drawn with it, and what the selected heads share, which follows
+   from the server after every change of the set. Until heads are scored: what the step is for. */
+wb.mounts.lead = (element, props) => {
+  const { make, state } = wb;
+  const sentence = make("p", { class: "wb-lead-first", "data-testid": "lead" }, props.value.purpose);
+  const set = make("p", { "data-testid": "lead-set" });
+  element.replaceChildren(make("div", { class: "wb-lead" }, sentence, set));
+  const draw = () => {
+    const { heads, origin, selected } = state;
+    sentence.textContent = heads?.lead || props.value.purpose;
+    set.textContent = (heads && selected.size && origin?.shared) || "";
+  };
+  for (const name of ["heads", "origin", "selection"]) wb.on(element, name, draw);
+  draw();
+};
