@@ -11,7 +11,7 @@ from steering.errors import Cancelled
 
 @dataclass(frozen=True)
 class Report:
-    """One progress report. fraction: 0..1 of the whole. left_s: estimated seconds left, None at the start.
+    """One progress report. fraction: 0..1 of the whole. left_s: estimated seconds left of the whole, None at the start.
 
     metrics: numbers worth plotting, e.g. `step`, `loss`, `heldout_error`.
     """
@@ -48,7 +48,10 @@ class Progress:
         if self._sink is None:
             return
         elapsed_s = time.monotonic() - self._began_s
-        left_s = elapsed_s * (1 - fraction) / fraction if fraction > 0.02 else None
+        left_s = None
+        if fraction > 0.02:  # what follows this part of the work is taken to go on at its pace
+            after = (1 - self._end) / (self._end - self._start) if self._end > self._start else 0.0
+            left_s = elapsed_s / fraction * (1 - min(fraction, 1.0) + after)
         whole = self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0)
         self._sink(Report(whole, message, left_s, metrics))
 

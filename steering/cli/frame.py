@@ -88,7 +88,7 @@ class Line:
         if now_s - self._last_s < self._every_s:
             return
         self._last_s = now_s
-        left = f", {report.left_s:.0f} s left in this step" if report.left_s is not None else ""
+        left = f", {report.left_s:.0f} s left" if report.left_s is not None else ""
         numbers = "".join(f" {name}={value:.4g}" for name, value in report.metrics.items())
         text = f"{report.fraction:4.0%} {report.message}{numbers}{left}"
         print(f"\r\x1b[K{text}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr)
