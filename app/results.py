@@ -11,8 +11,8 @@ from app.training import control_of
 from app.views.compare_table import below, cells_card, cost_card, failures_card, label_of
 from app.views.comparison import Choice, rollout_player, success
 from app.views.finetune import ResultRow
-from app.visible import VisitorStore
 from app.views.header import READY
+from app.visible import VisitorStore
 from steering import figures, pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts

@@ -16,6 +16,7 @@ from app.service import Workbench
 from app.tabs import compare
 from app.views import compare_evidence, compare_table, comparison
 from app.views.compare_open_loop import open_loop_card
+from app.views.header import READY
 from steering.comparison.compare import compare as compare_rollouts
 from steering.comparison.open_loop import compare_open_loop
 from steering.errors import SteeringError
@@ -102,7 +103,7 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, s
         "The comparison of this link is not in this store, so another is shown.",
     )
     assert len(list(media.glob("*.mp4"))) == len(list(media.glob("*.json"))) == 30
-    assert bench.results.last_run() == "", "an example was not run here"
+    assert bench.results.last_run() == READY, "an example was not run here"
 
     own = [
         bench.store.save("rollouts", rollouts(m, won), params={"method": m, "task": "pick_cube"})

@@ -79,8 +79,13 @@ def test_a_difference_needs_six_scenes(open_page: OpenPage, sample_address: str)
     page.locator("[data-lesson=evidence]").click()
     card = page.get_by_test_id("lesson")
     card.locator("[data-choice=six]").click()
-    expect(card.locator("[data-state=done]")).to_have_count(1)  # a comparison is there already
-    page.get_by_test_id("vote").get_by_role("button", name="A", exact=True).click()
+    vote = page.get_by_test_id("vote").get_by_role("button", name="A", exact=True)
+    vote.click()  # of a scene that was not watched
+    page.wait_for_timeout(300)
+    expect(card.locator("[data-state=done]")).to_have_count(0)
+    page.get_by_test_id("scene").nth(1).click()  # plays
+    expect(card.locator("[data-state=done]")).to_have_count(1)
+    vote.click()
     expect(page.get_by_test_id("reveal")).to_contain_text("You were right")
 
 
