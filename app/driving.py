@@ -11,8 +11,9 @@ import json
 import math
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +25,7 @@ from app.views.driving import DriveCard
 from app.views.markup import without_places
 from steering.errors import InputError, NotFound, SteeringError
 from steering.pipeline.driver import IDLE_S, Driver
+from steering.public import quota
 from steering.store import Store
 from steering.types import ACTION_NAMES
 
@@ -42,12 +44,20 @@ ALL_TAKEN = (
 )
 
 
+AT_ADDRESS = (
+    "Somebody else who came today drives from your address. Try again when they have stopped: new visitors of one "
+    "address drive one at a time."
+)
+
+
 @dataclass(frozen=True)
 class _Drive:
     owner: str
     driver: Driver
     task: str
     variations: tuple[str, ...]
+    party: str = ""
+    started_s: float = field(default_factory=time.monotonic)
 
 
 class Driving:
@@ -59,17 +69,22 @@ class Driving:
         self._changing = threading.Lock()
         self.routes = [Route("/driving/{drive}", self.answer, methods=["POST"])]
 
-    def start(self, owner: str, task: str, seed: int, variations: Sequence[str]) -> None:
-        """Start a drive through the scenes of `seed`. Raises InputError where there may be none now."""
+    def start(self, owner: str, task: str, seed: int, variations: Sequence[str], party: str = "") -> None:
+        """Start a drive through the scenes of `seed`. party: whose drives it counts with, the owner's own unless given.
+        Raises InputError where there may be none now.
+        """
+        party = party or owner
         with self._changing:
             self._forget_ended()
             if any(one.owner == owner for one in self._drives.values()):
                 raise InputError(ALREADY)
+            if party != owner and any(one.party == party for one in self._drives.values()):
+                raise InputError(AT_ADDRESS)
             if len(self._drives) >= MOST_DRIVES:
                 raise InputError(ALL_TAKEN)
             key = secrets.token_hex(16)
             driver = Driver(self._store.root, task, seed, variations, self._idle_s, owner)
-            self._drives[key] = _Drive(owner, driver, task, tuple(variations))
+            self._drives[key] = _Drive(owner, driver, task, tuple(variations), party)
         try:
             driver.ask({"do": "look"})
         except SteeringError:
@@ -109,9 +124,9 @@ class Driving:
         """Take one wish; answer state and pictures, or what is wrong in words."""
         if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
             return _refused(415, "Expected JSON. Reload the page.")
-        drive = self._drives.get(request.path_params["drive"])
+        drive = await run_in_threadpool(self._going_on, request.path_params["drive"])
         if drive is None:
-            return _refused(404, UNKNOWN)
+            return _refused(404, _unknown())
         body = bytearray()
         try:
             async for part in request.stream():
@@ -128,6 +143,11 @@ class Driving:
         head = json.dumps({**state, "sizes": [len(one) for one in pictures]}).encode()
         content = len(head).to_bytes(4, "big") + head + b"".join(pictures)
         return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+    def _going_on(self, key: str) -> _Drive | None:
+        with self._changing:
+            self._end_overdue()
+            return self._drives.get(key)
 
     def _of(self, owner: str) -> tuple[str, _Drive]:
         with self._changing:
@@ -147,6 +167,21 @@ class Driving:
             if not one.driver.alive:
                 one.driver.close()
                 del self._drives[key]
+        self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """End the drives that last too long, after storing what was kept."""
+        most_s = quota().drive_minutes * 60
+        for key, one in list(self._drives.items()):
+            if time.monotonic() - one.started_s > most_s:
+                threading.Thread(target=one.driver.finish, daemon=True).start()
+                del self._drives[key]
+
+
+def _unknown() -> str:
+    most = quota().drive_minutes
+    kept = f" A drive lasts {most:g} minutes at most here; what was kept by then is in the list."
+    return UNKNOWN + ("" if math.isinf(most) else kept)
 
 
 def wish_of(body: bytes) -> Mapping[str, Any]:

@@ -48,14 +48,12 @@ class Holdings:
         keep_s = quota().keep_s
         return None if since_s is None or math.isinf(keep_s) else since_s + keep_s
 
-    def check_room(self, more_bytes: int = 0) -> None:
-        """Raises InputError where whoever asks has no room for more."""
-        found = self.shown()
-        if found.most_bytes is not None and found.used_bytes + more_bytes > found.most_bytes:
-            raise InputError(
-                f"Your things take {found.used_bytes / 1e9:.1f} GB of the {found.most_bytes / 1e9:g} GB that a visitor "
-                "has here. Delete what you no longer need in the Demonstrations step, then try again."
-            )
+    def tend(self) -> None:
+        """Delete what is kept no longer, and old pictures, which are made anew when they are asked for."""
+        keep_s = quota().keep_s
+        if not math.isinf(keep_s):
+            keeping.expire(self._store, keep_s, self._bench.previews.forget)
+        keeping.clean(self._store)
 
     def asked(self, wanted: str) -> RemovalCard:
         """What deleting would take along, to be confirmed. wanted: an id, or EVERYTHING. Raises InputError for what is

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from steering.jobs.client import Jobs
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
 TITLE = "Robotic Steering workbench"
+TEND_EVERY_S = 600.0
 QUEUE_LOOK_S = 0.01
 """Gradio's queue looks for new events every 1 ms, which takes time from a finetune while nothing happens."""
 
@@ -253,15 +255,26 @@ def main() -> None:
         sys.exit(1)
 
 
+def tend(bench: Workbench) -> None:
+    """Look after the store for as long as the server runs."""
+    while True:
+        try:
+            bench.holdings.tend()
+        except (SteeringError, OSError) as error:
+            print(f"The store could not be tidied: {error}", file=sys.stderr, flush=True)
+        time.sleep(TEND_EVERY_S)
+
+
 def serve() -> None:
     """Serve the page until it is ended."""
     check_writable(store_folder())
     store = default_store()
     source = os.environ.get("STEERING_POLICY", "embedded")
-    jobs = Jobs(store)
+    jobs = Jobs(store, party=visitors.party)
     bench = Workbench(store, jobs, source, allowed_roots())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stop ends the worker too, through `finally`
     threading.Thread(target=bench.warm, daemon=True).start()
+    threading.Thread(target=tend, args=(bench,), daemon=True).start()
     try:
         page = build(bench)
         port = os.environ.get("GRADIO_SERVER_PORT", "")  # given as such: Gradio itself would take one of the next 100

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from steering.errors import InputError, NotFound
+from steering.keeping import check_room
 from steering.pipeline.uploads import FILES, HUB, upload_folder
 from steering.public import is_public
 from steering.serialisation import read_json
@@ -71,6 +72,7 @@ class Receiving:
                 "episodes, or import them from the command line: python -m steering import PATH."
             )
         self._make_room(owner, total)
+        check_room(self._store, owner, total)
         first = wanted[0][0].split("/")[0]
         same = all(path.split("/")[0] == first for path, _ in wanted)
         upload = self._new(owner, first if same else f"{len(wanted)} files", total)

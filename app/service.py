@@ -336,4 +336,5 @@ def _line(status: JobStatus, training: Training) -> JobLine:
         arguments=status.arguments,
         stopping=status.cancel_requested and not status.ended,
         again=_again(status.function),
+        starts_in_s=status.starts_in_s,
     )

@@ -27,12 +27,16 @@ import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steering.public import is_public
+
 KEY = "STEERING_KEY"
 """Environment variable: the text that visitors' cookies are signed with, of at least 16 characters."""
 PROXIES = "STEERING_PROXIES"
 """Environment variable: how many proxies stand before the server, each of which adds to X-Forwarded-For."""
 COOKIE = "steering-visitor"
 KEEP_S = 400 * 24 * 3600
+NEW_S = 24 * 3600.0
+"""How long a visitor counts as new, and shares what their address may take."""
 KEY_FILE = "visitors.key"
 _SENT = re.compile(rf"(?:^|;)\s*{COOKIE}=([0-9a-f]{{16}})\.([0-9a-f]{{1,12}})\.([0-9a-f]{{32}})\s*(?:;|$)")
 
@@ -61,6 +65,15 @@ def asking() -> Visitor:
 def owner() -> str:
     """Whose things are asked for now."""
     return _asking.get().owner
+
+
+def party() -> str:
+    """Whose turns who asks takes in the queue: their own, or their address's on the day they came where strangers use
+    the server, so that nobody gains by coming as many.
+    """
+    visitor = asking()
+    new = time.time() - visitor.since_s < NEW_S and visitor.address
+    return f"@{visitor.address}" if new and is_public() else visitor.owner
 
 
 @contextmanager

@@ -7,6 +7,7 @@ something still rests on waits until that has gone. Milliseconds for hundreds of
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections import defaultdict
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from steering.errors import NotFound
+from steering.errors import InputError, NotFound
 from steering.owners import NOBODY
+from steering.public import quota
 from steering.store import Manifest, Store
 
 DAY_S = 24 * 3600.0
@@ -130,6 +132,19 @@ def used_bytes(store: Store, artefacts: Iterable[str]) -> int:
     """What artefacts of this store take on disk; those that are gone or samples count nothing."""
     places = (store.artefacts / one for one in artefacts)
     return sum(_bytes(path) for path in places if path.is_dir())
+
+
+def check_room(store: Store, owner: str, more_bytes: int = 0) -> None:
+    """Raises InputError where what is `owner`'s and `more_bytes` go beyond what a visitor may have here."""
+    most = quota().disk_bytes
+    if math.isinf(most):
+        return
+    used = used_bytes(store, store.owners.own(owner)) + more_bytes
+    if used > most:
+        raise InputError(
+            f"Your things take {used / 1e9:.1f} GB with this, and a visitor has {most / 1e9:g} GB here. Delete what "
+            "you no longer need in the Demonstrations step, then try again."
+        )
 
 
 def clean(store: Store, media_s: float = 7 * DAY_S) -> int:

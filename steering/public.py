@@ -39,6 +39,11 @@ class Quota:
         return self.disk_gb * 1e9
 
     @property
+    def address_minutes(self) -> float:
+        """Minutes of work in 24 hours of all new visitors of one address: as many times a visitor's as their places."""
+        return self.minutes * max(1.0, self.address_places / self.places) if math.isfinite(self.places) else math.inf
+
+    @property
     def keep_s(self) -> float:
         """keep_days in seconds."""
         return self.keep_days * 24 * 3600

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "disk": set(),
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
     "policy_cache": {"models", "hub"},
-    "jobs": {"store", "pipeline", "policy_cache", "disk", "__init__"},
+    "jobs": {"store", "keeping", "pipeline", "policy_cache", "disk", "__init__"},
     "models": {"store", "hub"},
     "simulation": {"store"},
     "demonstrations": {"store", "simulation", "serialisation", "lossless_video", "hub"},

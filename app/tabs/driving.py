@@ -38,7 +38,7 @@ def wire(
         task, tasks = str(chosen.form.get("task")), (*TASKS, UNSEEN_TASK)
         variations = session.names(chosen.form.get("variations"), VARIATIONS)
         seed = session.whole(chosen.form.get("seed"), 0, 9_999, 0)
-        bench.driving.start(visitors.owner(), task if task in tasks else TASKS[0], seed, variations)
+        bench.driving.start(visitors.owner(), task if task in tasks else TASKS[0], seed, variations, visitors.party())
         return show_driving(bench)
 
     @worded

@@ -15,6 +15,7 @@ FIND = "find_heads"
 class JobLine:
     """A job as the page shows it. state: one of steering.jobs.queue.STATES. method: where the work has one. again: what
     starting it once more is called, empty where that is offered elsewhere. dismissed: whether its failure was read.
+    starts_in_s: about how long it waits, None where it does not.
     """
 
     id: str
@@ -32,6 +33,7 @@ class JobLine:
     stopping: bool = False
     again: str = ""
     dismissed: bool = False
+    starts_in_s: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -102,6 +104,7 @@ def _stage(job: JobLine) -> str:
 
 def _state(job: JobLine) -> str:
     if job.stopping or job.state == "queued":
-        return _stage(job)
+        soon = job.starts_in_s is None or job.starts_in_s < 5 or job.stopping
+        return _stage(job) if soon else f"{_stage(job)}, starts in about {duration(job.starts_in_s or 0)}"
     left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
     return f"{job.message or 'starting'}{left}"

@@ -17,13 +17,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import steering
-from steering import pipeline
+from steering import keeping, pipeline
 from steering.errors import InputError, unknown_name
 from steering.jobs.lock import WorkerLock
 from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
@@ -55,17 +55,21 @@ class _Worker:
 
 
 class Jobs:
-    """The jobs of one store. Threads may share it; `owner` is whoever a page session says it is."""
+    """The jobs of one store. Threads may share it. party: whose turns the jobs of whoever asks now take, empty for the
+    owner's own (`steering.jobs.turns`).
+    """
 
     def __init__(
         self,
         store: Store,
         *,
+        party: Callable[[], str] = str,
         cancel_patience_s: float = CANCEL_PATIENCE_S,
         worker_command: Sequence[str] = (sys.executable, "-m", "steering.jobs.worker"),
     ) -> None:
         self._store = store
         self._queue = Queue(store.root)
+        self._party = party
         self._lock = threading.Lock()
         self._workers = {name: _Worker(name) for name in WORKERS}
         self._supervised_s = -1e9
@@ -81,7 +85,8 @@ class Jobs:
     def submit(self, function_name: str, *, owner: str = "local", **arguments: Any) -> str:
         """Queue a pipeline function by name and return the job's id.
 
-        An owner may have a few unfinished jobs; the same unfinished job is not queued twice.
+        The same unfinished job is not queued twice. Raises InputError for what cannot run, and beyond what
+        `steering.public.quota` gives.
         """
         function = pipeline.RUNNABLE.get(function_name)
         if function is None:
@@ -90,12 +95,14 @@ class Jobs:
             inspect.signature(function).bind(self._store, **arguments)
         except TypeError as error:
             raise InputError(f"{function_name} cannot be called like this: {error}.") from None
+        keeping.check_room(self._store, owner.partition("-")[0])
         job_id = self._queue.add(
             function_name,
             plain_params(arguments),
             owner=owner,
             resumable=function_name in pipeline.RESUMABLE,
             brief=pipeline.is_brief(function_name, arguments),
+            party=self._party(),
         )
         self._supervise(at_once=True)
         return job_id

@@ -1,8 +1,9 @@
 """The queue of jobs: one SQLite file in the store, in WAL mode, shared by the page's process and the workers'.
 
-Jobs of different owners take turns. A long job keeps the main worker; brief ones then go on the side worker. Each call
-opens its own connection (0.2 ms), so any thread may call. Progress history is thinned to at most MAX_POINTS points a
-job; ended jobs are forgotten after KEEP_S.
+Jobs of different parties take turns (`steering.jobs.turns`). A long job keeps the main worker; brief ones then go on
+the side worker, and one that can go on from a checkpoint gives way when it has run long and somebody else waits. Each
+call opens its own connection (0.2 ms), so any thread may call. Progress history is thinned to at most MAX_POINTS points
+a job; ended jobs are forgotten after KEEP_S.
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from steering.errors import InputError, NotFound
-from steering.jobs import index
+from steering.jobs import index, places
 from steering.progress import Report
+from steering.public import quota
 
 MAIN, SIDE = "main", "side"
 WORKERS = (MAIN, SIDE)
 STATES = ("queued", "running", "done", "failed", "cancelled")
-MAX_PER_OWNER = 4
-MAX_QUEUED = 64
 MAX_POINTS = 600
 MAX_ATTEMPTS = 3
 KEEP_S = 7 * 24 * 3600.0
@@ -41,14 +41,20 @@ CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created_s);
 CREATE TABLE IF NOT EXISTS points (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, numbers TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_job ON points (job, number);
 """
-_ADDED = {"brief": "INTEGER NOT NULL DEFAULT 0", "worker": "TEXT NOT NULL DEFAULT 'main'"}
+_ADDED = {
+    "brief": "INTEGER NOT NULL DEFAULT 0",
+    "worker": "TEXT NOT NULL DEFAULT 'main'",
+    "party": "TEXT NOT NULL DEFAULT ''",
+    "worked_s": "REAL NOT NULL DEFAULT 0",
+}
 
 
 @dataclass(frozen=True)
 class JobStatus:
     """A job as it stands. Times are seconds since the epoch; `result` is an artefact id, `error` words for people.
 
-    position: 1 for the next job to run, 0 when it is not waiting. metrics: reported numbers, oldest first, thinned.
+    position: 1 for the next job to run, 0 when it is not waiting; starts_in_s: about how long it waits, None when it
+    does not. metrics: reported numbers, oldest first, thinned.
     """
 
     id: str
@@ -67,6 +73,7 @@ class JobStatus:
     started_s: float | None
     ended_s: float | None
     cancel_requested: bool
+    starts_in_s: float | None = None
 
     @property
     def visitor(self) -> str:
@@ -98,11 +105,19 @@ class Queue:
                 db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_ADDED[name]}")
 
     def add(
-        self, function: str, arguments: Mapping[str, Any], *, owner: str, resumable: bool, brief: bool = False
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        owner: str,
+        resumable: bool,
+        brief: bool = False,
+        party: str = "",
     ) -> str:
         """Put a job at the end and return its id. The same unfinished job of the same owner is not added twice.
 
-        brief: whether it may run beside a long one.
+        brief: whether it may run beside a long one. party: whose turns it takes, the owner's own unless given. Raises
+        InputError beyond what `steering.public.quota` gives, and where the queue is full.
         """
         text = json.dumps(dict(arguments), sort_keys=True)
         waiting = "state IN ('queued', 'running')"
@@ -113,45 +128,57 @@ class Queue:
             ).fetchone()
             if same:
                 return str(same["id"])
-            own, everyone = db.execute(
-                f"SELECT count(*) FILTER (WHERE owner=?), count(*) FROM jobs WHERE {waiting}", (owner,)
-            ).fetchone()
-            if own >= MAX_PER_OWNER:
-                raise InputError(
-                    f"You have {own} jobs waiting or running, and {MAX_PER_OWNER} is the most. "
-                    "Wait until one has ended, or stop one."
-                )
-            if everyone >= MAX_QUEUED:
-                raise InputError(f"{everyone} jobs are waiting already. Try again in a few minutes.")
+            visitor = owner.partition("-")[0]
+            places.check(db, quota(), owner, visitor, party or visitor)
             job_id = uuid.uuid4().hex
             db.execute(
-                "INSERT INTO jobs (id, owner, function, arguments, resumable, brief, state, created_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
-                (job_id, owner, function, text, resumable, brief, time.time()),
+                "INSERT INTO jobs (id, owner, function, arguments, resumable, brief, state, created_s, party) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)",
+                (job_id, owner, function, text, resumable, brief, time.time(), party or visitor),
             )
         return job_id
 
     def claim(self, worker: str = MAIN) -> JobStatus | None:
-        """Mark the next queued job as running and return it. The owner who was served longest ago comes first.
+        """Mark the next queued job as running and return it. The party that was served longest ago comes first.
 
         The side worker takes brief jobs, and only while the main one runs a long one.
         """
         with self._transaction() as db:
-            row = db.execute((_NEXT if worker == MAIN else _NEXT_BESIDE) + " LIMIT 1").fetchone()
-            if row is None:
+            order = places.in_turn(db, beside=worker == SIDE)
+            if not order:
                 return None
             db.execute(
                 "UPDATE jobs SET state='running', started_s=?, message='Starting', attempts=attempts+1, worker=? "
                 "WHERE id=?",
-                (time.time(), worker, row["id"]),
+                (time.time(), worker, order[0].id),
             )
-        return self.status(row["id"])
+        return self.status(order[0].id)
 
     def waits_for(self, worker: str) -> bool:
         """Whether a job waits or runs that this worker would take."""
         active = "SELECT 1 FROM jobs WHERE state IN ('queued', 'running') LIMIT 1"
         with self._transaction("DEFERRED") as db:
-            return db.execute(active if worker == MAIN else _NEXT_BESIDE).fetchone() is not None
+            return db.execute(active if worker == MAIN else places.BESIDE).fetchone() is not None
+
+    def gives_way(self, job_id: str, slice_s: float = places.SLICE_S) -> bool:
+        """Whether a running job should pause: it can go on from a checkpoint, has run long, and somebody else waits."""
+        with self._transaction("DEFERRED") as db:
+            query = (
+                "SELECT 1 FROM jobs WHERE id=? AND resumable=1 AND brief=0 AND worker='main' AND started_s < ? AND "
+                "EXISTS (SELECT 1 FROM jobs AS other WHERE other.state='queued' AND other.party != jobs.party "
+                "AND other.brief=0)"
+            )
+            return db.execute(query, (job_id, time.time() - slice_s)).fetchone() is not None
+
+    def pause(self, job_id: str) -> None:
+        """Put a running job that has left a checkpoint back into the queue, where nobody has stopped it."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE jobs SET state='queued', left_s=NULL, attempts=attempts-1, worked_s=worked_s+?-started_s, "
+                "message='Paused for somebody else; goes on from here' "
+                "WHERE id=? AND state='running' AND cancel_s IS NULL",
+                (time.time(), job_id),
+            )
 
     def report(self, job_id: str, report: Report) -> None:
         """Store a progress report of a running job."""
@@ -251,14 +278,16 @@ class Queue:
             row = db.execute("SELECT * FROM jobs WHERE id=?", (job_id,)).fetchone()
             if row is None:
                 raise NotFound("There is no such job: it ended more than a week ago, or belongs to another workbench.")
-            return _status(db, row)
+            return _status(db, row, places.of_all(db) if row["state"] == "queued" else {})
 
     def list(self, *, owner: str | None = None, active: bool = False, limit: int = 50) -> list[JobStatus]:
         """Jobs, newest first; of one owner or all; queued and running ones only when `active`."""
         where = ["1"] + ["owner=:owner"] * (owner is not None) + ["state IN ('queued', 'running')"] * active
         query = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY created_s DESC LIMIT :limit"
         with self._transaction("DEFERRED") as db:
-            return [_status(db, row) for row in db.execute(query, {"owner": owner, "limit": limit}).fetchall()]
+            rows = db.execute(query, {"owner": owner, "limit": limit}).fetchall()
+            found = places.of_all(db) if any(row["state"] == "queued" for row in rows) else {}
+            return [_status(db, row, found) for row in rows]
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
@@ -282,13 +311,8 @@ class Queue:
                 db.close()
 
 
-_LONG_RUNS = "EXISTS (SELECT 1 FROM jobs WHERE state='running' AND worker='main' AND brief=0)"
-_TURNS = "ORDER BY (SELECT coalesce(max(started_s), 0) FROM jobs AS other WHERE other.owner = jobs.owner), created_s"
-_NEXT = f"SELECT id FROM jobs WHERE state='queued' {_TURNS}"
-_NEXT_BESIDE = f"SELECT id FROM jobs WHERE state='queued' AND brief=1 AND {_LONG_RUNS} {_TURNS}"
-
-
-def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
+def _status(db: sqlite3.Connection, row: sqlite3.Row, where: Mapping[str, tuple[int, float]]) -> JobStatus:
+    place, starts_in_s = where.get(row["id"], (0, None))
     points = db.execute("SELECT numbers FROM points WHERE job=? ORDER BY number", (row["id"],))
     return JobStatus(
         id=row["id"],
@@ -296,7 +320,7 @@ def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
         function=row["function"],
         arguments=json.loads(row["arguments"]),
         state=row["state"],
-        position=_position(db, row),
+        position=place,
         fraction=row["fraction"],
         message=row["message"],
         left_s=row["left_s"],
@@ -307,12 +331,5 @@ def _status(db: sqlite3.Connection, row: sqlite3.Row) -> JobStatus:
         started_s=row["started_s"],
         ended_s=row["ended_s"],
         cancel_requested=row["cancel_s"] is not None,
+        starts_in_s=starts_in_s,
     )
-
-
-def _position(db: sqlite3.Connection, row: sqlite3.Row) -> int:
-    for query in (_NEXT_BESIDE, _NEXT) if row["state"] == "queued" else ():
-        waiting = [next_row["id"] for next_row in db.execute(query)]
-        if row["id"] in waiting:
-            return waiting.index(row["id"]) + 1
-    return 0

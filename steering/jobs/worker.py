@@ -89,6 +89,7 @@ def run_job(store: Store, queue: Queue, job: JobStatus) -> None:
     try:
         result = pipeline.RUNNABLE[job.function](store.owned_by(job.visitor), **job.arguments, progress=progress)
     except Cancelled as stop:
+        queue.pause(job.id)  # unless it was stopped
         queue.end(job.id, "cancelled", error=str(stop))
     except SteeringError as error:
         queue.end(job.id, "failed", error=str(error))
@@ -134,7 +135,7 @@ class _Reporter:
 
 
 class _CancelCheck:
-    """Asks the queue whether the user stopped the job, at most each REPORT_EVERY_S."""
+    """Asks the queue whether the user stopped the job, or it should give way, at most each REPORT_EVERY_S."""
 
     def __init__(self, queue: Queue, job_id: str) -> None:
         self._queue, self._job_id, self._last_s, self._cancelled = queue, job_id, 0.0, False
@@ -142,7 +143,8 @@ class _CancelCheck:
     def __call__(self) -> bool:
         now_s = time.monotonic()
         if now_s - self._last_s >= REPORT_EVERY_S:
-            self._cancelled, self._last_s = self._queue.cancel_requested(self._job_id), now_s
+            self._cancelled = self._queue.cancel_requested(self._job_id) or self._queue.gives_way(self._job_id)
+            self._last_s = now_s
         return self._cancelled
 
 

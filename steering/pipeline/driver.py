@@ -98,6 +98,15 @@ class Driver:
             self._process.stdin.close()
             self._process.stdout.close()
 
+    def finish(self) -> None:
+        """End the process after it has stored what was kept, and wait for that."""
+        self.close(discard=False)
+        try:
+            self._process.wait(SAVE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
     def _send(self, wish: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
         try:

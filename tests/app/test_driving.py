@@ -235,3 +235,22 @@ def test_the_card_says_who_recorded(bench: Workbench, tmp_path: Path) -> None:
     post(bench.driving, key, {"do": "keep", "failure": True})
     card = bench.card(bench.driving.save(OWNER))
     assert card.by == "keyboard" and card.outcomes == (False,) and not card.sample
+
+
+def test_new_visitors_of_one_address_drive_one_at_a_time(drives: Driving) -> None:
+    drives.start(OWNER, "press_button", 0, (), party="@home")
+    with pytest.raises(InputError, match="from your address"):
+        drives.start(OTHER, "press_button", 0, (), party="@home")
+    drives.start(OTHER, "press_button", 0, (), party="@elsewhere")
+
+
+def test_a_drive_ends_after_the_minutes_of_a_visitor(drives: Driving, monkeypatch: pytest.MonkeyPatch) -> None:
+    drives.start(OWNER, "press_button", 0, ())
+    monkeypatch.setenv("STEERING_DRIVE_MINUTES", "0.00001")
+    key, drive = next(iter(drives._drives.items()))
+    assert drives._going_on(key) is None and "in the list" in driving._unknown()
+    assert drives.shown(OWNER) is None
+    until_s = time.monotonic() + 60
+    while drive.driver.alive:
+        assert time.monotonic() < until_s
+        time.sleep(0.1)

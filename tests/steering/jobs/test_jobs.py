@@ -14,8 +14,9 @@ from steering import pipeline
 from steering.errors import InputError, NotFound
 from steering.jobs.client import Jobs
 from steering.jobs.lock import WorkerLock
-from steering.jobs.queue import MAX_PER_OWNER, JobStatus, Queue
+from steering.jobs.queue import JobStatus, Queue
 from steering.progress import Report
+from steering.public import OWN
 from steering.store import Store
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
@@ -218,7 +219,7 @@ def test_submit_refuses_what_cannot_run(jobs: Jobs) -> None:
 
 def test_limits_duplicates_and_turns(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
-    ann = [queue.add("f", {"n": n}, owner="ann", resumable=False) for n in range(MAX_PER_OWNER)]
+    ann = [queue.add("f", {"n": n}, owner="ann", resumable=False) for n in range(int(OWN.places))]
     assert queue.add("f", {"n": 0}, owner="ann", resumable=False) == ann[0]
     with pytest.raises(InputError, match="waiting or running"):
         queue.add("f", {"n": 99}, owner="ann", resumable=False)
@@ -248,6 +249,8 @@ def test_a_queue_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "jobs.sqlite") as db:
         db.execute("ALTER TABLE jobs DROP COLUMN brief")
         db.execute("ALTER TABLE jobs DROP COLUMN worker")
+        db.execute("ALTER TABLE jobs DROP COLUMN party")
+        db.execute("ALTER TABLE jobs DROP COLUMN worked_s")
     db.close()
     queue = Queue(tmp_path)
     job = queue.claim()
