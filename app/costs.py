@@ -53,15 +53,6 @@ class PolicySize:
         """Trainable parameters of LoRA on all heads and feed-forward layers."""
         return sum(self.groups("lora", replace(FinetuneSettings(), rank=rank)).values())
 
-    def head_cost(self) -> dict[str, dict[str, int]]:
-        """stack -> trainable parameters at rank 1 of a touched layer and, on top, of each selected head."""
-        found = {}
-        for sites in self.sizes.layout.sites:
-            names = (sites.name(0, module) for module in (sites.query, sites.output))
-            (_, width), (out, _) = (self.sizes.modules[name] for name in names)
-            found[sites.stack.name] = {"per_layer": width + out, "per_head": 2 * sites.stack.head_dim}
-        return found
-
 
 def policy_size(source: str, name: str) -> PolicySize:
     """The sizes of the policy of a `source` that `steering.models.loading` knows; read again when its files change."""

@@ -85,12 +85,12 @@ def build(bench: Workbench) -> gr.Blocks:
         # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
         show_heads = (
             worded(
-                lambda opened, digits, kept, rank, measure, beside: heads.show(
-                    *(bench, session.as_opened(opened)[0], digits, rank, session.as_id(measure), session.as_id(beside)),
+                lambda opened, digits, kept, measure, beside: heads.show(
+                    *(bench, session.as_opened(opened)[0], digits, session.as_id(measure), session.as_id(beside)),
                     kept=kept,
                 )
             ),
-            [states.opened, states.heads, states.kept, states.rank, states.measure, states.beside],
+            [states.opened, states.heads, states.kept, states.measure, states.beside],
             heads_tab.shown,
         )
         show_episode = (

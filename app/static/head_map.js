@@ -149,16 +149,6 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
           button("import", "Open a head set file…"), file))));
   }
 
-  /* Trainable parameters of low-rank q and o adapters: see views/head_map.py for where the coefficients come from. */
-  wb.trainable = () => {
-    const { cost, layers, heads } = state.heads;
-    const touched = new Set([...state.selected].map((i) => Math.floor(i / heads)));
-    let total = 0;
-    for (const i of state.selected) total += cost[Math.floor(i / (layers * heads))].per_head;
-    for (const l of touched) total += cost[Math.floor(l / layers)].per_layer;
-    return total * state.heads.rank_of_adapter;
-  };
-
   function summarise() {
     const count = state.heads.stacks.map(() => 0);
     for (const i of state.selected) count[place(i)[0]] += 1;
@@ -166,7 +156,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     element.querySelector(".wb-summary p").replaceChildren(
       make("b", {}, String(total)), ` head${total === 1 ? "" : "s"} selected`,
       make("span", {}, total === 0 ? "Tick heads, drag a box, or let the rule above choose."
-        : `${count.map((n, s) => `${n} ${state.heads.stacks[s].short}`).join(", ")}; ${wb.whole(wb.trainable())} trainable parameters`));
+        : count.map((n, s) => `${n} ${state.heads.stacks[s].short}`).join(", ")));
     sayOrigin();
     const next = element.querySelector("[data-next]");
     next.textContent = total ? `Finetune ${total === 1 ? "this head" : `these ${total} heads`}` : "Finetune";

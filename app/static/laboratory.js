@@ -323,6 +323,9 @@ wb.mounts.whatIf = (element, props, trigger, watch) => {
     const { heads } = wb.state;
     const missing = heads ? "Select heads to see what training them would take." : "Once heads are scored, what training the selected ones would take stands here.";
     element.innerHTML = (heads && props.value) || `<p class="wb-whatif">${missing}</p>`;
+    const { parameters, lora } = element.querySelector(".wb-whatif").dataset;
+    wb.state.cost = parameters === undefined ? null : { parameters: Number(parameters), lora: Number(lora) };
+    wb.emit("cost", wb.state.cost);
   };
   const put = wb.latest(trigger, "ask");
   let timer = null;

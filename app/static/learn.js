@@ -45,10 +45,10 @@ wb.mounts.learn = (element, props, trigger, watch) => {
       return { inert: inert.filter(Boolean).length, inert_layer: last ? "last" : `${rows.join(", ")}th`, answer: last ? "last" : null };
     },
     choose() {
-      const trainable = wb.trainable();
-      const lora = state.heads.lora * state.heads.rank_of_adapter;
-      const times = trainable ? lora / trainable : Infinity;
-      return { trainable: wb.whole(trainable), lora: wb.whole(lora), times: trainable ? times.toFixed(0) : "infinitely many",
+      const { parameters, lora } = state.cost ?? {};
+      if (!parameters) return { answer: null };
+      const times = lora / parameters;
+      return { trainable: wb.whole(parameters), lora: wb.whole(lora), times: times.toFixed(0),
         answer: times < 4 ? "half" : times <= 20 ? "tenth" : "hundredth" };
     },
     train() {
@@ -191,6 +191,7 @@ wb.mounts.learn = (element, props, trigger, watch) => {
   for (const name of Object.keys(conditions)) wb.on(element, name, (detail) => happened(name, detail));
   wb.on(element, "heads", (heads) => { if (scored !== (heads !== null)) drawCard(); });
   wb.on(element, "attention", () => { if (active()?.id === "head" && memory.predicted !== null && !task()) drawCard(); });
+  wb.on(element, "cost", () => { if (active()?.id === "choose" && memory.predicted !== null && !task()) drawCard(); });
   const abort = new AbortController();
   document.addEventListener("keydown", (event) => {
     if (!element.isConnected) abort.abort();

@@ -2,7 +2,7 @@
    Components read what is open here; the server is told only of what must outlive the page. */
 window.wb = (() => {
   const bus = new EventTarget();
-  const state = { heads: null, selected: new Set(), undo: [], redo: [], pinned: null, hover: null, origin: null,
+  const state = { heads: null, selected: new Set(), undo: [], redo: [], pinned: null, hover: null, origin: null, cost: null,
                   episode: null, attention: null, frame: 0, seen: {} };
   const mounts = {};
 

@@ -138,7 +138,6 @@ def show(
     bench: Workbench,
     demonstrations_id: str,
     digits: str,
-    rank: int,
     measure: str = "",
     beside: str = "",
     chosen: bool = False,
@@ -165,12 +164,9 @@ def show(
         demonstrations=demonstrations_id,
         relevance=relevance,
         selected=bench.heads(digits),
-        cost=bench.size.head_cost(),
-        rank=rank,
         version=time.time_ns() // 1000 if chosen else 0,
         trust=trust,
         measure=shown.key,
-        lora=bench.size.lora(1),
         second=None if other is None or second is None else (second.key, name_of(second), other),
         strip=None if over_time is None else strip(over_time),
         lead=lead_sentence(relevance, trust, shown.target),
@@ -224,13 +220,13 @@ def wire(
         return [now.digits, now.kept, render_header(opened, now, measure)]
 
     @worded
-    def select(opened: Any, kept: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
+    def select(opened: Any, kept: Any, measure: Any, beside: Any, rank: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
         demonstrations_id, _ = session.as_opened(opened)
         key, laboratory = session.as_id(measure), bench.laboratory
         asked = str(form.get("rule"))
         if asked.startswith(KEPT):
-            return _selected(opened, _of_others(kept, asked.removeprefix(KEPT)), kept, rank, measure, beside)
+            return _selected(opened, _of_others(kept, asked.removeprefix(KEPT)), kept, measure, beside)
         rule, count, stacks = rule_of(bench, demonstrations_id, key, form)
         if rule == "greedy":  # a job; its set is taken over when it has grown
             return [gr.skip()] * 4
@@ -244,7 +240,7 @@ def wire(
         else:
             heads = bench.auto_select(demonstrations_id, count, stacks, key, rule)
         one = head_sets.chosen(bench.digits(heads), head_sets.by_rule(bench, demonstrations_id, key, rule))
-        return _selected(opened, one, kept, rank, measure, beside)
+        return _selected(opened, one, kept, measure, beside)
 
     def _of_others(kept: Any, demonstrations_id: str) -> HeadSet:
         found = head_sets.kept_set(kept, head_sets.key_of(bench.policies.key, demonstrations_id))
@@ -252,16 +248,14 @@ def wire(
             raise InputError("That set is not kept in this browser any more. Open its demonstrations and choose again.")
         return found
 
-    def _selected(opened: Any, one: HeadSet, kept: Any, rank: Any, measure: Any, beside: Any) -> list[Any]:
+    def _selected(opened: Any, one: HeadSet, kept: Any, measure: Any, beside: Any) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
         keys = session.as_id(measure), session.as_id(beside)
-        shown = show(bench, demonstrations_id, one.digits or "", rank, *keys, chosen=True, kept=kept)
+        shown = show(bench, demonstrations_id, one.digits or "", *keys, chosen=True, kept=kept)
         return [one.digits, one.kept, shown[tab.shown.index(tab.map)], render_header(opened, one, measure)]
 
     @worded
-    def measured(
-        opened: Any, digits: Any, base: Any, kept: Any, rank: Any, measure: Any, event: gr.EventData
-    ) -> list[Any]:
+    def measured(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
         demonstrations_id, _ = session.as_opened(opened)
         available = tuple(bench.measures(demonstrations_id))
         current = bench.measure_shown(demonstrations_id, session.as_id(measure))
@@ -273,7 +267,7 @@ def wire(
         for field, value in form.items():
             if field in measures.FIELDS and value != getattr(current, field):
                 wanted = bench.laboratory.asked(demonstrations_id, available, current, field, str(value))
-        shown = show(bench, demonstrations_id, digits, rank, wanted.key, beside, kept=kept)
+        shown = show(bench, demonstrations_id, digits, wanted.key, beside, kept=kept)
         one = head_sets.head_set(digits, base)
         return [wanted.key, beside, render_header(opened, one, wanted.key), *shown]
 
@@ -298,23 +292,23 @@ def wire(
         return asdict(bench.exports.heads(kind, demonstrations_id, key, heads, origin))
 
     @worded
-    def take(opened: Any, kept: Any, rank: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
+    def take(opened: Any, kept: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
         read = bench.read_selection(str(payload(event).get("text")))
         one = head_sets.chosen(bench.digits(read.heads), read.origin)
-        return _selected(opened, one, kept, rank, measure, beside)
+        return _selected(opened, one, kept, measure, beside)
 
     now = [states.opened, states.heads, states.origin]
-    around = [states.opened, states.kept, states.rank, states.measure, states.beside]
+    around = [states.opened, states.kept, states.measure, states.beside]
     selected = [states.heads, states.origin, tab.map, header]
     toggled = [states.heads, states.origin, header]
     tab.map.toggle(toggle, [*now, states.measure], toggled, trigger_mode="always_last", **QUICK)
     for asked in (tab.map.keep, header.action):
         asked(keep, [*now, states.measure], download, **ACTION)
     tab.map.take(take, around, selected, **ACTION)
-    tab.rule.action(select, around, selected, **ACTION)
+    tab.rule.action(select, [*around, states.rank], selected, **ACTION)
     tab.choosers.action(
         measured,
-        [*now, states.kept, states.rank, states.measure],
+        [*now, states.kept, states.measure],
         [states.measure, states.beside, header, *tab.shown],
         **ACTION,
     )

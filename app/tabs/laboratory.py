@@ -140,7 +140,7 @@ def show_cost(bench: Workbench, demonstrations_id: str, measure: str, rank: Any,
         except SteeringError:
             error = None  # a target that a set cannot be asked about has no error of the set
         training = estimate(bench.store, bench.policy, chosen) if chosen else None
-        return what_if(len(chosen), bench.size.steering(chosen, rank), rank, error, training)
+        return what_if(len(chosen), bench.size.steering(chosen, rank), bench.size.lora(rank), rank, error, training)
     except Exception as error:  # whatever it is: the line before was about another set
         return unknown_cost(in_words(error))
 

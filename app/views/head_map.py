@@ -30,12 +30,9 @@ def head_map(
     demonstrations: str,
     relevance: Relevance,
     selected: Collection[Head],
-    cost: Mapping[str, Mapping[str, int]],
-    rank: int,
     version: int = 0,
     trust: Trust | None = None,
     measure: str = "",
-    lora: int = 0,
     second: tuple[str, str, Relevance] | None = None,
     strip: Mapping[str, Any] | None = None,
     lead: str = "",
@@ -44,9 +41,8 @@ def head_map(
 
     key: names the relevance; demonstrations: the set. version: another one whenever a rule or a file chose `selected`;
     0 where the map is only drawn, and the page knows its set best.
-    cost: stack -> {per_layer, per_head}, trainable parameters at rank 1 (see app.costs). measure: its key in the link.
-    lora: trainable parameters of LoRA on all heads at rank 1. second: key, name and scores of another measure, shown
-    in the lower half of every cell. strip: relevance by time (see laboratory_answers). lead: the sentence that leads.
+    measure: its key in the link. second: key, name and scores of another measure, shown in the lower half of every
+    cell. strip: relevance by time (see laboratory_answers). lead: the sentence that leads.
     """
     shape = relevance.shape
     flat = relevance.score.reshape(-1)
@@ -85,9 +81,6 @@ def head_map(
         "sentence": [sentence(relevance, head) if head else None for head in cells],
         "selected": chosen,
         "focus": best,
-        "cost": [dict(cost[name]) for name in shape.names],
-        "lora": lora,
-        "rank_of_adapter": rank,
     }
 
 

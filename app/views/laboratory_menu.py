@@ -64,8 +64,13 @@ def _row(label: str, name: str, meaning: str, cost: str, done: bool) -> str:
     )
 
 
-def what_if(heads: int, parameters: int, rank: int, error: SetError | None, training: TrainingEstimate | None) -> str:
-    """What this head set would cost and how well it predicts, in one line."""
+def what_if(
+    heads: int, parameters: int, lora: int, rank: int, error: SetError | None, training: TrainingEstimate | None
+) -> str:
+    """What this head set would cost and how well it predicts, in one line.
+
+    parameters: that would train at `rank`; lora: those of LoRA on all heads, which the lessons compare them with.
+    """
     if not heads:
         return '<p class="wb-whatif" data-testid="what-if">Select heads to see what training them would take.</p>'
     if training is None:
@@ -81,7 +86,8 @@ def what_if(heads: int, parameters: int, rank: int, error: SetError | None, trai
         zero = ZERO_LABELS.get(error.zero, error.zero.replace("_", " "))
         told = f"Held-out error {error.error:.3f} (k = {error.k}), {_share(error.score)} than {zero}."
     return (
-        f'<p class="wb-whatif" data-testid="what-if"><b>If trained:</b> {parameters:,} parameters at rank {rank}. '
+        f'<p class="wb-whatif" data-testid="what-if" data-parameters="{parameters}" data-lora="{lora}">'
+        f"<b>If trained:</b> {parameters:,} parameters at rank {rank}. "
         f"{text(cost)} {text(told)}</p>"
     )
 

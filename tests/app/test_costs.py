@@ -11,6 +11,7 @@ import pytest
 
 from app import training_estimate
 from app.costs import PolicySize, policy_size
+from app.views.laboratory_menu import TrainingEstimate
 from steering.errors import InputError, NotFound
 from steering.store import Store
 from steering.types import METHODS, FinetuneResult, FinetuneSettings, Head, Selection
@@ -54,10 +55,13 @@ def test_counts_equal_the_model(folder: Path, size: PolicySize) -> None:
     assert size.groups("full", settings) == {"all": size.parameters}
 
 
-def test_the_maps_own_count_is_the_plans(size: PolicySize) -> None:
-    cost = size.head_cost()
-    layers = {(head.stack, head.layer) for head in HEADS}
-    counted = sum(cost[stack]["per_layer"] for stack, _ in layers) + sum(cost[h.stack]["per_head"] for h in HEADS)
+def test_a_set_counts_its_heads_blocks_and_each_layer_s_shared_factors_once(size: PolicySize) -> None:
+    """A head: its rows of q and columns of o; a layer, however many heads it has: q's inputs and o's outputs."""
+    modules, counted = size.sizes.modules, 0
+    for stack, layer in {(head.stack, head.layer) for head in HEADS}:
+        sites = size.sizes.layout[stack]
+        counted += modules[sites.name(layer, sites.query)][1] + modules[sites.name(layer, sites.output)][0]
+        counted += sum(2 * sites.stack.head_dim for head in HEADS if (head.stack, head.layer) == (stack, layer))
     assert 8 * counted == size.steering(HEADS, 8)
     assert size.lora(8) == 8 * size.lora(1)
     assert size.steering((Head("vlm", 7, 0),), 8) == 0  # inert heads alone move nothing
@@ -79,7 +83,9 @@ def test_a_missing_policy_is_said(tmp_path: Path) -> None:
         policy_size(str(tmp_path), "other")
 
 
-def _trained(store: Store, size: PolicySize, policy: str, method: str, settings: FinetuneSettings) -> None:
+def _trained(
+    store: Store, size: PolicySize, policy: str, method: str, settings: FinetuneSettings, seconds: float = 30.0
+) -> None:
     with store.new_folder("adapter") as folder:
         (folder / "adapter").mkdir()
         (folder / "adapter" / "adapter_config.json").write_text("{}")
@@ -96,7 +102,7 @@ def _trained(store: Store, size: PolicySize, policy: str, method: str, settings:
             loss,
             step,
             loss[:0],
-            30.0,
+            seconds,
             peak_memory_mb=2000.0,
         )
         store.save("adapter", result, params={"method": method, "policy": policy}, folder=folder)
@@ -121,3 +127,21 @@ def test_seconds_follow_measured_runs(tmp_path: Path, folder: Path, size: Policy
     assert asked("steering", settings, (Head("expert", 1, 1),)).seconds < 15.0  # the whole VLM once a frame
     assert asked("full", settings).seconds > asked("lora", settings).seconds
     assert asked("steering", settings, ()) is None
+
+
+def test_a_method_s_own_runs_say_how_long_it_takes(tmp_path: Path, folder: Path, size: PolicySize) -> None:
+    """Two runs of two methods at two speeds: each method is told its own, a third the one with as much to compute."""
+    store, settings, policy = Store(tmp_path), FinetuneSettings(steps=10, batch_size=8), str(folder)
+    _trained(store, size, policy, "steering", settings, 30.0)
+    _trained(store, size, policy, "lora", settings, 300.0)
+
+    def asked(method: str) -> TrainingEstimate:
+        found = training_estimate.estimate_for(store, policy, size, method, settings, HEADS)
+        assert found is not None
+        return found
+
+    assert (asked("steering").seconds, asked("steering").runs) == (pytest.approx(30.0), 1)
+    assert (asked("lora").seconds, asked("lora").runs) == (pytest.approx(300.0), 1)
+    assert (asked("dense_heads").seconds, asked("dense_heads").runs) == (pytest.approx(30.0), 1), (
+        "as many layers frozen"
+    )

@@ -46,7 +46,7 @@ def test_demonstrations_begin_with_their_own_heads_and_get_them_back(both: tuple
     assert head_sets.opened(bench, kept, cube, "") == first
     assert head_sets.opened(bench, {head_sets.key_of("another policy", cube): [*kept.values()][-1]}, cube, "") == first
     assert head_sets.others(bench, kept, cube) == {button: "Set of press button (20 heads)"}
-    form = heads_tab.show(bench, cube, first.digits or "", 16, kept=kept)[3]
+    form = heads_tab.show(bench, cube, first.digits or "", kept=kept)[3]
     assert f'value="kept {button}">Set of press button (20 heads)' in form
     assert head_sets.others(bench, kept, button).keys() == {cube}
 

@@ -90,11 +90,11 @@ def test_every_stored_measure_is_shown_beside_every_other(lab: Workbench, filled
     assert len(keys) >= 4
     for key in keys:
         for beside in keys:
-            value = heads.show(lab, opened(filled), "", 16, key, beside)[4]
+            value = heads.show(lab, opened(filled), "", key, beside)[4]
             assert value["measure"] == key and (value["second"] is None) == (key == beside)
             assert len(value["sentence"]) == 128
     policy = next(key for key in keys if "policy" in key)
-    value = heads.show(lab, opened(filled), "", 16, policy)[4]
+    value = heads.show(lab, opened(filled), "", policy)[4]
     low, score = value["trust"]["low"][FLAT], value["score"][FLAT]
     assert low == pytest.approx(score - 1.96 * 4e-4, rel=1e-2) and value["trust"]["p"] is None
 
@@ -156,7 +156,8 @@ def test_a_set_with_the_head_that_tells_has_the_lower_error(lab: Workbench, fill
     good = lab.laboratory.set_error(opened(filled), "", (TELLS,))
     bad = lab.laboratory.set_error(opened(filled), "", (Head("expert", 0, 0),))
     assert good is not None and bad is not None and good.error < 0.8 * bad.error
-    line = what_if(1, 2560, 16, good, TrainingEstimate(61.0, 2048.0, 300, 2))
+    line = what_if(1, 2560, 573440, 16, good, TrainingEstimate(61.0, 2048.0, 300, 2))
+    assert 'data-parameters="2560" data-lora="573440"' in line and "2,560 parameters at rank 16" in line
     assert "61 s" in line and "2.0 GB" in line and "estimate from 2 measured runs" in line and "Held-out" in line
 
 
@@ -168,9 +169,9 @@ def test_the_estimate_is_of_measured_runs_and_rough_before_any(lab: Workbench) -
     rough = training_estimate.estimate(empty, lab.policy, (TELLS,))
     card = training_estimate.estimate_for(empty, lab.policy, lab.size, "steering", FinetuneSettings(), (TELLS,))
     assert rough == card and rough is not None and rough.runs == 0 and rough.seconds > 0
-    assert "(rough, no run measured yet)" in what_if(1, 2560, 16, None, rough)
+    assert "(rough, no run measured yet)" in what_if(1, 2560, 573440, 16, None, rough)
     assert training_estimate.estimate(empty, lab.policy, (Head("vlm", 7, 0),)) is None  # reaches no action
-    assert "reach no action" in what_if(1, 0, 16, None, None)
+    assert "reach no action" in what_if(1, 0, 573440, 16, None, None)
 
 
 def test_an_error_is_said_in_the_panel_that_waits(lab: Workbench, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:

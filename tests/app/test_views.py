@@ -29,13 +29,12 @@ from app.views import (
 from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck, Robot
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
-COST = {"vlm": {"per_layer": 256, "per_head": 64}, "expert": {"per_layer": 256, "per_head": 64}}
 SHAPE = HeadShape.pair(8, 8, 32)
 
 
 def test_head_map_ranks_movable_heads_and_marks_inert_ones(sample_store: ModuleType) -> None:
     relevance = sample_store.relevance(3)
-    data = head_map.head_map("k", "d", relevance, [Head("expert", 2, 5)], COST, 16)
+    data = head_map.head_map("k", "d", relevance, [Head("expert", 2, 5)])
     scores = relevance.score[0][~relevance.inert[0]]
     for i in range(56):
         assert data["rank"][i] == 1 + np.sum(scores > relevance.score[0].reshape(-1)[i])
@@ -52,11 +51,11 @@ def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
     relevance = sample_store.relevance(3)
     score = relevance.score.copy()
     score[0, -1, 0] = 9.0
-    data = head_map.head_map("k", "d", replace(relevance, score=score), [], COST, 16)
+    data = head_map.head_map("k", "d", replace(relevance, score=score), [])
     assert not data["inert"][data["focus"]] and data["scale"]["high"] < 9
     assert data["score"][data["focus"]] == pytest.approx(score[~relevance.inert].max(), abs=1e-4)
     both = [Head("vlm", 0, 0), Head("expert", 3, 3)]
-    of_set = head_map.head_map("k", "d", relevance, [*both, Head("vlm", 7, 0)], COST, 16)
+    of_set = head_map.head_map("k", "d", relevance, [*both, Head("vlm", 7, 0)])
     assert of_set["focus"] == max((0, 64 + 27), key=lambda i: of_set["score"][i])  # the best of the set that can act
 
 

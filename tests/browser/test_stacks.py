@@ -52,7 +52,8 @@ def test_every_stack_has_its_own_cells(open_page: OpenPage, address: str, cell: 
     expect(page.get_by_test_id("head-inspector")).to_contain_text("Action expert 6.5")
     expect(page.get_by_test_id("head-inspector")).to_contain_text("1 of 48")
     # rank 16: each VLM head 2 × 16, its layer 32 + 32; each expert head 2 × 16, its 8 layers 24 + 24
-    expect(summary).to_contain_text(f"{16 * (14 * 32 + 64 + 8 * 48):,} trainable")
+    line = page.get_by_test_id("what-if")
+    expect(line).to_contain_text(f"{16 * (14 * 32 + 64 + 8 * 48):,} parameters at rank 16")
 
 
 def test_the_set_stays_in_the_link(open_page: OpenPage, address: str, cell: Cell) -> None:

@@ -173,8 +173,7 @@ def test_tables_figures_and_the_map_show_the_heads_that_there_are(which: str) ->
     document = json.loads(json.dumps(tables.document(relevance), allow_nan=False))
     sizes = {name: (len(of_stack), len(of_stack[0])) for name, of_stack in document["score"].items()}
     assert sizes == {one.name: (one.layers, one.heads) for one in shape.stacks}
-    cost = {name: {"per_layer": 10, "per_head": 1} for name in shape.names}
-    drawn = head_map("k", "d", relevance, planted(which), cost, rank=4)
+    drawn = head_map("k", "d", relevance, planted(which))
     names = [name for name in drawn["names"] if name]
     assert len(names) == shape.count and len(drawn["names"]) == len(drawn["score"]) == np.prod(shape.grid)
     assert [drawn["names"][i] for i in drawn["selected"]] == [

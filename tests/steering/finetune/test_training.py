@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from steering.errors import Cancelled, InputError, NotFound, SteeringError
+from steering.finetune.adapters import attached
 from steering.finetune.evaluation import heldout_error
 from steering.finetune.frames import frame_set
+from steering.finetune.peak import PeakMemory
 from steering.finetune.processes import Processes
 from steering.finetune.schedule import batch_rows, learning_rate
-from steering.finetune.training import finetune
+from steering.finetune.training import TrainingRun, finetune
 from steering.models.chunks import action_chunks
 from steering.models.preprocessing import observe
 from steering.progress import Progress
@@ -115,6 +117,26 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(policy, demonstr
     parts = dataclasses.replace(settings, accumulation=3)
     result = finetune(policy, demonstrations, "steering", parts, SELECTION, tmp_path / "parts")
     np.testing.assert_allclose(result.loss, whole.loss, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e-3])
+def test_gradients_are_clipped_at_norm_1_and_smaller_ones_left_alone(
+    policy, demonstrations, tmp_path, scale, monkeypatch
+):
+    """Plain gradient descent moves by rate × gradient, so how far the weights move says what came of the gradient."""
+    settings = dataclasses.replace(SETTINGS, precision="float32", learning_rate=1e-3, warmup_steps=0)
+    loss_of = policy.flow_loss
+    monkeypatch.setattr(policy, "flow_loss", lambda *given: scale * loss_of(*given))
+    with attached(policy, "steering", settings, SELECTION):
+        frames = frame_set(policy, demonstrations, [0, 1], Progress(), draws=0)
+        trained = [p for p in policy.model.parameters() if p.requires_grad]
+        before = [p.detach().clone() for p in trained]
+        run = TrainingRun(policy, frames, None, settings, Processes(policy), PeakMemory(policy.device), tmp_path, "")
+        run.step(0, torch.optim.SGD(trained, lr=1.0))
+        moved = float(torch.cat([(p.detach() - old).flatten() for p, old in zip(trained, before, strict=True)]).norm())
+        assert all(p.grad is None for p in trained)
+    moved /= settings.learning_rate
+    assert moved == pytest.approx(1.0, rel=1e-3) if scale > 1 else 0 < moved < 0.5
 
 
 def test_patience_stops_early_and_the_best_is_kept(policy, demonstrations, tmp_path, monkeypatch):
