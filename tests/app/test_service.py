@@ -50,14 +50,14 @@ def test_cards_tell_samples_and_scores(bench: Workbench, samples: Samples) -> No
 def test_an_empty_store_says_what_to_do(make_bench: Callable[[bool], Workbench]) -> None:
     bench = make_bench(False)
     assert bench.open_set() == ""
-    assert "Record" in heads.show(bench, "", "", 16)[0]
+    assert "Record" in heads.show(bench, "", "")[0]
     assert "No demonstrations yet" in demonstrations.show_sets(bench, ["", 0])
     assert "Nothing compared yet" in compare.show(bench, ["", 0], "")[2]
     assert "Results" in finetune.show(bench, ["", 0], "", None, "", {})[1]
 
 
 def test_unscored_demonstrations_offer_to_find_heads(bench: Workbench, samples: Samples) -> None:
-    shown = heads.show(bench, samples[1]["press_button"], "", 16)
+    shown = heads.show(bench, samples[1]["press_button"], "")
     assert shown[4] is None and "Find heads" in shown[5]
 
 
@@ -71,7 +71,7 @@ def test_the_address_names_the_measure_that_is_shown(bench: Workbench, samples: 
 
 def test_a_drawing_does_not_choose_heads_and_a_rule_does(bench: Workbench, samples: Samples) -> None:
     made = samples[1]["place_cube_in_bowl"]
-    shown = [heads.show(bench, made, "", 16, chosen=chosen)[4] for chosen in (False, True)]
+    shown = [heads.show(bench, made, "", chosen=chosen)[4] for chosen in (False, True)]
     assert shown[0]["version"] == 0 != shown[1]["version"] and shown[0]["demonstrations"] == made
 
 
@@ -82,7 +82,7 @@ def test_as_many_heads_are_chosen_as_can_move_an_action(bench: Workbench, sample
         rule, count, named = heads.rule_of(bench, made, "", {**asked, "stacks": stacks})
         assert (rule, count) == ("bottom", most)
         assert len(bench.auto_select(made, count, named, rule=rule)) == most
-    assert 'max="120"' in heads.show(bench, made, "", 16)[3]
+    assert 'max="120"' in heads.show(bench, made, "")[3]
 
 
 def test_keyframes_of_an_episode_are_marked(bench: Workbench, samples: Samples) -> None:
@@ -151,8 +151,8 @@ def test_attention_is_kept_without_its_images(bench: Workbench, samples: Samples
 
 def test_the_measure_says_what_it_is_measured_on(bench: Workbench, samples: Samples) -> None:
     made = samples[1]["place_cube_in_bowl"]
-    said = [heads.show(bench, made, "", 16, one.key)[2].replace("\u00a0", " ") for one in bench.measures(made)]
+    said = [heads.show(bench, made, "", one.key)[2].replace("\u00a0", " ") for one in bench.measures(made)]
     frames = sum(bench.card(made).frames)
     assert all(f"All {frames} frames count, " in one and "of the variance" in one for one in said)
     paper = next(one for one in bench.measures(made) if (one.preset, one.target) == ("paper", "action"))
-    assert "gripper is" in heads.show(bench, made, "", 16, paper.key)[2]
+    assert "gripper is" in heads.show(bench, made, "", paper.key)[2]
