@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.views.compare_evidence import Evidence
+from app.views.compare_evidence import Beside, Evidence
 from steering.errors import SteeringError
+from steering.evidence.conditions import BASELINE, OURS, paper_cells, where
 from steering.evidence.drawing import figures
 from steering.evidence.grid import cells, parse_cell
 from steering.evidence.results import Results, read_results
@@ -68,4 +70,13 @@ def _evidence(results: Results, drawn: tuple[str, ...]) -> Evidence:
             for one in sections(results)
         ),
         figures=drawn,
+        beside=tuple(_beside(results)),
     )
+
+
+def _beside(results: Results) -> Iterator[Beside]:
+    """The paper's pair of numbers beside the twin's, a condition each."""
+    for condition, numbers in paper_cells():
+        lora, steering = (results.rate(method, condition) for method in (BASELINE, OURS))
+        twin = (100 * lora.rate, 100 * steering.rate) if lora and steering else None
+        yield Beside(where(condition), numbers, twin)

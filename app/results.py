@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.compare_sentence import LEVEL, compare_sentence, effect_words, effects, squares
 from app.previews import Previews
 from app.training import control_of
 from app.views.compare_table import below, cells_card, cost_card, failures_card, label_of
-from app.views.comparison import Choice, rollout_player, success
+from app.views.comparison import Choice, Effects, rollout_player, success
 from app.views.finetune import ResultRow
 from app.views.header import READY
 from app.visible import VisitorStore
@@ -46,12 +47,13 @@ class ShownChange:
 class Shown:
     """A comparison as the page shows it: data of the rollout player, and markup of everything else.
 
-    made: how a ready example came about; empty for one's own.
+    made: how a ready example came about; empty for one's own. sentence: what leads the step.
     """
 
     id: str
     task: str
     made: str
+    sentence: str
     player: dict[str, Any]
     success: str
     tables: str
@@ -195,8 +197,11 @@ class Results:
             id=comparison_id,
             task=value.task,
             made=self._made(value, costs) if self._sample(comparison_id) else "",
-            player=rollout_player(comparison_id, rollouts, value.disagreement, videos, traces),
-            success=success(value, verdict(value), self.origin_lines(adapters)),
+            sentence=compare_sentence(value),
+            player=rollout_player(
+                comparison_id, rollouts, value.disagreement, videos, traces, _drawn(rollouts, videos)
+            ),
+            success=success(value, verdict(value), self.origin_lines(adapters), _effects(value)),
             tables=below(cells_card(cells(table), cell_tests(table)) + aside),
         )
 
@@ -259,6 +264,18 @@ def heads_trained(result: FinetuneResult) -> int | None:
     says only how many parameters it was matched to.
     """
     return len(result.selection.heads) if result.selection and result.method in HEAD_RESTRICTED else None
+
+
+def _drawn(rollouts: Sequence[Rollouts], videos: Sequence[Mapping[int, str]]) -> list[list[list[Any]]]:
+    """`squares` as the player's script takes them."""
+    return [[[one.seed, one.number, one.success, one.filmed] for one in row] for row in squares(rollouts, videos)]
+
+
+def _effects(value: Comparison) -> list[Effects]:
+    return [
+        Effects(effect_words(one), 100 * one.difference, 100 * one.low, 100 * one.high, test.p_holm < LEVEL)
+        for one, test in zip(effects(value), value.tests, strict=True)
+    ]
 
 
 def verdict(value: Comparison) -> tuple[str, ...]:

@@ -176,9 +176,9 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
   }
 
   function buildLegend(data) {
-    const key = (look, ...label) => make("span", {}, make("i", { class: `wb-key ${look}` }), ...label);
+    const key = (look, ...label) => make("span", {}, make("i", { class: `wb-key ${look}` }), make("span", {}, ...label));
     return make("div", { class: "wb-legend" }, key("wb-key-ring", "selected"), key("wb-key-dot", "shown"),
-      data.inert.includes(true) ? key("wb-inert", wb.term("inert", "inert"), "cannot move an action") : null,
+      data.inert.includes(true) ? key("wb-inert", wb.term("inert", "inert"), ": cannot move an action") : null,
       data.trust ? key("wb-key-sure", "smaller: less sure (a wider ", wb.term("interval", "95 % interval"), ")") : null,
       data.second ? key("wb-key-split", `below the diagonal: ${data.second.name}`) : null);
   }

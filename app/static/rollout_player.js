@@ -1,5 +1,5 @@
-/* Every method's rollout of one scene, side by side, on one play button. Scenes where methods differ come first, and
-   pinned ones before them. Until the labels are shown, a scene asks for a vote: methods stand in an order drawn from
+/* Every method's rollout of one scene, side by side, on one play button; above, a square for every scene and method, which plays
+   where it was filmed. Scenes where methods differ come first, and pinned ones before them. Until the labels are shown, a scene asks for a vote: methods stand in an order drawn from
    the scene's seed, without name, colour and outcome. Predicted paths are drawn into the pictures and in space
    (compare_paths.js). */
 wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
@@ -14,6 +14,39 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
   let views = [];  // what draws paths at a time: one a video, and the view in space
   let frame = null;
   let camera = "exterior";  // videos show both cameras side by side; the page shows one half at a time, larger
+
+  /* Totals are hidden, here and in what the server drew, until a blind vote is cast or all labels are shown. */
+  function veil(data) {
+    const key = data?.key;
+    const kept = key ? { votes: {}, open: false, ...wb.stored(`votes-${key}`, {}) } : null;
+    const hidden = Boolean(kept && data.scenes?.length && data.methods.length > 1 && !kept.open && !Object.keys(kept.votes).length);
+    document.documentElement.dataset.veiled = hidden ? "1" : "0";
+  }
+
+  /* A row of squares a method, filled where it succeeded. A scene that still waits for its vote keeps its outcome. */
+  function squares(data) {
+    if (!data?.squares?.length || document.documentElement.dataset.veiled === "1") return null;
+    const played = new Map(data.scenes.map((one) => [one.seed, one]));
+    const waits = (seed) => memory && played.has(seed) && blind(played.get(seed));
+    return make("div", { class: "wb-squares", "data-testid": "squares", role: "group", "aria-label": "Every scene and method" },
+      ...data.squares.map((row, m) => {
+        const { name, label } = data.methods[m];
+        return make("div", { "data-method": name }, make("span", {}, make("i", { class: "wb-swatch" }), label),
+          make("div", {}, ...row.map(([seed, number, success, filmed]) => {
+            const how = waits(seed) ? "vote first" : success ? "success" : "failure";
+            const said = `${label}, scene ${number}: ${how}${filmed ? "" : ", not filmed"}`;
+            return make("button", { type: "button", class: waits(seed) ? "wb-waits" : success ? "wb-won" : "wb-lost", "aria-label": said, title: said,
+              disabled: !played.has(seed), "aria-pressed": String(seed === scene), onclick: () => open(seed) });
+          })));
+      }));
+  }
+
+  function open(seed) {
+    scene = seed;
+    wb.link({ scene: String(scene) });
+    build();
+    start();
+  }
 
   const keepMemory = () => wb.store(`votes-${shown}`, memory);
   const blind = (entry) => !memory.open && memory.votes[entry.seed] === undefined && props.value.methods.length > 1;
@@ -35,7 +68,8 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
 
   function build() {
     const data = props.value;
-    if (!data || !data.scenes?.length) { element.replaceChildren(); shown = null; return; }
+    veil(data);
+    if (!data || !data.scenes?.length) { element.replaceChildren(...[squares(data)].filter(Boolean)); shown = null; return; }
     if (shown !== data.key) {
       shown = data.key;
       memory = { votes: {}, pins: [], open: false, ...wb.stored(`votes-${shown}`, {}) };
@@ -64,6 +98,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
         "data-blind": String(blind(entry)) },
       make("div", { class: "wb-rollouts-head" }, make("h2", {}, "The same scene, method by method ",
         data.of > data.scenes.length ? make("small", {}, `${data.scenes.length} of ${data.of} scenes filmed`) : null), tools(data, entry)),
+      squares(data),
       make("div", { class: "wb-scenes", role: "group", "aria-label": "Scene" }, ...sorted().map((one) => sceneButton(data, one))),
       make("div", { class: "wb-videos" }, ...places.map((m, at) => figure(data, entry, m, at, overlays[at]))),
       make("div", { class: "wb-controls" }, play, bar, space ? pathSwitch() : null),
@@ -145,7 +180,7 @@ wb.mounts.rolloutPlayer = (element, props, trigger, watch) => {
     const known = entry.differs ? "The methods differ here" : "Same outcome for every method";
     return make("button", { type: "button", "aria-pressed": String(entry.seed === scene), "data-testid": "scene",
         class: entry.differs ? "wb-differs" : "", title: hidden ? `Vote first (seed ${entry.seed})` : `${known} (seed ${entry.seed})`,
-        onclick: () => { scene = entry.seed; wb.link({ scene: String(scene) }); build(); start(); } },
+        onclick: () => open(entry.seed) },
       make("span", {}, `${memory.pins.includes(entry.seed) ? "★ " : ""}Scene ${entry.number}`),
       make("span", { class: "wb-dots" }, ...(hidden ? [make("small", {}, entry.differs ? "they differ" : "vote")]
         : entry.success.map((won, m) => make("i", { "data-method": data.methods[m].name, class: won ? "wb-won" : "",

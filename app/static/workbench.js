@@ -132,7 +132,7 @@ window.wb = (() => {
 
   const number = (value) => value === null || value === undefined ? "not known" : (Math.abs(value) >= 0.1 || value === 0 ? value.toFixed(2) : Math.abs(value) >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replaceAll("-", "\u2212");
   /* A p-value with its sign: "< .001", "= .02"; no zero before the point, for it never passes 1. */
-  const p = (value) => (value < 0.001 ? "< .001" : `= ${value >= 0.995 ? "1" : Number(value.toPrecision(value < 0.01 ? 1 : 2)).toString().replace(/^0/, "")}`);
+  const p = (value) => (value < 0.001 ? "< .001" : `= ${value.toFixed(value < 0.01 ? 3 : 2).replace(/^0/, "").replace("1.00", "1")}`);
   const whole = (number) => Math.round(number).toLocaleString("en-US");
 
   return { bus, state, emit, on, make, colour, onScale, css, isDark, theme, pin, stored, store, toast, scrollTo, openTab, ready, isReady, data, latest, number, p, whole, mounts,

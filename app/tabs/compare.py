@@ -14,9 +14,8 @@ from app.tabs.watching import Watcher
 from app.views.compare_evidence import evidence_card
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import LABELS, below
-from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, WORDS, chooser, compare_form
+from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, WORDS, chooser, compare_form, leading
 from app.views.holdings import removal_card
-from app.views.markup import purpose
 
 PURPOSE = (
     "Run the untouched policy, Robotic Steering and LoRA in the same scenes, and see whether a difference is shown."
@@ -28,6 +27,7 @@ class CompareTab:
     """Components of the step. wanted: id of the comparison that the browser asked for, empty for the first."""
 
     wanted: gr.BrowserState
+    lead: gr.HTML
     form: gr.HTML
     jobs: gr.HTML
     chooser: gr.HTML
@@ -42,14 +42,14 @@ class CompareTab:
     @property
     def shown(self) -> list[Any]:
         """Outputs of `show`."""
-        compared = [self.chooser, self.notice, self.player, self.success, self.tables]
+        compared = [self.chooser, self.notice, self.lead, self.player, self.success, self.tables]
         return [self.form, *compared, self.open_loop, self.evidence]
 
 
 def layout(plotly: str) -> CompareTab:
     """Lay out the step inside its tab."""
     wanted = gr.BrowserState("", storage_key="steering-comparison", secret=session.SECRET)
-    components.panel(purpose(PURPOSE))
+    lead = components.panel(leading(PURPOSE))
     form = components.panel()
     jobs = components.panel()
     shown = components.panel()
@@ -63,7 +63,7 @@ def layout(plotly: str) -> CompareTab:
     evidence = components.panel()
     with gr.Column(elem_classes="wb-plot", elem_id="compare-figure"):
         figure = components.figure(plotly)
-    return CompareTab(wanted, form, jobs, shown, notice, player, success, tables, open_loop, evidence, figure)
+    return CompareTab(wanted, lead, form, jobs, shown, notice, player, success, tables, open_loop, evidence, figure)
 
 
 def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
@@ -74,18 +74,19 @@ def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
     trained = bench.comparing.trained(demonstrations_id)
     recordings = card.title.replace("_", " ") if card else ""
     origins = bench.results.origin_lines(trained)
-    form = compare_form((*TASKS, UNSEEN_TASK), VARIATIONS, task, trained, recordings, origins)
+    choices = bench.results.choices()
+    offered = (*TASKS, UNSEEN_TASK)
+    form = compare_form(offered, VARIATIONS, task, trained, recordings, origins, unfolded=not choices)
     predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
     recorded = below(open_loop_card(predictions, episode)) if predictions else ""
     rest = [recorded, below(evidence_card(bench.grid.shown()))]
-    choices = bench.results.choices()
     comparison_id = bench.results.chosen(choices, task, session.as_id(wanted))
     if comparison_id is None:
-        return [form, "", NOTHING if trained else UNTRAINED, None, "", "", *rest]
+        return [form, "", NOTHING if trained else UNTRAINED, leading(PURPOSE), None, "", "", *rest]
     shown = bench.results.comparison(comparison_id)
     asked = comparison_id if comparison_id == wanted else ""
     return [
-        *(form, chooser(choices, comparison_id, asked, shown.made), ""),
+        *(form, chooser(choices, comparison_id, asked, shown.made), "", leading(PURPOSE, shown.sentence)),
         *(shown.player, shown.success, shown.tables, *rest),
     ]
 
@@ -126,9 +127,9 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
         chosen = action(event)
         if chosen.name == "delete":
             question = removal_card(bench.holdings.asked(session.as_id(chosen.value)))
-            return [gr.skip(), gr.skip(), question, *[gr.skip()] * 3]
+            return [gr.skip(), gr.skip(), question, *[gr.skip()] * 4]
         wanted = session.as_id(chosen.form.get("comparison"))
-        return [wanted, *show(bench, opened, wanted)[1:6]]
+        return [wanted, *show(bench, opened, wanted)[1:7]]
 
     @worded
     def answered(opened: Any, wanted: Any, event: gr.EventData) -> Any:
@@ -137,7 +138,7 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
         if chosen.name == "remove":
             bench.holdings.delete(session.as_id(chosen.value))
             wanted = ""
-        return [wanted, *show(bench, opened, wanted)[1:6]]
+        return [wanted, *show(bench, opened, wanted)[1:7]]
 
     @worded
     def draw(opened: Any, event: gr.EventData) -> Any:
@@ -154,8 +155,8 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
         return bench.grid.figure(action(event).value)
 
     tab.form.action(start, states.opened, [watcher.timer, tab.wanted], **ACTION)
-    tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:6]], **ACTION)
-    tab.notice.action(answered, [states.opened, tab.wanted], [tab.wanted, *tab.shown[1:6]], **ACTION)
+    tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:7]], **ACTION)
+    tab.notice.action(answered, [states.opened, tab.wanted], [tab.wanted, *tab.shown[1:7]], **ACTION)
     tab.player.report(report, None, download, **ACTION)
     tab.open_loop.action(draw, states.opened, [tab.open_loop, download], **ACTION)
     tab.evidence.action(evidence, None, tab.figure, **ACTION)

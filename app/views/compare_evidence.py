@@ -23,13 +23,28 @@ Part = tuple[str, Sequence[str], Sequence[Sequence[str]], Sequence[str]]
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A condition of the paper: success in percent of LoRA and of Robotic Steering, the paper's and the twin's.
+
+    twin: None where it was not run.
+    """
+
+    condition: str
+    paper: tuple[float, float]
+    twin: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """What is made of the grid. done: of its `cells`; figures: names of those that can be drawn."""
+    """What is made of the grid. done: of its `cells`; figures: names of those that can be drawn; beside: a line a
+    condition of the paper.
+    """
 
     done: int
     cells: int
     sections: tuple[Part, ...]
     figures: tuple[str, ...]
+    beside: tuple[Beside, ...] = ()
 
 
 def _file(title: str) -> str:
@@ -65,8 +80,42 @@ def evidence_card(evidence: Evidence | None) -> str:
         )
         opened = " open" if i < FIRST_OPEN else ""
         parts += f'<details class="wb-more"{opened}><summary>{text(title)}</summary>{body}</details>'
+    made = f"{evidence.done} of {evidence.cells} cells" if partial else f"all {evidence.cells} cells"
     return (
-        '<section class="wb-card" data-testid="evidence"><h2>Evidence: the paper\'s cells in the twin</h2>'
-        f"<p>{state} The paper: a Franka arm, 40 trials a cell. Here: the embedded policy in the simulator, 100 "
-        f'scenes a cell and seed.</p>{parts}<div class="wb-buttons wb-evidence-figures">{figures}</div></section>'
+        '<details class="wb-card wb-evidence" data-fold="evidence" data-testid="evidence">'
+        f"<summary>Evidence: the paper's cells in the twin ({made})</summary><p>{state} The paper: a Franka "
+        "arm, 40 trials a cell. Here: the embedded policy in the simulator, 100 scenes a cell and seed.</p>"
+        f"{dumbbells(evidence.beside)}{parts}"
+        f'<div class="wb-buttons wb-evidence-figures">{figures}</div></details>'
+    )
+
+
+def dumbbells(rows: Sequence[Beside]) -> str:
+    """LoRA and Robotic Steering, two points on a line from 0 to 100 %, the paper's above the twin's; empty for none."""
+    if not rows:
+        return ""
+    drawn = ""
+    for row in rows:
+        said = f"{row.condition}: paper {row.paper[0]:g} to {row.paper[1]:g} %"
+        said += f", twin {row.twin[0]:.0f} to {row.twin[1]:.0f} %" if row.twin else ", twin not run"
+        lines = _dumbbell("paper", row.paper, 11) + (_dumbbell("twin", row.twin, 29) if row.twin else "")
+        drawn += (
+            f'<span>{text(row.condition)}</span><svg role="img" aria-label="{text(said)}"><title>{text(said)}</title>'
+            f"{lines}</svg>"
+        )
+    return (
+        '<div class="wb-dumbbell-key"><span><i style="background:var(--wb-lora)"></i>LoRA</span><span><i '
+        'style="background:var(--wb-steering)"></i>Robotic Steering</span><span>Success from 0 to 100 %: above the '
+        f'paper, below the twin</span></div><div class="wb-dumbbell" data-testid="dumbbells">{drawn}</div>'
+    )
+
+
+def _dumbbell(name: str, pair: tuple[float, float], y: int) -> str:
+    lora, steering = pair
+    return (
+        f'<line class="wb-axis-line" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
+        f'<line class="wb-lead-line" x1="{lora:.1f}%" x2="{steering:.1f}%" y1="{y}" y2="{y}"/>'
+        f'<circle class="wb-lora" cx="{lora:.1f}%" cy="{y}" r="5.5"/>'
+        f'<circle class="wb-steering" cx="{steering:.1f}%" cy="{y}" r="5.5"/>'
+        f'<text x="-10" y="{y + 4}" text-anchor="end">{name}</text>'
     )

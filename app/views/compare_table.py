@@ -15,6 +15,7 @@ from steering.types import (
     FinetuneResult,
     Outcomes,
     Rollouts,
+    p_words,
 )
 
 LEVEL = 0.05
@@ -70,7 +71,8 @@ def cells_card(cells: Sequence[Cell], tests: Sequence[CellTest]) -> str:
     )
     table = f'<table class="wb-table wb-cells" data-named><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return (
-        '<section class="wb-card" data-testid="cells"><h2>Every condition that these policies were run under</h2>'
+        '<section class="wb-card wb-totals" data-testid="cells">'
+        "<h2>Every condition that these policies were run under</h2>"
         f"{kept_table('conditions', table)}{_tests(tests)}</section>"
     )
 
@@ -101,8 +103,8 @@ def _tests(tests: Sequence[CellTest]) -> str:
         shown = f"<b>{better} is better</b>" if one.test.p_holm < LEVEL else "no difference shown"
         rows += (
             f"<tr><td>{condition(one.task, one.variations)}</td><td>{first} and {second}</td>"
-            f"<td>{one.test.only_first}</td><td>{one.test.only_second}</td><td>{one.test.p:.2g}</td>"
-            f"<td>{one.test.p_holm:.2g}</td><td>{shown}</td></tr>"
+            f"<td>{one.test.only_first}</td><td>{one.test.only_second}</td><td>{_p(one.test.p)}</td>"
+            f"<td>{_p(one.test.p_holm)}</td><td>{shown}</td></tr>"
         )
     count = f"{len(tests)} pair{'' if len(tests) == 1 else 's'}"
     table = (
@@ -115,6 +117,10 @@ def _tests(tests: Sequence[CellTest]) -> str:
         '<p class="wb-muted wb-note">Exact McNemar on the same scenes; Holm over all pairs of this table. “Only” '
         "counts scenes in which that one alone succeeded.</p></details>"
     )
+
+
+def _p(p: float) -> str:
+    return text(p_words(p).removeprefix("= "))
 
 
 def failures_card(outcomes: Sequence[Outcomes]) -> str:
@@ -134,7 +140,8 @@ def failures_card(outcomes: Sequence[Outcomes]) -> str:
         rows += f"<tr><td>{text(FAILURES[kind])}</td>{counts}</tr>"
     table = f'<table class="wb-table wb-cells"><thead><tr><th>Kind</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return (
-        f'<section class="wb-card" data-testid="failures"><h2>How failures failed</h2>{kept_table("failures", table)}'
+        '<section class="wb-card wb-totals" data-testid="failures"><h2>How failures failed</h2>'
+        f"{kept_table('failures', table)}"
         '<p class="wb-muted wb-note">From the simulator\'s ground truth: how far each failed episode came.</p>'
         "</section>"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.views.compare_table import LABELS, condition, label_of, method_attribute, name_of
-from app.views.markup import button, checks, choice, empty, number, slider, tab_button, text
+from app.views.markup import button, checks, choice, empty, number, slider, tab_button, term, text
 from steering.types import FAILURES, INSTRUCTIONS, Comparison, Rollouts, SuccessRate
 
 ALWAYS = ("zero_shot", "steering", "lora")
@@ -49,11 +49,13 @@ def compare_form(
     trained: Mapping[str, str],
     recordings: str = "",
     origins: Sequence[str] = (),
+    unfolded: bool = True,
 ) -> str:
     """The forms. trained: method -> what its newest adapter was trained on, for the methods that have one. origins:
     of which heads these are, a line a method.
 
     recordings: name of the opened demonstrations, for the comparison that needs no simulator; empty without any.
+    unfolded: they stand open, as where nothing was compared yet.
     """
     methods = []
     for m in LABELS:
@@ -68,7 +70,8 @@ def compare_form(
         + "</div>"
     )
     return (
-        '<div class="wb-card wb-settings"><div class="wb-form">'
+        f'<details class="wb-card wb-settings" data-fold="compare"{" open" if unfolded else ""}><summary>New comparison'
+        '</summary><div class="wb-form">'
         + choice("task", "Task", [(name, name.replace("_", " ").capitalize()) for name in tasks], chosen)
         + checks("variations", "Variations", [(name, name.capitalize(), False, True) for name in variations])
         + checks("words", "Instruction checks", [(n, INSTRUCTIONS[n].capitalize(), False, True) for n in WORDS])
@@ -79,7 +82,7 @@ def compare_form(
         + "</div>"
         + origin_lines(origins, "form-origins")
         + (recorded if recordings else "")
-        + "</div>"
+        + "</details>"
     )
 
 
@@ -124,10 +127,11 @@ def rollout_player(
     disagreement: Sequence[int],
     videos: Sequence[Mapping[int, str]],
     traces: Sequence[Mapping[int, str]] = (),
+    squares: Sequence[Sequence[Sequence[Any]]] = (),
 ) -> dict[str, Any]:
     """What static/rollout_player.js draws; scenes where methods differ come first.
 
-    videos, traces: a method's addresses by seed.
+    videos, traces: a method's addresses by seed. squares: [method][scene], each (seed, number, success, filmed).
     """
     seeds = rollouts[0].seeds
     kept = [i for i, seed in enumerate(seeds) if any(seed in row for row in videos)]
@@ -152,7 +156,7 @@ def rollout_player(
             }
         )
     methods = [{"name": one.method, "label": label_of(one.method)} for one in rollouts]
-    return {"key": key, "methods": methods, "scenes": scenes, "of": len(seeds)}
+    return {"key": key, "methods": methods, "scenes": scenes, "of": len(seeds), "squares": squares}
 
 
 def how_it_went(one: Rollouts, j: int) -> list[str]:
@@ -176,10 +180,44 @@ def _words(one: Rollouts, j: int) -> str | None:
     return one.instructions[j]
 
 
-def success(comparison: Comparison, sentences: Sequence[str], origins: Sequence[str] = ()) -> str:
+@dataclass(frozen=True)
+class Effects:
+    """A pair's difference: words for it, and difference, low and high in percentage points."""
+
+    words: str
+    difference: float
+    low: float
+    high: float
+    shown: bool
+
+
+def leading(purpose: str, sentence: str = "") -> str:
+    """The sentence that leads the step, hidden until a blind vote is cast where there is one; the purpose without."""
+    if not sentence:
+        return f'<div class="wb-lead"><p class="wb-lead-first">{text(purpose)}</p></div>'
+    return (
+        f'<div class="wb-lead"><p class="wb-lead-first wb-totals" data-testid="compare-lead">{text(sentence)}</p>'
+        '<p class="wb-lead-first wb-veil" data-testid="veil">Which is best? Watch a scene below and vote: totals show '
+        "afterwards, so that they cannot sway you.</p></div>"
+    )
+
+
+def _effect(one: Effects) -> str:
+    """A bar on an axis of ±100 points: the difference, its interval, and 0."""
+    at = [50 + value / 2 for value in (one.low, one.difference, one.high)]
+    return (
+        f'<div class="wb-effect" data-shown="{str(one.shown).lower()}"><span>{text(one.words)}</span>'
+        f'<span class="wb-effect-track" role="img" aria-label="{text(one.words)}"><i style="left:{at[0]:.1f}%;'
+        f'width:{at[2] - at[0]:.1f}%"></i><b style="left:{at[1]:.1f}%"></b></span></div>'
+    )
+
+
+def success(
+    comparison: Comparison, sentences: Sequence[str], origins: Sequence[str] = (), effects: Sequence[Effects] = ()
+) -> str:
     """Success with intervals, and the paired tests in words (sentences: from steering.comparison.compare.report).
 
-    origins: where the heads of the methods come from, a line each.
+    origins: where the heads of the methods come from, a line each. effects: a difference a pair.
     """
     bars = "".join(_rate(rate) for rate in comparison.rates)
     words = {rate.method.partition("/")[2] for rate in comparison.rates}
@@ -188,10 +226,23 @@ def success(comparison: Comparison, sentences: Sequence[str], origins: Sequence[
     verdict = "".join(f"<p>{text(line)}</p>" for line in sentences)
     count = f"{len(comparison.seeds)} scene{'s' if len(comparison.seeds) > 1 else ''}"
     return (
-        f'<section class="wb-card" data-testid="success"><h2>Success: {text(where)}, {count}</h2>'
-        f'<div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: 95 % Wilson interval.</p>'
+        '<section class="wb-card wb-totals" data-testid="success">'
+        f"<h2>Success: {text(where)}, {count}</h2>"
+        f'<div class="wb-success">{bars}</div><p class="wb-muted wb-note">Whisker: '
+        f"{term('wilson', '95 % Wilson interval')}.</p>{_effects(effects)}"
         f'<div class="wb-verdict" data-testid="verdict">{verdict}</div>'
         f"{origin_lines(origins, 'origins')}</section>"
+    )
+
+
+def _effects(effects: Sequence[Effects]) -> str:
+    if not effects:
+        return ""
+    return (
+        f'<div class="wb-effects" data-testid="effects"><h3>{term("effect", "Differences")}, with 95 % intervals</h3>'
+        f"{''.join(_effect(one) for one in effects)}"
+        '<p class="wb-muted">In percentage points; the line is no difference. Filled: shown by the '
+        f"{term('paired', 'paired test')} after {term('holm', 'Holm')}.</p></div>"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.views.markup import button, choice, duration, kept_table, number, tag, text
+from app.views.markup import button, choice, duration, kept_table, number, tag, term, text
 from steering.types import CONTROL_LABELS, FFN_CHOICES, METHOD_LABELS, PRECISIONS
 
 LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
@@ -305,8 +305,8 @@ def results_table(rows: Sequence[ResultRow], asked: str = "") -> str:
     )
     return (
         f'{asked}<div class="wb-card wb-section"><h2>Results</h2>{kept_table("finetunes", table)}{_told(rows)}'
-        '<p class="wb-muted wb-note">Held-out error: mean squared error of predicted action chunks on episodes left '
-        "out of training, before and after."
+        f'<p class="wb-muted wb-note">{term("heldout", "Held-out error")}: mean squared error of predicted action '
+        "chunks on episodes left out of training, before and after."
         f"{''.join(f'<br>{_mark(notice, notices)} {text(notice)}' for notice in notices)}</p></div>"
     )
 

@@ -40,7 +40,7 @@ _SUN = _icon(
 _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 
-READY = "ready example"
+READY = "example"
 """What the chip of the last run says where only the shipped results are there."""
 EXPORTS = {
     "map": "Head map (PNG)",

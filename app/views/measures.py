@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.glossary import GLOSSARY
 from app.measures import BEST, Measure
 from app.views.laboratory_menu import TARGET_LABELS
-from app.views.markup import text
+from app.views.markup import term, text
 from steering.metrics import BY_NAME
 from steering.types import PHASES, Spread, spread_words
 
@@ -32,6 +33,8 @@ TOKENS = {
     "last_action": "last action token",
 }
 
+WORD_OF_TOKEN = {"state": "state_token"}
+"""Tokens whose entry in the glossary has another key."""
 KS = ("10", "20", "30", "40")
 
 
@@ -70,8 +73,15 @@ def choosers(
     return (
         '<div class="wb-measure" data-testid="measure"><details data-fold="measure">'
         f'<summary data-testid="measure-line"><span>{_line(chosen, second)}</span></summary>'
-        f"{row}{over}{meaning}{measured_on}</details>{aged}</div>"
+        f"{row}{_words(chosen)}{over}{meaning}{measured_on}</details>{aged}</div>"
     )
+
+
+def _words(chosen: Measure) -> str:
+    """The measure's words, each of which opens its meaning."""
+    tokens = dict.fromkeys(WORD_OF_TOKEN.get(one, one) for one in chosen.tokens.split("+"))
+    known = [term(key) for key in (chosen.metric, chosen.preset, *tokens) if key in GLOSSARY]
+    return f'<p data-testid="measure-words">What it means: {", ".join(known)}.</p>' if known else ""
 
 
 def _line(chosen: Measure, beside: str) -> str:

@@ -15,7 +15,7 @@ from steering.comparison.names import method_label, method_name
 from steering.comparison.outcomes import outcomes
 from steering.comparison.paired import holm, mcnemar
 from steering.errors import InputError
-from steering.types import FAILURES, Comparison, Outcomes, PairedTest, Rollouts
+from steering.types import FAILURES, Comparison, Outcomes, PairedTest, Rollouts, p_words
 
 LEVEL = 0.05
 
@@ -80,7 +80,8 @@ def scenes_to_watch(rollouts: Sequence[Rollouts], count: int) -> tuple[int, ...]
 def _verdict(test: PairedTest, pairs: int) -> str:
     first, second = method_label(test.first), method_label(test.second)
     counts = f"{first} alone succeeded in {_scenes(test.only_first)}, {second} alone in {test.only_second}"
-    p = f"exact McNemar p = {test.p:.3g}" + (f", {test.p_holm:.3g} after Holm over {pairs} pairs" if pairs > 1 else "")
+    p = f"exact McNemar p {p_words(test.p)}"
+    p += f", {p_words(test.p_holm).removeprefix('= ')} after Holm over {pairs} pairs" if pairs > 1 else ""
     if test.p_holm >= LEVEL:
         return f"{first} and {second}: no difference shown ({counts}; {p})."
     better, worse = (first, second) if test.only_first > test.only_second else (second, first)

@@ -102,6 +102,14 @@ class PairedTest:
     p_holm: float
 
 
+def p_words(p: float) -> str:
+    """A p-value with its sign, without the zero before the point: `< .001`, `= .02`, `= 1`."""
+    if p < 0.001:
+        return "< .001"
+    shown = f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+    return "= 1" if shown == "1.00" else f"= {shown.removeprefix('0')}"
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """What a method's rollouts were like beyond success.

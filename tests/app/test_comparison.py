@@ -91,9 +91,11 @@ def test_controls_are_compared_under_their_own_name(bench: Workbench, samples: S
 
 def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, samples: Samples) -> None:
     opened = [samples[1]["place_cube_in_bowl"], 0]
-    form, chooser, notice, player, success, tables, open_loop, evidence = compare.show(bench, opened, "")
+    form, chooser, notice, lead, player, success, tables, open_loop, evidence = compare.show(bench, opened, "")
     assert "Ready example." in chooser and "300 steps at rank 16" in chooser and "10 scenes" in chooser
     assert notice == "" and len(player["scenes"]) == 10 and len(player["methods"]) == 3 and open_loop == ""
+    assert "against LoRA, all heads" in lead and "><summary>New comparison" in form and " open><summary>" not in form
+    assert [len(row) for row in player["squares"]] == [10, 10, 10]
     flags = [scene["differs"] for scene in player["scenes"]]
     assert flags == sorted(flags, reverse=True) and any(flags)
     assert "8 of 10" in success and "20,000" in tables and "not trained yet" not in form
@@ -110,13 +112,13 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, s
         for m, won in (("zero_shot", "0101"), ("lora", "1111"))
     ]
     made = bench.store.save("comparison", compare_rollouts([bench.store.load(one) for one in own]), parents=own)
-    _, chooser, _, _, success, *_ = compare.show(bench, opened, "")
+    _, chooser, _, _, _, success, *_ = compare.show(bench, opened, "")
     assert "Ready example." not in chooser and "pick cube, 4 scenes" in success and "example</option>" in chooser
     assert bench.results.last_run() == "compared 2 methods"
-    _, chooser, _, _, success, *_ = compare.show(bench, opened, samples[1]["comparison"])
+    _, chooser, _, _, _, success, *_ = compare.show(bench, opened, samples[1]["comparison"])
     assert "Ready example." in chooser and "10 scenes" in success, "what was chosen is shown"
     assert f"&quot;comparison&quot;: &quot;{samples[1]['comparison']}&quot;" in chooser, "and stands in the link"
-    assert compare.show(bench, opened, "comparison-0000000000000000")[4].count("4 scenes")
+    assert compare.show(bench, opened, "comparison-0000000000000000")[5].count("4 scenes")
     assert bench.exports.report(made).name.endswith(".html")
 
 
@@ -225,7 +227,7 @@ def test_recordings_show_errors_with_intervals_and_the_chosen_episode(bench: Wor
         made.append(bench.store.save("open_loop", value, parents=parents, params={"method": method}))
     compared = compare_open_loop([bench.store.load(one) for one in made])
     bench.store.save("open_loop_comparison", compared, parents=made)
-    shown = compare.show(bench, [demonstrations_id, 0], "")[6]
+    shown = compare.show(bench, [demonstrations_id, 0], "")[7]
     assert "2 held-out episodes" in shown and "0.250 (0.250 to 0.250)" in shown and "<img" not in shown
     assert 'value="1" checked' in shown and "Robotic Steering less Zero-shot: -0.240" in shown
     assert shown.count(HEADS_SAW) == 1, "beside the error that it flatters"

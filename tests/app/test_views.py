@@ -295,6 +295,7 @@ def test_the_measure_is_a_sentence_and_its_form_has_the_same_fields_whatever_was
         "Colour: <b>k-NN, strict</b>, of <b>the action</b> in <b>all frames</b>, at <b>state token</b></span>" in shown
     )
     assert "Scored over joint state and time." in shown
+    assert re.findall(r'data-term="(\w+)"', shown) == ["knn", "default", "state_token"]
     alone = measures.choosers((replace(strict, preset="paper"),), replace(strict, preset="paper"))
     assert "Scored over the mean action, as published." in alone
     run = replace(strict, metric="mean_ablation", preset="policy")

@@ -33,6 +33,27 @@ def test_labels_and_outcomes_show_after_the_vote(open_page: OpenPage, sample_add
     expect(player.locator(".wb-dots .wb-won").first).to_be_visible()
 
 
+def test_totals_wait_for_the_vote_and_a_square_plays_its_scene(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(f"{sample_address}?tab=compare")
+    lead, squares = page.get_by_test_id("compare-lead"), page.get_by_test_id("squares")
+    expect(page.get_by_test_id("veil")).to_be_visible()
+    for hidden in (lead, page.get_by_test_id("success"), page.get_by_test_id("cells")):
+        expect(hidden).to_be_hidden()
+    expect(squares).to_have_count(0)
+    page.get_by_test_id("vote").get_by_role("button", name="B", exact=True).click()
+    expect(page.get_by_test_id("veil")).to_be_hidden()
+    expect(lead).to_contain_text("of 10 scenes: no difference shown (p")
+    expect(page.get_by_test_id("effects")).to_contain_text("points (")
+    expect(squares.get_by_role("button")).to_have_count(30)
+    expect(squares.locator(".wb-waits")).to_have_count(27)  # scenes that still have their own vote
+    squares.get_by_role("button", name="LoRA, all heads, scene 4: vote first").click()
+    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video').currentTime > 0")
+    expect(page.locator("[data-testid=scene][aria-pressed=true]")).to_contain_text("Scene 4")
+    page.get_by_test_id("show-labels").click()
+    expect(squares.locator(".wb-waits")).to_have_count(0)
+    expect(squares.locator('[data-method="steering"] .wb-won')).to_have_count(8)
+
+
 def test_scenes_that_differ_come_first_and_pinned_ones_before_them(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=compare")
     scenes = page.get_by_test_id("scene")

@@ -109,6 +109,7 @@ def test_checks_of_the_words_join_the_table(
 
 
 def words_are_checked(page: Page) -> None:
+    page.get_by_text("New comparison").click()
     for label in ("Robotic Steering", "LoRA, all heads"):
         page.get_by_label(label, exact=True).uncheck()
     page.get_by_label("No words").check()
@@ -118,6 +119,7 @@ def words_are_checked(page: Page) -> None:
     table = page.get_by_test_id("cells")
     expect(table).to_contain_text("press button (no words)", timeout=300_000)
     expect(page.get_by_test_id("example")).to_have_count(0)
+    page.get_by_test_id("show-labels").click()
     page.get_by_text("Paired tests (1 pair)").click()
     expect(page.get_by_test_id("paired-tests")).to_contain_text("Zero-shot and Zero-shot (no words)")
     shown = page.get_by_test_id("shown")
@@ -132,6 +134,7 @@ def words_are_checked(page: Page) -> None:
 
 def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=compare")
+    page.get_by_text("New comparison").click()
     for label in ("Robotic Steering", "LoRA, all heads"):
         page.get_by_label(label, exact=True).uncheck()
     page.get_by_test_id("open-loop-start").click()
@@ -164,6 +167,9 @@ def test_the_evidence_says_how_far_it_is(
         page = open_page(f"{address}?tab=compare", width=390, height=844, dark=True)
         evidence = page.get_by_test_id("evidence")
         expect(evidence).to_contain_text(f"10 of {len(cells())} cells")
+        expect(page.get_by_test_id("dumbbells")).to_be_hidden()
+        evidence.locator("summary").first.click()
+        expect(page.get_by_test_id("dumbbells").locator("svg")).to_have_count(9)
         expect(evidence.get_by_role("row").filter(has_text="pick cube").first).to_contain_text("+15")
         expect(evidence).to_contain_text("the twin agrees")
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390

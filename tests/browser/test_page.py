@@ -42,6 +42,19 @@ def test_first_screen_needs_no_click(open_page: OpenPage, sample_address: str) -
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_the_sentence_stands_with_the_map_and_not_later(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    page.add_init_script(
+        """new MutationObserver(() => {
+          if (window.led !== undefined || !document.querySelector('[data-testid=head-cell]')) return;
+          window.led = document.querySelector('[data-testid=lead]').textContent; })
+        .observe(document, { subtree: true, childList: true });"""
+    )
+    page.reload()
+    page.wait_for_selector("html[data-ready='1']")
+    assert "of how the action varies" in page.evaluate("() => window.led")
+
+
 def test_head_map_by_click_and_keyboard(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(sample_address)
     chosen = cell(page, "expert", 2, 3)
@@ -262,6 +275,7 @@ def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address:
     page.get_by_test_id("finetune-start").click()
     expect(rows.nth(2)).to_be_visible(timeout=240_000)
     page.get_by_role("tab", name="Compare").click()
+    page.get_by_text("New comparison").click()
     page.locator("[name=trials]").fill("2")
     page.get_by_test_id("compare-start").click()
     expect(page.get_by_test_id("success")).to_contain_text("bowl, 2 scenes", timeout=240_000)  # its own, not shipped
