@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steering import pipeline
+from steering.assets import ASSETS
 from steering.errors import InputError, NotFound
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import PAPER_SET_SIZE, FinetuneSettings
 
-SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
+SAMPLES = ASSETS / "samples"
 MAX_BYTES = 70_000_000
 MAX_EXAMPLE_BYTES = 5_000_000
 EXAMPLE_SETTINGS = FinetuneSettings(steps=500)

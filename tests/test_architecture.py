@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = {"types", "errors", "progress", "metrics", "public"}
+CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *("lossless_video", "serialisation", "stages", "owners", "store", "keeping"),
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "progress": set(),
     "public": set(),
+    "assets": set(),
     "metrics": set(),
     "lossless_video": set(),
     "serialisation": {"lossless_video"},

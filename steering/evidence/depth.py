@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from steering import pipeline, policy_cache
+from steering.assets import ASSETS
 from steering.evidence.cell_files import Result, write_result
 from steering.evidence.tables import Table, markdown
 from steering.progress import Progress
 from steering.selection.trainable import Place
 from steering.store import Store, versions
 
-DEPTH = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "depth.json"
+DEPTH = ASSETS / "evidence" / "depth.json"
 STACK = "vlm"
 FRAMES = 96
 RANDOM_SETS = 10_000

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from steering import policy_cache
+from steering.assets import ASSETS
 from steering.errors import Cancelled, SteeringError, unknown_name
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import Cell, GridSettings, make_cell
@@ -25,7 +26,7 @@ from steering.progress import Progress
 from steering.store import Store
 
 ENGINES = ("local", "processes", "ray")
-RESULTS = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "grid"
+RESULTS = ASSETS / "evidence" / "grid"
 _PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from steering import pipeline, policy_cache
+from steering.assets import ASSETS
 from steering.errors import InputError, unknown_name
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import CURVE_TASK, TASKS
@@ -24,7 +25,7 @@ from steering.progress import Progress
 from steering.store import Store, plain_params, versions
 from steering.types import FinetuneSettings
 
-SCREEN = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "screen"
+SCREEN = ASSETS / "evidence" / "screen"
 HELDOUT_SEED = 900
 SEEDS = (0, 1)
 COUNTS = (4, 8)

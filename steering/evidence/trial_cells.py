@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from steering import pipeline, policy_cache
+from steering.assets import ASSETS
 from steering.errors import InputError
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.draws import lot
@@ -36,7 +37,7 @@ from steering.progress import Progress
 from steering.store import Store, plain_params, versions
 from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings
 
-TRIAL = Path(__file__).resolve().parents[2] / "assets" / "evidence" / "trial"
+TRIAL = ASSETS / "evidence" / "trial"
 STRENGTH = 0.5
 """Of the way from untouched weights to LoRA's, of the arm `retain`."""
 RATE_FRAMES = 96

@@ -21,13 +21,14 @@ from huggingface_hub import get_safetensors_metadata
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, NotASafetensorsRepoError
 
 from steering import hub
+from steering.assets import ASSETS
 from steering.errors import InputError, NotFound
 from steering.models.openpi_layout import in_lerobots_words
 from steering.models.other_folders import what_it_is
 from steering.progress import Progress
 
 EMBEDDED = "embedded"
-EMBEDDED_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "policy"
+EMBEDDED_FOLDER = ASSETS / "policy"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SMALL_FILES = ("*.json", "*.model", "*.txt", "policy_*.safetensors")
