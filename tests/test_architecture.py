@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,34 +133,42 @@ def rooms_of(names: set[str]) -> set[str]:
     return rooms
 
 
-@pytest.mark.parametrize("path", python_files("steering"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_room_imports_only_what_the_design_allows(path: Path) -> None:
-    own = room(path)
-    assert own in MAY_IMPORT, f"steering/{own} has no line in the table of this test; add one, and to the design"
-    wrong = rooms_of(imports(path)) - MAY_IMPORT[own] - CONTRACTS - {own}
-    assert not wrong, f"steering/{own} may not import {sorted(wrong)}"
+def offenders(found: Iterator[str] | list[str]) -> str:
+    """Every offender on a line of its own; empty where there is none, which is what a rule asserts."""
+    return "\n".join(dict.fromkeys(found))
 
 
-@pytest.mark.parametrize("path", python_files("steering"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_steering_knows_nothing_of_the_page(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imports(path)} & {"gradio", "app"}
+def test_each_room_imports_only_what_the_design_allows() -> None:
+    files = python_files("steering")
+    strangers = {room(path) for path in files} - MAY_IMPORT.keys()
+    assert not strangers, f"no line in the table of this test, and none in the design: {sorted(strangers)}"
+    wrong = ((path, rooms_of(imports(path)) - MAY_IMPORT[room(path)] - CONTRACTS - {room(path)}) for path in files)
+    told = offenders(f"{path.relative_to(ROOT)} may not import {sorted(names)}" for path, names in wrong if names)
+    assert not told, told
+
+
+def test_steering_knows_nothing_of_the_page() -> None:
+    seen = ((path, {name.split(".")[0] for name in imports(path)}) for path in python_files("steering"))
+    told = offenders(str(path.relative_to(ROOT)) for path, names in seen if names & {"gradio", "app"})
+    assert not told, f"these import the page or Gradio:\n{told}"
 
 
 def test_stages_never_import_each_other() -> None:
-    assert all(not MAY_IMPORT[stage] & STAGES for stage in STAGES)
+    told = offenders(f"{stage}: {sorted(found)}" for stage in sorted(STAGES) if (found := MAY_IMPORT[stage] & STAGES))
+    assert not told, f"the table lets stages import each other:\n{told}"
 
 
 def test_some_rooms_load_no_torch_when_imported() -> None:
-    for path in python_files("steering"):
-        if room(path) in NO_TORCH_AT_IMPORT:
-            heavy = {name.split(".")[0] for name in imports(path, at_module_level=True)} & {"torch", "transformers"}
-            assert not heavy, f"{path.relative_to(ROOT)} imports {heavy} at module level"
+    light = [path for path in python_files("steering") if room(path) in NO_TORCH_AT_IMPORT]
+    seen = ((path, {name.split(".")[0] for name in imports(path, at_module_level=True)}) for path in light)
+    told = offenders(str(path.relative_to(ROOT)) for path, names in seen if names & {"torch", "transformers"})
+    assert not told, f"these import torch or transformers at module level:\n{told}"
 
 
 def test_views_see_only_dataclasses_and_figures() -> None:
-    for path in python_files("app/views"):
-        wrong = rooms_of(imports(path)) - CONTRACTS - {"figures"}
-        assert not wrong, f"{path.relative_to(ROOT)} may not import {sorted(wrong)}"
+    seen = ((path, rooms_of(imports(path)) - CONTRACTS - {"figures"}) for path in python_files("app/views"))
+    told = offenders(f"{path.relative_to(ROOT)} may not import {sorted(wrong)}" for path, wrong in seen if wrong)
+    assert not told, told
 
 
 def test_importing_the_page_loads_no_torch() -> None:
@@ -169,26 +178,33 @@ def test_importing_the_page_loads_no_torch() -> None:
     assert output.stdout.strip() == "set()"
 
 
-def test_no_source_file_is_too_long_and_no_room_is_a_drawer() -> None:
-    for path in tracked():
-        name = path.relative_to(ROOT)
-        assert not set(name.with_suffix("").parts) & FORBIDDEN_ROOMS, f"{name}: name the room after what lives there"
-        if path.suffix in (".py", ".js", ".css", ".sh"):
-            lines = len(path.read_text(encoding="utf-8").splitlines())
-            assert lines <= MAX_LINES, f"{name} has {lines} lines; split it by idea"
+def test_no_source_file_is_too_long() -> None:
+    sources = [path for path in tracked() if path.suffix in (".py", ".js", ".css", ".sh")]
+    lengths = ((path, len(path.read_text(encoding="utf-8").splitlines())) for path in sources)
+    told = offenders(f"{path.relative_to(ROOT)}: {lines} lines" for path, lines in lengths if lines > MAX_LINES)
+    assert not told, f"split by idea, at most {MAX_LINES} lines:\n{told}"
+
+
+def test_no_room_is_a_drawer() -> None:
+    names = (path.relative_to(ROOT) for path in tracked())
+    told = offenders(str(name) for name in names if set(name.with_suffix("").parts) & FORBIDDEN_ROOMS)
+    assert not told, f"name the room after what lives there:\n{told}"
 
 
 def test_every_package_says_what_it_is() -> None:
-    for folder in {path.parent for path in python_files("steering") + python_files("app")} - {ROOT / "app" / "static"}:
-        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), folder
+    folders = {path.parent for path in python_files("steering") + python_files("app")} - {ROOT / "app" / "static"}
+    texts = ((folder, (folder / "__init__.py").read_text(encoding="utf-8")) for folder in sorted(folders))
+    told = offenders(str(folder.relative_to(ROOT)) for folder, text in texts if not ast.get_docstring(ast.parse(text)))
+    assert not told, f"no docstring in __init__.py of:\n{told}"
 
 
 def test_nothing_names_a_machine_or_a_registry() -> None:
+    told = []
     for path in tracked():
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        for pattern in (MACHINE_PATHS, REGISTRIES):
-            found = pattern.search(text)
-            assert not found, f"{path.relative_to(ROOT)} contains {found and found.group()!r}"
+        hits = (found.group() for pattern in (MACHINE_PATHS, REGISTRIES) for found in pattern.finditer(text))
+        told += [f"{path.relative_to(ROOT)}: {hit!r}" for hit in hits]
+    assert not told, offenders(told)
