@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from steering.errors import unknown_name
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -138,10 +136,3 @@ METRICS: tuple[Metric, ...] = (
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 FROM_ACTIVATIONS = tuple(metric.name for metric in METRICS if metric.needs == "activations")
 WITH_POLICY = tuple(metric.name for metric in METRICS if metric.needs != "activations")
-
-
-def metric_named(name: str) -> Metric:
-    """The metric of that name. Raises NotFound."""
-    if name not in BY_NAME:
-        raise unknown_name("metric", name, BY_NAME)
-    return BY_NAME[name]

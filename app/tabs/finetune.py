@@ -58,11 +58,6 @@ def layout(plotly: str) -> FinetuneTab:
     return FinetuneTab(form, costs, jobs, live, plot, results, change, maps)
 
 
-def settings_from(form: dict[str, Any]) -> FinetuneSettings:
-    """Settings from the form, each within its bounds."""
-    return training_form.read(form).settings
-
-
 def show_form(fields: Any) -> str:
     """Markup of the form with the fields that the browser kept."""
     asked = training_form.read(fields if isinstance(fields, dict) else {})

@@ -8,12 +8,6 @@ from html import escape
 
 from app.glossary import GLOSSARY
 
-METHOD_TEXTS = {
-    "steering": "Low-rank adapters on the query and output projections of the selected heads. All else is frozen.",
-    "lora": "Low-rank adapters on every attention head and feed-forward layer of both stacks, as openpi does it.",
-    "zero_shot": "The embedded policy as it is, never shown these demonstrations. The reference for both.",
-}
-
 
 def text(value: object) -> str:
     """`value` as escaped text, safe in markup and in double-quoted attributes."""

@@ -28,7 +28,6 @@ PathArgument = Annotated[str, typer.Argument(help="A folder, file or zip of demo
 MappingOption = Annotated[
     Path | None, typer.Option("--mapping", help="JSON file with fields that replace those guessed.")
 ]
-NOT_USABLE = 2
 
 
 @app.command()

@@ -29,19 +29,6 @@ def fitting_ks(episode: np.ndarray, frame: np.ndarray) -> tuple[int, ...]:
     return tuple(k for k in KS if k <= most) or (max(most, 1),)
 
 
-def head_frame_errors(
-    activations: Activations, action: np.ndarray, ks: Sequence[int] = KS, progress: Progress | None = None
-) -> np.ndarray:
-    """Squared error of every head at every frame, float32 [k, stack, layer, head, frame].
-
-    action: float [frame, dim], what is predicted; the error has its squared units.
-    """
-    outputs = activations.outputs
-    flat = outputs.reshape(len(outputs), -1, outputs.shape[-1])
-    errors = errors_of(flat, action, activations.episode, activations.frame, ks, progress)
-    return errors.reshape(len(ks), *outputs.shape[1:4], len(outputs))
-
-
 def errors_of(
     features: np.ndarray,
     action: np.ndarray,

@@ -41,7 +41,7 @@ class Judge:
         self._start_m = world.thing_m(goal.thing)
         self._nearest_m = np.inf
         self._pressed_m = 0.0
-        self._touched = self._grasped = self._lifted = False
+        self._touched = self._lifted = False
         self.wrong_object = False
 
     def watch(self) -> None:
@@ -51,7 +51,6 @@ class Judge:
         self._touched |= any(self._root in roots for roots in touched)
         self.wrong_object |= any(np.isin(roots, self._others).any() for roots in touched)
         held = self._held(touched)
-        self._grasped |= held
         self._lifted |= held and self._lift_m() > LIFTED_CLEAR_M
         if self._goal.skill == "press":
             self._pressed_m = max(self._pressed_m, self._world.pressed_m(self._thing.name))

@@ -108,7 +108,6 @@ class ProcessSimulator:
     def __init__(self, processes: int) -> None:
         self._replies: queue.SimpleQueue[tuple[int, Reply | None]] = queue.SimpleQueue()
         self._home: dict[int, int] = {}  # scene index -> process
-        self._due: deque[int] = deque()
         self._processes = [_launch() for _ in range(processes)]
         for number, process in enumerate(self._processes):
             assert process.stdout is not None

@@ -24,7 +24,6 @@ COLOURS: Mapping[str, tuple[float, float, float]] = {
     "cyan": (0.20, 0.76, 0.80),
 }
 GRASPABLE = ("cube", "block", "cylinder", "ball", "stick", "marker", "mug")
-CONTAINERS = ("bowl", "mug", "pot", "tray")
 PUSHABLE = ("cup", "can")
 KINDS = (*GRASPABLE, "bowl", "pot", "tray", *PUSHABLE, "pad", "button")
 

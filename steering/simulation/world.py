@@ -29,7 +29,6 @@ TURN_RAD = 0.1
 LEASH_M = 0.015
 """How far the commanded position may run ahead of the measured one (it limits the force of a push)."""
 ACTION_DIM = 7
-STATE_DIM = 8
 
 _REACH_LOW_M = np.array([0.25, -0.40, 0.004])
 _REACH_HIGH_M = np.array([0.75, 0.40, 0.50])

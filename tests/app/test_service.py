@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app import link, session
+from app import link, session, training_form
 from app.head_sets import HeadSet
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import compare, demonstrations, finetune, heads
@@ -123,11 +123,13 @@ def test_head_sets_travel_as_digits(bench: Workbench) -> None:
 
 
 def test_settings_from_the_client_stay_in_bounds() -> None:
-    settings = finetune.settings_from({"steps": "99999999", "rank": "7", "batch_size": "8", "learning_rate": "inf"})
+    settings = training_form.read(
+        {"steps": "99999999", "rank": "7", "batch_size": "8", "learning_rate": "inf"}
+    ).settings
     assert (
         settings.steps == 3000 and settings.rank == 16 and settings.batch_size == 8 and settings.learning_rate == 1e-3
     )
-    assert finetune.settings_from({}) == FinetuneSettings()
+    assert training_form.read({}).settings == FinetuneSettings()
 
 
 def test_browser_memory_is_checked() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,10 +21,6 @@ HOSTILE = "<script>alert('x')</script>"
 @pytest.fixture(scope="module")
 def samples() -> Store:
     return Store(SAMPLES)
-
-
-def _is_markup(html: str) -> ElementTree.Element:
-    return ElementTree.fromstring(html.replace("<br>", "<br/>").replace("'>", "'>"))
 
 
 @pytest.mark.parametrize(

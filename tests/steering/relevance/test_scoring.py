@@ -164,7 +164,7 @@ def test_nearest_frames_are_what_the_score_rests_on(build):
     [rows], [distance] = knn.nearest_frames(a, head, [17], 6)
     assert (a.episode[rows] != a.episode[17]).all() and (np.diff(distance) >= 0).all()
     predicted = np.average(a.action[rows], axis=0, weights=1 / (distance + 1e-8))
-    error = knn.head_frame_errors(a, a.action, (6,))[0, 1, 2, 1, 17]
+    error = knn.errors_of(a.outputs[:, 1, 2, 1][:, None], a.action, a.episode, a.frame, (6,))[0, 0, 17]
     assert ((predicted - a.action[17]) ** 2).mean() == pytest.approx(error, abs=1e-6)
     for bad in (lambda: knn.nearest_frames(a, head, [0, 54]), lambda: knn.nearest_frames(a, head, [0], 43)):
         with pytest.raises(InputError):
