@@ -1,7 +1,7 @@
 # make app    install what is missing and serve the page
 # make test   the same, with Chromium and the test tools, and run the tests
 # make test-slow   the tests of heavy work: every format, other policies, words, Ray
-# make check  format, lint and types
+# make check  format, lint, types and names that nothing uses
 # make bench  benchmarks
 # make audit  known holes in the locked versions; asks pypi.org or osv.dev, so it needs the network
 # make lock   requirements.lock anew, from what .venv holds
@@ -27,6 +27,7 @@ check: .venv/.test
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m vulture
 
 format: .venv/.test
 	$(RUN) -m ruff format .

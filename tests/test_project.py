@@ -1,6 +1,7 @@
 """What is declared is what is imported, with bounds and a lock; licence, citation and settings files agree."""
 
 import ast
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -14,7 +15,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TOOLS = {"mypy", "pytest-benchmark", "pytest-xdist", "ruff"}
+TOOLS = {"mypy", "pytest-benchmark", "pytest-xdist", "ruff", "vulture"}
 """Tools of `make check` and plugins of pytest, which nothing imports."""
 ELSEWHERE = {"lerobot": "scripts/check_lerobot.py", "robosuite": "tests/benchmarks/robosuite_lift.py"}
 """Packages that cannot share this environment -> the one file that may import them, and says how to get them."""
@@ -102,6 +103,16 @@ def test_citation_names_software_and_paper() -> None:
     (paper,) = cited["references"]
     assert "2511.22697" in paper["url"]
     assert [one["family-names"] for one in paper["authors"]][::9] == ["Mitra", "Herzig"]
+
+
+def test_a_tagged_commit_has_the_version_of_its_tag() -> None:
+    """The version stands in the package and not in the tags alone: a checkout makes results without being installed."""
+    from steering import __version__
+
+    command = ["git", "describe", "--exact-match", "--tags", "--match", "v*", "HEAD"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode != 0 or found.stdout.strip() == f"v{__version__}"
+    assert Version(__version__).public == __version__
 
 
 def test_forms_and_workflows_are_readable_and_run_what_must_pass() -> None:
