@@ -3,6 +3,7 @@
 # make test-slow   the tests of heavy work: every format, other policies, words, Ray
 # make check  format, lint, types and names that nothing uses
 # make bench  benchmarks
+# make mutants   would the tests notice small changes of the code? MUTANTS="--sample 20 --room store" asks for fewer
 # make audit  known holes in the locked versions; asks pypi.org or osv.dev, so it needs the network
 # make lock   requirements.lock anew, from what .venv holds
 # PYTHON=... chooses the interpreter (3.11 or 3.12) that .venv is made from.
@@ -11,7 +12,7 @@ PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: app test test-slow check format bench audit lock clean
+.PHONY: app test test-slow check format bench mutants audit lock clean
 
 app: .venv/.app
 	$(RUN) app.py
@@ -35,6 +36,9 @@ format: .venv/.test
 
 bench: .venv/.test
 	for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(RUN) $$script || exit 1; done
+
+mutants: .venv/.test
+	PYTHONPATH=. $(RUN) scripts/mutants.py $(MUTANTS)
 
 audit: .venv/.audit
 	.venv/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict

@@ -172,3 +172,10 @@ def test_scenes_worth_a_film_take_every_pattern_in_turn_those_that_differ_first(
     assert scenes_to_watch([first, second], 99) == first.seeds
     mirrored = replace(second, seeds=second.seeds[::-1], success=second.success[::-1])
     assert scenes_to_watch([first, mirrored], 2) == (104, 105)
+
+
+def test_scenes_to_watch_are_of_methods_on_the_same_scenes():
+    with pytest.raises(InputError, match="seeds"):
+        scenes_to_watch([rollouts("lora", [0, 1]), rollouts("steering", [1, 0, 1])], 2)
+    with pytest.raises(InputError, match="at least one"):
+        scenes_to_watch([], 2)

@@ -87,8 +87,13 @@ def test_the_report_says_what_is_shown_and_what_is_not() -> None:
     assert lines[2].endswith("). Flattered.") and text.count("Flattered") == 1
     assert lines[4].startswith("Robotic Steering less Zero-shot: -") and lines[4].endswith("lower.")
     assert lines[5].endswith("no difference shown.")
+    two = compare_open_loop([prediction("lora", 0.1, episodes=2)])
+    assert "2 held-out episodes;" in open_loop_report(two, {}) and "One episode" not in open_loop_report(two, {})
+    assert two.total[0, 1] < two.total[0, 2]
     single = compare_open_loop([prediction("lora", 0.1, episodes=1)])
+    assert open_loop_report(single, {}).startswith("1 held-out episode;")
     assert "One episode has no interval" in open_loop_report(single, {})
+    assert single.total[0, 0] == single.total[0, 1] == single.total[0, 2]
 
 
 def test_other_frames_are_refused() -> None:

@@ -43,6 +43,11 @@ def test_rollouts_of_older_versions_say_nothing() -> None:
     assert table([compare([old])]).endswith("|  |  |  |  |")
 
 
+@pytest.mark.parametrize("lacks", [{"failure": ()}, {"distance_m": None}, {"wrong_object": None}])
+def test_one_thing_that_is_not_said_is_enough_to_say_nothing(lacks: dict[str, object]) -> None:
+    assert outcomes(rollouts(**lacks)) is None
+
+
 def test_the_table_has_a_row_for_each_task_variation_and_method() -> None:
     other = rollouts("lora", success=np.ones(5, bool), failure=("",) * 5)
     plain = [rollouts(variations=()), replace(other, variations=())]

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from steering.errors import Cancelled, InputError, NotFound, SteeringError
-from steering.finetune.adapters import attached
+from steering.finetune.attaching import attached
 from steering.finetune.evaluation import heldout_error
 from steering.finetune.frames import frame_set
 from steering.finetune.peak import PeakMemory
