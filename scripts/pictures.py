@@ -28,7 +28,7 @@ SHOWN = ("success", "forest", "success_by_heads")
 def first_screen(browser: Browser, address: str) -> None:
     """The Heads step, as it opens."""
     page = browser.new_page(viewport={"width": FIRST_SCREEN[0], "height": FIRST_SCREEN[1]})
-    page.goto(f"{address}?__theme=light")
+    page.goto(f"{address}?__theme=light&frame=40")  # a frame of its own stands still
     page.wait_for_function("() => window.wb?.state.attention")
     page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=ASSETS / "screenshot.png")

@@ -123,9 +123,9 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
     const [least, most] = [`${clipped ? "≤ " : ""}${wb.number(low)}`, wb.number(high)];
     const zero = low < 0 && high > 0;
     const said = `${data.metric}, from ${least} to ${most}, the same scale in every stack${zero && data.zero ? `; 0: ${data.zero}` : ""}`;
-    return make("div", { class: "wb-scale", role: "img", "aria-label": said, title: said },
+    return make("div", { class: "wb-scale" },
       make("b", {}, wb.term(data.term, data.metric)), make("span", {}, least),
-      make("i", { style: `background:linear-gradient(90deg,${stops})` }, zero ? make("u", { style: `left:${100 * wb.onScale(data.scale, 0)}%` }) : ""),
+      make("i", { role: "img", "aria-label": said, title: said, style: `background:linear-gradient(90deg,${stops})` }, zero ? make("u", { style: `left:${100 * wb.onScale(data.scale, 0)}%` }) : ""),
       make("span", {}, most), zero && data.zero ? make("small", {}, make("u", {}), ` ${data.zero}`) : null);
   }
 
