@@ -17,6 +17,7 @@ import gradio as gr
 import orjson
 
 from app.glossary import GLOSSARY
+from app.lead_sentence import PLACES
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
@@ -29,12 +30,13 @@ SHELL = "<div></div>"
 
 
 def scripts() -> str:
-    """Every script of static/ and the glossary, as one element for the page's head."""
+    """Every script of static/, the glossary and the names of places, as one element for the page's head."""
     words = (
         orjson.dumps({key: [term.name, term.meaning] for key, term in GLOSSARY.items()}).decode().replace("</", "<\\/")
     )
+    places = orjson.dumps(PLACES).decode()
     read = [(STATIC / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    return "<script>\n" + "\n".join([*read, f"wb.glossary = {words};"]) + "\n</script>"
+    return "<script>\n" + "\n".join([*read, f"wb.glossary = {words};", f"wb.PLACES = {places};"]) + "\n</script>"
 
 
 def styles() -> str:

@@ -9,20 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.views.laboratory_menu import TARGET_LABELS
 from steering.metrics import BY_NAME
 from steering.types import TOKEN_GROUPS, Head, Relevance, Trust
 
 TOLD = 0.05  # family-wise p below which a head can be told from chance
 NEARLY_ALL = 0.8  # share of heads from which a count says nothing any more, and only sizes do
 NO_ANSWER = "No head of this policy can move an action."
-TARGETS = {
-    "action": "the action",
-    "chunk": "the action chunk",
-    "state": "the joint state",
-    "gripper": "whether the gripper is closed",
-    "object": "where the named object is",
-    "instruction": "which instruction was given",
-}
 PLACES = {
     "exterior": "the exterior camera",
     "wrist": "the wrist camera",
@@ -233,7 +226,7 @@ def _chance(facts: Sequence[StackFacts]) -> str:
 
 
 def _predicted(relevance: Relevance, target: str) -> str:
-    what = TARGETS.get(target, target.replace("_", " "))
+    what = TARGET_LABELS.get(target, target.replace("_", " "))
     return what if relevance.phase == "whole" else f"{what} in {relevance.phase} frames"
 
 

@@ -1,9 +1,6 @@
 /* The head shown, in words, with its tick: value, rank, one plain sentence, and where its attention goes in the open episode. */
 (() => {
   const { state } = wb;
-  wb.PLACES = { exterior: "the exterior camera", wrist: "the wrist camera", instruction: "the instruction", state: "the joint state",
-                actions: "the action tokens" };
-
   /* Where head `i` looks on average over the open episode, by token group; null while its attention is not here. */
   wb.meanMass = (i) => {
     const { attention, episode } = state;

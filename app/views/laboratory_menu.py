@@ -13,9 +13,9 @@ TARGET_LABELS = {
     "action": "the action",
     "chunk": "the action chunk",
     "state": "the joint state",
-    "gripper": "gripper closed or open",
-    "object": "place of the named object",
-    "instruction": "the instruction",
+    "gripper": "whether the gripper is closed",
+    "object": "where the named object is",
+    "instruction": "which instruction was given",
 }
 QUESTION = {"knn": "k-NN beyond state and time", "ridge": "Linear probe beyond state and time"}
 TRUST_COST = "resamples episodes, and permutes trajectories between them: a minute or two"

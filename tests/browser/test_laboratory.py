@@ -93,6 +93,27 @@ def test_why_follows_head_and_frame_without_asking_again(
     assert ask(page, "plane").get_by_test_id("lab-figure").locator(".scatterlayer").wait_for() is None
 
 
+def test_why_this_head_is_silent_while_other_demonstrations_are_on_their_way(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    body = ask(page, "why")
+    expect(body.locator(".wb-near")).to_have_count(6)
+    page.get_by_role("tab", name="Demonstrations").click()
+    opens = (
+        page.get_by_test_id("sets")
+        .locator(".wb-set")
+        .filter(has_text="Press button")
+        .get_by_role("button", name="Open")
+    )
+    expect(opens).to_be_visible()
+    held: list[Route] = []
+    page.route("**/gradio_api/**", held.append)
+    opens.click()
+    page.get_by_role("tab", name="Heads").click()
+    expect(body).to_contain_text("Working it out")
+    expect(body.locator(".wb-near")).to_have_count(0)
+    assert held  # though the server has not answered
+
+
 def test_the_cost_of_the_set_follows_the_selection(open_page: OpenPage, address: str, cell: Cell) -> None:
     page = open_page(address)
     line = page.get_by_test_id("what-if")
