@@ -24,6 +24,11 @@ def term(key: str, shown: str = "") -> str:
     return f'<button type="button" class="wb-term" data-term="{text(key)}">{text(shown or GLOSSARY[key].name)}</button>'
 
 
+def without_terms(markup: str) -> str:
+    """The same markup for a page without scripts, where no word can open."""
+    return _TERM.sub(r"\1", markup)
+
+
 def tag(label: object, tone: str = "") -> str:
     """A small label; tone is '', 'good' or 'bad'."""
     return f'<span class="wb-tag{f" wb-{tone}" if tone else ""}">{text(label)}</span>'
@@ -127,6 +132,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+_TERM = re.compile(r'<button type="button" class="wb-term"[^>]*>(.*?)</button>')
 _PLACE = re.compile(r"(?<![\w/.:~-])/(?:[^\s/'\"`<>:;,()]+/)+([^\s/'\"`<>:;,()]*)")
 
 

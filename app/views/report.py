@@ -14,7 +14,7 @@ from app.views.compare_open_loop import Predictions, open_loop
 from app.views.compare_table import LABELS, failures_card
 from app.views.comparison import success
 from app.views.head_map import colour_range
-from app.views.markup import duration, text
+from app.views.markup import duration, text, without_terms
 from steering.figures import method_colour
 from steering.types import Comparison, FinetuneResult, Head, Relevance
 
@@ -108,7 +108,7 @@ def report(run: Run) -> str:
     else:
         parts.append("<p>Nothing was trained for this run.</p>")
     if run.comparison:
-        parts.append(success(run.comparison, run.sentences) + failures_card(run.comparison.outcomes))
+        parts.append(without_terms(success(run.comparison, run.sentences)) + failures_card(run.comparison.outcomes))
     if run.predictions:
         parts.append(f"<section>{open_loop(run.predictions, run.predictions.comparison.episodes[0])}</section>")
     parts += [_finetunes(run.finetunes)] if run.finetunes else []

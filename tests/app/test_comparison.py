@@ -119,7 +119,9 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, s
     assert "Ready example." in chooser and "10 scenes" in success, "what was chosen is shown"
     assert f"&quot;comparison&quot;: &quot;{samples[1]['comparison']}&quot;" in chooser, "and stands in the link"
     assert compare.show(bench, opened, "comparison-0000000000000000")[5].count("4 scenes")
-    assert bench.exports.report(made).name.endswith(".html")
+    kept = bench.exports.report(made)
+    assert kept.name.endswith(".html")
+    assert "wb-term" not in (bench.previews.folder / kept.url.removeprefix("media/")).read_text("utf-8")
 
 
 def test_rollouts_show_disagreement_first_and_pair_by_seed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from app import components
 from app.glossary import GLOSSARY
 from app.views import head_map
-from app.views.markup import term
+from app.views.markup import term, without_terms
 
 APP = Path(components.__file__).parent
 
@@ -30,3 +30,4 @@ def test_meanings_are_short_and_markup_is_escaped() -> None:
         assert len(one.meaning) <= 240 and one.meaning.endswith("."), key
     assert 'data-term="p"' in term("p", "<b>") and "<b>" not in term("p", "<b>")
     assert "wb.glossary = {" in components.scripts()
+    assert without_terms(f"a {term('p', 'x &lt;')} b {term('knn')}") == "a x &amp;lt; b k-NN"
