@@ -106,7 +106,7 @@ def test_why_this_head_is_silent_while_other_demonstrations_are_on_their_way(ope
     )
     expect(opens).to_be_visible()
     held: list[Route] = []
-    page.route("**/gradio_api/**", held.append)
+    page.route("**/gradio_api/**", lambda route: held.append(route))
     opens.click()
     page.get_by_role("tab", name="Heads").click()
     expect(body).to_contain_text("Working it out")
