@@ -119,7 +119,6 @@ def words_are_checked(page: Page) -> None:
     table = page.get_by_test_id("cells")
     expect(table).to_contain_text("press button (no words)", timeout=300_000)
     expect(page.get_by_test_id("example")).to_have_count(0)
-    page.get_by_test_id("show-labels").click()
     page.get_by_text("Paired tests (1 pair)").click()
     expect(page.get_by_test_id("paired-tests")).to_contain_text("Zero-shot and Zero-shot (no words)")
     shown = page.get_by_test_id("shown")
