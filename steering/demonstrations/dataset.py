@@ -28,7 +28,7 @@ from steering.types import Episode, Robot
 class Feature:
     """What a dataset holds for every frame. kind: `number` or `image`. shape: of one frame, () for a plain number.
 
-    names: of the components where the dataset has them, e.g. of joints.
+    names: of the components where the dataset has them, e.g. of joints. role: of a camera where the dataset says it.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Feature:
     shape: tuple[int, ...]
     dtype: str
     names: tuple[str, ...] = ()
+    role: str = ""
 
     @property
     def size(self) -> int:

@@ -50,6 +50,9 @@ def guess(dataset: Dataset, memory: Path | None = None) -> Guess:
         return Guess(kept, ("As you mapped a dataset of the same layout before.",))
     fits = (mapped for layout in LAYOUTS if (mapped := _by_layout(dataset, layout)) is not None)
     mapping, reasons = next(fits, None) or _by_words(dataset)
+    if declared := {feature.role: Camera(name) for name, feature in dataset.features.items() if feature.role}:
+        mapping = replace(mapping, cameras=declared)
+        reasons = [f"The dataset says which camera is which: {', '.join(declared)}.", *reasons]
     if dataset.rate_hz is None and len({e.rate_hz for e in dataset.episodes}) <= 1:
         mapping = replace(mapping, rate_hz=UNKNOWN_RATE_HZ)
         reasons.append(f"The dataset does not say its rate; {UNKNOWN_RATE_HZ:g} Hz is assumed. Correct it if you know.")

@@ -8,6 +8,7 @@ colours; `lossless` keeps every pixel at ten times the size. About 2 ms a frame 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from steering.demonstrations.readers.lerobot import ROLE
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.types import ACTION_NAMES, STATE_NAMES, Demonstrations, Episode
+from steering.types import Demonstrations, Episode, Robot
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 CRF = "18"
@@ -25,6 +27,7 @@ KEYFRAME_EVERY = 2
 FILE = {"chunk_index": 0, "file_index": 0}
 STATISTICS_FRAMES = 100  # of pictures, evenly over each episode
 ROBOT = "panda"
+IMAGES = "observation.images."
 
 
 def write_lerobot(
@@ -32,8 +35,10 @@ def write_lerobot(
 ) -> Path:
     """Write the demonstrations into `folder`, which must be empty or not there yet, and return it.
 
-    Cameras become `observation.images.<camera>`. Raises InputError for a folder in use, and where episodes differ in
-    rate, camera size or dimensions, which this format cannot hold.
+    What was recorded is written back: grippers that the mapping turned over are turned back (to float32's rounding),
+    columns, robot and cameras keep their names. Pictures stay upright, and those that were turned are called by their
+    role: `observation.images.<role>`; every camera's `info` says its role. Raises InputError for a folder in use, and
+    where episodes differ in rate, camera size or dimensions, which this format cannot hold.
     """
     progress = progress or Progress()
     episodes = demonstrations.episodes
@@ -41,17 +46,19 @@ def write_lerobot(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is in use; give an empty folder or a new name.")
     folder.mkdir(parents=True, exist_ok=True)
+    robot = _robot(demonstrations)
+    names = _camera_names(robot, cameras)
     tasks = list(dict.fromkeys(text for episode in episodes for text in episode.all_instructions))
     for at, camera in enumerate(cameras):
         part = progress.part(0.9 * at / max(len(cameras), 1), 0.9 * (at + 1) / max(len(cameras), 1))
-        _write_video(folder / _video_name(camera), episodes, camera, rate_hz, lossless, part)
-    statistics = [_statistics(episode, index, tasks, cameras) for index, episode in enumerate(episodes)]
-    _write_rows(folder, episodes, tasks)
-    _write_episodes(folder, episodes, cameras, statistics)
+        _write_video(folder / _video_name(names[camera]), episodes, camera, rate_hz, lossless, part)
+    statistics = [_statistics(episode, index, tasks, names, robot) for index, episode in enumerate(episodes)]
+    _write_rows(folder, episodes, tasks, robot)
+    _write_episodes(folder, episodes, list(names.values()), statistics)
     _write_tasks(folder, tasks)
     document = {name: _plain(values) for name, values in _joined(statistics).items()}
     (folder / "meta/stats.json").write_text(json.dumps(document, indent=4), encoding="utf-8")
-    info = _info(episodes, tasks, cameras, rate_hz, ROBOT if demonstrations.task else None, lossless)
+    info = _info(episodes, tasks, names, rate_hz, robot, lossless)
     (folder / "meta/info.json").write_text(json.dumps(info, indent=4), encoding="utf-8")
     progress.report(1.0, f"{len(episodes)} episodes written")
     return folder
@@ -80,12 +87,29 @@ def _shared(episodes: Sequence[Episode]) -> tuple[int, tuple[str, ...]]:
     return int(first.rate_hz), tuple(first.cameras)
 
 
-def _key(camera: str) -> str:
-    return f"observation.images.{camera}"
+def _robot(demonstrations: Demonstrations) -> Robot:
+    """Whose the demonstrations are; of our own recordings the simulator's arm."""
+    if demonstrations.robot is not None:
+        return demonstrations.robot
+    if not demonstrations.task:
+        return Robot()
+    sizes = [values.shape[1] for values in (demonstrations.episodes[0].state, demonstrations.episodes[0].action)]
+    names = [Robot().names(what, size) for what, size in zip(("state", "action"), sizes, strict=True)]
+    return Robot(ROBOT, names[0], names[1])
 
 
-def _video_name(camera: str) -> str:
-    return f"videos/{_key(camera)}/chunk-000/file-000.mp4"
+def _camera_names(robot: Robot, cameras: Sequence[str]) -> dict[str, str]:
+    """Role -> feature: what the recording calls the camera where its pictures are as recorded, else by its role."""
+    found: dict[str, str] = {}
+    for camera in cameras:
+        recorded = re.split(r"[/.]", robot.cameras.get(camera, ""))[-1]
+        plain = bool(re.fullmatch(r"[\w-]{1,60}", recorded))
+        found[camera] = f"{IMAGES}{recorded if plain else camera}"
+    return found if len(set(found.values())) == len(found) else {camera: f"{IMAGES}{camera}" for camera in cameras}
+
+
+def _video_name(key: str) -> str:
+    return f"videos/{key}/chunk-000/file-000.mp4"
 
 
 def _write_video(
@@ -118,11 +142,11 @@ def _pixel_format(width: int, height: int, lossless: bool) -> str:
     return "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"  # 4:2:0 needs even sides
 
 
-def _columns(episode: Episode, index: int, start: int, tasks: Sequence[str]) -> dict[str, np.ndarray]:
+def _columns(episode: Episode, index: int, start: int, tasks: Sequence[str], robot: Robot) -> dict[str, np.ndarray]:
     frames = np.arange(episode.frames, dtype=np.int64)
     return {
         "observation.state": episode.state.astype(np.float32),
-        "action": episode.action.astype(np.float32),
+        "action": robot.as_recorded(episode.action),
         "timestamp": (frames / episode.rate_hz).astype(np.float32),
         "frame_index": frames,
         "episode_index": np.full(episode.frames, index, np.int64),
@@ -133,7 +157,7 @@ def _columns(episode: Episode, index: int, start: int, tasks: Sequence[str]) -> 
     }
 
 
-def _write_rows(folder: Path, episodes: Sequence[Episode], tasks: Sequence[str]) -> None:
+def _write_rows(folder: Path, episodes: Sequence[Episode], tasks: Sequence[str], robot: Robot) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -143,7 +167,7 @@ def _write_rows(folder: Path, episodes: Sequence[Episode], tasks: Sequence[str])
     try:
         for index, episode in enumerate(episodes):
             arrays = {}
-            for name, values in _columns(episode, index, start, tasks).items():
+            for name, values in _columns(episode, index, start, tasks, robot).items():
                 flat = pa.array(values.reshape(-1))
                 wide = values.ndim == 2
                 arrays[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1]) if wide else flat
@@ -157,7 +181,7 @@ def _write_rows(folder: Path, episodes: Sequence[Episode], tasks: Sequence[str])
 
 
 def _write_episodes(
-    folder: Path, episodes: Sequence[Episode], cameras: Sequence[str], statistics: Sequence[Mapping[str, Any]]
+    folder: Path, episodes: Sequence[Episode], keys: Sequence[str], statistics: Sequence[Mapping[str, Any]]
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -171,10 +195,10 @@ def _write_episodes(
         }
         row |= {f"data/{name}": number for name, number in FILE.items()}
         row |= {"dataset_from_index": start, "dataset_to_index": start + episode.frames}
-        for camera in cameras:
-            row |= {f"videos/{_key(camera)}/{name}": number for name, number in FILE.items()}
-            row[f"videos/{_key(camera)}/from_timestamp"] = start / episode.rate_hz
-            row[f"videos/{_key(camera)}/to_timestamp"] = (start + episode.frames) / episode.rate_hz
+        for key in keys:
+            row |= {f"videos/{key}/{name}": number for name, number in FILE.items()}
+            row[f"videos/{key}/from_timestamp"] = start / episode.rate_hz
+            row[f"videos/{key}/to_timestamp"] = (start + episode.frames) / episode.rate_hz
         row |= {f"meta/episodes/{name}": number for name, number in FILE.items()}
         for name, values in statistics[index].items():
             row |= {f"stats/{name}/{key}": value.tolist() for key, value in values.items()}
@@ -201,16 +225,16 @@ def _write_tasks(folder: Path, tasks: Sequence[str]) -> None:
 
 
 def _statistics(
-    episode: Episode, index: int, tasks: Sequence[str], cameras: Sequence[str]
+    episode: Episode, index: int, tasks: Sequence[str], cameras: Mapping[str, str], robot: Robot
 ) -> dict[str, dict[str, np.ndarray]]:
     """Feature -> statistic -> values, as lerobot's compute_stats: pictures by channel in 0..1, shape [3, 1, 1]."""
-    found = {name: _moments(values) for name, values in _columns(episode, index, 0, tasks).items()}
+    found = {name: _moments(values) for name, values in _columns(episode, index, 0, tasks, robot).items()}
     chosen = np.unique(np.linspace(0, episode.frames - 1, min(STATISTICS_FRAMES, episode.frames)).astype(int))
-    for camera in cameras:
+    for camera, key in cameras.items():
         pixels = episode.cameras[camera][chosen][:, ::4, ::4].reshape(-1, 3) / 255.0
         moments = _moments(pixels)
         shaped = {name: value.reshape(3, 1, 1) for name, value in moments.items() if name != "count"}
-        found[_key(camera)] = shaped | {"count": np.array([len(chosen)])}
+        found[key] = shaped | {"count": np.array([len(chosen)])}
     return found
 
 
@@ -244,13 +268,13 @@ def _plain(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def _info(
     episodes: Sequence[Episode],
     tasks: Sequence[str],
-    cameras: Sequence[str],
+    cameras: Mapping[str, str],
     rate_hz: int,
-    robot: str | None,
+    robot: Robot,
     lossless: bool,
 ) -> dict[str, Any]:
     features: dict[str, Any] = {}
-    for camera in cameras:
+    for camera, key in cameras.items():
         height, width = episodes[0].cameras[camera].shape[1:3]
         about = {
             "video.height": height,
@@ -261,22 +285,23 @@ def _info(
             "video.fps": rate_hz,
             "video.channels": 3,
             "has_audio": False,
+            ROLE: camera,
         }
         axes = ["height", "width", "channels"]
-        features[_key(camera)] = {"dtype": "video", "shape": [height, width, 3], "names": axes, "info": about}
+        features[key] = {"dtype": "video", "shape": [height, width, 3], "names": axes, "info": about}
     for name, known, values in (
-        ("observation.state", STATE_NAMES, episodes[0].state),
-        ("action", ACTION_NAMES, episodes[0].action),
+        ("observation.state", robot.state_names, episodes[0].state),
+        ("action", robot.action_names, episodes[0].action),
     ):
         size = values.shape[1]
-        names = list(known) if robot and size == len(known) else [f"{name.split('.')[-1]}_{i}" for i in range(size)]
+        names = list(known) if size == len(known) else [f"{name.split('.')[-1]}_{i}" for i in range(size)]
         features[name] = {"dtype": "float32", "shape": [size], "names": names}
     single = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64"}
     for name, dtype in (single | {"task_index": "int64"}).items():
         features[name] = {"dtype": dtype, "shape": [1], "names": None}
     return {
         "codebase_version": "v3.0",
-        "robot_type": robot,
+        "robot_type": robot.name or None,
         "total_episodes": len(episodes),
         "total_frames": sum(episode.frames for episode in episodes),
         "total_tasks": len(tasks),

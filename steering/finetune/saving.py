@@ -9,6 +9,7 @@ it) says what was trained and where the heads come from.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,18 @@ from safetensors.torch import save_model
 from steering.models.checkpoint import WEIGHTS
 from steering.models.kept_statistics import write_statistics
 from steering.models.policy import SteerablePolicy
-from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Selection, origin_words, stack_label
+from steering.types import HEAD_RESTRICTED, METHOD_LABELS, Robot, Selection, origin_words, stack_label
 
 CARD = "README.md"
 
 
 def save(
-    peft_model: PeftModel | None, policy: SteerablePolicy, folder: Path, method: str, selection: Selection | None
+    peft_model: PeftModel | None,
+    policy: SteerablePolicy,
+    folder: Path,
+    method: str,
+    selection: Selection | None,
+    robot: Robot | None = None,
 ) -> None:
     """Write what is attached to the policy (`None`: all its weights) to `folder`, its statistics, and its card."""
     if peft_model is None:
@@ -36,17 +42,18 @@ def save(
         peft_model.peft_config["default"].base_model_name_or_path = policy.name
         peft_model.save_pretrained(str(folder), save_embedding_layers=False)
     write_statistics(folder, policy.preprocessor.statistics)
-    (folder / CARD).write_text(card(policy.name, method, selection), encoding="utf-8")
+    (folder / CARD).write_text(card(policy.name, method, selection, robot), encoding="utf-8")
 
 
-def card(policy_name: str, method: str, selection: Selection | None) -> str:
-    """The card in Markdown: method, policy, and of selected heads which they are and where they come from."""
+def card(policy_name: str, method: str, selection: Selection | None, robot: Robot | None = None) -> str:
+    """The card in Markdown: method, policy, robot, and of selected heads which they are and where they come from."""
     label = METHOD_LABELS[method]
     kind = "a full finetune" if method == "full" else "a PEFT adapter"
     lines = ["---", f"base_model: {json.dumps(policy_name, ensure_ascii=False)}"]
     lines += [] if method == "full" else ["library_name: peft"]
     lines += ["tags: [robotics, robotic-steering]", "---", "", f"# {label} on {policy_name}", ""]
     lines += [f"Made by the Robotic Steering workbench: {kind}.", ""]
+    lines += _robot_lines(robot) if robot is not None else []
     if selection is not None:
         role = (
             "Heads that were trained" if method in HEAD_RESTRICTED else "Heads whose parameters its rank was matched to"
@@ -56,3 +63,23 @@ def card(policy_name: str, method: str, selection: Selection | None) -> str:
             named = ", ".join(f"{head.layer}.{head.head}" for head in heads)
             lines.append(f"- {stack_label(stack)}, layer.head: {named}")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _robot_lines(robot: Robot) -> list[str]:
+    """What the robot is called, its columns, and which of them it counts the other way round than the policy."""
+    lines = [f"Robot: {_plain(robot.name)}.", ""] if robot.name else []
+    for what, names in (("State", robot.state_names), ("Action", robot.action_names)):
+        lines += [f"{what}, in this order: {', '.join(map(_plain, names))}.", ""] if names else []
+    if robot.turned:
+        columns = robot.grippers(len(robot.action_roles))
+        said = ", ".join(_plain(robot.names("action", len(robot.action_roles))[i]) for i in columns)
+        lines += [
+            f"Turned over for training: {said}; where the policy says x, the robot takes {sum(robot.turned):g} - x."
+        ]
+        lines += [""]
+    return lines
+
+
+def _plain(name: str) -> str:
+    """A name from somebody's data, in one line and without markup."""
+    return re.sub(r"[^\w.,:/+ -]+", " ", name).strip()[:60]

@@ -109,7 +109,7 @@ def finetune(
         if best is not None:
             _assign(policy.model, state.best)
         if processes.first:
-            save(peft_model, policy, folder, method, selection)
+            save(peft_model, policy, folder, method, selection, demonstrations.robot)
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         processes.wait()
     return _result(

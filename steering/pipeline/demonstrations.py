@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from steering.pipeline.making import load, made
 from steering.progress import Progress
 from steering.serialisation import read_json
 from steering.store import Store
-from steering.types import Demonstrations
+from steering.types import Demonstrations, Robot
 
 IMAGE_PX = 224
 MAPPING_FILE = "mapping.json"  # beside what was imported
@@ -155,7 +155,19 @@ def export_demonstrations(
     from steering.demonstrations.writing import write_lerobot
 
     demonstrations = load(store, demonstrations_id, Demonstrations)
+    if demonstrations.robot is None:
+        demonstrations = replace(demonstrations, robot=_turned_by_its_mapping(store, demonstrations_id, demonstrations))
     return write_lerobot(demonstrations, Path(folder), lossless=lossless, progress=progress)
+
+
+def _turned_by_its_mapping(store: Store, demonstrations_id: str, demonstrations: Demonstrations) -> Robot | None:
+    """Of what an older version imported: its last action was turned over where the mapping beside it says so."""
+    path = store.folder(demonstrations_id) / MAPPING_FILE
+    turned = read_json(path).get("gripper_range") if path.is_file() else None
+    if not turned:
+        return None
+    last = demonstrations.episodes[0].action.shape[1] - 1
+    return Robot(action_roles=("other",) * last + ("gripper",), turned=tuple(map(float, turned)))
 
 
 def mappings(store: Store) -> Path:

@@ -26,6 +26,7 @@ from steering.demonstrations.readers.places import Place
 from steering.errors import InputError
 
 TASK = "task_index"
+ROLE = "steering.role"  # in the info of a camera: what an export of ours says that it is
 OWN_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", TASK)
 PATHS = {
     3: (
@@ -229,7 +230,11 @@ def _feature(key: str, spec: object) -> Feature | None:
     if not (isinstance(dtype, str) and isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
         raise InputError(f"The feature {key[:60]!r} of meta/info.json needs a dtype and a shape of whole numbers.")
     if dtype in ("video", "image"):
-        return None if _is_depth(spec) else Feature(key, "image", tuple(shape), dtype)
+        if _is_depth(spec):
+            return None
+        role = spec["info"].get(ROLE) if isinstance(spec.get("info"), dict) else None
+        known = role if isinstance(role, str) and re.fullmatch(r"\w{1,40}", role) else ""
+        return Feature(key, "image", tuple(shape), dtype, role=known)
     if not re.fullmatch(r"bool|u?int\d+|float\d+", dtype):
         return None
     return Feature(key, "number", tuple(shape), dtype, _component_names(spec.get("names")))

@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from steering import pipeline
 from steering.demonstrations.guessing import guess
+from steering.demonstrations.importing import import_episodes
 from steering.demonstrations.readers.registry import open_dataset
 from steering.demonstrations.writing import write_lerobot
 from steering.errors import InputError
+from steering.store import Store
 from steering.types import Demonstrations, Episode
 
 
@@ -108,3 +111,67 @@ def test_what_the_format_cannot_hold_is_refused(demonstrations: Demonstrations, 
     with pytest.raises(InputError, match="whole number of frames"):
         write_lerobot(replace(demonstrations, episodes=(replace(first, rate_hz=12.5),)), tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+SO101 = ("shoulder_pan.pos", "shoulder_lift.pos", "elbow_flex.pos", "wrist_flex.pos", "wrist_roll.pos", "gripper.pos")
+
+
+def so101(files: ModuleType, folder: Path) -> Path:
+    """A recording of an SO-101 as lerobot names it; its gripper is open at 100."""
+    truth = []
+    for one in files.episodes():
+        action = one.action[:, 1:].astype(np.float32) * 50
+        action[:, -1] = np.where(one.action[:, -1] > 0, 3.1, 97.3)
+        cameras = {"top": one.cameras["exterior"], "wrist": one.cameras["wrist"]}
+        truth.append(files.Truth(action + 0.25, action, cameras))
+    files.lerobot_v3(folder, truth, robot="so101_follower")
+    info = json.loads((folder / "meta/info.json").read_text())
+    for key in ("action", "observation.state"):
+        info["features"][key]["names"] = list(SO101)
+    (folder / "meta/info.json").write_text(json.dumps(info))
+    return folder
+
+
+def recorded(folder: Path, key: str) -> np.ndarray:
+    parts = [pq.read_table(path)[key].to_pylist() for path in sorted(folder.glob("data/**/*.parquet"))]
+    return np.array(sum(parts, []), np.float32)
+
+
+def test_what_was_recorded_is_exported(files: ModuleType, tmp_path: Path) -> None:
+    source, store = so101(files, tmp_path / "so101"), Store(tmp_path / "store")
+    made = pipeline.import_demonstrations(store, path=source)
+    taken = store.load(made)
+    assert taken.episodes[0].action[0, -1] == pytest.approx(2.7, abs=1e-4), "turned over, so that a larger value closes"
+    out = pipeline.export_demonstrations(store, demonstrations_id=made, folder=tmp_path / "out")
+    info, before = (json.loads((folder / "meta/info.json").read_text()) for folder in (out, source))
+    assert info["robot_type"] == before["robot_type"] == "so101_follower"
+    for key in ("action", "observation.state"):
+        assert info["features"][key]["names"] == list(SO101)
+        np.testing.assert_allclose(recorded(out, key), recorded(source, key), atol=1e-5)
+    assert {key for key in info["features"] if "images" in key} == {
+        key for key in before["features"] if "images" in key
+    }
+    stats = json.loads((out / "meta/stats.json").read_text())["action"]
+    assert stats["max"][-1] == pytest.approx(97.3) and stats["min"][-1] == pytest.approx(3.1)
+    again = store.load(pipeline.import_demonstrations(store, path=out))
+    assert again.robot == taken.robot
+    for one, other in zip(again.episodes, taken.episodes, strict=True):
+        np.testing.assert_allclose(one.action, other.action, atol=1e-5)
+
+
+def test_what_an_older_version_imported_is_turned_back_too(files: ModuleType, tmp_path: Path) -> None:
+    source, store = so101(files, tmp_path / "so101"), Store(tmp_path / "store")
+    taken = store.load(pipeline.import_demonstrations(store, path=source))
+    with store.new_folder("demonstrations") as folder:
+        (folder / "mapping.json").write_text(json.dumps({"gripper_range": [0, 100]}))
+        older = store.save("demonstrations", replace(taken, robot=None), folder=folder)
+    out = pipeline.export_demonstrations(store, demonstrations_id=older, folder=tmp_path / "out")
+    np.testing.assert_allclose(recorded(out, "action"), recorded(source, "action"), atol=1e-5)
+
+
+def test_turned_pictures_are_called_by_their_role(files: ModuleType, tmp_path: Path) -> None:
+    with open_dataset(files.libero(tmp_path / "set.hdf5")) as dataset:
+        made = import_episodes(dataset, guess(dataset).mapping)
+    info = json.loads((write_lerobot(made, tmp_path / "out") / "meta/info.json").read_text())
+    assert {"observation.images.exterior", "observation.images.wrist"} <= set(info["features"])
+    assert info["features"]["observation.state"]["names"][-1] == "gripper_states_1"

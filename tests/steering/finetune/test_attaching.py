@@ -24,7 +24,7 @@ from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
 from steering.models.sites import pair_of
 from steering.progress import Progress
-from steering.types import FinetuneSettings, Head, Origin, Selection
+from steering.types import FinetuneSettings, Head, Origin, Robot, Selection
 
 LAYOUT = pair_of((3, 4, 8), (3, 4, 8))
 HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
@@ -228,3 +228,12 @@ def test_selections_that_cannot_train(policy):
         pass
     with pytest.raises(NotFound, match="steering"), attached(policy, "stering", SETTINGS, SELECTION):
         pass
+
+
+def test_the_card_names_the_robot_its_columns_and_what_was_turned_over():
+    robot = Robot(
+        "so101_follower", ("elbow",), ("elbow", "grip<b>\nper"), action_roles=("joint", "gripper"), turned=(0, 100)
+    )
+    told = card("embedded", "lora", None, robot)
+    assert "Robot: so101_follower." in told and "Action, in this order: elbow, grip b per." in told
+    assert "Turned over for training: grip b per; where the policy says x, the robot takes 100 - x." in told
