@@ -67,10 +67,21 @@ def names_of(features: Mapped[str, Feature], columns: Sequence[Columns]) -> tupl
         if feature is None:
             continue
         short = feature.name.replace("/", ".").rpartition(".")[2]
-        whole = feature.names if len(feature.names) == feature.size else ()
-        whole = whole or tuple(f"{short}_{i}" if feature.size > 1 else short for i in range(min(feature.size, 1024)))
+        whole = _component_names(feature) or tuple(
+            f"{short}_{i}" if feature.size > 1 else short for i in range(min(feature.size, 1024))
+        )
         found += whole if one.indices is None else [whole[i] for i in one.indices if 0 <= i < len(whole)]
     return tuple(found)
+
+
+def _component_names(feature: Feature) -> tuple[str, ...]:
+    """The dataset's names of a feature's numbers; of chunks [step, dim] those of the first step, then with the step."""
+    if len(feature.names) == feature.size:
+        return feature.names
+    if len(feature.shape) == 2 and len(feature.names) == feature.shape[1] and feature.size <= 1024:
+        steps = range(feature.shape[0])
+        return tuple(f"{name}@{step}" if step else name for step in steps for name in feature.names)
+    return ()
 
 
 def _taken(mapping: Mapping) -> dict[str, tuple[Columns, ...]]:
@@ -127,7 +138,7 @@ def _feature_roles(feature: Feature, columns: Columns) -> list[str]:
     """Roles of the columns that are taken of a feature; empty where its names say none."""
     of_all = role(words_of(feature.name))
     names = names_of({feature.name: feature}, (Columns(feature.name),))
-    own = [role(words_of(name)) for name in names] if len(feature.names) == feature.size else [""] * len(names)
+    own = [role(words_of(name)) for name in names] if _component_names(feature) else [""] * len(names)
     whole = [one or of_all for one in own]
     return whole if columns.indices is None else [whole[i] for i in columns.indices if 0 <= i < len(whole)]
 

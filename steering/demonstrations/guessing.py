@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steering.demonstrations.column_roles import words_of
 from steering.demonstrations.dataset import Dataset, Feature
 from steering.demonstrations.layouts import AS_IT_IS, LAYOUTS, Layout, spellings
 from steering.demonstrations.mapping import Camera, Columns, Guess, Mapping, remembered
@@ -19,22 +20,14 @@ from steering.demonstrations.offsets import follows_state
 from steering.errors import InputError
 from steering.types import Episode, Robot
 
-WRIST_WORDS = ("wrist", "hand", "gripper", "eye_in", "ego")
+WRIST_WORDS = ("wrist", "hand", "gripper", "eye in", "ego")
 EXTERIOR_WORDS = (
-    "exterior",
-    "agentview",
-    "front",
-    "third",
-    "scene",
-    "top",
-    "high",
-    "external",
-    "base",
-    "side",
-    "image",
+    *("exterior", "agentview", "agent", "front", "third", "scene", "top", "high", "external", "base", "side"),
+    *("overhead", "image"),
 )
-STATE_WORDS = ("state", "qpos", "proprio", "joint_position", "eef", "ee_")
-ACTION_WORDS = ("action",)
+VIEWS = ("", "cam", "camera", "view", "image", "img", "rgb")  # what a camera's word may be written together with
+STATE_WORDS = ("state", "states", "qpos", "proprio", "proprioception", "joint position", "joint positions", "eef", "ee")
+ACTION_WORDS = ("action", "actions")
 UNKNOWN_RATE_HZ = 10.0
 FIRST_FRAMES = 0.1
 JUDGED_EPISODES = 20
@@ -53,6 +46,8 @@ def guess(dataset: Dataset, memory: Path | None = None) -> Guess:
     if declared := {feature.role: Camera(name) for name, feature in dataset.features.items() if feature.role}:
         mapping = replace(mapping, cameras=declared)
         reasons = [f"The dataset says which camera is which: {', '.join(declared)}.", *reasons]
+    mapping, chunks = _first_steps(dataset, mapping)
+    reasons += chunks
     if dataset.rate_hz is None and len({e.rate_hz for e in dataset.episodes}) <= 1:
         mapping = replace(mapping, rate_hz=UNKNOWN_RATE_HZ)
         reasons.append(f"The dataset does not say its rate; {UNKNOWN_RATE_HZ:g} Hz is assumed. Correct it if you know.")
@@ -98,7 +93,8 @@ def _by_layout(dataset: Dataset, layout: Layout) -> tuple[Mapping, list[str]] | 
     if any(role not in cameras for role in layout.needed) or None in state or None in action:
         return None
     for chosen, size in zip((state, action), layout.sizes, strict=True):
-        if size is not None and sum(dataset.features[name].size for name in chosen if name) != size:
+        found_size = sum(_of_a_step(dataset.features[name], chosen is action) for name in chosen if name)
+        if size is not None and found_size != size:
             return None
     mapping = Mapping(
         cameras=cameras,
@@ -112,20 +108,41 @@ def _by_layout(dataset: Dataset, layout: Layout) -> tuple[Mapping, list[str]] | 
     return mapping, [f"Recognised as {layout.name} by its names" + (f": {shown}." if shown else "."), *layout.why]
 
 
+def _of_a_step(feature: Feature, is_action: bool) -> int:
+    """Numbers of a frame; of actions [step, dim], which are chunks, those of one step."""
+    return feature.shape[-1] if is_action and len(feature.shape) == 2 else feature.size
+
+
+def _first_steps(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, list[str]]:
+    """The mapping with the first step of actions that are chunks, [step, dim] a frame, and a sentence for each."""
+    columns, reasons = [], []
+    for one in mapping.action:
+        feature = dataset.features[one.feature]
+        if one.indices is None and len(feature.shape) == 2 and feature.shape[0] > 1:
+            steps, size = feature.shape
+            one = Columns(one.feature, tuple(range(size)))
+            reasons.append(
+                f"{feature.name} holds chunks, {steps} steps of {size} numbers a frame; the first step is taken, the "
+                "action of that frame."
+            )
+        columns.append(one)
+    return replace(mapping, action=tuple(columns)), reasons
+
+
 def _by_words(dataset: Dataset) -> tuple[Mapping, list[str]]:
     reasons: list[str] = []
     cameras: dict[str, Camera] = {}
     wrist = _by_word(dataset.cameras, WRIST_WORDS)
-    outside = [name for name in dataset.cameras if name != wrist and not _has(name, WRIST_WORDS)]
+    outside = [name for name in dataset.cameras if name != wrist and not _has(name, WRIST_WORDS, VIEWS)]
     exterior = _by_word(outside, EXTERIOR_WORDS) or next(iter(outside), None)
     if exterior is not None:
         cameras["exterior"] = Camera(exterior)
-        word = next((w for w in EXTERIOR_WORDS if w in exterior.lower()), "")
+        word = next((w for w in EXTERIOR_WORDS if _has(exterior, (w,), VIEWS)), "")
         why = f"its name has {word!r}" if word else "it is the first that is not at the wrist by its name"
         reasons.append(f"{exterior} is taken as the exterior camera, because {why}.")
     if wrist is not None:
         cameras["wrist"] = Camera(wrist)
-        word = next(w for w in WRIST_WORDS if w in wrist.lower())
+        word = next(w for w in WRIST_WORDS if _has(wrist, (w,), VIEWS))
         reasons.append(f"{wrist} is taken as the wrist camera, because its name has {word!r}.")
     others = [name for name in dataset.cameras if name not in (wrist, exterior)]
     if others:
@@ -205,8 +222,10 @@ def _named(dataset: Dataset, kind: str, names: Sequence[str], taken: Collection[
 
 
 def _by_word(names: Sequence[str], words: Sequence[str]) -> str | None:
-    return next((name for word in words for name in names if word in name.lower()), None)
+    return next((name for word in words for name in names if _has(name, (word,), VIEWS)), None)
 
 
-def _has(name: str, words: Sequence[str]) -> bool:
-    return any(word in name.lower() for word in words)
+def _has(name: str, words: Sequence[str], endings: Sequence[str] = ("",)) -> bool:
+    """Whether a name has one of the words, whole: `laptop` has no `top`. Words may be written with an ending."""
+    spoken = f" {' '.join(words_of(name))} "
+    return any(f" {word}{ending} " in spoken for word in words for ending in endings)
