@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from app.damage import unless_damaged
 from app.training import control_of
 from app.views.compare_open_loop import Predictions
 from steering import pipeline
 from steering.comparison.open_loop import open_loop_report
 from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
+from steering.manifest import Manifest
 from steering.store import Store
 from steering.types import CONTROL_LABELS, INSTRUCTIONS, METHOD_LABELS, OpenLoop, OpenLoopComparison
 
@@ -81,20 +83,24 @@ class Comparing:
                 if demonstrations_id in self._store.manifest(manifest.parents[0]).parents:
                     return read_predictions(self._store, manifest.id)
             except (SteeringError, IndexError):
-                continue  # a damaged artefact must not hide the others
+                continue  # the line about damage names it, or what it was made of is gone
         return None
 
     def trained(self, demonstrations_id: str) -> dict[str, str]:
         """Method, or control, -> the newest adapter trained on a set with the policy in use."""
         found: dict[str, str] = {}
         for manifest in self._store.find("adapter") if demonstrations_id else ():
-            if demonstrations_id in manifest.parents and self._bench.policies.made(manifest):
-                method = str(manifest.params.get("method"))
-                selection = next((parent for parent in manifest.parents if parent.startswith("selection-")), None)
-                found.setdefault(
-                    control_of(self._store, selection) or method if method == "steering" else method, manifest.id
-                )
+            ours = demonstrations_id in manifest.parents and self._bench.policies.made(manifest)
+            if ours and (name := unless_damaged(self._trained_as, manifest)):
+                found.setdefault(name, manifest.id)
         return found
+
+    def _trained_as(self, manifest: Manifest) -> str:
+        """Method, or control, that an adapter is of. Raises Damaged where that cannot be told, or it cannot be used."""
+        self._store.kept(manifest.id)
+        method = str(manifest.params.get("method"))
+        selection = next((parent for parent in manifest.parents if parent.startswith("selection-")), None)
+        return control_of(self._store, selection) or method if method == "steering" else method
 
     def _adapters(self, demonstrations_id: str, methods: Sequence[str]) -> dict[str, str | None]:
         trained = self.trained(demonstrations_id)
@@ -113,4 +119,5 @@ def read_predictions(store: Store, comparison_id: str) -> Predictions:
     value: OpenLoopComparison = store.load(comparison_id)
     made: list[OpenLoop] = [store.load(parent) for parent in store.manifest(comparison_id).parents]
     said = open_loop_report(value, pipeline.open_loop_notices(store, comparison_id))
-    return Predictions(comparison_id, value, tuple(made), tuple(said.splitlines()))
+    old = store.old_words(comparison_id)
+    return Predictions(comparison_id, value, tuple(made), (*said.splitlines(), *([old] if old else [])))

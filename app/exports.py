@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.comparing import read_predictions
@@ -21,7 +21,7 @@ from app.scores import Scores
 from app.views import report as views
 from app.views.comparison import how_it_went
 from steering import pipeline
-from steering.errors import InputError, SteeringError
+from steering.errors import InputError, NotFound
 from steering.relevance import tables
 from steering.selection import exchange
 from steering.store import Store
@@ -69,7 +69,7 @@ class Exports:
                 raise InputError("No head is selected, so there is no set to export. Click cells of the map first.")
             content = exchange.to_json(self._scores.selection(demonstrations_id, heads, measure, origin))
         elif relevance is None:
-            raise InputError("These demonstrations have no head scores yet. Press Find heads on their card first.")
+            raise self._scores.no_scores(demonstrations_id)
         elif kind == "relevance.csv":
             table = io.StringIO()
             csv.writer(table, lineterminator="\n").writerows(tables.rows(relevance, heads, trust))
@@ -94,7 +94,8 @@ class Exports:
             run = self._predicted(run_id)
         else:
             raise InputError(f"{run_id} is no run. Open the report from a finished finetune or comparison.")
-        page = views.report(run)
+        old = "" if run.predictions else self._store.old_words(run_id)  # predictions say it themselves
+        page = views.report(replace(run, notes=(old,) if old else ()))
         return File(self._previews.export(f"{run_id}.html", page.encode()), f"{run_id}.html")
 
     def _compared(self, run_id: str, value: Comparison) -> views.Run:
@@ -154,7 +155,7 @@ class Exports:
             if not isinstance(self._store.load(selection_id), Selection):
                 return None
             relevance = self._store.load(self._store.manifest(selection_id).parents[0])
-        except (SteeringError, IndexError):
+        except (NotFound, IndexError):
             return None  # a selection from elsewhere has no relevance in this store
         return relevance if isinstance(relevance, Relevance) else None
 

@@ -11,22 +11,22 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from app.damage import unless_damaged
 from app.measures import BEST, Measure, nearest, parsed
 from app.previews import Previews
 from app.views.markup import without_places
 from steering import pipeline
-from steering.errors import InputError, SteeringError
+from steering.errors import InputError, NotFound, SteeringError
+from steering.integrity import Damaged
 from steering.jobs.client import Jobs
 from steering.metrics import WITH_POLICY
 from steering.selection import controls, rules
 from steering.types import (
     PHASES,
-    Activations,
     FrameAttention,
     GainSweep,
     Head,
     Projection,
-    RankAgreement,
     Relevance,
     RelevanceOverTime,
     SetError,
@@ -168,14 +168,14 @@ class Laboratory:
         captured, asked = self.captured(demonstrations_id), {"k": k, "preset": preset, "target": target}
         for manifest in self._store.find("over_time"):
             if captured in manifest.parents and dict(manifest.params) == asked:
-                return self._scores.load(manifest.id)
+                return self._whole(manifest.id)
         return None
 
     def _over_time(self, neighbours_id: str, k: int, preset: str, target: str) -> RelevanceOverTime | None:
         try:
             return pipeline.over_time(self._store, neighbours_id=neighbours_id, k=k, preset=preset, target=target)
         except SteeringError:
-            return None  # a target that this baseline cannot be asked about has no strip
+            return None  # a target that this baseline cannot be asked about has no strip; nor have damaged neighbours
 
     # -- jobs that measure ---------------------------------------------------------------------------------------
 
@@ -239,10 +239,14 @@ class Laboratory:
         return next((measure.key for measure, stored in found if stored == wanted), "")
 
     def _has_outputs(self, relevance_id: str) -> bool:
+        """Whether head outputs were kept; damaged ones count, so that asking says what remakes them."""
+        captured = self._store.manifest(relevance_id).parents[0]
         try:
-            return isinstance(self._scores.load(self._store.manifest(relevance_id).parents[0]), Activations)
-        except SteeringError:
-            return False  # the samples come without head outputs
+            return captured.startswith("activations-") and bool(self._store.folder(captured))
+        except Damaged:
+            return True
+        except NotFound:
+            return False  # the samples may come without
 
     # -- head sets -----------------------------------------------------------------------------------------------
 
@@ -275,7 +279,8 @@ class Laboratory:
         """The newest scores of another task by the metric that is shown. Raises InputError where there are none."""
         relevance = self._scored(demonstrations_id, measure)
         for manifest in self._store.find("demonstrations"):
-            if self._scores.load(manifest.id).task != self._scores.load(demonstrations_id).task:
+            other = self._whole(manifest.id)
+            if other is not None and other.task != self._scores.load(demonstrations_id).task:
                 for asked, found in self._scores.measures(manifest.id).items():
                     if asked.metric == relevance.metric:
                         return found
@@ -313,7 +318,7 @@ class Laboratory:
     def _scored(self, demonstrations_id: str, measure: str) -> Relevance:
         relevance = self._scores.relevance(demonstrations_id, measure)
         if relevance is None:
-            raise InputError("These demonstrations have no head scores yet. Press Find heads on their card first.")
+            raise self._scores.no_scores(demonstrations_id)
         return relevance
 
     # -- one head ------------------------------------------------------------------------------------------------
@@ -349,8 +354,9 @@ class Laboratory:
         """The newest artefact with these parameters, else the state of the job that makes it."""
         asked = {**wanted, "policy": self._scores.policy}
         for manifest in self._store.find(kind):
-            if demonstrations_id in manifest.parents and asked.items() <= dict(manifest.params).items():
-                return self._scores.load(manifest.id)
+            fits = demonstrations_id in manifest.parents and asked.items() <= dict(manifest.params).items()
+            if fits and (found := self._whole(manifest.id)):
+                return found
         owner = _asking(owner)
         arguments = {"demonstrations_id": demonstrations_id, **asked}
         for status in self._jobs.recent(owner):
@@ -367,24 +373,14 @@ class Laboratory:
         message = f"Waits for other work, place {status.position}" if waits else status.message or "Starting"
         return Pending(message, job_id=status.id, left_s=status.left_s)
 
+    def _whole(self, artefact_id: str) -> Any:
+        """An artefact; None where it is damaged, and is to be made again."""
+        return unless_damaged(self._scores.load, artefact_id)
+
     def _captured(self, demonstrations_id: str) -> str:
         found = self.captured(demonstrations_id)
         if found is None:
             raise InputError(NO_OUTPUTS)
-        return found
-
-    # -- two measures --------------------------------------------------------------------------------------------
-
-    def agreements(self, first: Relevance, second: Relevance) -> list[RankAgreement]:
-        """Spearman's rank correlation within each stack."""
-        from steering.relevance.stability import rank_agreement
-
-        found = []
-        for s, one in enumerate(first.shape.stacks):
-            inert = first.inert[s] | second.inert[s]
-            if (~inert).sum() > 2:
-                names = (one.label, one.label)
-                found.append(rank_agreement(first.score[s], second.score[s], names, inert))
         return found
 
 

@@ -58,7 +58,7 @@ def restore(bench: Workbench, query: Mapping[str, str], memory: Memory) -> Scree
     wanted = session.as_id(query.get("demonstrations")) or demonstrations_id
     found = bench.open_set(wanted)
     if query.get("demonstrations") and found != wanted:
-        notes.append("The demonstrations of this link are not in this store, so the first set is shown instead.")
+        notes.append(bench.why_not_open(wanted))
     if "episode" in query and found == wanted:
         episode = session.whole(query["episode"], 0, 100_000, 0)
     elif found != demonstrations_id:

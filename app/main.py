@@ -28,6 +28,7 @@ from app.service import Workbench, default_store, store_folder
 from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, tell, worded
 from app.theme import theme
+from app.views.damage import damage
 from app.views.header import header
 from app.views.learn import lessons
 from steering.disk import check_writable
@@ -50,6 +51,7 @@ def build(bench: Workbench) -> gr.Blocks:
         head = components.panel(elem_id="header")
         chooser = policies.layout()
         running = components.panel(elem_id="running")
+        damaged = components.panel(elem_id="damage")
         download, told = components.download(), components.panel()
         components.learn(lessons())
         with gr.Tabs(selected="heads", elem_id="steps") as steps:
@@ -120,6 +122,7 @@ def build(bench: Workbench) -> gr.Blocks:
             [states.opened, compare_tab.wanted],
             compare_tab.shown,
         )
+        show_damage = (worded(lambda: damage(bench.damage())), None, [damaged])
         show_policies = (worded(lambda: policies.show(bench)), None, [chooser.list, chooser.check])
         show_header = (
             worded(
@@ -181,7 +184,7 @@ def build(bench: Workbench) -> gr.Blocks:
         show_form = (worded(finetune.show_form), [states.training], [finetune_tab.form])
         steps_shown = (show_sets, show_upload, show_finetune, show_compare)
         rest = drawn
-        later = (show_menu, show_policies, show_form, *steps_shown, show_driving)
+        later = (show_menu, show_policies, show_form, *steps_shown, show_driving, show_damage)
         for show in later:  # not on the first screen: waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
         prepare = worded(lambda opened: bench.prepare(session.as_opened(opened)[0]))
@@ -194,22 +197,22 @@ def build(bench: Workbench) -> gr.Blocks:
                 [states.opened, states.heads, states.origin, states.kept, steps],
                 **ACTION,
             )
-            for show in (show_heads, show_episode, show_header, show_sets, show_menu, show_episodes):
+            for show in (show_heads, show_episode, show_header, show_sets, show_menu, show_episodes, show_damage):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
         opening, opened_policy = policies.wire(bench, chooser, states, watcher)
         around = (show_heads, show_episode, show_header, show_menu, show_policies)
-        for show in (*around, *steps_shown):
+        for show in (*around, *steps_shown, show_damage):
             opening = opening.then(show[0], show[1], show[2], **QUICK)
         adopted = watcher.finished.change(opened_policy[0], opened_policy[1], opened_policy[2], **QUICK)
         adopted = adopted.then(adopt[0], adopt[1], adopt[2], **QUICK)
-        for show in (*around, *steps_shown):  # in turn, for the policy may be another one now
+        for show in (*around, *steps_shown, show_damage):  # in turn, for the policy may be another one now
             adopted = adopted.then(show[0], show[1], show[2], **QUICK)
         for step, shows in (
             (demonstrations_step, (show_sets, show_upload, show_episodes)),
             (finetune_step, (show_finetune,)),
             (compare_step, (show_compare,)),
         ):
-            for show in shows:
+            for show in (*shows, show_damage):
                 step.select(show[0], show[1], show[2], **QUICK)
         policies.bind(page, bench, states.policy)
         visitors.bind(page)

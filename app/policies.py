@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.costs import PolicySize, policy_size
+from app.damage import unless_damaged
 from steering import hub
 from steering.errors import InputError, NotFound, SteeringError
+from steering.integrity import Damaged
 from steering.jobs.client import Jobs
+from steering.manifest import Manifest
 from steering.models.checkpoint import EMBEDDED, EMBEDDED_FOLDER
-from steering.store import Manifest, Store
+from steering.store import Store
 from steering.types import PolicyCheck
 
 FOLDERS = "STEERING_POLICY_FOLDERS"
@@ -128,8 +131,9 @@ class Policies:
         source = self.source_of(key)
         for manifest in self._store.everybodys("policy"):
             if manifest.params.get("policy") == source:
-                value = self._store.load(manifest.id)
-                return value if isinstance(value, PolicyCheck) else None
+                value = unless_damaged(self._store.load, manifest.id)
+                if isinstance(value, PolicyCheck):
+                    return value
         return None
 
     def choices(self) -> list[Choice]:
@@ -182,6 +186,8 @@ class Policies:
                 return self._maker(self._store.manifest(parent))
             except NotFound:
                 return EMBEDDED
+            except Damaged:
+                return ""  # nobody can tell
         return self._start
 
     def _folders(self) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.compare_sentence import LEVEL, compare_sentence, effect_words, effects, squares
+from app.damage import unless_damaged
 from app.previews import Previews
 from app.training import control_of
 from app.views.compare_table import below, cells_card, cost_card, failures_card, label_of
@@ -18,7 +19,7 @@ from steering import figures, pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
 from steering.errors import InputError, SteeringError
-from steering.store import Manifest
+from steering.manifest import Manifest
 from steering.types import (
     HEAD_RESTRICTED,
     METHOD_LABELS,
@@ -72,7 +73,7 @@ class Results:
             try:
                 rows.append(self._row(manifest.id))
             except SteeringError:
-                continue
+                continue  # the line about damage names it, or what it was made of is gone
         return rows
 
     def _row(self, adapter_id: str) -> ResultRow:
@@ -92,6 +93,7 @@ class Results:
             demonstrations=self._trained_on(adapter_id),
             origin=origin_words(pipeline.origin_of(self._store, adapter_id)) if heads_trained(result) else "",
             best_step=result.best_step,
+            old=self._store.old_words(adapter_id),
             notice=pipeline.heldout_notice(self._store, adapter_id, demonstrations_id) if len(error) else "",
             own=self._store.owns(adapter_id),
             control=any(control_of(self._store, one) for one in self._store.manifest(adapter_id).parents),
@@ -104,12 +106,14 @@ class Results:
         return ShownChange(
             method=change.method,
             demonstrations=self._trained_on(adapter_id),
-            lines=tuple(pipeline.change_lines(change)),
+            lines=(*pipeline.change_lines(change), *self._old(change_id)),
             figure=figures.plain(figures.head_change(change)),
         )
 
     def _trained_on(self, adapter_id: str) -> str:
-        demonstrations = self._store.load(self._store.manifest(adapter_id).parents[0])
+        demonstrations = unless_damaged(self._store.kept, self._store.manifest(adapter_id).parents[0])
+        if demonstrations is None:
+            return "damaged demonstrations"
         return str(demonstrations.task or demonstrations.name).replace("_", " ")
 
     def last_run(self) -> str:
@@ -147,7 +151,7 @@ class Results:
             try:
                 value: Comparison = self._store.load(manifest.id)
             except SteeringError:
-                continue
+                continue  # the line about damage names it
             words = {rate.method.partition("/")[2] for rate in value.rates}
             found.append(
                 Choice(
@@ -201,7 +205,12 @@ class Results:
             player=rollout_player(
                 comparison_id, rollouts, value.disagreement, videos, traces, _drawn(rollouts, videos)
             ),
-            success=success(value, verdict(value), self.origin_lines(adapters), _effects(value)),
+            success=success(
+                value,
+                (*verdict(value), *self._old(comparison_id)),
+                self.origin_lines(adapters),
+                _effects(value),
+            ),
             tables=below(cells_card(cells(table), cell_tests(table)) + aside),
         )
 
@@ -214,6 +223,14 @@ class Results:
                 said = origin_words(pipeline.origin_of(self._store, adapter_id))
                 lines.append(f"{label_of(method)}: {heads} head{'s' if heads > 1 else ''}. {said}.")
         return lines
+
+    def old_lines(self, adapters: Mapping[str, str]) -> list[str]:
+        """Which methods an older version trained, a line each."""
+        return [f"{label_of(method)}: {old}" for method, one in adapters.items() for old in self._old(one)]
+
+    def _old(self, artefact_id: str) -> tuple[str, ...]:
+        """That an older version made an artefact, as a sentence, where one did."""
+        return tuple(filter(None, [self._store.old_words(artefact_id)]))
 
     def _same_policies(self, comparison_id: str) -> list[Rollouts]:
         """Rollouts of every stored condition that the policies of a comparison were run under, its own first."""

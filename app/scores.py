@@ -13,10 +13,12 @@ from typing import Any
 
 from app import measures
 from app.costs import PolicySize
+from app.damage import of_scores, unless_damaged
 from app.measures import Measure
 from app.policies import Policies
 from steering import pipeline
 from steering.errors import NotFound, SteeringError
+from steering.integrity import Damaged
 from steering.relevance.scoring import PRESETS
 from steering.selection import controls, exchange, rules
 from steering.store import Store
@@ -28,13 +30,12 @@ class Scores:
 
     def __init__(self, store: Store, policies: Policies) -> None:
         self.store, self.policies = store, policies
-        self._load = lru_cache(maxsize=32)(store.load)
         self._spread = lru_cache(maxsize=64)(self._asked_spread)
         self.masses = lru_cache(maxsize=8)(self._without_images)
 
     def load(self, artefact_id: str) -> Any:
         """An artefact, kept in memory for the next question."""
-        return self._load(artefact_id)
+        return self.store.kept(artefact_id)
 
     @property
     def policy_name(self) -> str:
@@ -56,11 +57,9 @@ class Scores:
         found: dict[Measure, str] = {}
         for manifest in self.store.find("relevance"):
             if demonstrations_id in manifest.parents and self.policies.made(manifest):
-                try:
-                    value = self._load(manifest.id)
-                except SteeringError:
-                    continue  # a damaged artefact must not hide the others
-                shape = self._shape
+                value, shape = unless_damaged(self.load, manifest.id), self._shape
+                if value is None:
+                    continue
                 if shape is None or shape.has_the_heads_of(value.shape):
                     found.setdefault(measures.measure_of(manifest.params, value), manifest.id)
         return dict(sorted(found.items(), key=lambda one: measures.precedence(one[0])))
@@ -82,7 +81,7 @@ class Scores:
     def relevance(self, demonstrations_id: str, measure: str = "") -> Relevance | None:
         """The relevance of `relevance_id`."""
         found = self.relevance_id(demonstrations_id, measure)
-        return self._load(found) if found else None
+        return self.load(found) if found else None
 
     def spread(self, demonstrations_id: str, measure: Measure) -> Spread | None:
         """Frames, keyframes and weights that a score of `measure` is measured on; None where it predicts nothing."""
@@ -110,7 +109,7 @@ class Scores:
     def trust(self, relevance_id: str) -> Trust | None:
         """Intervals, stability and null of a relevance, where they were computed."""
         found = [manifest for manifest in self.store.find("trust") if relevance_id in manifest.parents]
-        return self._load(found[0].id) if found else None
+        return self.load(found[0].id) if found else None
 
     def attention(self, demonstrations_id: str, index: int) -> tuple[str, Attention] | None:
         """The attention weights over an episode, where they were computed; `image` without its frames (`Previews`)."""
@@ -150,8 +149,14 @@ class Scores:
     def _scored(self, demonstrations_id: str, measure: str) -> Relevance:
         relevance = self.relevance(demonstrations_id, measure)
         if relevance is None:
-            raise NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
+            raise self.no_scores(demonstrations_id)
         return relevance
+
+    def no_scores(self, demonstrations_id: str) -> SteeringError:
+        """Why a set has no scores that could be used: they are damaged, or were never made."""
+        if found := of_scores(self.store, demonstrations_id):
+            return Damaged(found)
+        return NotFound("These demonstrations have no head scores yet. Press Find heads on their card first.")
 
     def selection(
         self, demonstrations_id: str, heads: Sequence[Head], measure: str = "", origin: Origin | None = None

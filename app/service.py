@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from app.comparing import Comparing
+from app.damage import lines, of_scores, unless_damaged
 from app.driving import Driving
 from app.evidence import Grid
 from app.exports import Exports
@@ -26,7 +27,7 @@ from app.policies import Policies
 from app.previews import Previews
 from app.results import Results
 from app.scores import Scores
-from app.training import Training, control_of
+from app.training import Training
 from app.uploads import Uploads
 from app.views.demonstrations import SetCard
 from app.views.jobs import JobLine
@@ -116,7 +117,7 @@ class Workbench(Scores):
         """Begin to make the first screen's files while the browser is still on its way."""
         if found := self.open_set():
             self.previews.ahead(found, partial(self._sheets, found))
-            if attention := self.attention(found, 0):
+            if attention := unless_damaged(self.attention, found, 0):
                 self.previews.ahead(attention[0], partial(self._weights, attention[0]))
 
     def _sheets(self, demonstrations_id: str) -> list[str]:
@@ -144,13 +145,13 @@ class Workbench(Scores):
             try:
                 cards.append(self.card(manifest.id))
             except SteeringError:
-                continue  # a damaged artefact must not hide the others
+                continue  # the line about damage names it
         return sorted(cards, key=lambda card: card.sample)
 
     def card(self, demonstrations_id: str) -> SetCard:
         """What a set's card says."""
         until_s = self.holdings.kept_until_s(demonstrations_id)
-        value = self._summary(demonstrations_id)
+        value, scores = self._summary(demonstrations_id), self.relevance_id(demonstrations_id)
         return SetCard(
             id=demonstrations_id,
             name=value.name,
@@ -162,7 +163,9 @@ class Workbench(Scores):
             sample=self.store.is_sample(demonstrations_id),
             own=self.seen.owns(demonstrations_id),
             kept_until="" if until_s is None else day(until_s),
-            scored=self.relevance_id(demonstrations_id) is not None,
+            scored=scores is not None,
+            damaged=scores is None and of_scores(self.store, demonstrations_id) is not None,
+            old=self.store.old_words(demonstrations_id) or (self.store.old_words(scores) if scores else ""),
             usable=health.usable if (health := self.uploads.health(demonstrations_id)) else "",
             by=str(self.store.manifest(demonstrations_id).params.get("by", "")),
         )
@@ -182,10 +185,22 @@ class Workbench(Scores):
         """`wanted` where it exists; else a scored set, samples before others; else any; else an empty string."""
         self.seen.follow(wanted)
         known = {manifest.id for manifest in self.store.find("demonstrations")}
-        if wanted in known:
+        if wanted in known and unless_damaged(self._summary, wanted):
             return wanted
         cards = sorted(self.sets(), key=lambda card: (not card.scored, not card.sample))
         return cards[0].id if cards else ""
+
+    def why_not_open(self, demonstrations_id: str) -> str:
+        """Why `open_set` gives another set than this one."""
+        try:
+            self._summary(demonstrations_id)
+        except SteeringError as error:
+            return f"{without_places(str(error))} The first set is shown instead."
+        return ""
+
+    def damage(self) -> list[str]:
+        """What of the store is damaged and what remakes it, as far as it was looked at."""
+        return [without_places(line) for line in lines(self.store)]
 
     def episode(self, demonstrations_id: str, index: int) -> Episode:
         """One episode; its frames are decoded when touched, and not kept by this process."""
@@ -201,7 +216,7 @@ class Workbench(Scores):
         return self._summary(demonstrations_id).columns
 
     def _summary(self, demonstrations_id: str) -> Demonstrations:
-        value = self._load(demonstrations_id)  # frames stay undecoded: nothing here touches them
+        value = self.load(demonstrations_id)  # frames stay undecoded: nothing here touches them
         if not isinstance(value, Demonstrations) or not value.episodes:
             raise InputError(f"{demonstrations_id} holds no demonstrations. Choose another set.")
         return value
@@ -242,18 +257,9 @@ class Workbench(Scores):
             if job.function == "attention":
                 self.previews.ahead(job.result, partial(self._weights, job.result))
             if job.function == "find_heads":
-                found = self.attention(str(job.arguments["demonstrations_id"]), 0)
+                found = unless_damaged(self.attention, str(job.arguments["demonstrations_id"]), 0)
                 if found is not None:
                     self.previews.ahead(found[0], partial(self._weights, found[0]))
-
-    def adapters(self, demonstrations_id: str) -> dict[str, str]:
-        """Method -> the newest adapter trained on a set."""
-        found: dict[str, str] = {}
-        for manifest in self.store.find("adapter"):
-            control = any(control_of(self.store, parent) for parent in manifest.parents)
-            if demonstrations_id in manifest.parents and self.policies.made(manifest) and not control:
-                found.setdefault(str(manifest.params.get("method")), manifest.id)
-        return found
 
     def heads_after(self, owner: str, adapter_id: str) -> str | None:
         """The heads before and after a finetune where they were scored; else None, and the job that scores them."""
@@ -297,7 +303,7 @@ class Workbench(Scores):
 
     def forget(self) -> None:
         """Something was deleted: keep nothing of it in memory."""
-        self._load.cache_clear()
+        self.store.forget()
         self.masses.cache_clear()
 
     def _own_job(self, owner: str, job_id: str) -> JobStatus:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import head_sets
+from app.damage import unless_damaged
 from app.training_command import changed_settings, finetune_command, keywords, place, select_command
 from app.training_estimate import estimate_of
 from app.training_form import CONTROLS, OFFERS, Asked
 from app.views.laboratory_menu import TrainingEstimate
 from app.views.markup import without_places
 from steering import pipeline
-from steering.errors import InputError, SteeringError
+from steering.errors import InputError, NotFound, SteeringError
 from steering.finetune.plan import FULL_BYTES
 from steering.models.free_memory import system_bytes
 from steering.types import (
@@ -163,7 +164,7 @@ class Training:
             return tuple(heads)
         relevance = self._bench.relevance(demonstrations_id, measure)
         if relevance is None:
-            raise InputError("A control needs scores of the heads. Press Find heads first.")
+            raise self._bench.no_scores(demonstrations_id)
         from steering.selection import controls, rules
 
         count, stacks = len(heads), _stacks(heads)
@@ -234,7 +235,7 @@ class Training:
         self.heads_of(name, demonstrations_id, measure, heads, asked.settings.seed)  # says what is missing
         arguments = self._arguments(name, demonstrations_id, measure, heads, asked, origin)
         if arguments is None:
-            raise InputError("Selected heads need scores of these demonstrations. Press Find heads first.")
+            raise self._bench.no_scores(demonstrations_id)
         return pipeline.select(self._bench.store, **arguments)
 
     def _arguments(
@@ -289,7 +290,7 @@ class Training:
 
     def curve_of(self, arguments: Mapping[str, Any]) -> str:
         """What the training of a job is called in figures: its method, or the label of the control that it is."""
-        control = control_of(self._bench.store, arguments.get("selection_id"))
+        control = unless_damaged(control_of, self._bench.store, arguments.get("selection_id"))
         return CONTROL_LABELS.get(control) or str(arguments.get("method", ""))
 
     def preview(
@@ -344,12 +345,14 @@ class Training:
 
 
 def control_of(store: Any, selection_id: object) -> str:
-    """The control that a stored selection is, of CONTROLS; empty where it is none."""
+    """The control that a stored selection is, of CONTROLS; empty where it is none. Raises Damaged where it is not
+    known.
+    """
     if not isinstance(selection_id, str):
         return ""
     try:
         rule = str(store.manifest(selection_id).params.get("rule"))
-    except SteeringError:
+    except NotFound:
         return ""
     return rule if rule in CONTROLS else ""
 

@@ -20,6 +20,7 @@ from app.costs import PolicySize, policy_size
 from app.views.laboratory_menu import TrainingEstimate
 from steering.errors import SteeringError
 from steering.finetune.plan import FULL_BYTES, Plan
+from steering.integrity import Damaged
 from steering.models.sites import PROMPT, StackSites
 from steering.store import Store
 from steering.types import FinetuneResult, FinetuneSettings, Head
@@ -134,7 +135,10 @@ def _runs(store: Store, policy: str, size: PolicySize) -> list[Run]:
         if manifest.params.get("policy", policy) == policy:
             key = (str(store.folder(manifest.id)), size.name)
             if key not in _known:
-                _known[key] = _run(store, manifest.id, size)
+                try:
+                    _known[key] = _run(store, manifest.id, size)
+                except Damaged:
+                    continue  # the line about damage names it
             found.append(_known[key])
     return [run for run in found if run is not None]
 
@@ -144,12 +148,12 @@ _known: dict[tuple[str, str], Run | None] = {}
 
 
 def _run(store: Store, run_id: str, size: PolicySize) -> Run | None:
+    result: FinetuneResult = store.load(run_id)
     try:
-        result: FinetuneResult = store.load(run_id)
         heads = result.selection.heads if result.selection else ()
         planned = size.plan(result.method, result.settings, heads)
     except SteeringError:
-        return None  # a damaged run, or one of other heads, tells nothing
+        return None  # a run of other heads tells nothing
     settings, steps = result.settings, len(result.loss)
     if not steps or not result.train_s:
         return None

@@ -12,8 +12,10 @@ from functools import lru_cache
 
 from app.visitors import owner
 from steering.errors import NotFound
+from steering.integrity import Damage, Damaged
+from steering.manifest import Manifest
 from steering.public import is_public
-from steering.store import Manifest, Store
+from steering.store import Store
 
 FOLLOWS = frozenset(
     {"activations", "neighbours", "relevance", "trust", "over_time", "attention", "frame_attention", "gain_sweep"}
@@ -33,8 +35,16 @@ class VisitorStore(Store):
         found = self.everybodys(kind)
         if not is_public():
             return found
-        known = {*self.owners.own(owner()), *self.owners.linked(owner())}
+        known = self._known()
         return [manifest for manifest in found if self._seen(manifest, known)]
+
+    def damaged(self, kind: str = "") -> list[Damage]:
+        """What is damaged of what whoever asks may see."""
+        found = super().damaged(kind)
+        if not is_public():
+            return found
+        known = self._known()
+        return [damage for damage in found if self._seen(damage, known)]
 
     def owns(self, artefact_id: str) -> bool:
         """Whether an artefact is of whoever asks; NotFound when there is none."""
@@ -48,13 +58,21 @@ class VisitorStore(Store):
             manifest = self.manifest(artefact_id)
             if is_public() and manifest not in self.find(manifest.kind):
                 self.owners.link(owner(), artefact_id)
-        except NotFound:
+        except (Damaged, NotFound):
             return
 
-    def _seen(self, manifest: Manifest, known: set[str]) -> bool:
-        if manifest.id in known or self.is_sample(manifest.id):
+    def _known(self) -> set[str]:
+        return {*self.owners.own(owner()), *self.owners.linked(owner())}
+
+    def _seen(self, one: Manifest | Damage, known: set[str]) -> bool:
+        if one.id in known:
             return True
-        roots = self._roots(manifest.id) if manifest.kind in FOLLOWS else ()
+        try:
+            if self.is_sample(one.id):
+                return True
+            roots = self._roots(one.id) if one.kind in FOLLOWS else ()
+        except Damaged:
+            return False  # nothing says what it came from
         return bool(roots) and all(root in known or (self._where(root) and self.is_sample(root)) for root in roots)
 
     def _demonstrations_of(self, artefact_id: str) -> tuple[str, ...]:

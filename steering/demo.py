@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from steering import pipeline
+from steering.manifest import versions
 from steering.progress import Progress
-from steering.store import Store, versions
+from steering.store import Store
 from steering.types import Comparison, FinetuneSettings
 
 

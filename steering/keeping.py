@@ -17,9 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from steering.errors import InputError, NotFound
+from steering.integrity import Damaged
+from steering.manifest import Manifest
 from steering.owners import NOBODY
 from steering.public import quota
-from steering.store import Manifest, Store
+from steering.store import Store
 
 DAY_S = 24 * 3600.0
 RUNS = ("rollouts", "open_loop")
@@ -123,7 +125,8 @@ def collect(store: Store, forget: Callable[[str], None] | None = None) -> None:
                     forget(artefact_id)
                 shutil.rmtree(store.root / "checkpoints" / manifest.key[:32], ignore_errors=True)
                 store.delete(artefact_id)
-            except NotFound:
+            except (Damaged, NotFound):
+                store.set_aside(artefact_id)
                 store.owners.forget(artefact_id)
         waiting -= free
 

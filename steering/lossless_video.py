@@ -62,9 +62,7 @@ def read_video(path: Path, shape: tuple[int, int, int, int], first: int | None =
                 if len(images) == count:
                     return np.stack(images)
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise InputError(
-            f"{path.name} cannot be read as video ({error}). Delete the artefact and make it again."
-        ) from None
+        raise InputError(f"{path.name} cannot be read as video ({error}).") from None
     raise InputError(f"{path.name} does not hold the {count} frames of {width}x{height} px that its artefact names.")
 
 
@@ -89,6 +87,11 @@ class LazyArrays(Mapping[str, np.ndarray]):
         """The first row of an array, which is not kept."""
         read: np.ndarray = self._arrays[name][0] if name in self._arrays else self._readers[name](first=1)[0]
         return read
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory of the arrays that were read."""
+        return sum(array.nbytes for array in self._arrays.values())
 
     def __contains__(self, name: object) -> bool:
         return name in self._readers  # `Mapping` would read the array

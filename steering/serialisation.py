@@ -2,7 +2,8 @@
 
 `value.json` holds the structure; arrays lie in `arrays.npz` (allow_pickle=False), camera frames in lossless `.mp4`
 files, and paths are relative to the folder. Everything read is checked against the dataclass's annotations, so a
-damaged or hostile folder is refused with words. Camera frames are decoded when first touched.
+hostile folder is refused with words. Camera frames are decoded when first touched. Whether a file is as it was written
+is for the caller to say, before it is read (`steering.integrity`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import functools
 import hashlib
 import json
 import re
+import struct
 import types
 import typing
 import zipfile
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,22 +150,27 @@ def _beyond_defaults(node: dict[str, Any]) -> dict[str, Any]:
     return {name: item for name, item in node["fields"].items() if name not in plain or item != plain[name]}
 
 
-def decode(folder: Path) -> Any:
-    """The dataclass stored in `folder`. InputError when the folder is not what `Encoded.write` makes."""
+def decode(folder: Path, check: Callable[[Path], None] = lambda _: None) -> Any:
+    """The dataclass stored in `folder`. InputError when the folder is not what `Encoded.write` makes.
+
+    check: called with every file before it is read, also with those that are read later; raises where it may not be.
+    """
+    check(folder / "value.json")
     document = read_json(folder / "value.json")
     if not (isinstance(document, dict) and isinstance(document.get("$type"), str)):
         raise InputError(f"{folder.name}/value.json does not name a stored type.")
     cls = known_types().get(document["$type"])
     if cls is None:
         raise InputError(f"{folder.name}/value.json names the type {document['$type']!r}, which is not stored here.")
-    return _Decoder(folder).decode(document, cls, document["$type"])
+    return _Decoder(folder, check).decode(document, cls, document["$type"])
 
 
 class _Decoder:
     """Decodes JSON against type annotations. `_bad` is the one way out for everything that does not fit."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, check: Callable[[Path], None]) -> None:
+        self._folder, self._check = folder, check
+        check(folder / "arrays.npz")
         self._arrays = _read_npz(folder / "arrays.npz")
 
     def decode(self, node: Any, hint: Any, where: str) -> Any:
@@ -209,7 +217,7 @@ class _Decoder:
         if unknown or missing:
             raise InputError(
                 f"{self._folder.name}: {where} has unknown fields {unknown} and lacks {missing}; "
-                "it was written by another version. Make the artefact again."
+                "it was written by another version."
             )
         return cls(**values)
 
@@ -240,11 +248,15 @@ class _Decoder:
             name = node["$video"]
             if not (isinstance(name, str) and name.isalnum() and len(shape) == 4 and shape[3] == 3):
                 self._bad(where, "camera frames", node)
-            return functools.partial(read_video, self._folder / f"{name}.mp4", tuple(shape))
+            return functools.partial(self._video, self._folder / f"{name}.mp4", tuple(shape))
         array = self._arrays.get(str(node.get("$array")))
         if array is None or list(array.shape) != shape or array.dtype.str != node.get("dtype"):
             self._bad(where, "an array that arrays.npz holds in this shape and dtype", node)
         return lambda first=None: array if first is None else array[:first]
+
+    def _video(self, path: Path, shape: tuple[int, int, int, int], first: int | None = None) -> np.ndarray:
+        self._check(path)
+        return read_video(path, shape, first)
 
     def _path(self, node: Any, where: str) -> Path:
         if not (isinstance(node, dict) and isinstance(node.get("$path"), str)):
@@ -275,11 +287,17 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             raise InputError(f"{path.parent.name}/{path.name} would unpack to {size >> 20} MB; that is refused.")
         with np.load(path, allow_pickle=False) as arrays:
             loaded = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path.parent.name}/{path.name} cannot be read as arrays ({type(error).__name__}). "
-            "Delete the artefact and make it again."
-        ) from None
+        raise InputError(f"{path.parent.name}/{path.name} cannot be read as arrays ({type(error).__name__}).") from None
     return {name: array for name, array in loaded.items() if isinstance(array, np.ndarray)}

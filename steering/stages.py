@@ -36,7 +36,7 @@ ROOMS = {
     "rollout": rollout,
     "comparison": comparison,
 }
-_MADE_BY = {
+MADE_BY = {
     "demonstrations": ("demonstrations", "simulation"),
     "activations": ("models", "activations"),
     "attention": ("models", "activations"),
@@ -62,7 +62,7 @@ def rooms_of(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """The rooms that compute an artefact of `kind` with these parameters; none for a kind that is not known here."""
     if kind == "relevance" and params.get("metric") in WITH_POLICY:
         return ("models", "attribution")
-    return _MADE_BY.get(kind, ())
+    return MADE_BY.get(kind, ())
 
 
 def current(kind: str, params: Mapping[str, Any]) -> dict[str, int]:
@@ -77,3 +77,18 @@ def lowest(*versions: Mapping[str, int]) -> dict[str, int]:
         for name, version in one.items():
             found[name] = min(version, found.get(name, version))
     return dict(sorted(found.items()))
+
+
+def old_words(made_by: Mapping[str, int]) -> str:
+    """A sentence that names what an older version computed, and what to do; empty for a result of today.
+
+    made_by: room -> version of its results that an artefact rests on.
+    """
+    moved = [
+        f"{name} (version {version or 'unknown'}, now {ROOMS[name].RESULTS})"
+        for name, version in made_by.items()
+        if name in ROOMS and version < ROOMS[name].RESULTS
+    ]
+    if not moved:
+        return ""
+    return f"Made by an older version of this workbench: {', '.join(moved)}. Make it again for results of today."

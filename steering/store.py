@@ -6,7 +6,12 @@
 
 A folder is written beside its place and renamed into it, so a killed process leaves no half artefact. The id is the
 kind and a hash of content, parents and parameters: saving the same thing twice gives the same id and one folder.
-Read-only stores (the samples) can be layered underneath. Costs one manifest read per artefact and process.
+Read-only stores (the samples) can be layered underneath. Costs one manifest read per artefact and
+process, and one hash of every file that is read.
+
+A manifest keeps the digest of every file beside it (`steering.integrity`). What is not as it was written is `Damaged`,
+and `damaged` names it; making it again replaces it, and what was there is kept a month under `damaged/`. Artefacts
+from before digests were written are read as they are.
 
 A manifest names the version of the results of every room that it rests on (`steering.stages`), and its key holds them:
 `find_made` never gives what older code made. Older artefacts stay readable, and `old_words` says that they are old.
@@ -17,51 +22,29 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import json
+import os
 import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import steering
-from steering import stages
+from steering import integrity, stages
 from steering.errors import InputError, NotFound
+from steering.integrity import Damage, Damaged, Digests, fault_of, fault_of_file, signature
+from steering.kept import Kept
+from steering.manifest import MANIFEST, Manifest, key_of, plain_params, read, versions, write
 from steering.owners import Owners
-from steering.serialisation import Encoded, decode, read_json
+from steering.serialisation import Encoded, decode
 
-MANIFEST = "manifest.json"
-LIBRARIES = ("numpy", "torch", "transformers", "peft", "mujoco")
 _ID = re.compile(r"[a-z][a-z_]{1,40}-[0-9a-f]{16}")
 _KIND = re.compile(r"[a-z][a-z_]{1,40}")
-_ABANDONED_S = 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an artefact is. `created` is UTC in ISO 8601; `key` identifies the work: kind, parents, params and
-    the versions of the rooms that it rests on.
-
-    versions: library -> version, of those that were loaded when the artefact was made. stages: room -> version of its
-    results, the lowest of this artefact's own and of its parents'; None in manifests from before these were written.
-    """
-
-    id: str
-    kind: str
-    created: str
-    parents: tuple[str, ...]
-    params: Mapping[str, Any]
-    seed: int | None
-    versions: Mapping[str, str]
-    key: str
-    stages: Mapping[str, int] | None = None
+_DAY_S = 24 * 3600.0
+_SWEPT_S = {"unfinished": _DAY_S, "checkpoints": 7 * _DAY_S, "damaged": 30 * _DAY_S}
 
 
 class Store:
@@ -75,7 +58,11 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         self.readonly = tuple(Path(path).resolve() for path in readonly)
         self.owner, self.owners = owner, Owners(self.root)
-        self._manifests: dict[str, Manifest] = {}
+        self._folders = (self.artefacts, *(path / "artefacts" for path in self.readonly))
+        self._manifests: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
+        self._digests = Digests()
+        self._kept = Kept()
+        self._refused: dict[str, tuple[tuple[tuple[int, int, int], ...], str]] = {}
 
     @property
     def artefacts(self) -> Path:
@@ -139,10 +126,12 @@ class Store:
             key=key,
             stages=self._rests_on(kind, parents, plain),
         )
-        if self._where(manifest.id) is None:
+        if not self._sound(manifest.id):
             encoded.write()
-            text = json.dumps(dataclasses.asdict(manifest), indent=1)
-            (folder / MANIFEST).write_text(text, encoding="utf-8")
+            manifest = dataclasses.replace(manifest, files=integrity.recorded(folder, Digests()))
+            write(manifest, folder)
+            if (self.artefacts / manifest.id).is_dir() and not self._sound(manifest.id):
+                self._move_aside(manifest.id)
             _rename(folder, self.artefacts / manifest.id)
         self.claim(manifest.id)
         return manifest.id
@@ -164,41 +153,93 @@ class Store:
         return folder
 
     def load(self, artefact_id: str) -> Any:
-        """The dataclass stored under `artefact_id`. Camera frames are decoded when first touched."""
-        return decode(self.folder(artefact_id))
+        """The dataclass stored under `artefact_id`. Camera frames are decoded when first touched.
+
+        Raises Damaged where a file is not as it was written, or cannot be read; from frames, when these are touched.
+        """
+        folder, manifest = self._checked(artefact_id, "at once")
+
+        def check(path: Path) -> None:
+            name, files = path.relative_to(folder).as_posix(), manifest.files or {}
+            if name in files and (fault := fault_of_file(folder, name, files, self._digests)):
+                raise Damaged(Damage(artefact_id, fault, manifest.parents))
+
+        try:
+            return decode(folder, check)
+        except Damaged:
+            raise
+        except InputError as error:
+            self._refused[artefact_id] = (_signatures(folder), str(error).rstrip("."))
+            raise Damaged(Damage(artefact_id, str(error).rstrip("."), manifest.parents)) from None
+
+    def kept(self, artefact_id: str) -> Any:
+        """What `load` gives, kept in this process for the next question: one copy, whoever asks. Not to be changed."""
+        return self._kept.get(artefact_id, self._found(artefact_id), lambda: self.load(artefact_id))
+
+    def forget(self) -> None:
+        """Keep nothing in memory."""
+        self._kept.clear()
+
+    def check(self, artefact_id: str) -> None:
+        """Hash every file of an artefact, also large ones that `load` leaves to whoever reads them. Raises Damaged.
+
+        One from before digests were written is read instead.
+        """
+        if self._checked(artefact_id, "all")[1].files is None:
+            self.load(artefact_id)
 
     def manifest(self, artefact_id: str) -> Manifest:
-        """The manifest of `artefact_id`; NotFound when there is no such artefact."""
-        if artefact_id not in self._manifests:
-            self._manifests[artefact_id] = _read_manifest(self.folder(artefact_id))
-        return self._manifests[artefact_id]
+        """The manifest of `artefact_id`; NotFound when there is no such artefact, Damaged when it cannot be read."""
+        folder, now = self._found(artefact_id)
+        known = self._manifests.get(artefact_id)
+        if known is None or known[0] != now:
+            try:
+                known = self._manifests[artefact_id] = (now, read(folder))
+            except InputError as error:
+                raise Damaged(Damage(artefact_id, str(error).rstrip("."))) from None
+        return known[1]
 
     def folder(self, artefact_id: str) -> Path:
         """The folder of `artefact_id`, to be read only; NotFound when there is no such artefact."""
-        found = self._where(artefact_id)
-        if found is None:
-            raise NotFound(
-                f"There is no artefact {str(artefact_id)[:60]!r} in this store. It may have been deleted, or the link "
-                "may come from another workbench; open the list and choose again."
-            )
-        return found
+        return self._found(artefact_id)[0]
 
     def find(self, kind: str) -> list[Manifest]:
-        """The manifests of `kind` that this store shows, newest first: all of them. Damaged folders are left out."""
+        """The manifests of `kind` that this store shows, newest first: all of them. `damaged` names broken ones."""
         return self.everybodys(kind)
 
     def everybodys(self, kind: str) -> list[Manifest]:
-        """Every manifest of `kind`, newest first, read-only stores included. Damaged folders are left out."""
-        found: dict[str, Manifest] = {}
-        for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)):
-            for folder in root.glob(f"{kind}-*") if root.is_dir() else ():
-                if folder.name.rpartition("-")[0] != kind or not _ID.fullmatch(folder.name):
-                    continue
-                try:
-                    found.setdefault(folder.name, self.manifest(folder.name))
-                except (InputError, NotFound):
-                    continue
-        return sorted(found.values(), key=lambda manifest: manifest.created, reverse=True)
+        """Every manifest of `kind`, newest first, read-only stores included. `damaged` names those that are broken."""
+        found: list[Manifest] = []
+        for artefact_id in self.ids(kind):
+            try:
+                found.append(self.manifest(artefact_id))
+            except (InputError, NotFound):
+                continue
+        return sorted(found, key=lambda manifest: manifest.created, reverse=True)
+
+    def ids(self, kind: str = "") -> list[str]:
+        """The ids of every artefact, or of those of `kind`, whole or not; read-only stores included."""
+        names = {path.name for root in self._folders if root.is_dir() for path in root.iterdir()}
+        return sorted(name for name in names if _ID.fullmatch(name) and kind in ("", name.rpartition("-")[0]))
+
+    def damaged(self, kind: str = "") -> list[Damage]:
+        """Artefacts, or those of `kind`, that are known to be broken: by the manifest, by files that are missing or
+        of another size, and by what this process has read. What was made again since is left out. Hashes nothing;
+        microseconds a file.
+        """
+        broken: list[tuple[str, Damage]] = []
+        whole = set()
+        for artefact_id in self.ids(kind):
+            key = ""
+            try:
+                key = self.manifest(artefact_id).key
+                self._checked(artefact_id, "known")
+                whole.add(key)
+            except Damaged as error:
+                broken.append((key, error.damage))
+            except NotFound:
+                continue  # deleted meanwhile
+        return [damage for key, damage in broken if key not in whole]
 
     def find_made(
         self, kind: str, parents: Sequence[str], params: Mapping[str, Any], *, claim: bool = True
@@ -209,11 +250,11 @@ class Store:
         A sample from before versions were written counts as made by version 1 of its rooms, as a test of the samples
         proves; anything else without versions counts as older than all.
         """
-        key, before = self.work_key(kind, parents, params), _key([kind, list(parents), plain_params(params)])
+        key, before = self.work_key(kind, parents, params), key_of([kind, list(parents), plain_params(params)])
         first = all(version == 1 for version in stages.current(kind, params).values())
         for manifest in self.everybodys(kind):
             sample = manifest.stages is None and first and self.is_sample(manifest.id)
-            if manifest.key == (before if sample else key):
+            if manifest.key == (before if sample else key) and self._sound(manifest.id):
                 if claim:
                     self.claim(manifest.id)
                 return manifest.id
@@ -222,7 +263,7 @@ class Store:
     def work_key(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> str:
         """SHA-256 (hex) that names a piece of work before it is done: kind, parents, parameters and versions."""
         own, all_of_them = stages.current(kind, params), self._rests_on(kind, parents, params)
-        return _key([kind, list(parents), plain_params(params), own, all_of_them])
+        return key_of([kind, list(parents), plain_params(params), own, all_of_them])
 
     def stages(self, artefact_id: str) -> dict[str, int]:
         """Room -> version of its results that an artefact rests on. Without a record 1 for samples, 0 for others."""
@@ -235,18 +276,11 @@ class Store:
 
     def old_words(self, artefact_id: str) -> str:
         """A sentence that names what an older version computed, and what to do; empty for an artefact of today."""
-        moved = [
-            f"{name} (version {version or 'unknown'}, now {stages.ROOMS[name].RESULTS})"
-            for name, version in self.stages(artefact_id).items()
-            if name in stages.ROOMS and version < stages.ROOMS[name].RESULTS
-        ]
-        if not moved:
-            return ""
-        return f"Made by an older version of this workbench: {', '.join(moved)}. Make it again for results of today."
+        return stages.old_words(self.stages(artefact_id))
 
     def everything(self) -> list[Manifest]:
         """Every manifest, newest first, read-only stores included."""
-        kinds = {path.name.rpartition("-")[0] for path in self._folders()}
+        kinds = {one.rpartition("-")[0] for one in self.ids()}
         found = [manifest for kind in kinds for manifest in self.everybodys(kind)]
         return sorted(found, key=lambda manifest: manifest.created, reverse=True)
 
@@ -266,11 +300,20 @@ class Store:
         folder.rename(grave)
         self.owners.forget(artefact_id)
         self._manifests.pop(artefact_id, None)
+        self._digests.forget(folder)
         shutil.rmtree(grave, ignore_errors=True)
 
+    def set_aside(self, artefact_id: str) -> Path | None:
+        """Move a damaged artefact of `root` out of the way; where it lies now, None where there is none of that id."""
+        if not (_ID.fullmatch(artefact_id) and (self.artefacts / artefact_id).is_dir()):
+            return None
+        if self._sound(artefact_id):
+            raise InputError(f"{artefact_id} is as it was written, so it stays. Only what is damaged is set aside.")
+        return self._move_aside(artefact_id)
+
     def sweep(self) -> None:
-        """Remove what killed processes left unfinished more than a day ago; checkpoints are kept a week."""
-        for name, age_s in (("unfinished", _ABANDONED_S), ("checkpoints", 7 * _ABANDONED_S)):
+        """Remove what was left unfinished a day ago, checkpoints of a week, and what was damaged after a month."""
+        for name, age_s in _SWEPT_S.items():
             for folder in (self.root / name).glob("*"):
                 try:
                     if time.time() - folder.stat().st_mtime > age_s:
@@ -279,10 +322,58 @@ class Store:
                     continue
 
     def _where(self, artefact_id: str) -> Path | None:
-        if not (isinstance(artefact_id, str) and _ID.fullmatch(artefact_id)):
+        """The folder of an artefact with a manifest that can be read; else None."""
+        try:
+            self.manifest(artefact_id)
+            return self.folder(artefact_id)
+        except (Damaged, NotFound):
             return None
-        places = (root / artefact_id for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)))
-        return next((path for path in places if (path / MANIFEST).is_file()), None)
+
+    def _found(self, artefact_id: str) -> tuple[Path, tuple[int, int, int]]:
+        """The folder of an artefact, and the signature of its manifest."""
+        known = isinstance(artefact_id, str) and _ID.fullmatch(artefact_id)
+        places = [root / artefact_id for root in self._folders] if known else []
+        for folder in places:
+            try:
+                return folder, signature(folder / MANIFEST)
+            except OSError:
+                continue
+        if any(folder.is_dir() for folder in places):
+            raise Damaged(Damage(artefact_id, f"{MANIFEST} is missing"))
+        raise NotFound(
+            f"There is no artefact {str(artefact_id)[:60]!r} in this store. It may have been deleted, or the link "
+            "may come from another workbench; open the list and choose again."
+        )
+
+    def _checked(self, artefact_id: str, hashed: Literal["all", "at once", "known"]) -> tuple[Path, Manifest]:
+        """Folder and manifest of an artefact whose files are as they were written; see `integrity.fault_of`."""
+        folder, manifest = self.folder(artefact_id), self.manifest(artefact_id)
+        if manifest.files is not None and (fault := fault_of(folder, manifest.files, self._digests, hashed)):
+            raise Damaged(Damage(artefact_id, fault, manifest.parents))
+        seen, fault = self._refused.get(artefact_id, (None, ""))
+        if hashed == "known" and seen == _signatures(folder):
+            raise Damaged(Damage(artefact_id, fault, manifest.parents))
+        return folder, manifest
+
+    def _sound(self, artefact_id: str) -> bool:
+        """Whether the artefact is there and can be used."""
+        try:
+            if self._checked(artefact_id, "at once")[1].files is None:
+                self.load(artefact_id)
+        except (Damaged, NotFound):
+            return False
+        return True
+
+    def _move_aside(self, artefact_id: str) -> Path | None:
+        folder, aside = self.artefacts / artefact_id, self.root / "damaged" / f"{artefact_id}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return None  # another process did so first
+        os.utime(aside)  # is kept from now
+        self._digests.forget(folder)
+        return aside
 
     def is_sample(self, artefact_id: str) -> bool:
         """Whether an artefact lies in a read-only store; NotFound when there is none."""
@@ -292,47 +383,10 @@ class Store:
         known = (self.stages(one) for one in parents if self._where(one))
         return stages.lowest(stages.current(kind, params), *known)
 
-    def _folders(self) -> Iterator[Path]:
-        for root in (self.artefacts, *(path / "artefacts" for path in self.readonly)):
-            yield from (path for path in root.glob("*-*") if root.is_dir())
 
-
-def _key(content: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`params` as plain JSON values; dataclasses become mappings and tuples lists."""
-
-    def plain(value: object) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return dataclasses.asdict(value)
-        raise InputError(f"A parameter of an artefact must be plain data, not {type(value).__name__}.")
-
-    result: dict[str, Any] = json.loads(json.dumps(dict(params), default=plain))
-    return result
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of those LIBRARIES that are loaded in this process."""
-    loaded = {name: metadata.version(name) for name in LIBRARIES if name in sys.modules}
-    return {"steering": steering.__version__, **loaded}
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    raw = read_json(folder / MANIFEST)
-    names = {field.name for field in dataclasses.fields(Manifest)}
-    if not (isinstance(raw, dict) and names - {"stages"} <= set(raw) <= names):
-        raise InputError(f"{folder.name}/{MANIFEST} is not a manifest of this workbench.")
-    text = all(isinstance(raw[name], str) for name in ("id", "kind", "created", "key"))
-    parents = isinstance(raw["parents"], list) and all(isinstance(p, str) for p in raw["parents"])
-    mappings = isinstance(raw["params"], dict) and isinstance(raw["versions"], dict)
-    seed = raw["seed"] is None or isinstance(raw["seed"], int)
-    recorded = raw.get("stages")
-    numbered = recorded is None or (isinstance(recorded, dict) and all(type(v) is int for v in recorded.values()))
-    if not (text and parents and mappings and seed and numbered and raw["id"] == folder.name):
-        raise InputError(f"{folder.name}/{MANIFEST} is damaged: its fields do not have the types of a manifest.")
-    return Manifest(**{**raw, "parents": tuple(raw["parents"])})
+def _signatures(folder: Path) -> tuple[tuple[int, int, int], ...]:
+    """Changes when a file of an artefact does; of those that are read when it is opened."""
+    return tuple(signature(path) for path in sorted(folder.iterdir()) if path.suffix in (".json", ".npz"))
 
 
 def _rename(folder: Path, target: Path) -> None:

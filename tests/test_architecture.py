@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
-    *("lossless_video", "serialisation", "stages", "owners", "store", "keeping"),
+    *("lossless_video", "serialisation", "integrity", "manifest", "kept", "stages", "owners", "store", "keeping"),
     *("jobs", "models", "simulation", "figures", "pretraining"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "cli"),
 }
@@ -28,15 +28,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "lossless_video": set(),
     "serialisation": {"lossless_video"},
+    "integrity": set(),
+    "kept": {"lossless_video"},
+    "manifest": {"integrity", "serialisation", "__init__"},
     "stages": STAGES | {"models", "simulation"},  # their constants alone
     "owners": set(),
-    "keeping": {"owners", "store"},
-    "store": {"serialisation", "stages", "owners", "__init__"},
+    "keeping": {"owners", "store", "integrity", "manifest"},
+    "store": {"serialisation", "integrity", "manifest", "kept", "stages", "owners"},
     "hub": set(),
     "disk": set(),
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
     "policy_cache": {"models", "hub"},
-    "jobs": {"store", "keeping", "pipeline", "policy_cache", "disk", "__init__"},
+    "jobs": {"store", "manifest", "keeping", "pipeline", "policy_cache", "disk", "__init__"},
     "models": {"store", "hub"},
     "simulation": {"store"},
     "demonstrations": {"store", "simulation", "serialisation", "lossless_video", "hub"},
@@ -50,11 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
     "pipeline": ALL - {"keeping", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens"},
-    "demo": {"pipeline", "store"},
+    "demo": {"pipeline", "store", "manifest"},
     "lens": {"attribution", "hub", "models", "pipeline", "policy_cache", "relevance", "samples", "selection", "store"},
     "samples": {"pipeline", "store"},
     "evidence": {
-        *("pipeline", "policy_cache", "comparison", "store", "figures", "samples", "__init__"),
+        *("pipeline", "policy_cache", "comparison", "store", "manifest", "figures", "samples", "__init__"),
         *(
             "attribution",
             "finetune",

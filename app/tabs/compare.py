@@ -9,13 +9,15 @@ import gradio as gr
 
 from app import components, session, visitors
 from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
-from app.tabs.events import ACTION, action, payload, worded
+from app.tabs.events import ACTION, action, in_words, payload, worded
 from app.tabs.watching import Watcher
 from app.views.compare_evidence import evidence_card
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import LABELS, below
 from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, WORDS, chooser, compare_form, leading
 from app.views.holdings import removal_card
+from app.views.markup import empty
+from steering.integrity import Damaged
 
 PURPOSE = (
     "Run the untouched policy, Robotic Steering and LoRA in the same scenes, and see whether a difference is shown."
@@ -73,7 +75,7 @@ def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
     task = card.task if card else TASKS[0]
     trained = bench.comparing.trained(demonstrations_id)
     recordings = card.title.replace("_", " ") if card else ""
-    origins = bench.results.origin_lines(trained)
+    origins = [*bench.results.origin_lines(trained), *bench.results.old_lines(trained)]
     choices = bench.results.choices()
     offered = (*TASKS, UNSEEN_TASK)
     form = compare_form(offered, VARIATIONS, task, trained, recordings, origins, unfolded=not choices)
@@ -83,7 +85,11 @@ def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
     comparison_id = bench.results.chosen(choices, task, session.as_id(wanted))
     if comparison_id is None:
         return [form, "", NOTHING if trained else UNTRAINED, leading(PURPOSE), None, "", "", *rest]
-    shown = bench.results.comparison(comparison_id)
+    try:
+        shown = bench.results.comparison(comparison_id)
+    except Damaged as error:
+        damaged = empty("This comparison cannot be shown", in_words(error))
+        return [form, chooser(choices, comparison_id, "", ""), damaged, leading(PURPOSE), None, "", "", *rest]
     asked = comparison_id if comparison_id == wanted else ""
     return [
         *(form, chooser(choices, comparison_id, asked, shown.made), "", leading(PURPOSE, shown.sentence)),

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import components, head_sets, measures, session
+from app.damage import of_scores, unless_damaged
 from app.exports import KINDS
 from app.head_sets import HeadSet
 from app.lead_sentence import lead_sentence
@@ -152,10 +153,10 @@ def show(
     shown = bench.measure_shown(demonstrations_id, measure)
     relevance = bench.relevance(demonstrations_id, measure)
     if shown is None or relevance is None:
-        return ["", gr.Row(visible=True), "", "", None, NOT_SCORED]
+        return ["", gr.Row(visible=True), "", "", None, unscored(bench, demonstrations_id)]
     stored = available.get(shown)
     over_time = bench.laboratory.over_time(demonstrations_id, shown)
-    trust = bench.trust(stored) if stored else None
+    trust = unless_damaged(bench.trust, stored) if stored else None
     second = next((one for one in available if one.key == beside and one != shown), None)
     other = bench.relevance(demonstrations_id, beside) if second else None
     targets = bench.laboratory.targets(demonstrations_id) if bench.laboratory.neighbours(demonstrations_id) else ()
@@ -181,6 +182,15 @@ def show(
     return ["", gr.Row(visible=True), lists, rule, value, ""]
 
 
+def unscored(bench: Workbench, demonstrations_id: str) -> str:
+    """What stands in place of the map: that the heads were not scored, or that their scores are damaged."""
+    damaged = of_scores(bench.store, demonstrations_id)
+    if damaged is None:
+        return NOT_SCORED
+    title = f"The {damaged.name} of these demonstrations are damaged"
+    return empty(title, damaged.words, button("Find heads", "find", primary=True))
+
+
 def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:
     """The frame player's value."""
     if not demonstrations_id:
@@ -188,7 +198,7 @@ def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[s
     card = bench.card(demonstrations_id)
     index = min(index, len(card.frames) - 1)
     episode = bench.episode(demonstrations_id, index)
-    found = bench.attention(demonstrations_id, index)
+    found = unless_damaged(bench.attention, demonstrations_id, index)
     return frame_player.frame_player(
         key=f"{demonstrations_id}/{index}/{found[0] if found else ''}",
         episode=episode,

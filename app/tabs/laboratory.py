@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, head_sets, session, visitors
+from app import components, head_sets, measures, session, visitors
+from app.damage import unless_damaged
 from app.head_sets import HeadSet
 from app.laboratory import NO_OUTPUTS, Pending
 from app.service import Workbench
@@ -22,6 +23,7 @@ from app.views.laboratory_menu import measure_menu, unknown_cost, what_if
 from app.views.markup import duration
 from steering import figures, pipeline
 from steering.errors import SteeringError
+from steering.integrity import Damaged
 from steering.metrics import BY_NAME
 from steering.types import PHASES
 
@@ -63,7 +65,7 @@ def show_menu(bench: Workbench, opened: Any, measure: Any) -> str:
     measured = {one.metric for one in bench.measures(demonstrations_id)}
     if bench.laboratory.captured(demonstrations_id) is None:
         measured.discard("knn")
-    trusted = bench.laboratory.trust(demonstrations_id, session.as_id(measure)) is not None
+    trusted = unless_damaged(bench.laboratory.trust, demonstrations_id, session.as_id(measure)) is not None
     scene = bool(bench.load(demonstrations_id).task)
     return measure_menu(measured, bench.laboratory.targets(demonstrations_id), scene, trusted)
 
@@ -126,7 +128,7 @@ def _two(bench: Workbench, demonstrations_id: str, measure: str, beside: str, di
     assert second is not None
     drawn = figures.disagreement(first, second, bench.heads(digits))
     drawn.update_layout(xaxis_title=metric_label(first), yaxis_title=metric_label(second))
-    lines = answers.agreement_lines(bench.laboratory.agreements(first, second))
+    lines = answers.agreement_lines(measures.agreements(first, second))
     return {"figure": figures.plain(drawn), "lines": lines}
 
 
@@ -137,6 +139,8 @@ def show_cost(bench: Workbench, demonstrations_id: str, measure: str, rank: Any,
         rank = session.whole(rank, 1, 256, 16)
         try:
             error = bench.laboratory.set_error(demonstrations_id, measure, chosen)
+        except Damaged:
+            raise
         except SteeringError:
             error = None  # a target that a set cannot be asked about has no error of the set
         training = estimate(bench.store, bench.policy, chosen) if chosen else None

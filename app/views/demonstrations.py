@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from app.views.health import verdict_tag
-from app.views.markup import button, checks, choice, empty, number, segments, slider, tag, text, words
+from app.views.markup import button, checks, choice, empty, number, older, segments, slider, tag, text, words
 
 MAX_EPISODES = 50
 RECORDED_BY = (("expert", "Scripted expert"), ("keyboard", "You, by keyboard"))
@@ -19,7 +19,8 @@ class SetCard:
 
     usable: the verdict of the health report it was imported with, empty where there is none. by: `keyboard` where a
     person drove, else empty. own: whether whoever looks owns it; a set that is neither theirs nor a sample came by a
-    link. kept_until: the day on which it is deleted unless it is worked with, empty where it stays.
+    link. kept_until: the day on which it is deleted unless it is worked with, empty where it stays. old: that an older
+    version made the set or its scores, as a sentence. damaged: the heads were scored, and the scores cannot be used.
     """
 
     id: str
@@ -31,6 +32,8 @@ class SetCard:
     outcomes: tuple[bool | None, ...]
     sample: bool
     scored: bool
+    damaged: bool = False
+    old: str = ""
     images: tuple[str, ...] = ()
     usable: str = ""
     by: str = ""
@@ -66,6 +69,10 @@ def _card(card: SetCard, is_open: bool) -> str:
     tags += [tag(name) for name in card.variations]
     if card.kept_until:
         tags.append(tag(f"Kept until {card.kept_until}"))
+    if card.damaged:
+        tags.append(tag("scores damaged", "bad"))
+    if card.old:
+        tags.append(older(card.old))
     if card.by:
         tags.append(tag(f"By {card.by}"))
     images = "".join(f'<img src="{text(url)}" alt="" loading="lazy" width="192" height="192">' for url in card.images)

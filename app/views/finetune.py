@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.views.markup import button, choice, duration, kept_table, number, tag, term, text
+from app.views.markup import button, choice, duration, kept_table, number, older, tag, term, text
 from steering.types import CONTROL_LABELS, FFN_CHOICES, METHOD_LABELS, PRECISIONS
 
 LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
@@ -56,8 +56,8 @@ COLUMNS = (
 class ResultRow:
     """A finished finetune. heldout: first and last held-out error, None where it was not measured. origin: where its
     heads come from, empty where it had none; best_step: whose weights were kept, None for the last; notice: what is to
-    be known of the held-out error, as a sentence. own: whether whoever looks may delete it; control: its heads were
-    drawn as a control.
+    be known of the held-out error, as a sentence; old: that an older version made it, likewise. own: whether whoever
+    looks may delete it; control: its heads were drawn as a control.
     """
 
     id: str
@@ -75,6 +75,7 @@ class ResultRow:
     notice: str = ""
     own: bool = False
     control: bool = False
+    old: str = ""
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,8 @@ def results_table(rows: Sequence[ResultRow], asked: str = "") -> str:
         f'{asked}<div class="wb-card wb-section"><h2>Results</h2>{kept_table("finetunes", table)}{_told(rows)}'
         f'<p class="wb-muted wb-note">{term("heldout", "Held-out error")}: mean squared error of predicted action '
         "chunks on episodes left out of training, before and after."
-        f"{''.join(f'<br>{_mark(notice, notices)} {text(notice)}' for notice in notices)}</p></div>"
+        f"{''.join(f'<br>{_mark(notice, notices)} {text(notice)}' for notice in notices)}"
+        f"{''.join(f'<br>{text(old)}' for old in sorted({row.old for row in rows} - {''}))}</p></div>"
     )
 
 
@@ -362,4 +364,5 @@ def _row(row: ResultRow, star: str) -> str:
     cells = "".join(f"<td>{value}</td>" for value in (*values, f'<div class="wb-buttons">{buttons}</div>'))
     label = text(METHOD_LABELS.get(row.method, row.method))
     origin = f"<small>{text(row.origin)}</small>" if row.origin else ""
-    return f'<tr data-method="{text(row.method)}"><td><i class="wb-swatch"></i>{label}{origin}</td>{cells}</tr>'
+    named = f'<i class="wb-swatch"></i>{label}{origin}{older(row.old)}'
+    return f'<tr data-method="{text(row.method)}"><td>{named}</td>{cells}</tr>'

@@ -34,6 +34,11 @@ def tag(label: object, tone: str = "") -> str:
     return f'<span class="wb-tag{f" wb-{tone}" if tone else ""}">{text(label)}</span>'
 
 
+def older(sentence: str) -> str:
+    """A label for what an older version made, which says the sentence; empty where there is none."""
+    return f'<span title="{text(sentence)}" data-testid="old">{tag("older version", "warn")}</span>' if sentence else ""
+
+
 def purpose(line: str) -> str:
     """The one line that says what a step is for."""
     return f'<div class="wb-purpose"><p>{text(line)}</p></div>'

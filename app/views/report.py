@@ -88,7 +88,7 @@ class Scene:
 @dataclass(frozen=True)
 class Run:
     """What a report shows. comparison: in scenes, sentences: its verdict; predictions: on recordings. A finetune alone
-    has neither.
+    has neither. notes: what is to be known of all of it, as sentences.
     """
 
     title: str
@@ -97,6 +97,7 @@ class Run:
     sentences: tuple[str, ...] = ()
     scenes: tuple[Scene, ...] = ()
     predictions: Predictions | None = None
+    notes: tuple[str, ...] = ()
 
 
 def report(run: Run) -> str:
@@ -107,6 +108,7 @@ def report(run: Run) -> str:
         parts.append(f"<p>“{text(first.instruction)}”, {first.episodes} demonstrations.</p>")
     else:
         parts.append("<p>Nothing was trained for this run.</p>")
+    parts += [f'<p role="note">{text(note)}</p>' for note in run.notes]
     if run.comparison:
         parts.append(without_terms(success(run.comparison, run.sentences)) + failures_card(run.comparison.outcomes))
     if run.predictions:

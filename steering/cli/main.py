@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from steering.cli import attribution as attribution
+from steering.cli import check as check
 from steering.cli import demonstrations as demonstrations
 from steering.cli import doctor as doctor
 from steering.cli import evaluation as evaluation

@@ -12,8 +12,9 @@ import typer
 from steering import figures, pipeline
 from steering.cli.frame import STORE, Line, PolicyOption, StoreOption, app, open_folder, print_json, summary
 from steering.errors import InputError, NotFound, unknown_name
+from steering.manifest import MANIFEST
 from steering.progress import Progress
-from steering.store import MANIFEST, Store
+from steering.store import Store
 from steering.types import PAPER_SET_SIZE, Relevance
 
 

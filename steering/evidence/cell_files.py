@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from steering.store import plain_params
+from steering.manifest import plain_params
 
 Result = dict[str, Any]
 

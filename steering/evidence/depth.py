@@ -20,9 +20,10 @@ from steering import pipeline, policy_cache
 from steering.assets import ASSETS
 from steering.evidence.cell_files import Result, write_result
 from steering.evidence.tables import Table, markdown
+from steering.manifest import versions
 from steering.progress import Progress
 from steering.selection.trainable import Place
-from steering.store import Store, versions
+from steering.store import Store
 
 DEPTH = ASSETS / "evidence" / "depth.json"
 STACK = "vlm"

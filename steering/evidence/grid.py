@@ -20,8 +20,9 @@ import numpy as np
 from steering import pipeline, policy_cache
 from steering.errors import InputError, unknown_name
 from steering.evidence.stopwatch import timed
+from steering.manifest import plain_params, versions
 from steering.progress import Progress
-from steering.store import Store, plain_params, versions
+from steering.store import Store
 from steering.types import PAPER_SET_SIZE, FinetuneResult, FinetuneSettings, Rollouts
 
 TASKS = ("place_marker_in_mug", "press_button", "pick_cube", "place_cube_in_bowl", "push_cup_to_bowl")

@@ -22,8 +22,9 @@ import plotly.graph_objects as go
 from steering import figures, pipeline, policy_cache
 from steering.evidence.grid import TASKS
 from steering.evidence.stopwatch import timed
+from steering.manifest import versions
 from steering.progress import Progress
-from steering.store import Store, versions
+from steering.store import Store
 from steering.types import PAPER_SET_SIZE, STACKS, Head, Relevance, Replication, Selection, Trust
 
 PRESETS = ("paper", "default")

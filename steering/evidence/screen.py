@@ -21,8 +21,9 @@ from steering.errors import InputError, unknown_name
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import CURVE_TASK, TASKS
 from steering.evidence.screen_rules import CEILING, GROUPS, RULES, Asked, choose
+from steering.manifest import plain_params, versions
 from steering.progress import Progress
-from steering.store import Store, plain_params, versions
+from steering.store import Store
 from steering.types import FinetuneSettings
 
 SCREEN = ASSETS / "evidence" / "screen"

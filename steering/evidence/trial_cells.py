@@ -33,8 +33,9 @@ from steering.evidence.trial import (
     TrialCell,
     TrialSettings,
 )
+from steering.manifest import plain_params, versions
 from steering.progress import Progress
-from steering.store import Store, plain_params, versions
+from steering.store import Store
 from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings
 
 TRIAL = ASSETS / "evidence" / "trial"

@@ -28,7 +28,8 @@ from steering.errors import InputError, unknown_name
 from steering.jobs.lock import WorkerLock
 from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
 from steering.jobs.worker import gone
-from steering.store import Store, plain_params
+from steering.manifest import plain_params
+from steering.store import Store
 
 CANCEL_PATIENCE_S = 30.0
 SUPERVISE_EVERY_S = 1.0

@@ -6,7 +6,7 @@ import numpy as np
 
 from steering import policy_cache
 from steering.pipeline.activations import capture
-from steering.pipeline.making import LOADING, load, made
+from steering.pipeline.making import LOADING, adapter_folder, load, made
 from steering.pipeline.relevance import score
 from steering.progress import Progress
 from steering.store import Store
@@ -37,7 +37,7 @@ def head_change(store: Store, *, adapter_id: str, preset: str = "default", progr
         before: Relevance = load(store, before_id, Relevance)
         captured = store.manifest(activations_id).params
         rest = progress.part(0.5, 1)
-        tuned = policy_cache.get(policy, result.folder, demonstrations, rest.part(0, LOADING))
+        tuned = policy_cache.get(policy, adapter_folder(store, adapter_id), demonstrations, rest.part(0, LOADING))
         settings = {name: captured[name] for name in CAPTURED_AS}
         outputs = stage.capture(tuned, demonstrations, **settings, progress=rest.part(LOADING, 0.9))
         if store.manifest(before_id).params["keyframes"]:

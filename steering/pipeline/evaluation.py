@@ -10,7 +10,7 @@ from typing import Any
 
 from steering import policy_cache
 from steering.errors import InputError
-from steering.pipeline.making import load, made, weights
+from steering.pipeline.making import adapter_folder, load, made, weights
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import Demonstrations, OpenLoop, Rollouts
@@ -101,7 +101,7 @@ def _run(
 
     adapter, demonstrations = None, None
     if adapter_id is not None:
-        adapter = store.load(adapter_id).folder
+        adapter = adapter_folder(store, adapter_id)
         demonstrations = load(store, store.manifest(adapter_id).parents[0], Demonstrations)  # of older adapters
     return runner.run_rollouts(
         policy_cache.get(params["policy"], adapter, demonstrations, progress),
@@ -215,7 +215,7 @@ def _predict(
 ) -> OpenLoop:
     from steering.rollout.open_loop import predict_chunks
 
-    adapter = store.load(adapter_id).folder if adapter_id else None
+    adapter = adapter_folder(store, adapter_id) if adapter_id else None
     names = ("method", "stride", "samples", "seed")
     heldout = params["episodes"] if len(params["episodes"]) < len(demonstrations.episodes) else None
     policy = policy_cache.get(source, adapter, demonstrations, progress, heldout=heldout)

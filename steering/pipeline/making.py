@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from steering import policy_cache
 from steering.errors import InputError
 from steering.store import Store
+from steering.types import FinetuneResult
 
 LOADING = 0.05
 """Share of a stage's progress that loading the policy takes."""
@@ -20,10 +22,25 @@ def made(store: Store, kind: str, parents: Sequence[str], params: Mapping[str, A
 
 def load(store: Store, artefact_id: str, expected: type) -> Any:
     """The artefact's value. Raises InputError where it is not of the `expected` dataclass."""
-    value = store.load(artefact_id)
+    return _of_type(store.load(artefact_id), artefact_id, expected)
+
+
+def kept(store: Store, artefact_id: str, expected: type) -> Any:
+    """`load`, of the one copy that the process keeps while questions come; it is not to be changed."""
+    return _of_type(store.kept(artefact_id), artefact_id, expected)
+
+
+def _of_type(value: Any, artefact_id: str, expected: type) -> Any:
     if not isinstance(value, expected):
         raise InputError(f"Expected {expected.__name__}, but {artefact_id} holds {type(value).__name__}.")
     return value
+
+
+def adapter_folder(store: Store, adapter_id: str) -> Path:
+    """The folder of an adapter's weights, every file of which is as it was written. Raises Damaged where one is not."""
+    result: FinetuneResult = load(store, adapter_id, FinetuneResult)
+    store.check(adapter_id)
+    return result.folder
 
 
 def weights(policy: str) -> dict[str, str]:

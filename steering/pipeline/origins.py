@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from steering.errors import NotFound, SteeringError
+from steering.manifest import Manifest
 from steering.pipeline.making import load
-from steering.store import Manifest, Store
+from steering.store import Store
 from steering.types import Demonstrations, Origin, Relevance, Selection, origin_of_word
 from steering.types.origin import RULE_WORDS
 

@@ -1,25 +1,22 @@
 """What every question about cached activations starts from: the frames that count and the target.
 
-The last artefacts read stay in this process (LOADED activations and their neighbours, about 0.1 GB on the embedded
-policy), so that an answer costs no reading while a slider is dragged.
+What was read stays in this process while questions come (`steering.kept`), so that an answer costs no reading while a
+slider is dragged.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from steering.errors import InputError
-from steering.pipeline.making import load
+from steering.pipeline.making import kept
 from steering.store import Store
 from steering.types import Activations, Demonstrations, Spread, Stack
 
 if TYPE_CHECKING:
     from steering.relevance.targets import Target
-
-LOADED = 2
 
 
 def question_of(
@@ -29,7 +26,7 @@ def question_of(
     from steering.relevance import phases, targets
 
     demonstrations_id = demonstrations_of(store, activations_id)
-    demonstrations = None if demonstrations_id is None else load(store, demonstrations_id, Demonstrations)
+    demonstrations = None if demonstrations_id is None else kept(store, demonstrations_id, Demonstrations)
     question = targets.named(target, activations, preset=preset, demonstrations=demonstrations)
     return question, phases.frames_of(phase, phases.phases_of(activations, demonstrations))
 
@@ -45,7 +42,7 @@ def frames_of(store: Store, activations_id: str, keyframes: bool) -> Activations
     demonstrations_id = demonstrations_of(store, activations_id)
     if demonstrations_id is None:
         raise InputError("Keyframes need the recording rate, which this file does not say. Score all of its frames.")
-    rate_hz = load(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
+    rate_hz = kept(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
     return take(activations, find_keyframes(activations, rate_hz))
 
 
@@ -66,7 +63,7 @@ def spread(
     from steering.relevance import phases, targets
     from steering.relevance.keyframes import of_demonstrations, take
 
-    demonstrations: Demonstrations = load(store, demonstrations_id, Demonstrations)
+    demonstrations: Demonstrations = kept(store, demonstrations_id, Demonstrations)
     frames = _without_outputs(demonstrations, steps)
     marked = np.concatenate(of_demonstrations(demonstrations))
     asked = take(frames, marked) if keyframes else frames
@@ -103,9 +100,3 @@ def _without_outputs(demonstrations: Demonstrations, steps: int) -> Activations:
 def demonstrations_of(store: Store, activations_id: str) -> str | None:
     """Where the activations came from; None for an imported file."""
     return next(iter(store.manifest(activations_id).parents), None)
-
-
-@functools.lru_cache(maxsize=2 * LOADED)
-def kept(store: Store, artefact_id: str, expected: type) -> Any:
-    """`making.load`, which remembers the last artefacts; they are not to be changed."""
-    return load(store, artefact_id, expected)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from steering.pipeline.making import load, made
-from steering.pipeline.questions import demonstrations_of, frames_of, kept, question_of
+from steering.pipeline.making import kept, load, made
+from steering.pipeline.questions import demonstrations_of, frames_of, question_of
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import Neighbours, RankAgreement, Relevance, Trust

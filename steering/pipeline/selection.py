@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from steering.errors import InputError, unknown_name
+from steering.manifest import plain_params
 from steering.pipeline.finetuning import trainable_parameters
 from steering.pipeline.making import load, made
 from steering.pipeline.questions import frames_of, question_of
 from steering.pipeline.relevance import trust
 from steering.progress import Progress
-from steering.store import Store, plain_params
+from steering.store import Store
 from steering.types import (
     PAPER_SET_SIZE,
     Activations,

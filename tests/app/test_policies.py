@@ -16,7 +16,7 @@ from app.service import Workbench
 from app.tabs import policies as chooser
 from steering import pipeline, policy_cache
 from steering.errors import InputError, NotFound
-from steering.store import Manifest
+from steering.manifest import Manifest
 from steering.types import HeadShape, PolicyCheck
 
 Samples = tuple[Path, dict[str, str]]
@@ -142,12 +142,14 @@ def test_everything_follows_the_policy_in_use(wide: Workbench, samples: Samples,
     with wide.policies.using(WIDE):
         assert wide.size.head_shape == HeadShape.pair(18, 8, 256) and wide.policy == str(root / "sets" / "wide")
         assert wide.relevance_id(demonstrations_id) is None and wide.attention(demonstrations_id, 0) is None
-        assert wide.laboratory.captured(demonstrations_id) is None and wide.adapters(demonstrations_id) == {}
+        assert wide.laboratory.captured(demonstrations_id) is None and wide.comparing.trained(demonstrations_id) == {}
         wide.find_heads("o", demonstrations_id)
         head = link.header_of(wide, [demonstrations_id, 0], HeadSet(), "")
         assert head.policy == "sets/wide" and head.query["policy"] == WIDE
     assert wide.jobs.submitted[-1][1]["policy"] == str(root / "sets" / "wide")  # type: ignore[attr-defined]
-    assert wide.size.head_shape.layers == 8 and wide.adapters(demonstrations_id)  # and afterwards all is as before
+    assert wide.size.head_shape.layers == 8 and wide.comparing.trained(
+        demonstrations_id
+    )  # and afterwards all is as before
     assert chooser.adopted(wide, [demonstrations_id, 0], HeadSet(), {}, "", WIDE)[:2] == [WIDE, None]
     first = chooser.adopted(wide, [demonstrations_id, 0], HeadSet(), {}, "", wide.policies.start_key)
     assert len(wide.heads(first[1])) == 20

@@ -43,9 +43,9 @@ def client(previews: Previews) -> TestClient:
     return TestClient(Starlette(routes=previews.routes))
 
 
-def test_opening_a_set_decodes_nothing(damaged: tuple[Store, str], bench: Workbench) -> None:
-    store, made = damaged
-    opened = Workbench(store, bench.jobs, bench.policy)
+def test_opening_a_set_decodes_nothing(bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steering.serialisation.read_video", lambda *_, **__: pytest.fail("it was decoded"))
+    opened, made = bench, samples[1]["place_cube_in_bowl"]
     value = heads.show_episode(opened, made, 1)
     assert value is not None and len(value["cameras"]) == 2 and value["frames"] == 17
     assert demonstrations.show_episodes(opened, [made, 0]).count("<img") == 3
@@ -131,7 +131,7 @@ def test_what_is_not_there_is_said(bench: Workbench, samples: Samples, address: 
 def test_a_damaged_recording_is_said_in_words(damaged: tuple[Store, str]) -> None:
     store, made = damaged
     answer = client(Previews(store)).get(f"/previews/{made}/0/wrist/squares.webp")
-    assert answer.status_code == 422 and "cannot be read as video" in answer.text and "make it again" in answer.text
+    assert answer.status_code == 422 and ".mp4" in answer.text and "Record or import them again" in answer.text
 
 
 def test_what_was_recorded_or_imported_is_drawn_ahead_once(

@@ -1,0 +1,213 @@
+"""The page goes on without what is damaged, names it and what remakes it, and never takes it for not made yet."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from app import link, measures
+from app.head_sets import HeadSet
+from app.service import Workbench
+from app.tabs import compare, demonstrations, finetune, heads, laboratory, policies
+from app.views.damage import SHOWN, damage
+from app.views.header import header
+from steering import kept
+from steering.errors import InputError, NotFound
+from steering.integrity import Damaged
+from steering.store import Store
+from steering.types import Activations, Head, Neighbours
+
+HERE = Path(__file__).parent
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"damage_{name}", HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+beside = load("conftest")
+HARMS = {"flipped": "arrays.npz", "truncated": "value.json", "deleted": "manifest.json"}
+SEEN = ("place_cube_in_bowl", "own", "own_trust", "captured", "neighbours", "attention", "steering", "comparison")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    root = tmp_path_factory.mktemp("laboratory")
+    (root / "policy").mkdir()
+    (root / "policy" / "config.json").write_text(beside.CONFIG)
+    return root, load("laboratory_store").fill(root / "store", episodes=3, count=14, size=48)
+
+
+def bench_of(stored: tuple[Path, dict[str, str]]) -> Workbench:
+    jobs = beside.RecordingJobs()
+    jobs.recent = lambda *_, **__: []
+    jobs.active = lambda *_, **__: []
+    return Workbench(Store(stored[0] / "store"), jobs, str(stored[0] / "policy"))
+
+
+@pytest.fixture
+def harmed(
+    stored: tuple[Path, dict[str, str]], request: pytest.FixtureRequest
+) -> Iterator[tuple[Workbench, dict[str, str], str]]:
+    """A bench over a store in which one artefact is harmed in one way, the ids, and the id of that artefact."""
+    name, harm = request.param
+    root, ids = stored
+    artefact_id = ids[name]
+    folder = root / "store" / "artefacts" / artefact_id
+    path = folder / HARMS[harm] if (folder / HARMS[harm]).is_file() else folder / "value.json"
+    whole = path.read_bytes()
+    if harm == "flipped":
+        path.write_bytes(whole[:-100] + bytes([whole[-100] ^ 4]) + whole[-99:])
+    elif harm == "truncated":
+        path.write_bytes(whole[:-2])
+    else:
+        path.unlink()
+    yield bench_of(stored), ids, artefact_id
+    path.write_bytes(whole)
+
+
+def look_everywhere(bench: Workbench, wanted: str) -> str:
+    """Show every step of the page with the set `wanted`; the id of the set that is open in the end."""
+    opened = bench.open_set(wanted)
+    key = next((one.key for one in bench.measures(opened)), "")
+    header(link.header_of(bench, [opened, 0], HeadSet("", "", ""), key))
+    heads.show(bench, opened, "", key)
+    heads.show_episode(bench, opened, 0)
+    laboratory.show_menu(bench, [opened, 0], key)
+    laboratory.show_cost(bench, opened, key, 16, [1, 2])
+    for kind in laboratory.KINDS:
+        laboratory.answer(bench, "me", [opened, 0], key, "", "", {"kind": kind})
+    demonstrations.show_sets(bench, [opened, 0])
+    demonstrations.show_episodes(bench, [opened, 0])
+    finetune.show(bench, [opened, 0], "", "", key, {})
+    compare.show(bench, [opened, 0], "")
+    policies.show(bench)
+    return opened
+
+
+@pytest.mark.parametrize(
+    "harmed", [(name, harm) for name in SEEN for harm in HARMS], ids=lambda one: "-".join(one), indirect=True
+)
+def test_every_step_goes_on_and_the_damage_is_named(harmed: tuple[Workbench, dict[str, str], str]) -> None:
+    bench, ids, artefact_id = harmed
+    opened = look_everywhere(bench, ids["place_cube_in_bowl"])
+    assert opened == (ids["press_button"] if artefact_id == ids["place_cube_in_bowl"] else ids["place_cube_in_bowl"])
+    [line] = bench.damage()
+    assert artefact_id in line and bench.store.damaged()[0].again in line
+    assert artefact_id in damage([line])
+
+
+def test_a_whole_store_has_no_line(stored: tuple[Path, dict[str, str]]) -> None:
+    bench = bench_of(stored)
+    look_everywhere(bench, stored[1]["place_cube_in_bowl"])
+    assert bench.damage() == [] and damage([]) == ""
+    many = damage([f"<b>{i}</b>" for i in range(SHOWN + 4)])
+    assert "4 more" in many and "<b>" not in many
+
+
+def test_damaged_scores_are_not_taken_for_missing_ones(stored: tuple[Path, dict[str, str]]) -> None:
+    root, ids = stored
+    scores = [one.id for one in Store(root / "store").find("relevance")]
+    paths = [root / "store" / "artefacts" / one / "arrays.npz" for one in scores]
+    whole = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.write_bytes(b"")
+    try:
+        bench, opened = bench_of(stored), ids["place_cube_in_bowl"]
+        shown = heads.show(bench, opened, "")[-1]
+        assert "damaged" in shown and "not scored yet" not in shown and 'data-action="find"' in shown
+        [line] = bench.damage()
+        assert line.startswith(f"{len(scores)} of the head scores cannot be used, among them relevance-")
+        assert "scores damaged" in demonstrations.show_sets(bench, [opened, 0])
+        for ask in (
+            lambda: bench.auto_select(opened, 5, None),
+            lambda: bench.laboratory.within(opened, "", 1000, 4, ("vlm",)),
+            lambda: bench.exports.heads("relevance.csv", opened, "", []),
+            lambda: bench.training.heads_of("random", opened, "", [Head("vlm", 0, 0)], 0),
+        ):
+            with pytest.raises(Damaged, match=r"Press Find heads"):
+                ask()
+        with pytest.raises(NotFound, match="no head scores yet"):
+            bench.auto_select(ids["press_button"], 5, None)
+    finally:
+        for path, content in zip(paths, whole, strict=True):
+            path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harmed", [("own_trust", "flipped")], indirect=True)
+def test_damaged_intervals_are_not_taken_for_unmeasured_ones(harmed: tuple[Workbench, dict[str, str], str]) -> None:
+    bench, ids, _ = harmed
+    key = next(one.key for one, found in bench.measures(ids["place_cube_in_bowl"]).items() if found == ids["own"])
+    with pytest.raises(InputError, match="intervals and chance"):
+        bench.laboratory.above_null(ids["place_cube_in_bowl"], key, ("vlm",))
+
+
+@pytest.mark.parametrize("harmed", [("captured", "flipped")], indirect=True)
+def test_damaged_head_outputs_are_not_taken_for_absent_ones(harmed: tuple[Workbench, dict[str, str], str]) -> None:
+    bench, ids, captured = harmed
+    opened = ids["place_cube_in_bowl"]
+    key = next(one.key for one, found in bench.measures(opened).items() if found == ids["own"])
+    assert captured in laboratory.show_cost(bench, opened, key, 16, [1, 2])
+    assert captured in laboratory.answer(bench, "me", [opened, 0], key, "", "", {"kind": "why"})["empty"]
+
+
+@pytest.mark.parametrize("harmed", [("steering", "deleted"), ("place_cube_in_bowl", "flipped")], indirect=True)
+def test_what_cannot_be_used_is_not_offered(harmed: tuple[Workbench, dict[str, str], str]) -> None:
+    bench, ids, artefact_id = harmed
+    assert artefact_id not in bench.comparing.trained(ids["place_cube_in_bowl"]).values()
+    assert artefact_id not in {card.id for card in bench.sets()}
+    if artefact_id == ids["place_cube_in_bowl"]:
+        screen = link.restore(bench, {"demonstrations": artefact_id}, link.Memory())
+        assert screen.opened[0] == ids["press_button"] and artefact_id in screen.notes[0]
+
+
+def alive(kind: type, rows: int) -> int:
+    """How many different values of a dataclass with so many rows this process holds."""
+    gc.collect()
+    values = [one for one in gc.get_objects() if type(one) is kind]
+    return len({id(one.episode) for one in values if len(one.episode) == rows})
+
+
+def test_head_outputs_are_in_memory_once_and_gone_when_idle(
+    stored: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "IDLE_S", 1000.0)
+    bench, ids = bench_of(stored), stored[1]
+    opened, rows = ids["place_cube_in_bowl"], sum(bench.card(ids["place_cube_in_bowl"]).frames)
+    before = alive(Activations, rows), alive(Neighbours, rows)
+    own = next(one for one, found in bench.measures(opened).items() if found == ids["own"])
+    asked = replace(own, k="10", target="state")
+
+    def ask(turn: int) -> None:
+        bench.laboratory.measure_trust("me", opened, own)
+        bench.laboratory.set_error(opened, own.key, (Head("vlm", 0, turn), Head("expert", 3, 2)))
+        bench.laboratory.why(opened, Head("vlm", 0, turn), 0)
+        bench.laboratory.projection(opened, Head("vlm", 0, turn))
+        bench.laboratory.relevance(opened, measures.Measure(*own.key.split("."), k=str(10 * (turn + 1))))
+        bench.laboratory.over_time(opened, asked)
+
+    askers = [threading.Thread(target=ask, args=(turn,)) for turn in range(3)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert alive(Activations, rows) - before[0] == 1
+    assert alive(Neighbours, rows) - before[1] == 1
+    assert bench.store.kept(ids["captured"]) is bench.load(ids["captured"])
+    monkeypatch.setattr(kept, "IDLE_S", 0.05)
+    bench.store._kept._drop_idle()  # what its timer calls
+    time.sleep(0.1)
+    bench.store._kept._drop_idle()
+    assert (alive(Activations, rows), alive(Neighbours, rows)) == before
