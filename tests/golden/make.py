@@ -1,15 +1,18 @@
 """Golden values of the rooms that compute results, beside their versions: `PYTHONPATH=. python tests/golden/make.py`.
 
-Small fixed inputs go through relevance, selection, comparison, the simulator and the embedded policy; numbers of each
-stand in `golden.json`. A room whose numbers moved is refused until its RESULTS is raised. Seconds.
+Small fixed inputs go through every room of `steering.stages`; numbers of each stand in `golden.json`. A room whose
+numbers moved is refused until its RESULTS is raised. Seconds.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +21,22 @@ from steering.comparison.compare import compare
 from steering.comparison.intervals import wilson
 from steering.relevance.scoring import score
 from steering.selection import controls, rules
-from steering.types import Activations, HeadShape, Relevance, Rollouts
+from steering.types import (
+    CAMERAS,
+    Activations,
+    Demonstrations,
+    Episode,
+    FinetuneSettings,
+    Head,
+    HeadShape,
+    Observation,
+    Relevance,
+    Rollouts,
+    Selection,
+)
+
+if TYPE_CHECKING:
+    from steering.models.flow import FlowPolicy
 
 GOLDEN = Path(__file__).with_name("golden.json")
 TOLERANCE = 1e-4
@@ -97,19 +115,102 @@ def simulation() -> list[float]:
         bench.close()
 
 
+def noise(episodes: int = 1, frames: int = 4) -> Demonstrations:
+    """Demonstrations of noise, as the embedded policy takes them."""
+    generator, made = np.random.default_rng(9), []
+    for i in range(episodes):
+        cameras = {name: generator.integers(0, 256, (frames, 64, 64, 3), dtype=np.uint8) for name in CAMERAS}
+        state = generator.standard_normal((frames, 8)).astype(np.float32)
+        action = generator.uniform(-1, 1, (frames, 7)).astype(np.float32)
+        made.append(Episode(f"noise {i}", "pick up the cube", 20.0, cameras, state, action))
+    return Demonstrations("noise", "", (), tuple(made))
+
+
+def embedded(demonstrations: Demonstrations) -> FlowPolicy:
+    """The embedded policy."""
+    from steering import policy_cache
+
+    return policy_cache.get("embedded", None, demonstrations)
+
+
 def captured() -> list[float]:
     """Means and spreads of the embedded policy's heads on four frames of noise."""
-    from steering import policy_cache
     from steering.activations.capture import capture
-    from steering.types import CAMERAS, Demonstrations, Episode
 
-    generator = np.random.default_rng(9)
-    cameras = {name: generator.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for name in CAMERAS}
-    state = generator.standard_normal((4, 8)).astype(np.float32)
-    action = generator.uniform(-1, 1, (4, 7)).astype(np.float32)
-    noise = Demonstrations("noise", "", (), (Episode("noise", "pick up the cube", 20.0, cameras, state, action),))
-    outputs = capture(policy_cache.get("embedded", None, noise), noise).outputs
+    outputs = capture(embedded(noise()), noise()).outputs
     return [float(v) for v in np.stack([outputs.mean((0, 3, 4)), outputs.std((0, 3, 4))]).ravel()]
+
+
+def attribution() -> list[float]:
+    """Scores of every head by measures that run the policy, each in shares of its largest."""
+    from steering.attribution.scoring import attribute
+
+    values = []
+    for metric in ("gradient_activation", "attribution_patching"):
+        score = attribute(embedded(noise()), noise(), metric, frames=2, samples=1).score
+        values.append(score / np.abs(score).max())
+    return [float(v) for v in np.stack(values).ravel()]
+
+
+def finetune() -> list[float]:
+    """Losses, held-out errors and trained numbers of three steps by three methods, in float32."""
+    from steering.finetune.training import finetune as train
+
+    demonstrations = noise(episodes=3)
+    settings = FinetuneSettings(
+        steps=3, batch_size=2, rank=2, learning_rate=0.02, warmup_steps=1, noise_samples=1, precision="float32"
+    )
+    heads = Selection((Head("vlm", 2, 1), Head("expert", 3, 4), Head("expert", 3, 5)), "manual")
+    values: list[float] = []
+    for method in ("steering", "lora", "dense_heads"):
+        with tempfile.TemporaryDirectory() as folder:
+            result = train(embedded(demonstrations), demonstrations, method, settings, heads, Path(folder))
+        values += [*map(float, result.loss), *map(float, result.heldout_error), float(result.trainable_parameters)]
+    return values
+
+
+def rollout() -> list[float]:
+    """What is left to the goal after ten steps in three scenes, seen as grey, and predictions on frames of noise."""
+    from steering.rollout.open_loop import predict_chunks
+    from steering.rollout.runner import run_scenes
+    from steering.simulation.tasks import bench_scene
+
+    def grey(seen: Observation) -> Observation:
+        return replace(seen, cameras={name: np.full_like(images, 128) for name, images in seen.cameras.items()})
+
+    scenes = [bench_scene(task, 4) for task in ("pick_cube", "press_button", "push_cup_to_bowl")]
+    outcomes = run_scenes(embedded(noise()), scenes, [4, 5, 6], 10, see=grey, processes=1)
+    chunks = predict_chunks(embedded(noise()), noise(), [0], method="zero_shot", stride=2).predicted
+    return [*(float(one.distance_m) for one in outcomes), *map(float, chunks.ravel())]
+
+
+def demonstrations() -> list[float]:
+    """A recording by the expert, and a file of two episodes as it is guessed, judged and read."""
+    from steering.demonstrations.guessing import guess
+    from steering.demonstrations.health import examine
+    from steering.demonstrations.importing import import_episodes
+    from steering.demonstrations.readers.registry import open_dataset
+    from steering.demonstrations.recording import record
+
+    [recorded] = record("press_button", 1, seed=2).episodes
+    values = [float(recorded.frames), *map(float, recorded.state[::20].ravel()), *map(float, recorded.action[5])]
+    arrays: dict[str, np.ndarray] = {}
+    for i, one in enumerate(noise(episodes=2, frames=12).episodes):
+        arrays |= {f"episode_{i}/action": one.action, f"episode_{i}/state": one.state}
+        arrays |= {f"episode_{i}/image.{name}": images for name, images in one.cameras.items()}
+        arrays |= {f"episode_{i}/instruction": np.array(one.instruction), f"episode_{i}/rate_hz": np.array(20.0)}
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "two.npz", allow_pickle=False, **arrays)
+        with open_dataset(Path(folder) / "two.npz") as dataset:
+            found = guess(dataset)
+            problems = examine(dataset, found).problems
+            read = import_episodes(dataset, found.mapping, image_px=32)
+    pictures = [episode.cameras[name].mean((0, 3))[::8, ::8] for episode in read.episodes for name in CAMERAS]
+    values += [
+        float(len(problems)),
+        *(float(v) for one in read.episodes for v in (one.state[3], one.action[3]) for v in v),
+    ]
+    return [*values, *(float(v) / 255 for one in pictures for v in one.ravel())]
 
 
 ROOMS: dict[str, Callable[[], list[float]]] = {
@@ -119,6 +220,10 @@ ROOMS: dict[str, Callable[[], list[float]]] = {
     "simulation": simulation,
     "models": captured,
     "activations": captured,
+    "attribution": attribution,
+    "finetune": finetune,
+    "rollout": rollout,
+    "demonstrations": demonstrations,
 }
 
 

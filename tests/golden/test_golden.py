@@ -25,6 +25,10 @@ def _script() -> ModuleType:
 make = _script()
 
 
+def test_every_room_has_golden_values() -> None:
+    assert set(make.ROOMS) == set(stages.ROOMS)
+
+
 @pytest.mark.parametrize("name", sorted(make.ROOMS))
 def test_numbers_move_only_with_the_version(name: str) -> None:
     kept = json.loads(make.GOLDEN.read_text(encoding="utf-8"))[name]
