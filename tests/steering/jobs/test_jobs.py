@@ -203,6 +203,14 @@ def test_a_closed_client_starts_no_worker(jobs: Jobs) -> None:
     assert not jobs._workers["main"].running
 
 
+def test_closing_asks_a_worker_to_end_before_it_uses_force(jobs: Jobs) -> None:
+    wait(jobs, jobs.submit("count", steps=1))
+    process = jobs._workers["main"].process
+    assert process is not None
+    jobs.close(wait_s=15)
+    assert process.returncode not in (None, -signal.SIGKILL)
+
+
 def test_submit_refuses_what_cannot_run(jobs: Jobs) -> None:
     with pytest.raises(NotFound, match="count"):
         jobs.submit("cuont", steps=1)
