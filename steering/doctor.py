@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from steering.child import environment
 from steering.disk import LITTLE_BYTES, check_writable, free_bytes
 from steering.errors import SteeringError
 from steering.public import is_public
@@ -24,7 +25,6 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 LITTLE_MEMORY_BYTES = 3 << 30
 """Free memory below which a finetune beside the page may not fit."""
 RENDER_S = 60.0
-_ROOT = str(Path(__file__).resolve().parents[1])
 _RENDER = """
 import steering.simulation, mujoco
 model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><light pos='0 0 2'/><geom size='.1'/></worldbody></mujoco>")
@@ -60,10 +60,9 @@ def renders() -> bool:
     """Whether the simulator draws here, tried in a process of its own: a driver may crash."""
     command = [sys.executable, "-c", _RENDER]
     with tempfile.TemporaryDirectory() as elsewhere:  # MuJoCo writes a log where it stands
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, os.environ.get("PYTHONPATH", "")])}
         try:
             return not subprocess.run(
-                command, cwd=elsewhere, env=environment, capture_output=True, timeout=RENDER_S
+                command, cwd=elsewhere, env=environment(), capture_output=True, timeout=RENDER_S
             ).returncode
         except subprocess.TimeoutExpired:
             return False

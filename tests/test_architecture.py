@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets"}
+CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets", "child"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *("lossless_video", "serialisation", "integrity", "manifest", "kept", "stages", "owners", "store", "keeping"),
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "public": set(),
     "assets": set(),
+    "child": set(),
     "metrics": set(),
     "lossless_video": set(),
     "serialisation": {"lossless_video"},

@@ -4,34 +4,27 @@ Libraries that decode video, HDF5 and Parquet are written in C: a damaged file m
 the child, and the caller gets one sentence. Costs half a second to start. Memory is bounded where the system can
 (Linux); time everywhere.
 
-The child is `python -m steering.demonstrations.guard`: one JSON line in, lines of JSON out.
+The child is `python -m steering.demonstrations.guard` (`steering.child`): one request, then progress and the result.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import queue
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from steering import errors
+from steering.child import ONE_CORE, Child, Gone, Parent, Silent
 from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError, SteeringError
 from steering.progress import Progress, Report
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")}
 POLL_S = 0.2
-MAX_LINE_BYTES = 64 << 20
 
 
 def guarded(
@@ -56,64 +49,39 @@ def guarded(
 
 
 def _run(request: Mapping[str, Any], temporary: Path, name: str, limits: Limits, progress: Progress) -> Any:
-    python_path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    child = subprocess.Popen(
-        [sys.executable, "-m", "steering.demonstrations.guard"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, **THREADS, "PYTHONPATH": python_path, "TMPDIR": str(temporary)},
-    )
-    assert child.stdin is not None and child.stdout is not None
-    try:
-        child.stdin.write(json.dumps(request) + "\n")
-        child.stdin.close()
-        return _watched(child, child.stdout, name, limits, progress)
-    except BrokenPipeError:
-        raise InputError(f"{name} could not be read: the reading process did not start.") from None
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
-
-
-def _watched(child: subprocess.Popen[str], output: IO[str], name: str, limits: Limits, progress: Progress) -> Any:
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def listen() -> None:
-        for line in iter(lambda: output.readline(MAX_LINE_BYTES), ""):
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=listen, daemon=True).start()
+    child = Child(("-m", "steering.demonstrations.guard"), {**ONE_CORE, "TMPDIR": str(temporary)}, quiet=True)
     end_s = time.monotonic() + limits.seconds
     last = (0.0, f"Opening {name}")
-    while True:
-        try:
-            line = lines.get(timeout=POLL_S)
-        except queue.Empty:
+    try:
+        child.send(request)
+        while True:
+            try:
+                message = child.receive(POLL_S).fields
+            except Silent:
+                progress.report(*last)
+                if time.monotonic() > end_s:
+                    raise InputError(
+                        f"{name} was not read within {limits.seconds:g} s and was given up; it is damaged or very "
+                        "large. Give fewer episodes."
+                    ) from None
+                continue
+            if "result" in message:
+                return message["result"]
+            if "error" in message:
+                kind = getattr(errors, message["error"], InputError)
+                known = isinstance(kind, type) and issubclass(kind, SteeringError)
+                raise (kind if known else InputError)(message["words"])
+            last = (message["fraction"], message["message"])
             progress.report(*last)
-            if time.monotonic() > end_s:
-                raise InputError(
-                    f"{name} was not read within {limits.seconds:g} s and was given up; it is damaged or very large. "
-                    "Give fewer episodes."
-                ) from None
-            continue
-        if line is None:
-            raise _crashed(child.wait(), name, limits)
-        message = json.loads(line)
-        if "result" in message:
-            return message["result"]
-        if "error" in message:
-            kind = getattr(errors, message["error"], InputError)
-            raise (kind if isinstance(kind, type) and issubclass(kind, SteeringError) else InputError)(message["words"])
-        last = (message["fraction"], message["message"])
-        progress.report(*last)
+    except Gone as end:
+        raise _crashed(end.code, name, limits) from None
+    finally:
+        child.end()
 
 
-def _crashed(code: int, name: str, limits: Limits) -> InputError:
+def _crashed(code: int | None, name: str, limits: Limits) -> InputError:
+    if code is None:
+        return InputError(f"{name} could not be read: the reading process did not start.")
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return InputError(
         f"{name} made the library that reads it crash ({how}), or needs more than {limits.memory_bytes >> 30} GB; "
@@ -131,29 +99,29 @@ def _limit_memory(size: int) -> None:
 
 def main() -> None:
     """Serve one request."""
-    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # libraries that print do not reach the protocol
-
-    def send(**message: Any) -> None:
-        protocol.write(json.dumps(message) + "\n")
-        protocol.flush()
+    parent = Parent()
+    asked = parent.receive()
+    if asked is None:
+        return
+    request = asked.fields
 
     def sink(report: Report) -> None:
-        send(fraction=report.fraction, message=report.message)
+        parent.send({"fraction": report.fraction, "message": report.message})
 
-    request = json.loads(sys.stdin.readline())
     name = request["name"]
     module, _, function = request["function"].partition(":")
     try:
         work = getattr(importlib.import_module(module), function)
         _limit_memory(request["memory_bytes"])
-        send(result=work(**request["arguments"], progress=Progress(sink)))
+        parent.send({"result": work(**request["arguments"], progress=Progress(sink))})
     except SteeringError as error:
-        send(error=type(error).__name__, words=str(error))
+        parent.send({"error": type(error).__name__, "words": str(error)})
     except MemoryError:
-        send(error="InputError", words=f"{name} needs more memory than is allowed. Give fewer episodes.")
+        parent.send({"error": "InputError", "words": f"{name} needs more memory than is allowed. Give fewer episodes."})
     except Exception as error:  # the last line of defence: whatever a file provoked becomes a sentence
-        send(error="InputError", words=f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]}).")
+        parent.send(
+            {"error": "InputError", "words": f"{name} cannot be read ({type(error).__name__}: {str(error)[:200]})."}
+        )
 
 
 if __name__ == "__main__":

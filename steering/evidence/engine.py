@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 from steering import policy_cache
 from steering.assets import ASSETS
+from steering.child import end_with_parent, environment
 from steering.errors import Cancelled, SteeringError, unknown_name
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import Cell, GridSettings, make_cell
@@ -27,7 +26,6 @@ from steering.store import Store
 
 ENGINES = ("local", "processes", "ray")
 RESULTS = ASSETS / "evidence" / "grid"
-_PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
 
 
 @dataclass(frozen=True)
@@ -136,18 +134,6 @@ def _processes(
                 os.environ[name] = value
 
 
-def end_with_parent() -> None:
-    """End this process as soon as the one that started it is gone, however that ended: killed, it can tell nobody."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _ray(
     cells: Sequence[Cell], settings: GridSettings, store: Path, workers: int, address: str | None, progress: Progress
 ) -> Iterator[Done]:
@@ -158,15 +144,14 @@ def _ray(
         raise SteeringError(
             "The engine 'ray' needs Ray, which is not installed. Install it with: pip install 'ray>=2.40'."
         ) from error
-    path = os.pathsep.join(p for p in (_PACKAGE_FOLDER, os.environ.get("PYTHONPATH")) if p)
-    environment = {"env_vars": {"PYTHONPATH": path}} if address is None else {}
+    variables = {"env_vars": {"PYTHONPATH": environment()["PYTHONPATH"]}} if address is None else {}
     started = not ray.is_initialized()
     if started:
         ray.init(
             address=address,
             num_cpus=workers if address is None else None,
             include_dashboard=False,
-            runtime_env=environment,
+            runtime_env=variables,
             log_to_driver=False,
         )
     remote = ray.remote(num_cpus=1, max_calls=1)(_attempt)

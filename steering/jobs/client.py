@@ -19,11 +19,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import steering
 from steering import keeping, pipeline
+from steering.child import environment
 from steering.errors import InputError, unknown_name
 from steering.jobs.lock import WorkerLock
 from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
@@ -189,11 +188,9 @@ class Jobs:
         command = [*self._worker_command, "--name", worker.name, "--store", str(self._store.root)]
         for root in self._store.readonly:
             command += ["--readonly", str(root)]
-        paths = [str(Path(steering.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         with (self._store.root / "worker.log").open("ab") as log:
             worker.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), start_new_session=True
             )
 
 

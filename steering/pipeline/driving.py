@@ -1,9 +1,9 @@
 """Demonstrations that a person drives: the process that holds the scene, and how the kept episodes are stored.
 
-The process is `python -m steering.pipeline.driving`, started by `steering.pipeline.driver`: one JSON line in, one out,
-followed by pictures. It ends when it is told to, when nobody asks for `idle_s`, and when its server is gone, in the
-last two cases after storing what was kept. It starts in half a second, holds one episode in memory (220 kB a frame) and
-the kept ones on disk, and answers a step in 15 ms on one core; as much again goes while the answer travels.
+The process is `python -m steering.pipeline.driving`, started by `steering.pipeline.driver`: a wish in, the state and
+pictures out (`steering.child`). It ends when it is told to, when nobody asks for `idle_s`, and when its server is gone,
+in the last two cases after storing what was kept. It starts in half a second, holds one episode in memory (220 kB a
+frame) and the kept ones on disk, and answers a step in 15 ms on one core; as much again goes while the answer travels.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import select
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from steering.child import Parent
 from steering.errors import InputError, SteeringError
 from steering.pipeline.making import made
 from steering.store import Store
@@ -147,52 +146,37 @@ def _jpeg(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def serve(requests: int, replies: IO[bytes]) -> None:
-    """Answer what comes over the descriptor `requests`, one JSON object a line, until stop, silence or its end.
+def serve(parent: Parent) -> None:
+    """Answer what the parent asks until stop, silence or its end.
 
-    The first says {root, owner, task, seed, variations, idle_s}. A reply is one line of JSON, {error} or the state with
-    the `sizes` of the pictures, and then those.
+    The first message says {root, owner, task, seed, variations, idle_s}. A reply is {error}, or state and pictures.
     """
-    idle_s = None
-
-    def lines() -> Iterator[dict[str, Any] | None]:
-        """Objects as they come; ends after the last, or after `idle_s` without one."""
-        waiting = b""
-        while select.select([requests], [], [], idle_s)[0] and (part := os.read(requests, 1 << 16)):
-            *whole, waiting = (waiting + part).split(b"\n")
-            yield from map(json.loads, whole)
-
-    def send(state: Mapping[str, Any], pictures: Sequence[bytes] = ()) -> None:
-        head = json.dumps({**state, "sizes": [len(one) for one in pictures]}).encode() + b"\n"
-        replies.write(head + b"".join(pictures))
-        replies.flush()
-
-    wishes = lines()
-    first = next(wishes, None)
-    if first is None:
+    asked = parent.receive()
+    if asked is None:
         return
+    first = asked.fields
     store = Store(first["root"], owner=first["owner"])
     with store.new_folder("driving") as folder:
         try:
             drive = Drive(store, folder, first["task"], first["seed"], first["variations"])
         except SteeringError as error:
-            send({"error": str(error)})
+            parent.send({"error": str(error)})
             return
-        idle_s = float(first["idle_s"])
         wish: Mapping[str, Any] | None = {"do": "look"}
         while wish is not None and wish.get("do") != "stop":
             try:
                 state, pictures = drive.answer(wish)
-                send(state, pictures)
+                parent.send(state, pictures)
                 if "saved" in state:
                     break
                 drive.prepare()
             except SteeringError as error:
-                send({"error": str(error)})
+                parent.send({"error": str(error)})
             except BrokenPipeError:  # the server is gone
                 wish = None
                 break
-            wish = next(wishes, None)
+            asked = parent.receive(float(first["idle_s"]))
+            wish = None if asked is None else asked.fields
         if wish is None and drive.kept:
             drive.save()
         drive.close()
@@ -200,6 +184,4 @@ def serve(requests: int, replies: IO[bytes]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl C is for the server, whose end is heard of
-    protocol = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # libraries that print do not reach the protocol
-    serve(0, protocol)
+    serve(Parent())

@@ -1,33 +1,27 @@
 """Scenes in this process or spread over processes of their own, behind one interface: ask, then collect replies.
 
-A simulation process runs `serve`: it reads pickled requests on its standard input, writes pickled replies on its
-standard output and ends with its parent. It loads no torch and starts in half a second. It needs
-no guard in the calling script, unlike multiprocessing, and draws pixels on its own core only.
+A simulation process runs `serve`: pickled requests and replies travel as blobs of `steering.child`. It loads no torch
+and starts in half a second. It needs no guard in the calling script, unlike multiprocessing, and draws pixels on its
+own core only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import queue
-import subprocess
-import sys
-import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from steering.child import ONE_CORE, Child, Gone, Message, Parent
 from steering.errors import SteeringError
 from steering.rollout.episode import Episode, SceneOutcome, Seen, Start
 
-_PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
-_ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
-"""Variables that keep a simulation process on one core; the last is Mesa's software renderer."""
+_SERVE = ("-c", "from steering.rollout.simulators import serve; serve()")
 _NICENESS = 5
 """Of the simulation processes, where the system has such a thing: the policy is what scenes wait for."""
 
@@ -106,12 +100,9 @@ class ProcessSimulator:
     """Scenes spread over processes; each new scene goes to the process with the fewest."""
 
     def __init__(self, processes: int) -> None:
-        self._replies: queue.SimpleQueue[tuple[int, Reply | None]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Child, Message | None]] = queue.SimpleQueue()
         self._home: dict[int, int] = {}  # scene index -> process
-        self._processes = [_launch() for _ in range(processes)]
-        for number, process in enumerate(self._processes):
-            assert process.stdout is not None
-            threading.Thread(target=self._read, args=(number, process.stdout), daemon=True).start()
+        self._processes = [Child(_SERVE, ONE_CORE, inbox=self._inbox) for _ in range(processes)]
 
     def ask(self, request: Request) -> None:
         """See Simulator. One request becomes one for each process that it concerns."""
@@ -130,9 +121,10 @@ class ProcessSimulator:
 
     def collect(self) -> Reply:
         """See Simulator."""
-        number, reply = self._replies.get()
-        if reply is None:
-            raise self._gone(number)
+        child, message = self._inbox.get()
+        if message is None:
+            raise _gone(child.wait())
+        reply: Reply = pickle.loads(message.blobs[0])
         if reply.error:
             raise SteeringError(reply.error)
         if reply.ended is not None:
@@ -142,74 +134,34 @@ class ProcessSimulator:
     def close(self) -> None:
         """See Simulator."""
         for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    _close(pipe)
+            process.end()
 
     def _write(self, number: int, request: Request) -> None:
-        pipe = self._processes[number].stdin
-        assert pipe is not None
         try:
-            pickle.dump(request, pipe, pickle.HIGHEST_PROTOCOL)
-            pipe.flush()
-        except BrokenPipeError:
-            raise self._gone(number) from None
+            self._processes[number].send({}, [pickle.dumps(request, pickle.HIGHEST_PROTOCOL)])
+        except Gone:
+            raise _gone(self._processes[number].wait()) from None
 
-    def _read(self, number: int, pipe: IO[bytes]) -> None:
-        try:
-            while True:
-                self._replies.put((number, pickle.load(pipe)))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            pass  # the process ended, or its pipe was closed
-        finally:
-            self._replies.put((number, None))
 
-    def _gone(self, number: int) -> SteeringError:
-        code = self._processes[number].wait()
-        return SteeringError(
-            f"A simulation process ended before its scenes did (exit status {code}); most often memory ran out. "
-            "Run fewer scenes at a time, or all in one process (processes=1)."
-        )
+def _gone(code: int | None) -> SteeringError:
+    return SteeringError(
+        f"A simulation process ended before its scenes did (exit status {code}); most often memory ran out. "
+        "Run fewer scenes at a time, or all in one process (processes=1)."
+    )
 
 
 def serve() -> None:
     """What a simulation process does until its standard input ends."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    requests = sys.stdin.buffer
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between the replies
-    simulator = HereSimulator()
-    while True:
-        try:
-            request = pickle.load(requests)
-        except EOFError:
-            break
+    parent, simulator = Parent(), HereSimulator()
+    while (asked := parent.receive()) is not None:
+        request: Request = pickle.loads(asked.blobs[0])
         simulator.ask(request)
         for _ in range(len(request.start) + len(request.chunks)):
             try:
                 reply = simulator.collect()
             except SteeringError as error:
                 reply = Reply(-1, error=str(error))
-            pickle.dump(reply, replies, pickle.HIGHEST_PROTOCOL)
-            replies.flush()
+            parent.send({}, [pickle.dumps(reply, pickle.HIGHEST_PROTOCOL)])
     simulator.close()
-
-
-def _launch() -> subprocess.Popen[bytes]:
-    alone = {name: "0" if name.startswith("LP") else "1" for name in _ONE_CORE}
-    path = os.pathsep.join(p for p in (str(_PACKAGE_FOLDER), os.environ.get("PYTHONPATH")) if p)
-    return subprocess.Popen(
-        [sys.executable, "-c", "from steering.rollout.simulators import serve; serve()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **alone, "PYTHONPATH": path},
-    )
-
-
-def _close(pipe: IO[bytes]) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        pipe.close()

@@ -155,7 +155,7 @@ def test_a_grid_goes_on_where_it_was_and_past_what_fails(
 
 PARENT = """
 import multiprocessing, os, time
-from steering.evidence.engine import end_with_parent
+from steering.child import end_with_parent
 
 def child():
     end_with_parent()

@@ -91,7 +91,7 @@ def test_a_process_that_dies_is_a_worded_error() -> None:
     try:
         simulator.ask(Request(start=[Start(0, bench_scene("pick_cube", 0), 10)]))
         assert simulator.collect().seen is not None
-        simulator._processes[0].kill()
+        simulator._processes[0].end()
         with pytest.raises(SteeringError, match="simulation process ended before its scenes did"):
             simulator.collect()
     finally:
