@@ -15,7 +15,7 @@ STAGES = {"demonstrations", "activations", "attribution", "relevance", "selectio
 ALL = STAGES | {
     *("lossless_video", "serialisation", "integrity", "manifest", "kept", "stages", "owners", "store", "keeping"),
     *("jobs", "models", "simulation", "figures", "pretraining"),
-    *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "cli"),
+    *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -53,8 +53,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"models", "simulation"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
-    "pipeline": ALL - {"keeping", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens"},
+    "pipeline": ALL - {"keeping", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens", "loggers"},
     "demo": {"pipeline", "store", "manifest"},
+    "loggers": set(),
     "lens": {"attribution", "hub", "models", "pipeline", "policy_cache", "relevance", "samples", "selection", "store"},
     "samples": {"pipeline", "store"},
     "evidence": {

@@ -18,10 +18,10 @@ from steering.cli.frame import (
     app,
     open_folder,
     print_json,
-    run,
     summary,
 )
 from steering.errors import InputError
+from steering.loggers import LOGGERS, logged
 from steering.progress import Progress
 from steering.types import METHODS, Selection
 
@@ -72,6 +72,10 @@ def finetune(
     heldout: Annotated[list[int] | None, typer.Option(help="Episode to hold out; repeatable. Unset: a tenth.")] = None,
     no_heldout: Annotated[bool, typer.Option("--no-heldout", help="Hold out none: train on every episode.")] = False,
     seed: SeedOption = 0,
+    log_to: Annotated[
+        str | None, typer.Option(help=f"Also log to one of {', '.join(LOGGERS)}, which is to be installed.")
+    ] = None,
+    log_folder: Annotated[Path, typer.Option(help="Where TensorBoard's files go.")] = Path("runs"),
     policy: PolicyOption = "embedded",
     store: StoreOption = STORE,
 ) -> None:
@@ -99,16 +103,20 @@ def finetune(
         patience=patience,
         seed=seed,
     )
-    run(
-        store,
-        pipeline.finetune,
-        demonstrations_id=demonstrations,
-        method=method,
-        selection_id=selection,
-        settings=settings,
-        heldout_episodes=_held_out(heldout, no_heldout),
-        policy=policy,
-    )
+    opened = open_folder(store)
+    told = {"method": method, "demonstrations": demonstrations, "policy": policy, **settings}
+    with Line() as line, logged(log_to, "robotic-steering", told, log_folder, line) as sink:
+        made = pipeline.finetune(
+            opened,
+            demonstrations_id=demonstrations,
+            method=method,
+            selection_id=selection,
+            settings=settings,
+            heldout_episodes=_held_out(heldout, no_heldout),
+            policy=policy,
+            progress=Progress(sink),
+        )
+    print_json(summary(opened, made))
 
 
 @app.command(name="change")
