@@ -91,7 +91,8 @@ class Uploads:
         if len(chosen) > MOST_EPISODES:
             raise InputError(f"{len(chosen)} episodes are more than {MOST_EPISODES}, the most at a time. Name fewer.")
         episodes = chosen if chosen != list(range(count)) else None
-        self._submit("import_upload", owner, upload, mapping=mapping_of(form, found) or None, episodes=episodes)
+        skip = {"skip_unreadable": True} if form.get("skip_unreadable") else {}
+        self._submit("import_upload", owner, upload, mapping=mapping_of(form, found) or None, episodes=episodes, **skip)
 
     def shown(self, owner: str) -> UploadCard | None:
         """The owner's upload as the page shows it; None where there is none."""

@@ -272,7 +272,11 @@ def _episodes(card: UploadCard) -> str:
     if card.left_out:
         shown = ", ".join(map(str, card.left_out[:8])) + (" and more" if len(card.left_out) > 8 else "")
         note = f"<small>Without {text(shown)}, see the report.</small>"
-    return _text("episodes", f"Episodes, of {card.episodes}", card.chosen, "all", note=note)
+    skip = (
+        '<div class="wb-ticks"><label><input type="checkbox" name="skip_unreadable" value="yes">'
+        "Skip episodes that cannot be read</label></div>"
+    )
+    return _text("episodes", f"Episodes, of {card.episodes}", card.chosen, "all", note=note) + skip
 
 
 def _text(

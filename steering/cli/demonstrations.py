@@ -86,6 +86,9 @@ def import_(
     mapping: MappingOption = None,
     episode: Annotated[list[int] | None, typer.Option(help="An episode, from 0; repeatable. Unset: all.")] = None,
     image_px: Annotated[int, typer.Option(help="Longest side of the pictures kept; 0 keeps them as they are.")] = 224,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out episodes that cannot be read, and import the others.")
+    ] = False,
     store: StoreOption = STORE,
 ) -> None:
     """Import demonstrations from other people's files."""
@@ -93,6 +96,7 @@ def import_(
 
     given = None if mapping is None else read_document(mapping)
     options: dict[str, Any] = {"mapping": given, "episodes": episode or None, "image_px": image_px or None}
+    options["skip_unreadable"] = skip_unreadable
     run(store, pipeline.import_demonstrations, path=path, **options)
 
 

@@ -19,6 +19,7 @@ IDLE_SHARE = 0.25
 CLIPPED_SHARE = 0.05
 STILL = 1e-9
 FAR_MEAN = 3.0  # policy standard deviations
+PADDING = 1e-2  # spread of a dimension that is padding
 FAR_SPREAD = 5.0  # ratio of standard deviations
 Check = Callable[[Sample, PolicyStatistics | None], Iterator[Problem]]
 
@@ -74,12 +75,13 @@ def _mapped(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
 
 
 def _readable(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
-    if sample.unreadable:
-        first = next(iter(sample.unreadable.values()))
-        broken = tuple(sample.unreadable)
-        severity = "warning" if sample.episodes else "error"
+    unreadable = dict(sorted({**sample.dataset.absent, **sample.unreadable}.items()))
+    if unreadable:
+        first = next(iter(unreadable.values()))
+        broken = tuple(unreadable)
+        severity = "warning" if set(sample.episodes) - set(unreadable) else "error"
         words = f"{_episodes(broken)} cannot be read. {first}"
-        yield Problem(severity, "unreadable", words, "Import the others; these cannot be scored.", broken)
+        yield Problem(severity, "unreadable", words, "These cannot be scored; skip them to import the others.", broken)
     odd = tuple(i for i, e in sample.episodes.items() if (e.state.shape[1], e.action.shape[1]) != sample.dims)
     if odd:
         words = f"{_episodes(odd)} have other numbers of state or action columns than the first."
@@ -252,6 +254,9 @@ def _normalisation(sample: Sample, policy: PolicyStatistics | None) -> Iterator[
             )
             yield Problem("warning", "too_many_dims", words, meaning)
             continue
+        dims = values.shape[1]
+        if 0 < dims < len(mean) and not np.any(mean[dims:]) and (np.asarray(spread)[dims:] <= PADDING).all():
+            mean, spread = mean[:dims], spread[:dims]  # openpi pads to 32 before it counts
         if values.shape[1] != len(mean):
             words = f"The policy normalises {len(mean)} {what} dimensions, these demonstrations have {values.shape[1]}."
             meaning = "It is loaded with the statistics of these demonstrations instead; its heads see another scale."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,7 +90,8 @@ class Dataset:
 
     task, variations, made_by: of our own recordings, else empty. notices: what the reader passed over, as sentences.
     absolute_actions: whether actions are positions to reach, None where the dataset does not say.
-    cleanup: called when it is closed, after the source.
+    cleanup: called when it is closed, after the source. absent: episode -> why it cannot be read, as far as is known
+    without reading: its files are not there.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Dataset:
     cleanup: Callable[[], None] | None = None
     absolute_actions: bool | None = None
     made_by: Robot | None = None
+    absent: Mapping[int, str] = field(default_factory=dict)
 
     def __enter__(self) -> Dataset:
         return self

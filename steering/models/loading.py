@@ -119,6 +119,7 @@ def fitting_statistics(
             )
         return own, ""
     first = demonstrations.episodes[0] if demonstrations.episodes else None
+    own = own if own is None or first is None else own.without_padding(first)
     if own is not None and (first is None or own.fits(first)):
         return own, ""
     if first is None:

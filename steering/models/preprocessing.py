@@ -38,6 +38,22 @@ class Statistics:
     actions_mean: np.ndarray
     actions_std: np.ndarray
 
+    def without_padding(self, episode: Episode) -> Statistics:
+        """Those of the dimensions of an episode, where the rest is padding (openpi pads to 32 before it counts): of
+        mean 0 and no spread. Else themselves.
+        """
+        dims = {"state": episode.state.shape[1], "actions": episode.action.shape[1]}
+        cut = dict(vars(self))
+        for what, size in dims.items():
+            mean, std = cut[f"{what}_mean"], cut[f"{what}_std"]
+            if 0 < size < len(mean) and not mean[size:].any() and (std[size:] <= SMALLEST_STD).all():
+                cut |= {f"{what}_mean": mean[:size], f"{what}_std": std[:size]}
+        return Statistics(**cut) if len(cut["state_mean"]) + len(cut["actions_mean"]) < self._dims else self
+
+    @property
+    def _dims(self) -> int:
+        return len(self.state_mean) + len(self.actions_mean)
+
     def fits(self, episode: Episode) -> bool:
         """Whether they have the dimensions of an episode."""
         return (len(self.state_mean), len(self.actions_mean)) == (episode.state.shape[1], episode.action.shape[1])

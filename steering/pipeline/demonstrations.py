@@ -100,6 +100,7 @@ def import_demonstrations(
     episodes: Sequence[int] | None = None,
     image_px: int | None = IMAGE_PX,
     policy: str | None = None,
+    skip_unreadable: bool = False,
     limits: Limits = LIMITS,
     scratch: Path | None = None,
     progress: Progress = Progress(),
@@ -109,7 +110,8 @@ def import_demonstrations(
 
     mapping: fields that replace those guessed; they are remembered for other datasets of the same layout. episodes:
     indices, None for all. image_px: longest side of the pictures kept, None for as they are. policy: whose
-    normalisation the report holds the data against. scratch: folder for what is unpacked, None for the system's.
+    normalisation the report holds the data against. skip_unreadable: leave out episodes that cannot be read, which the
+    report then names, instead of refusing all. scratch: folder for what is unpacked, None for the system's.
     """
     arguments = {
         "root": str(store.root),
@@ -119,6 +121,7 @@ def import_demonstrations(
         "episodes": None if episodes is None else [int(index) for index in episodes],
         "image_px": image_px,
         "policy": None if policy is None else policy_statistics(policy),
+        "skip_unreadable": skip_unreadable,
     }
     return str(_run("store", arguments, path, limits, progress, scratch))
 

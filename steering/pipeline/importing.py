@@ -6,6 +6,8 @@ Arguments and results are plain JSON values; `limits` are the fields of `Limits`
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset
 from steering.demonstrations.guessing import guess
 from steering.demonstrations.health import examine
-from steering.demonstrations.importing import import_episodes
+from steering.demonstrations.importing import import_readable
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.mapping import Guess
 from steering.demonstrations.readers import hdf5
 from steering.demonstrations.readers.registry import open_dataset
+from steering.demonstrations.sampling import Problem
 from steering.demonstrations.statistics import PolicyStatistics
 from steering.errors import InputError
 from steering.pipeline.demonstrations import HEALTH_FILE, MAPPING_FILE
@@ -135,6 +138,7 @@ def store_in_child(
     episodes: list[int] | None,
     image_px: int | None,
     policy: dict[str, Any] | None,
+    skip_unreadable: bool,
     limits: dict[str, Any],
     progress: Progress,
 ) -> str:
@@ -144,23 +148,24 @@ def store_in_child(
     with open_dataset(path, Limits(**limits)) as dataset:
         guessed = _guess(dataset, mapping, str(memory))
         report = _report(dataset, guessed, policy, progress.part(0, 0.2))
-        found = import_episodes(
-            dataset, guessed.mapping, episodes=episodes, image_px=image_px, progress=progress.part(0.2, 0.8)
-        )
+        options: dict[str, Any] = {"episodes": episodes, "image_px": image_px, "skip_unreadable": skip_unreadable}
+        read = import_readable(dataset, guessed.mapping, **options, progress=progress.part(0.2, 0.8))
+        if read.left_out:
+            report["problems"].insert(0, _left_out(read.left_out))
         if mapping:
             mappings.remember(memory, dataset.signature(), guessed.mapping)
         params: dict[str, Any] = {
             "source": dataset.name,
             "format": dataset.format,
             "image_px": image_px,
-            "episodes": episodes,
+            "episodes": list(read.episodes) if read.left_out else episodes,
         }
         params["mapping"] = guessed.mapping.document()
         progress.report(0.8, "Storing the episodes")
         with store.new_folder("demonstrations") as folder:
             mappings.write(folder / MAPPING_FILE, guessed.mapping)
             (folder / HEALTH_FILE).write_text(json.dumps(report, indent=1), encoding="utf-8")
-            return store.save("demonstrations", found, params=params, folder=folder)
+            return store.save("demonstrations", read.demonstrations, params=params, folder=folder)
 
 
 def _report(dataset: Dataset, guessed: Guess, policy: dict[str, Any] | None, progress: Progress) -> dict[str, Any]:
@@ -172,6 +177,18 @@ def _report(dataset: Dataset, guessed: Guess, policy: dict[str, Any] | None, pro
         }
         statistics = PolicyStatistics(**arrays, **limits)
     return examine(dataset, guessed, policy=statistics, progress=progress).document()
+
+
+def _left_out(left_out: Mapping[int, str]) -> dict[str, Any]:
+    """The problem of a report that says which episodes were not imported."""
+    shown = ", ".join(map(str, list(left_out)[:8])) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")
+    words = f"{'Episodes' if len(left_out) > 1 else 'Episode'} {shown} could not be read and {_are(left_out)} left out."
+    meaning = f"The first: {next(iter(left_out.values()))}"
+    return asdict(Problem("warning", "left_out", words, meaning, tuple(left_out)))
+
+
+def _are(some: Mapping[int, str]) -> str:
+    return "are" if len(some) > 1 else "is"
 
 
 def _picture(dataset: Dataset, name: str, out: Path, number: int) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def open_policy(
         loaded = policy_cache.get(policy, None, demonstrations, progress)
     except SteeringError as error:
         raise type(error)(f"{words} {error}") from error
-    statistics = "own" if loaded.preprocessor.statistics is loaded.own_statistics else "demonstrations"
+    statistics = "demonstrations" if own is None or any("Normalised by" in n for n in loaded.notices) else "own"
     check = PolicyCheck(
         policy=policy,
         family=checkpoint.family,

@@ -88,13 +88,14 @@ def import_upload(
     upload: str,
     mapping: Mapping[str, Any] | None = None,
     episodes: Sequence[int] | None = None,
+    skip_unreadable: bool = False,
     task: str | None = None,
     policy: str | None = None,
     progress: Progress = Progress(),
 ) -> str:
     """Import an inspected upload: demonstrations, or the scores of one task's head outputs. Returns what was made.
 
-    mapping, episodes, policy: as `import_demonstrations` takes them. task: of a file of head outputs.
+    mapping, episodes, skip_unreadable, policy: as `import_demonstrations` takes them. task: of a file of head outputs.
     """
     from steering.pipeline.relevance import score
 
@@ -109,6 +110,7 @@ def import_upload(
         path=path,
         mapping=mapping,
         episodes=episodes,
+        skip_unreadable=skip_unreadable,
         policy=policy if _statistics(policy) else None,
         limits=upload_limits(),
         scratch=folder,

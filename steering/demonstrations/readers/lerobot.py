@@ -38,6 +38,7 @@ PATHS = {
         "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
     ),
 }
+MOST_LOOKED_FOR = 20_000  # episodes whose videos are looked for
 MOST_TASKS = 100  # of one episode
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 
@@ -88,7 +89,8 @@ def open_lerobot(place: Place, name: str, limits: Limits) -> Dataset:
         notices.append(f"meta/info.json promises {promised} episodes, but {len(summaries)} are listed.")
     label = f"LeRobotDataset {'v2.1' if mistaken else version[:8]}"
     robot = robot[:60] if isinstance(robot, str) else ""
-    return Dataset(name, label, kept, tuple(summaries), source, limits, robot, tuple(notices[:20]))
+    shown = tuple(notices[:20])
+    return Dataset(name, label, kept, tuple(summaries), source, limits, robot, shown, absent=source.absent())
 
 
 class _Source:
@@ -137,6 +139,20 @@ class _Source:
             row += batch.num_rows
             if not waiting:
                 return
+
+    def absent(self) -> dict[int, str]:
+        """Episode -> which of its videos is not there; of the first MOST_LOOKED_FOR episodes."""
+        there: dict[str, bool] = {}
+        found: dict[int, str] = {}
+        for index, entry in enumerate(self._entries[:MOST_LOOKED_FOR]):
+            for camera in sorted(self._in_video):
+                values = entry.videos.get(camera, (entry.values, 0.0))[0]
+                name = filled(self._video_path, {**values, "video_key": camera})
+                if name not in there:
+                    there[name] = (self._place.root / name).exists()
+                if not there[name]:
+                    found.setdefault(index, f"The dataset has no file {name[:120]!r}.")
+        return found
 
     def told(self, episode: int) -> list[str] | None:
         """The instruction of every frame by its task_index; None where the tables or meta/tasks do not say."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from steering.demonstrations.dataset import Dataset
 from steering.demonstrations.limits import LIMITS, Limits
-from steering.demonstrations.readers import authors, hdf5, hub, npz, robomimic, trajectory
+from steering.demonstrations.readers import authors, hdf5, hub, npz, others, robomimic, trajectory
 from steering.demonstrations.readers.lerobot import open_lerobot
 from steering.demonstrations.readers.places import Place, unpacked
 from steering.demonstrations.readers.recordings import open_recordings
@@ -76,7 +76,7 @@ def _file(path: Path, limits: Limits) -> Dataset:
         raise InputError(f"{path.name} is one table of a dataset; give the dataset's folder, with meta and videos.")
     if start[4:8] == b"ftyp":
         raise InputError(f"{path.name} is a video alone; give the dataset's folder, which has states and actions too.")
-    raise InputError(f"{path.name} is none of the formats that are read: {FORMATS}.")
+    raise InputError(others.of_file(path.name) or f"{path.name} is none of the formats that are read: {FORMATS}.")
 
 
 def _folder(place: Place, name: str, limits: Limits) -> Dataset:
@@ -89,6 +89,8 @@ def _folder(place: Place, name: str, limits: Limits) -> Dataset:
     if (root / "artefacts").is_dir():
         found = sorted(folder.name for folder in (root / "artefacts").glob("demonstrations-*"))
         raise InputError(f"{name} is a store; give one of its folders in artefacts: {', '.join(found[:5]) or 'none'}.")
+    if several := others.sets_below(place):
+        raise InputError(several)
     by_kind: dict[str, list[Path]] = {"hdf5": [], "npz": []}
     for path in place.glob("", "", limits):
         if kind := _kind(path):
@@ -99,7 +101,7 @@ def _folder(place: Place, name: str, limits: Limits) -> Dataset:
     if by_kind["npz"]:
         files = sorted(by_kind["npz"], key=lambda path: hdf5.natural(path.as_posix()))
         return replace(npz.open_npz(files, name, limits), cleanup=place.close)
-    raise InputError(f"{name} holds none of the formats that are read: {FORMATS}.")
+    raise InputError(others.what_it_is(place, name) or f"{name} holds none of the formats that are read: {FORMATS}.")
 
 
 def _kind(path: Path) -> str | None:
@@ -127,6 +129,8 @@ def _hdf5(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
                 raise InputError(f"{name} holds {len(paths)} files of the Robotic Steering release; open one by one.")
             reader = lambda: authors.open_authors(paths[0], limits)  # noqa: E731
         else:
+            if "joint_action" in hdf5.members(file, first):
+                raise InputError(others.ROBOTWIN.format(name=first))
             members = ", ".join(hdf5.members(file, first))[:200] or "nothing"
             raise InputError(
                 f"{first} is HDF5 with {members} at its top, which is no known layout: expected `data/demo_<i>`, "

@@ -7,16 +7,20 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from steering import pipeline
 from steering.demonstrations.guessing import guess
+from steering.demonstrations.health import examine
 from steering.demonstrations.readers.registry import open_dataset
 from steering.errors import InputError
 from steering.models.checkpoint import read_header
+from steering.store import Store
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
 
@@ -145,3 +149,80 @@ def test_rows_that_are_not_in_the_named_table_are_looked_for_in_the_others(files
             table = pq.read_table(path)
             pq.write_table(table.filter(pc.not_equal(table["episode_index"], 0)), path)
         dataset.numbers(0, "action")
+
+
+def _without_a_video(files: ModuleType, folder: Path) -> Path:
+    files.lerobot_v3(folder)
+    (folder / "videos/observation.images.exterior/chunk-000/file-000.mp4").unlink()  # of episodes 0 and 1
+    return folder
+
+
+def _with_nan(files: ModuleType, folder: Path) -> Path:
+    arrays = dict(np.load(files.npz(folder)))
+    for index in (0, 1):
+        arrays[f"episode_{index}/action"] = arrays[f"episode_{index}/action"] * np.nan
+    np.savez(folder, **arrays)
+    return folder
+
+
+@pytest.mark.parametrize("make", [_without_a_video, _with_nan])
+def test_episodes_that_cannot_be_read_are_skipped_where_asked(make, files: ModuleType, tmp_path: Path) -> None:
+    path, store = make(files, tmp_path / "set.npz"), Store(tmp_path / "store")
+    with pytest.raises(InputError, match="Episode 0 cannot be imported.*--skip-unreadable"):
+        pipeline.import_demonstrations(store, path=path)
+    made = pipeline.import_demonstrations(store, path=path, skip_unreadable=True)
+    (episode,) = store.load(made).episodes
+    np.testing.assert_allclose(episode.action, files.episodes()[2].action, rtol=1e-6)
+    assert store.manifest(made).params["episodes"] == [2]
+    report = pipeline.health(store, made)
+    assert report is not None
+    assert "Episodes 0, 1 could not be read and are left out." in [problem["words"] for problem in report["problems"]]
+    with pytest.raises(InputError, match="None of 2 episodes can be read"):
+        pipeline.import_demonstrations(store, path=path, episodes=[0, 1], skip_unreadable=True)
+
+
+def test_episodes_without_their_video_are_named(files: ModuleType, tmp_path: Path) -> None:
+    with open_dataset(_without_a_video(files, tmp_path / "set")) as dataset:
+        assert list(dataset.absent) == [0, 1]
+        found = [problem for problem in examine(dataset, guess(dataset)).problems if problem.kind == "unreadable"]
+    assert found[0].episodes == (0, 1) and found[0].severity == "warning"
+    assert "Episodes 0, 1 cannot be read." in found[0].words and "file-000.mp4" in found[0].words
+
+
+def test_sets_below_a_folder_are_named(files: ModuleType, tmp_path: Path) -> None:
+    for name in ("two", "one"):
+        files.lerobot_v2(tmp_path / "mine" / name)
+    with pytest.raises(InputError, match="mine holds several datasets: one, two. Give the folder of one"):
+        open_dataset(tmp_path / "mine")
+    cache = tmp_path / "cache" / "datasets--me--pick" / "snapshots" / "abc"
+    cache.parent.mkdir(parents=True)
+    files.lerobot_v2(cache)
+    with pytest.raises(InputError, match="cache holds a dataset: datasets--me--pick/snapshots/abc"):
+        open_dataset(tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("data.zarr/.zgroup", "is a zarr store.*LeRobotDataset"),
+        ("1.0.0/bridge-train.tfrecord-00000-of-00512", "is part of an RLDS dataset"),
+        ("run.mcap", "which is a log of MCAP"),
+        ("run.bag", "which is a bag of ROS"),
+    ],
+)
+def test_what_is_known_but_not_read_is_named(name: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "set" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"some")
+    with pytest.raises(InputError, match=words):
+        open_dataset(tmp_path / "set")
+    if path.suffix in (".mcap", ".bag"):
+        with pytest.raises(InputError, match=f"{name} is a "):
+            open_dataset(path)
+
+
+def test_robotwin_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "episode0.hdf5", "w") as file:
+        file["joint_action/vector"], file["observation/head_camera/rgb"] = np.zeros((4, 14)), np.zeros(4)
+    with pytest.raises(InputError, match="episode0.hdf5 is an episode of RoboTwin. Convert"):
+        open_dataset(tmp_path / "episode0.hdf5")

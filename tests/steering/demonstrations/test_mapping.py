@@ -29,7 +29,7 @@ class Zeros:
     def numbers(self, episode: int, feature: str) -> np.ndarray:
         values = np.zeros((FRAMES, *self._features[feature].shape))
         if "action" in feature:
-            values[:, -1] = np.where(np.arange(FRAMES) < FRAMES // 2, *self._gripper)
+            values[..., -1].T[:] = np.where(np.arange(FRAMES) < FRAMES // 2, *self._gripper)
         return values
 
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
@@ -209,3 +209,27 @@ def test_columns_are_taken_in_the_order_given(files: ModuleType, tmp_path: Path)
             opened.episode(0, wrong)
         with pytest.raises(LookupError, match="Did you mean 'state'"):
             opened.episode(0, replace(mapping, state=(Columns("stat"),)))
+
+
+def test_cameras_are_told_by_whole_words() -> None:
+    found = guess(dataset(["observation.images.laptop", "observation.images.top"], {"state": 9, "action": 5}))
+    assert found.mapping.cameras == {"exterior": Camera("observation.images.top")}
+    alone = guess(dataset(["observation.images.laptop"], {"state": 9, "action": 5}))
+    assert "is the first that is not at the wrist" in alone.reasons[0]
+    names = ["beforehand", "wristCam", "frontview_image"]  # `hand` is no word of the first
+    roles = guess(dataset(names, {"state": 9, "action": 5})).mapping.cameras
+    assert roles == {"exterior": Camera("frontview_image"), "wrist": Camera("wristCam")}
+    assert not guess(dataset(["front"], {"transaction": 5, "estate": 9})).mapping.action
+
+
+def test_of_actions_that_are_chunks_the_first_step_is_taken() -> None:
+    opened = dataset(["observation.images.front", "observation.images.wrist"], {"observation.state": 6, "action": 6})
+    names = tuple(f"joint_{i}" for i in range(5)) + ("gripper",)
+    chunked = {**opened.features, "action": Feature("action", "number", (16, 6), "float32", names)}
+    opened = replace(opened, features=chunked, source=Zeros(chunked, (1.0, -1.0)), robot="so101_follower")
+    found = guess(opened)
+    assert found.mapping.action == (Columns("action", tuple(range(6))),) and found.mapping.layout == "SO-101"
+    assert any("16 steps of 6 numbers a frame; the first step is taken" in reason for reason in found.reasons)
+    robot = opened.robot_of(found.mapping)
+    assert robot is not None and robot.action_names == names and robot.grippers(6) == (5,)
+    assert opened.episode(0, found.mapping).action.shape == (FRAMES, 6)

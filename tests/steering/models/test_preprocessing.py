@@ -10,7 +10,8 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 from steering.errors import InputError
 from steering.models.chunks import action_chunks
-from steering.models.preprocessing import area_weights, dataset_statistics, observe
+from steering.models.loading import fitting_statistics
+from steering.models.preprocessing import Statistics, area_weights, dataset_statistics, observe
 from steering.types import Robot
 
 
@@ -121,3 +122,14 @@ def test_another_robots_state_is_refused(policy):
 def test_float_images_are_refused(policy):
     with pytest.raises(InputError, match="uint8"):
         policy.preprocessor.pixels([np.zeros((1, 32, 32, 3), np.float32)])
+
+
+def test_padding_of_openpi_s_statistics_is_left_out(demonstrations):
+    own = dataset_statistics(demonstrations)
+    padded = {name: np.pad(values, (0, 32 - len(values))) for name, values in vars(own).items()}
+    found, notice = fitting_statistics(Statistics(**padded), demonstrations, "openpi")
+    assert notice == ""
+    for name, values in vars(own).items():
+        np.testing.assert_array_equal(getattr(found, name), values)
+    padded["state_mean"][20] = 1.0  # no padding: of another robot
+    assert "32 state" in fitting_statistics(Statistics(**padded), demonstrations, "openpi")[1]
