@@ -58,7 +58,7 @@ wb.mounts.headMap = (element, props, trigger, watch) => {
       buildSummary(),
       make("p", { class: "wb-origin", "data-testid": "origin", hidden: true }),
       make("div", { class: `wb-map${data.layers > DENSE ? " wb-dense" : ""}`, "data-testid": "head-map" }, ...stacks, scale(data), tooltip),
-      make("div", { class: "wb-looked", "data-testid": "shown" }),
+      make("div", { class: "wb-looked", "data-testid": "head-shown" }),
       buildLegend(data),
       make("div", { class: "wb-next" }, make("button", { type: "button", class: "wb-button wb-primary", "data-next": true,
         onclick: () => wb.openTab("finetune") })));

@@ -95,7 +95,7 @@ def test_on_a_phone_the_head_shown_has_its_tick_in_sight(open_page: OpenPage, sa
     page = open_page(sample_address, width=390, height=844)
     summary = cleared(page)
     cell(page, "vlm", 2, 3).click()
-    shown = page.get_by_test_id("shown")
+    shown = page.get_by_test_id("head-shown")
     expect(shown).to_contain_text("VLM 2.3")
     tick = shown.get_by_test_id("head-tick")
     expect(tick).to_be_in_viewport()
