@@ -91,6 +91,11 @@ class Driving:
             self._drop(key)
             raise
 
+    @property
+    def count(self) -> int:
+        """Drives that go on."""
+        return sum(one.driver.alive for one in list(self._drives.values()))
+
     def shown(self, owner: str) -> DriveCard | None:
         """The drive of an owner that goes on, or None."""
         with self._changing:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from app import components, head_sets, link, session, visitors
+from app import components, head_sets, link, monitoring, session, visitors
 from app.admission import ADMISSION
 from app.asked import Asked
 from app.compression import COMPRESSION
@@ -39,6 +39,9 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
 TITLE = "Robotic Steering workbench"
 TEND_EVERY_S = 600.0
+SESSIONS_KEPT = 64
+"""Of which Gradio keeps in memory what every component shows, 1.3 MB each, whether the browser is still there or not.
+Of one that is dropped and comes back nothing is lost: what a page shows lies in its browser and in the store."""
 QUEUE_LOOK_S = 0.01
 """Gradio's queue looks for new events every 1 ms, which takes time from a finetune while nothing happens."""
 
@@ -227,7 +230,7 @@ def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
 
     known = Middleware(visitors.Visitors, key=visitors.signing_key(bench.store.root))
-    routes = [*bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes]
+    routes = [*monitoring.routes(bench), *bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes]
     page._queue.sleep_when_free = QUEUE_LOOK_S
     _, address, _ = page.launch(
         theme=theme(),
@@ -236,13 +239,14 @@ def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
         server_port=port,
         max_file_size=0,  # and the route is closed, see app.admission
         footer_links=[],
+        state_session_capacity=SESSIONS_KEPT,
         ssr_mode=False,
         share=False,
         show_error=False,
         quiet=True,
         prevent_thread_lock=True,
         app_kwargs={
-            "middleware": [ADMISSION, known, COMPRESSION, Middleware(Asked, page=page)],
+            "middleware": [Middleware(monitoring.Watched), ADMISSION, known, COMPRESSION, Middleware(Asked, page=page)],
             "routes": [Route(f"/{PLOTLY_ADDRESS}", plotly_js), *routes],
         },
     )

@@ -27,6 +27,7 @@ import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import monitoring
 from steering.public import is_public
 
 KEY = "STEERING_KEY"
@@ -186,7 +187,7 @@ def bind(page: gr.Blocks) -> None:
 def _with_visitor(handler: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(handler)
     def handle(sent_by: gr.Request, *arguments: Any) -> Any:
-        with asked_by(of_event(sent_by)):
+        with monitoring.within(sent_by), asked_by(of_event(sent_by)):
             return handler(*arguments)
 
     # Gradio reads from the signature where the request goes; functools.wraps shows that of `handler`, without it.

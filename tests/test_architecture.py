@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets", "child"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
-    *("lossless_video", "serialisation", "integrity", "manifest", "kept", "stages", "owners", "store", "keeping"),
+    *("lossless_video", "serialisation", "integrity", "manifest", "kept", "stages", "owners", "store", "keeping", "backup"),
     *("jobs", "models", "simulation", "figures", "pretraining"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "owners": set(),
     "keeping": {"owners", "store", "integrity", "manifest"},
     "store": {"serialisation", "integrity", "manifest", "kept", "stages", "owners"},
+    "backup": set(),
     "hub": set(),
     "disk": set(),
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"models", "simulation"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
-    "pipeline": ALL - {"keeping", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens", "loggers"},
+    "pipeline": ALL - {"keeping", "backup", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens", "loggers"},
     "demo": {"pipeline", "store", "manifest"},
     "loggers": set(),
     "lens": {"attribution", "hub", "models", "pipeline", "policy_cache", "relevance", "samples", "selection", "store"},

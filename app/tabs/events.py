@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape, unescape
@@ -14,13 +13,14 @@ from typing import Any
 import gradio as gr
 import orjson
 
+from app import monitoring
 from app.views.markup import text, without_places
 from steering.disk import disk_words
 from steering.errors import SteeringError
 
 UNFORESEEN = (
     "The workbench met an error that it did not foresee ({name}). What is stored is safe. The terminal in which it was "
-    "started says where it happened; reload the page and try again."
+    "started says where it happened, under request {request}; reload the page and try again."
 )
 QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 
@@ -64,8 +64,8 @@ def in_words(error: Exception) -> str:
         return without_places(str(error))
     if isinstance(error, OSError) and (words := disk_words(error)):
         return without_places(words)
-    traceback.print_exception(error)
-    return UNFORESEEN.format(name=type(error).__name__)
+    monitoring.tell_error(error)
+    return UNFORESEEN.format(name=type(error).__name__, request=monitoring.request_id() or "none")
 
 
 def worded(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -116,6 +116,10 @@ class Jobs:
         """Stop a job: at once when it waits, at its next report when it runs, by force when it does not react."""
         self._queue.request_cancel(job_id)
 
+    def counts(self) -> dict[str, int]:
+        """State -> how many jobs of the last week are in it."""
+        return self._queue.counts()
+
     def active(self, owner: str | None = None) -> list[JobStatus]:
         """Queued and running jobs, newest first."""
         self._supervise()
@@ -137,15 +141,18 @@ class Jobs:
                 self._start(self._workers[MAIN])
 
     def close(self, wait_s: float = 5.0) -> None:
-        """End the workers that this object started, for good. A resumable job continues with another's worker."""
+        """End the workers that this object started, for good, within `wait_s`. A resumable job continues with another's
+        worker: from where it was where it leaves a checkpoint in time, else from its last one.
+        """
         with self._lock:
             self._closed = True
             started = [worker.process for worker in self._workers.values() if worker.process and worker.running]
             for process in started:
                 process.terminate()
+            until_s = time.monotonic() + wait_s
             for process in started:
                 try:
-                    process.wait(wait_s)
+                    process.wait(max(until_s - time.monotonic(), 0.1))
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()

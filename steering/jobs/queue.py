@@ -258,11 +258,12 @@ class Queue:
             query = "UPDATE jobs SET state='failed', error=?, ended_s=? WHERE state='queued'"
             db.execute(query, (reason, time.time()))
 
-    def forget_old(self) -> None:
-        """Delete jobs that ended more than KEEP_S ago; their artefacts stay."""
+    def forget_old(self, keep_s: float = KEEP_S) -> int:
+        """Delete jobs that ended more than `keep_s` ago, and how many; their artefacts stay."""
         with self._transaction() as db:
-            db.execute("DELETE FROM jobs WHERE ended_s < ?", (time.time() - KEEP_S,))
+            count = db.execute("DELETE FROM jobs WHERE ended_s < ?", (time.time() - keep_s,)).rowcount
             db.execute("DELETE FROM points WHERE job NOT IN (SELECT id FROM jobs)")
+        return count
 
     def forget(self, visitor: str) -> None:
         """Delete a visitor's ended jobs; their artefacts stay."""
@@ -279,6 +280,12 @@ class Queue:
             if row is None:
                 raise NotFound("There is no such job: it ended more than a week ago, or belongs to another workbench.")
             return _status(db, row, places.of_all(db) if row["state"] == "queued" else {})
+
+    def counts(self) -> dict[str, int]:
+        """State -> how many jobs are in it."""
+        with self._transaction("DEFERRED") as db:
+            found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in STATES}
 
     def list(self, *, owner: str | None = None, active: bool = False, limit: int = 50) -> list[JobStatus]:
         """Jobs, newest first; of one owner or all; queued and running ones only when `active`."""

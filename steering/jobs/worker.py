@@ -3,7 +3,7 @@
 The main worker loads torch and transformers while nothing waits, and the pipeline keeps the last policy in memory
 between jobs. The side worker runs brief jobs while the main one trains, so that an upload or a question about a head
 does not wait for minutes. A job that fails leaves its worker running. A worker ends by itself after IDLE_S without
-work. Output goes to `worker.log`.
+work; told to end (SIGTERM), it lets a job that can go on from a checkpoint leave one. Output goes to `worker.log`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import os
+import signal
 import sys
 import time
 import traceback
@@ -45,13 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     if not lock.acquire(wait_s=2.0):
         return 0
     faulthandler.enable()
+    ending = _Ending()
     os.nice(5)  # the page stays quick while training runs
     queue = Queue(store.root)
     queue.release_orphans(gone("was killed"), options.name)
     if options.name == MAIN:
         queue.forget_old()
         store.sweep()
-    serve(store, queue, options.name, options.idle_s or IDLE_S[options.name])
+    serve(store, queue, options.name, options.idle_s or IDLE_S[options.name], ending)
     lock.release()
     return 0
 
@@ -65,14 +67,34 @@ def gone(how: str) -> str:
     )
 
 
-def serve(store: Store, queue: Queue, name: str, idle_s: float) -> None:
-    """Run jobs as they come; return after `idle_s` without one."""
+class _Ending:
+    """Whether this process was told to end. While a job runs that leaves a checkpoint it only notes that; else it goes
+    at once, as the operating system would have it.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.leaves_checkpoint = False
+        signal.signal(signal.SIGTERM, self._told)
+
+    def _told(self, *_: object) -> None:
+        self.asked = True
+        if not self.leaves_checkpoint:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(store: Store, queue: Queue, name: str, idle_s: float, ending: _Ending) -> None:
+    """Run jobs as they come; return after `idle_s` without one, or when the process was told to end."""
     warm = name == SIDE  # started for a job, it loads what that needs
+    from steering import pipeline
+
     last_work_s = time.monotonic()
-    while time.monotonic() - last_work_s < idle_s:
+    while time.monotonic() - last_work_s < idle_s and not ending.asked:
         job = queue.claim(name)
         if job is not None:
-            run_job(store, queue, job)
+            ending.leaves_checkpoint = job.function in pipeline.RESUMABLE
+            run_job(store, queue, job, ending)
+            ending.leaves_checkpoint = False
             last_work_s = time.monotonic()
         elif not warm:
             _load_libraries()
@@ -81,11 +103,11 @@ def serve(store: Store, queue: Queue, name: str, idle_s: float) -> None:
             time.sleep(POLL_S)
 
 
-def run_job(store: Store, queue: Queue, job: JobStatus) -> None:
+def run_job(store: Store, queue: Queue, job: JobStatus, ending: _Ending) -> None:
     """Run one claimed job and store how it ended. Only the end of the process escapes."""
     from steering import pipeline, policy_cache
 
-    progress = Progress(_Reporter(queue, job.id), _CancelCheck(queue, job.id))
+    progress = Progress(_Reporter(queue, job.id), _CancelCheck(queue, job.id, ending))
     try:
         result = pipeline.RUNNABLE[job.function](store.owned_by(job.visitor), **job.arguments, progress=progress)
     except Cancelled as stop:
@@ -135,12 +157,15 @@ class _Reporter:
 
 
 class _CancelCheck:
-    """Asks the queue whether the user stopped the job, or it should give way, at most each REPORT_EVERY_S."""
+    """Whether the process ends, the user stopped the job, or it should give way; asked each REPORT_EVERY_S."""
 
-    def __init__(self, queue: Queue, job_id: str) -> None:
-        self._queue, self._job_id, self._last_s, self._cancelled = queue, job_id, 0.0, False
+    def __init__(self, queue: Queue, job_id: str, ending: _Ending) -> None:
+        self._queue, self._job_id, self._ending = queue, job_id, ending
+        self._last_s, self._cancelled = 0.0, False
 
     def __call__(self) -> bool:
+        if self._ending.asked:
+            return True
         now_s = time.monotonic()
         if now_s - self._last_s >= REPORT_EVERY_S:
             self._cancelled = self._queue.cancel_requested(self._job_id) or self._queue.gives_way(self._job_id)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,16 +114,50 @@ class Served:
             connection.close()
 
 
+class Browser:
+    """A visitor of the served page who keeps their cookie."""
+
+    def __init__(self, page: Served) -> None:
+        self._page = page
+        self.cookie = ""
+        status, headers, body = self.ask("GET", "/config")
+        assert status == 200
+        self.cookie = headers["set-cookie"].split(";")[0]
+        self.events = [one for one in json.loads(body)["dependencies"] if one["backend_fn"]]
+
+    def ask(self, method: str, path: str, body: object = None) -> Answer:
+        headers = {"Content-Type": "application/json", **({"Cookie": self.cookie} if self.cookie else {})}
+        return self._page.ask(method, path, headers, body)
+
+    def event(self, name: str, *values: object, **sent: object) -> Any:
+        """Send the first event of a handler's name; its outputs, or the error in words."""
+        event = next(one for one in self.events if one["api_name"] == name)
+        given = [*values, *[None] * (len(event["inputs"]) - len(values))]
+        body = {"fn_index": event["id"], "data": given, "event_data": sent, "session_hash": "some"}
+        answer = json.loads(self.ask("POST", "/gradio_api/run/predict", json.dumps(body))[2])
+        return answer.get("error") or json.dumps(answer["data"])
+
+
+@pytest.fixture(scope="session")
+def browse() -> Callable[[Served], Browser]:
+    """Makes a visitor of a served page."""
+    return Browser
+
+
 @contextmanager
-def _serving(folder: Path, samples: Path, **settings: str) -> Iterator[Served]:
+def _serving(folder: Path, samples: Path, command: Sequence[str] = (), **settings: str) -> Iterator[Served]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, str(HERE / "served_page.py"), str(folder / "store"), str(samples), str(port)]
+    command = command or [sys.executable, str(HERE / "served_page.py"), str(folder / "store"), str(samples), str(port)]
+    settings |= {"STEERING_STORE": str(folder / "store"), "GRADIO_SERVER_PORT": str(port)}
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
     try:
-        found, until_s = Served(port, folder / "store", folder / "log", server.pid), time.monotonic() + 90
+        found, until_s = (
+            Served(port, folder / "store", folder / "log", server.pid),
+            time.monotonic() + 300,
+        )  # a busy machine is no failure
         while True:
             try:
                 if found.ask("GET", "/gradio_api/startup-events")[0] == 200:
@@ -138,7 +173,7 @@ def _serving(folder: Path, samples: Path, **settings: str) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def serve() -> Callable[..., AbstractContextManager[Served]]:
-    """Serves the page: (a folder, the samples, environment variables)."""
+    """Serves the page: (a folder, the samples, a command in place of `served_page.py`, environment variables)."""
     return _serving
 
 

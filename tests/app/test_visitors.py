@@ -115,33 +115,8 @@ def public(
         yield found
 
 
-class Browser:
-    """A visitor of the served page who keeps their cookie."""
-
-    def __init__(self, page: Any) -> None:
-        self._page = page
-        self.cookie = ""
-        status, headers, body = self.ask("GET", "/config")
-        assert status == 200
-        self.cookie = headers["set-cookie"].split(";")[0]
-        self.events = [one for one in json.loads(body)["dependencies"] if one["backend_fn"]]
-
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, str], bytes]:
-        headers = {"Content-Type": "application/json", **({"Cookie": self.cookie} if self.cookie else {})}
-        found: tuple[int, dict[str, str], bytes] = self._page.ask(method, path, headers, body)
-        return found
-
-    def event(self, name: str, *values: object, **sent: object) -> Any:
-        """Send the first event of a handler's name; its outputs, or the error in words."""
-        event = next(one for one in self.events if one["api_name"] == name)
-        given = [*values, *[None] * (len(event["inputs"]) - len(values))]
-        body = {"fn_index": event["id"], "data": given, "event_data": sent, "session_hash": "some"}
-        answer = json.loads(self.ask("POST", "/gradio_api/run/predict", json.dumps(body))[2])
-        return answer.get("error") or json.dumps(answer["data"])
-
-
-def test_a_job_is_its_visitors_alone(public: Any) -> None:
-    ada, eve = Browser(public), Browser(public)
+def test_a_job_is_its_visitors_alone(public: Any, browse: Callable[[Any], Any]) -> None:
+    ada, eve = browse(public), browse(public)
     ada.event("record", action="record", form={"task": "pick_cube", "count": "2"})
     assert "Recording demonstrations" in ada.event("watch")
     assert "Recording demonstrations" not in eve.event("watch")

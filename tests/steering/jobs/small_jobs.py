@@ -6,7 +6,7 @@ import sys
 import time
 
 from steering import pipeline
-from steering.errors import InputError
+from steering.errors import Cancelled, InputError
 from steering.jobs import worker
 from steering.progress import Progress
 from steering.store import Store
@@ -46,17 +46,32 @@ def resume(store: Store, *, deaths: int, progress: Progress = NO_PROGRESS) -> st
     return store.save("selection", Selection((), f"attempt {attempt}"))
 
 
+def keep_place(store: Store, *, steps: int, progress: Progress = NO_PROGRESS) -> str:
+    """Leaves a checkpoint when it is stopped, and goes on from there."""
+    place = store.checkpoints("1" * 40) / "place"
+    begun = int(place.read_text()) if place.exists() else 0
+    for step in range(begun, steps):
+        try:
+            progress.report(step / steps, f"Step {step}")
+        except Cancelled:
+            place.write_text(str(step))
+            raise
+        time.sleep(0.02)
+    return store.save("selection", Selection((), f"from {begun}"))
+
+
 def stubborn(store: Store, *, name: str = "", progress: Progress = NO_PROGRESS) -> str:
     progress.report(0.1, "Deaf")
     time.sleep(60)
     return ""
 
 
-RUNNABLE = {function.__name__: function for function in (count, fail, die, resume, stubborn)}
+RUNNABLE = {function.__name__: function for function in (count, fail, die, resume, keep_place, stubborn)}
 
 if __name__ == "__main__":
     if "broken" in sys.argv:
         sys.exit(3)
     pipeline.RUNNABLE = RUNNABLE
+    pipeline.RESUMABLE = frozenset({"resume", "keep_place"})
     worker._load_libraries = lambda: None
     sys.exit(worker.main())

@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def jobs(store: Store, small_jobs: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(pipeline, "RUNNABLE", small_jobs.RUNNABLE)
-    monkeypatch.setattr(pipeline, "RESUMABLE", {"resume"})
+    monkeypatch.setattr(pipeline, "RESUMABLE", {"resume", "keep_place"})
     monkeypatch.setattr(pipeline, "is_brief", lambda function, arguments: arguments.get("name") == "brief")
     monkeypatch.setattr("steering.jobs.client.SUPERVISE_EVERY_S", 0.05)
     jobs = Jobs(store, cancel_patience_s=0.3, worker_command=(sys.executable, str(SMALL_JOBS)))
@@ -209,6 +209,33 @@ def test_closing_asks_a_worker_to_end_before_it_uses_force(jobs: Jobs) -> None:
     assert process is not None
     jobs.close(wait_s=15)
     assert process.returncode not in (None, -signal.SIGKILL)
+
+
+def test_a_worker_told_to_end_lets_a_job_leave_its_checkpoint(jobs: Jobs, store: Store) -> None:
+    job = jobs.submit("keep_place", steps=150)
+    wait(jobs, job, "running")
+    while jobs.status(job).fraction < 0.1:
+        time.sleep(0.02)
+    began_s = time.monotonic()
+    jobs.close()
+    assert time.monotonic() - began_s < 5 and WorkerLock(store.root, "main").holder() is None
+    assert jobs.status(job).state == "queued", "it waits for another worker"
+    later = Jobs(store, worker_command=(sys.executable, str(SMALL_JOBS)))
+    try:
+        ended = wait(later, job)
+    finally:
+        later.close()
+    assert ended.state == "done" and ended.result
+    assert int(store.load(ended.result).rule.removeprefix("from ")) >= 15, "nothing was done twice"
+
+
+def test_a_stubborn_job_and_a_beside_one_end_within_the_wait(jobs: Jobs) -> None:
+    wait(jobs, jobs.submit("stubborn"), "running")
+    wait(jobs, jobs.submit("stubborn", name="brief"), "running")
+    began_s = time.monotonic()
+    jobs.close(wait_s=2.0)
+    assert time.monotonic() - began_s < 4
+    assert not any(worker.running for worker in jobs._workers.values())
 
 
 def test_submit_refuses_what_cannot_run(jobs: Jobs) -> None:
