@@ -6,13 +6,14 @@
 # make mutants   would the tests notice small changes of the code? MUTANTS="--sample 20 --room store" asks for fewer
 # make audit  known holes in the locked versions; asks pypi.org or osv.dev, so it needs the network
 # make lock   requirements.lock anew, from what .venv holds
+# make space DIR=folder   a folder that runs as a Docker Space, or as an image anywhere
 # PYTHON=... chooses the interpreter (3.11 or 3.12) that .venv is made from.
 
 PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: app test test-slow check format bench mutants audit lock clean
+.PHONY: app test test-slow check format bench mutants audit lock space clean
 
 app: .venv/.app
 	$(RUN) app.py
@@ -45,6 +46,9 @@ audit: .venv/.audit
 
 lock: .venv/.test
 	$(RUN) scripts/lock.py
+
+space: .venv/.app
+	$(RUN) scripts/space.py $(DIR)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache

@@ -24,6 +24,13 @@ MAX_POINTER_BYTES = 1024  # by the specification of Git LFS
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 
+def opens_to_visitors() -> bool:
+    """Whether a name that a visitor types may open: the hub is asked, or what the operator downloaded opens to them."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE or not is_public()
+
+
 @dataclass(frozen=True)
 class Repository:
     """A repository of the hub. id: owner/name. chosen_here: by whoever runs this, so their token and cache hold."""

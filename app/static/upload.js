@@ -18,7 +18,7 @@ wb.mounts.upload = (element, props, trigger, watch) => {
     make("div", { class: "wb-buttons" },
       make("button", { type: "button", class: "wb-button", onclick: () => files.click() }, "Choose files"),
       make("button", { type: "button", class: "wb-button", onclick: () => folder.click() }, "Choose a folder"),
-      make("span", { class: "wb-or" }, "or from the hub"), hub),
+      ...(props.value?.hub === false ? [] : [make("span", { class: "wb-or" }, "or from the hub"), hub])),
     make("small", { class: "wb-muted" }, props.value?.limits ?? ""), files, folder, line);
   element.replaceChildren(zone);
 

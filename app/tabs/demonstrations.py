@@ -19,6 +19,7 @@ from app.views.health import health
 from app.views.holdings import holding, removal_card
 from app.views.mapping import upload_panel
 from app.views.markup import purpose
+from steering import hub
 from steering.errors import SteeringError
 
 PURPOSE = "Open recordings of a task, bring your own, or record new ones. The other steps follow what is open here."
@@ -47,7 +48,7 @@ def layout() -> DemonstrationsTab:
     jobs = components.panel()
     sets = components.panel()
     report = components.panel()
-    uploader = components.uploader({"limits": limits_in_words()})
+    uploader = components.uploader({"limits": limits_in_words(), "hub": hub.opens_to_visitors()})
     upload = components.panel()
     form = components.panel(record_form((*TASKS, UNSEEN_TASK), VARIATIONS))
     drive = components.driving_panel()
@@ -146,7 +147,7 @@ def _wire_upload(
     uploads = bench.uploads
 
     def answered(sent: dict[str, Any], **fields: Any) -> dict[str, Any]:
-        return {"limits": limits_in_words(), "serial": sent.get("serial"), **fields}
+        return {"limits": limits_in_words(), "hub": hub.opens_to_visitors(), "serial": sent.get("serial"), **fields}
 
     def begin(shown: Any, event: gr.EventData) -> list[Any]:
         sent, owner = payload(event), visitors.owner()

@@ -15,6 +15,7 @@ from app.service import Workbench
 from app.tabs.events import ACTION, action, worded
 from app.tabs.watching import Watcher
 from app.views.policies import CHOOSER, PolicyRow, checked, chooser
+from steering import hub
 from steering.errors import NotFound
 from steering.models.checkpoint import EMBEDDED
 
@@ -53,7 +54,7 @@ def show(bench: Workbench) -> list[str]:
         )
         for choice in policies.choices()
     ]
-    return [chooser(rows, NO_FOLDERS), checked(policies.check_of(policies.key))]
+    return [chooser(rows, NO_FOLDERS, hub.opens_to_visitors()), checked(policies.check_of(policies.key))]
 
 
 def _place(key: str) -> str:

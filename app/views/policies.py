@@ -25,21 +25,25 @@ class PolicyRow:
     used: bool
 
 
-def chooser(rows: Sequence[PolicyRow], folders: str) -> str:
-    """The list and the field. folders: how the operator allows folders, said where there are none."""
+def chooser(rows: Sequence[PolicyRow], folders: str, hub: bool = True) -> str:
+    """The list and the field. folders: how the operator allows folders, said where there are none. hub: whether hub ids
+    open here, so that there is a field for one.
+    """
     has_folder = any(row.place == "folder" for row in rows)
     hint = "" if has_folder else f'<p class="wb-muted">{text(folders)}</p>'
+    field = (
+        '<div class="wb-form"><label class="wb-field wb-hub-field"><span>From the Hugging Face hub</span>'
+        '<input type="text" name="hub" placeholder="lerobot/pi0_base" autocomplete="off" spellcheck="false" '
+        'maxlength="200" data-testid="hub-id"></label>'
+        f"{button('Check and open', 'open', testid='open-hub')}</div>"
+    )
     return (
         '<div class="wb-policies" data-testid="policies"><header><h2>Which policy</h2>'
         f'<button type="button" class="wb-icon" popovertarget="{CHOOSER}" popovertargetaction="hide" '
         'aria-label="Close">✕</button></header>'
         "<p>Heads, finetuning and comparison use the policy that is open. Opening one checks what it is and whether it "
         "fits into memory, then loads it.</p>"
-        f'<div class="wb-policy-list">{"".join(map(_row, rows))}</div>{hint}'
-        '<div class="wb-form"><label class="wb-field wb-hub-field"><span>From the Hugging Face hub</span>'
-        '<input type="text" name="hub" placeholder="lerobot/pi0_base" autocomplete="off" spellcheck="false" '
-        'maxlength="200" data-testid="hub-id"></label>'
-        f"{button('Check and open', 'open', testid='open-hub')}</div></div>"
+        f'<div class="wb-policy-list">{"".join(map(_row, rows))}</div>{hint}{field if hub else ""}</div>'
     )
 
 
