@@ -40,7 +40,7 @@ PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
 TITLE = "Robotic Steering workbench"
 TEND_EVERY_S = 600.0
 SESSIONS_KEPT = 64
-"""Of which Gradio keeps in memory what every component shows, 1.3 MB each, whether the browser is still there or not.
+"""Of which Gradio keeps in memory what every component shows, .65 MB each, whether the browser is still there or not.
 Of one that is dropped and comes back nothing is lost: what a page shows lies in its browser and in the store."""
 QUEUE_LOOK_S = 0.01
 """Gradio's queue looks for new events every 1 ms, which takes time from a finetune while nothing happens."""

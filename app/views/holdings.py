@@ -73,7 +73,8 @@ def removal_card(found: RemovalCard) -> str:
             f"{'was' if found.foreign == 1 else 'were'} made by somebody who followed your link.</p>"
         )
     return (
-        '<section class="wb-card wb-section wb-removal" role="alertdialog" data-testid="removal">'
+        '<section class="wb-card wb-section wb-removal" role="alertdialog" data-testid="removal" '
+        f'aria-label="Delete {text(found.title)}?">'
         f"<h2>Delete {text(found.title)}?</h2>{along}<p>This cannot be undone.</p>"
         f'<div class="wb-buttons">{button("Delete", "remove", found.id, primary=True, testid="remove")}'
         f"{button('Keep', 'close', quiet=True)}</div></section>"

@@ -34,6 +34,7 @@ CANCEL_PATIENCE_S = 30.0
 SUPERVISE_EVERY_S = 1.0
 START_TIME_S = 30.0
 MAX_FAILED_STARTS = 4
+STOPPED = "The server was stopped while this job ran. Finished results are kept; start the job again."
 CANNOT_START = (
     "The worker process ends as soon as it starts, so this job cannot run. Read worker.log in the store's folder; "
     "`make app` repairs a broken installation."
@@ -156,6 +157,11 @@ class Jobs:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+            for worker in self._workers.values():
+                lock = WorkerLock(self._store.root, worker.name)
+                if worker.process is not None and lock.acquire():  # another server may have started one since
+                    self._queue.release_orphans(STOPPED, worker.name)
+                    lock.release()
 
     def _supervise(self, at_once: bool = False) -> None:
         """Settle the jobs of dead workers, kill one that ignores a stop, and start one for which jobs wait."""

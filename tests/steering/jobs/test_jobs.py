@@ -198,7 +198,7 @@ def test_a_closed_client_starts_no_worker(jobs: Jobs) -> None:
     job = jobs.submit("count", steps=400, wait_s=0.05)
     wait(jobs, job, "running")
     jobs.close()
-    wait(jobs, job, "failed")
+    assert "server was stopped" in (wait(jobs, job, "failed").error or "")
     assert jobs.status(jobs.submit("count", steps=1)).state == "queued"  # from a thread that still answers
     assert not jobs._workers["main"].running
 
