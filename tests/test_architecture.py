@@ -13,7 +13,18 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets", "child"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
-    *("lossless_video", "serialisation", "integrity", "manifest", "kept", "stages", "owners", "store", "keeping", "backup"),
+    *(
+        "lossless_video",
+        "serialisation",
+        "integrity",
+        "manifest",
+        "kept",
+        "stages",
+        "owners",
+        "store",
+        "keeping",
+        "backup",
+    ),
     *("jobs", "models", "simulation", "figures", "pretraining"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
