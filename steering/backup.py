@@ -13,7 +13,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from steering.errors import InputError
@@ -75,16 +75,17 @@ def read(source: Path, store: Path) -> int:
 
 
 def _added(store: Path, tar: tarfile.TarFile, elsewhere: Path) -> Iterator[str]:
-    """Adds every file of the store to `tar`. What is deleted meanwhile is left out as a whole."""
+    """Adds every file of the store to `tar`. An artefact that is deleted meanwhile is left out as a whole: all its files
+    are open before the first is added.
+    """
     for name in FOLDERS:
         for folder in sorted((store / name).glob("*")):
-            for path in sorted([folder, *folder.rglob("*")]):
-                try:
-                    if path.is_file():
-                        tar.add(path, path.relative_to(store).as_posix())
-                        yield path.name
-                except FileNotFoundError:
-                    break
+            with ExitStack() as open_now, suppress(FileNotFoundError):
+                paths = [path for path in sorted([folder, *folder.rglob("*")]) if path.is_file()]
+                files = [open_now.enter_context(path.open("rb")) for path in paths]
+                for path, file in zip(paths, files, strict=True):
+                    tar.addfile(tar.gettarinfo(arcname=path.relative_to(store).as_posix(), fileobj=file), file)
+                    yield path.name
     if (store / KEY).is_file():
         tar.add(store / KEY, KEY)
         yield KEY
