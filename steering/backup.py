@@ -75,8 +75,8 @@ def read(source: Path, store: Path) -> int:
 
 
 def _added(store: Path, tar: tarfile.TarFile, elsewhere: Path) -> Iterator[str]:
-    """Adds every file of the store to `tar`. An artefact that is deleted meanwhile is left out as a whole: all its files
-    are open before the first is added.
+    """Adds every file of the store to `tar`. An artefact that is deleted meanwhile is left out as a whole: all its
+    files are open before the first is added.
     """
     for name in FOLDERS:
         for folder in sorted((store / name).glob("*")):
