@@ -39,27 +39,14 @@ def import_episodes(
     *,
     episodes: Sequence[int] | None = None,
     image_px: int | None = IMAGE_PX,
-    progress: Progress | None = None,
-) -> Demonstrations:
-    """The episodes (indices; None for all, at most `MOST_EPISODES`) as demonstrations.
-
-    image_px: longest side of a picture; None keeps them as they are. Raises InputError for episodes that cannot be
-    read or differ, and where everything together would need too much memory.
-    """
-    return import_readable(dataset, mapping, episodes=episodes, image_px=image_px, progress=progress).demonstrations
-
-
-def import_readable(
-    dataset: Dataset,
-    mapping: Mapping,
-    *,
-    episodes: Sequence[int] | None = None,
-    image_px: int | None = IMAGE_PX,
     skip_unreadable: bool = False,
     progress: Progress | None = None,
 ) -> Imported:
-    """As `import_episodes`. skip_unreadable: episodes that cannot be read, or differ, are left out, not refused; there
-    must be one that can.
+    """The episodes (indices; None for all, at most `MOST_EPISODES`) as demonstrations.
+
+    image_px: longest side of a picture; None keeps them as they are. skip_unreadable: episodes that cannot be read, or
+    differ, are left out, not refused; there must be one that can. Raises InputError for episodes that cannot be read or
+    differ, and where everything together would need too much memory.
     """
     progress = progress or Progress()
     chosen = list(range(len(dataset.episodes))) if episodes is None else list(dict.fromkeys(episodes))

@@ -20,7 +20,7 @@ from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset
 from steering.demonstrations.guessing import guess
 from steering.demonstrations.health import examine
-from steering.demonstrations.importing import import_readable
+from steering.demonstrations.importing import import_episodes
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.mapping import Guess
 from steering.demonstrations.readers import hdf5
@@ -149,7 +149,7 @@ def store_in_child(
         guessed = _guess(dataset, mapping, str(memory))
         report = _report(dataset, guessed, policy, progress.part(0, 0.2))
         options: dict[str, Any] = {"episodes": episodes, "image_px": image_px, "skip_unreadable": skip_unreadable}
-        read = import_readable(dataset, guessed.mapping, **options, progress=progress.part(0.2, 0.8))
+        read = import_episodes(dataset, guessed.mapping, **options, progress=progress.part(0.2, 0.8))
         if read.left_out:
             report["problems"].insert(0, _left_out(read.left_out))
         if mapping:

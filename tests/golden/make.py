@@ -204,7 +204,7 @@ def demonstrations() -> list[float]:
         with open_dataset(Path(folder) / "two.npz") as dataset:
             found = guess(dataset)
             problems = examine(dataset, found).problems
-            read = import_episodes(dataset, found.mapping, image_px=32)
+            read = import_episodes(dataset, found.mapping, image_px=32).demonstrations
     pictures = [episode.cameras[name].mean((0, 3))[::8, ::8] for episode in read.episodes for name in CAMERAS]
     values += [
         float(len(problems)),

@@ -26,7 +26,7 @@ def read(path: Path) -> tuple[str, str]:
             document = examine(dataset, guessed).document()
             json.dumps(document)
             report_text(document)
-            made = import_episodes(dataset, guessed.mapping)
+            made = import_episodes(dataset, guessed.mapping).demonstrations
         for episode in made.episodes:
             assert episode.frames == len(episode.action) == len(episode.state) > 0
             assert all(images.shape[0] == episode.frames for images in episode.cameras.values())

@@ -151,7 +151,7 @@ def test_every_gripper_is_turned_over_and_turned_back() -> None:
 
 def test_an_import_keeps_names_and_roles_and_its_keyframes_go_by_them(files: ModuleType, tmp_path: Path) -> None:
     with open_dataset(files.libero(tmp_path / "set.hdf5")) as found:
-        made = import_episodes(found, guess(found).mapping)
+        made = import_episodes(found, guess(found).mapping).demonstrations
     assert made.robot is not None and made.robot.state_names[:2] == ("ee_states_0", "ee_states_1")
     for episode, marked in zip(made.episodes, of_demonstrations(made), strict=True):
         still = np.linalg.norm(np.diff(episode.state[:, :6], axis=0), axis=1) < 0.05  # the release's rule for LIBERO

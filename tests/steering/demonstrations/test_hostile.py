@@ -244,7 +244,7 @@ def test_one_frame_is_read_as_it_is(files: ModuleType, tmp_path: Path) -> None:
     one = files.episodes(1)[0]
     first = files.Truth(one.state[:1], one.action[:1], {name: images[:1] for name, images in one.cameras.items()})
     with open_dataset(files.lerobot_v3(tmp_path / "set", [first])) as dataset:
-        episode = import_episodes(dataset, guess(dataset).mapping).episodes[0]
+        episode = import_episodes(dataset, guess(dataset).mapping).demonstrations.episodes[0]
     np.testing.assert_array_equal(episode.cameras["wrist"], first.cameras["wrist"])
 
 

@@ -84,7 +84,7 @@ MAKERS: dict[str, Callable[[ModuleType, Path], Path]] = {
 
 def imported(path: Path) -> Demonstrations:
     with open_dataset(path) as dataset:
-        return import_episodes(dataset, guess(dataset).mapping)
+        return import_episodes(dataset, guess(dataset).mapping).demonstrations
 
 
 @pytest.mark.parametrize("kind", MAKERS)

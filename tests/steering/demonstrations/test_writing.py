@@ -171,7 +171,7 @@ def test_what_an_older_version_imported_is_turned_back_too(files: ModuleType, tm
 
 def test_turned_pictures_are_called_by_their_role(files: ModuleType, tmp_path: Path) -> None:
     with open_dataset(files.libero(tmp_path / "set.hdf5")) as dataset:
-        made = import_episodes(dataset, guess(dataset).mapping)
+        made = import_episodes(dataset, guess(dataset).mapping).demonstrations
     info = json.loads((write_lerobot(made, tmp_path / "out") / "meta/info.json").read_text())
     assert {"observation.images.exterior", "observation.images.wrist"} <= set(info["features"])
     assert info["features"]["observation.state"]["names"][-1] == "gripper_states_1"
