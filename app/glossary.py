@@ -59,13 +59,8 @@ _OWN = {
     ),
     "gain": Term(
         "gain over state and time",
-        "By how much the head's guess of the action errs less than a guess from joint state and time alone. "
-        "Above 0 it knows something that they do not; below 0 it alone knows less than they.",
-    ),
-    "conditional_gain": Term(
-        "conditional gain",
-        "Of what joint state and time leave open of the action, the share that the head explains when it is "
-        "added to them. 0: nothing new.",
+        "Of what joint state and time leave open of the action, the share that the head's output explains. 0: nothing "
+        "that they do not know already.",
     ),
     "explained_variance": Term(
         "explained variance",
@@ -79,11 +74,8 @@ _OWN = {
     ),
     "default": Term(
         "strict (preset)",
-        "Scored against joint state and time, every dimension alike, in episodes that took no part in any choice.",
-    ),
-    "conditional": Term(
-        "conditional (preset)",
-        "Asks only for what joint state and time leave open, and how much of it the head explains.",
+        "Asks only for what joint state and time leave open, every dimension alike, in episodes that took no part in "
+        "any choice.",
     ),
     "rank": Term(
         "rank of a head",
@@ -95,7 +87,8 @@ _OWN = {
     ),
     "chance": Term(
         "told from chance",
-        "Its score is higher than any head's in nearly all trials in which the actions were shuffled between episodes.",
+        "Its score is higher than any head's in nearly all trials in which what heads predict was shuffled between "
+        "episodes.",
     ),
     "p": Term(
         "p over all heads",

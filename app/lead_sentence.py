@@ -90,7 +90,7 @@ def lead_sentence(relevance: Relevance, trust: Trust | None = None, target: str 
     if not facts:
         return NO_ANSWER
     kind = relevance.preset if relevance.metric in ("knn", "ridge") else "policy"
-    worded = {"default": _beyond, "conditional": _left_open, "paper": _explained}.get(kind, _measured)
+    worded = {"default": _left_open, "paper": _explained}.get(kind, _measured)
     return " ".join(filter(None, [worded(relevance, facts, _predicted(relevance, target)), _chance(facts)]))
 
 
@@ -157,31 +157,16 @@ def _among_the_best(selected: Sequence[Head], relevance: Relevance) -> int:
     return sum(relevance.shape.place(head) in best for head in selected)
 
 
-def _first(facts: Sequence[StackFacts]) -> list[StackFacts]:
-    """The stacks, the one that knows more first."""
-    return sorted(facts, key=lambda one: (-one.above / one.heads, -one.middle))
-
-
-def _beyond(_: Relevance, facts: Sequence[StackFacts], what: str) -> str:
-    """Gain over state and time: the head's error against theirs."""
-    if not any(one.above for one in facts):
-        best = max(facts, key=lambda one: one.best)
-        return f"No head alone tells more of {what} than joint state and time do; {best.best_head} comes nearest."
-    first, *others = _first(facts)
-    beside = [f"{one.above} of {one.heads} {one.label} heads" for one in others]
-    than = f", against {_listed(beside)}" if beside else ""
-    return f"{first.above} of {first.heads} {first.label} heads tell more of {what} than joint state and time do{than}."
-
-
 def _left_open(_: Relevance, facts: Sequence[StackFacts], what: str) -> str:
-    """The share of what state and time leave open that a head explains."""
+    """The share of what state and time leave open that a head explains; time alone where the state is predicted."""
+    leave = "time leaves open" if what.startswith(TARGET_LABELS["state"]) else "joint state and time leave open"
     if not any(one.above for one in facts):
-        return f"No head tells anything of {what} that joint state and time leave open."
+        return f"No head tells anything of what {leave} of {what}."
     ordered = sorted(facts, key=lambda one: -one.middle)
     best = max(facts, key=lambda one: one.best)
     middles = [f"{_percent(one.middle)} in the {one.label}" for one in ordered]
     return (
-        f"Of what joint state and time leave open of {what}, the median head explains {_listed(middles)}; "
+        f"Of what {leave} of {what}, the median head explains {_listed(middles)}; "
         f"the best, {best.best_head}, {_percent(best.best)}."
     )
 

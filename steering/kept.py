@@ -1,7 +1,7 @@
 """Artefacts in memory for the next question: one copy a process, dropped when nobody has asked for a while.
 
-The two that were asked for last always stay until they are idle; older ones while all fit into KEPT_BYTES. Activations
-and neighbours are 0.1 GB on the embedded policy and 2 GB at π0's size.
+The three that were asked for last always stay until they are idle; older ones while all fit into KEPT_BYTES.
+Activations and neighbours are 0.1 GB on the embedded policy and 2 GB at π0's size, what they are conditioned on 0.1 GB.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from steering.lossless_video import LazyArrays
 
 KEPT_BYTES = 512 << 20
 IDLE_S = 600.0
-_ALWAYS = 2
+_ALWAYS = 3
 
 
 @dataclass
@@ -91,9 +89,9 @@ class Kept:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the arrays in a dataclass; of camera frames those that are decoded."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
+    """Bytes of the arrays in a dataclass, or of what says its own; of camera frames those that are decoded."""
+    if isinstance(nbytes := getattr(value, "nbytes", None), int):
+        return nbytes
     if isinstance(value, LazyArrays):
         return value.decoded_bytes
     if dataclasses.is_dataclass(value):

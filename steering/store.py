@@ -27,7 +27,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,9 +172,13 @@ class Store:
             self._refused[artefact_id] = (_signatures(folder), str(error).rstrip("."))
             raise Damaged(Damage(artefact_id, str(error).rstrip("."), manifest.parents)) from None
 
-    def kept(self, artefact_id: str) -> Any:
-        """What `load` gives, kept in this process for the next question: one copy, whoever asks. Not to be changed."""
-        return self._kept.get(artefact_id, self._found(artefact_id), lambda: self.load(artefact_id))
+    def kept(self, artefact_id: str, what: str = "", make: Callable[[], Any] | None = None) -> Any:
+        """What `load` gives, kept in this process for the next question: one copy, whoever asks. Not to be changed.
+
+        what, make: something else that rests on the artefact, and how it is made.
+        """
+        name = f"{artefact_id} {what}" if what else artefact_id
+        return self._kept.get(name, self._found(artefact_id), make or (lambda: self.load(artefact_id)))
 
     def forget(self) -> None:
         """Keep nothing in memory."""

@@ -13,7 +13,7 @@ from steering.types import Head, HeadShape, Relevance, Stack, Trust
 STACK_READS = {"vlm": "sees and reads", "expert": "makes the actions"}
 SHORT = {"vlm": "VLM"}  # in the count of selected heads; any other stack by its name
 ZERO = {"paper": ("Explained variance", "the mean action"), "default": ("Gain over state and time", "state and time")}
-TERMS = {"paper": "explained_variance", "default": "gain", "conditional": "conditional_gain"}
+TERMS = {"paper": "explained_variance", "default": "gain"}
 BASELINES = {"time": "the time in the episode", "state": "the joint state", "state_time": "joint state and time"}
 LOWEST_SHOWN = 10  # percentile of the scores where the colour scale begins: a few bad heads must not flatten it
 CLOSE = 0.02  # explained variance within which a head counts as no better and no worse than a baseline
@@ -205,17 +205,28 @@ def sentence(relevance: Relevance, head: Head) -> str:
     known = explains(relevance)
     if not known or not len(relevance.error):
         return _measured(relevance, float(relevance.score[at]))
+    what = "action" if "action" in relevance.target else "target"
+    if relevance.preset == "default":
+        return _of_open(relevance, what, float(relevance.score[at]))
     k = relevance.best_k.get(head.stack)
     error = float(relevance.error[relevance.ks.index(k) if k in relevance.ks else 0][at])
     explained = 1 - error / relevance.baselines["mean_action"]
     if explained <= 0:
-        return "Its output alone predicts the demonstrated action no better than the mean action does."
+        return f"Its output alone predicts the {what} no better than the mean {what} does."
     best = max(known, key=lambda name: known[name])
     reference, seen = known[best], f"{BASELINES[best]} alone ({_percent(known[best])})"
     compared = "about as much as"
     if abs(explained - reference) > CLOSE:
         compared = "more than" if explained > reference else "less than"
-    return f"Its output alone explains {_percent(explained)} of the action's variance, {compared} {seen}."
+    return f"Its output alone explains {_percent(explained)} of the {what}'s variance, {compared} {seen}."
+
+
+def _of_open(relevance: Relevance, what: str, score: float) -> str:
+    """What a strict score says: of what state and time, or time where it is all that may be known, leave open."""
+    known, leave = ("state_time", "leave") if relevance.gain is not None else ("time", "leaves")
+    left = _percent(1 - explains(relevance)[known])
+    told = f"its output alone tells {_percent(score)}" if score > 0 else "its output alone tells nothing"
+    return f"{_capital(BASELINES[known])} {leave} {left} of the {what}'s variance open; of that {told}."
 
 
 def _measured(relevance: Relevance, score: float) -> str:

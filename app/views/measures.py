@@ -20,8 +20,17 @@ LABELS = {
     "k": "Nearest frames",
 }
 PRESETS = {"paper": "paper", "default": "strict", "policy": ""}
-MEANT = {"paper": "over the mean action, as published", "default": "over joint state and time", "policy": ""}
+MEANT = {
+    "paper": "over the mean action, as published",
+    "default": "by what it tells of what joint state and time leave open",
+    "policy": "",
+}
 """What a score of 0 equals under a preset."""
+STRICT = (
+    "1 − ⟨‖r − c r̂_h‖²⟩ / ⟨‖r‖²⟩, with r what the best smoother of joint state and time leaves open of the target, r̂_h "
+    "what the measure predicts of r from z_h, and c the share that fits the other episodes best"
+)
+"""The formula of a measure under the strict preset."""
 TOKENS = {
     "last_prefix": "last prompt token",
     "last_word": "last word",
@@ -65,7 +74,8 @@ def choosers(
     lists.append(_list("beside", "Beside it", named, beside))
     row = f'<div class="wb-form" data-live>{"".join(lists)}</div>'
     metric = BY_NAME.get(chosen.metric)
-    meaning = f"<p>{text(metric.meaning)}</p><p><code>{text(metric.formula)}</code></p>" if metric else ""
+    formula = STRICT if metric and chosen.preset == "default" else metric.formula if metric else ""
+    meaning = f"<p>{text(metric.meaning)}</p><p><code>{text(formula)}</code></p>" if metric else ""
     second = dict(named).get(beside, "") if beside else ""
     over = f"<p>Scored {MEANT[chosen.preset]}.</p>" if MEANT.get(chosen.preset) else ""
     aged = f'<p role="note" data-testid="old">{text(old)}</p>' if old else ""

@@ -124,7 +124,7 @@ def head_change(
     adapter: Annotated[str, typer.Argument(help="Id of the adapter, as finetune prints it.")],
     preset: Annotated[
         str,
-        typer.Option(help="paper: as published. default: gain over state and time. conditional: what they leave open."),
+        typer.Option(help="paper: as published. default: strict, what heads tell of what state and time leave open."),
     ] = "default",
     out: Annotated[Path | None, typer.Option("--figure", help="Write the two head maps here, as Plotly JSON.")] = None,
     store: StoreOption = STORE,

@@ -25,7 +25,7 @@ def score(
     ],
     preset: Annotated[
         str,
-        typer.Option(help="paper: as published. default: gain over state and time. conditional: what they leave open."),
+        typer.Option(help="paper: as published. default: strict, what heads tell of what state and time leave open."),
     ] = "paper",
     metric: Annotated[str, typer.Option(help="knn or ridge.")] = "knn",
     k: Annotated[list[int] | None, typer.Option(help="Numbers of neighbours; may be given several times.")] = None,

@@ -233,7 +233,7 @@ RULES: Mapping[str, Rule] = {
     "conditional": Rule(
         "conditional score",
         "published score of what state and time leave open",
-        _by(lambda asked: asked.relevance("conditional", None)),
+        _by(lambda asked: asked.relevance("default", None)),
     ),
     "random_3": _draw(3),
     "random_4": _draw(4),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from steering.errors import InputError, unknown_name
 from steering.pipeline.making import kept, load, made
-from steering.pipeline.questions import demonstrations_of, frames_of, question_of
+from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, question_of
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
@@ -56,10 +56,12 @@ def over_time(
 
     manifest = store.manifest(neighbours_id)
     activations_id = manifest.parents[0]
-    activations = frames_of(store, activations_id, bool(manifest.params["keyframes"]))
+    keyframes = bool(manifest.params["keyframes"])
+    activations = frames_of(store, activations_id, keyframes)
     found = kept(store, neighbours_id, Neighbours)
     question, _ = question_of(store, activations_id, activations, preset, target, "whole")
-    return stage(activations, found, question, k=k, preset=preset, bins=bins)
+    conditioner = conditioner_of(store, activations_id, keyframes, preset, question)
+    return stage(activations, found, question, k=k, preset=preset, bins=bins, conditioner=conditioner)
 
 
 def agreement_of_stack(

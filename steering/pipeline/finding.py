@@ -19,12 +19,14 @@ def find_heads(
 ) -> str:
     """Everything that the Heads step opens with. Returns the id of the score that is shown first.
 
-    That is the strict one with its intervals and null, where there are episodes enough; else the paper's.
+    That is the strict one with its intervals and null, where there are episodes enough and they hold the robot's state;
+    else the paper's.
     """
-    from steering.relevance.choice import MIN_EPISODES
+    from steering.relevance.conditioning import MIN_EPISODES
 
     episodes = load(store, demonstrations_id, Demonstrations).episodes
-    presets = ("default", "paper") if len(episodes) >= MIN_EPISODES else ("paper",)
+    strict = len(episodes) >= MIN_EPISODES and episodes[0].state.shape[1] > 0
+    presets = ("default", "paper") if strict else ("paper",)
     captured = capture(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0, 0.5))
     scores = []
     for i, preset in enumerate(presets):

@@ -16,6 +16,7 @@ from steering.store import Store
 from steering.types import Activations, Demonstrations, Spread, Stack
 
 if TYPE_CHECKING:
+    from steering.relevance.conditioning import Conditioner
     from steering.relevance.targets import Target
 
 
@@ -44,6 +45,28 @@ def frames_of(store: Store, activations_id: str, keyframes: bool) -> Activations
         raise InputError("Keyframes need the recording rate, which this file does not say. Score all of its frames.")
     rate_hz = kept(store, demonstrations_id, Demonstrations).episodes[0].rate_hz
     return take(activations, find_keyframes(activations, rate_hz))
+
+
+def conditioner_of(
+    store: Store, activations_id: str, keyframes: bool, preset: str, target: Target
+) -> Conditioner | None:
+    """What a strict score of these frames rests on, kept for the next question; None where nothing is conditioned."""
+    from steering.relevance.baselines import MEAN
+    from steering.relevance.scoring import clock_only, zero_of
+
+    if zero_of(preset, target) == MEAN:
+        return None
+    clock = clock_only(target)
+
+    def make() -> Conditioner:
+        from steering.relevance.conditioning import Conditioner
+
+        return Conditioner(frames_of(store, activations_id, keyframes), clock=clock)
+
+    found: Conditioner = store.kept(
+        activations_id, f"given {'time' if clock else 'state'}, keyframes {keyframes}", make
+    )
+    return found
 
 
 def spread(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steering.pipeline.making import kept, load, made
-from steering.pipeline.questions import demonstrations_of, frames_of, question_of
+from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, question_of
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import Neighbours, RankAgreement, Relevance, Trust
@@ -67,6 +67,7 @@ def score(
             target=question,
             counted=counted,
             phase=phase,
+            conditioner=conditioner_of(store, activations_id, bool(keyframes), preset, question),
         )
 
     params = {"preset": preset, "metric": metric, "ks": wanted, "keyframes": bool(keyframes)}
@@ -96,7 +97,8 @@ def trust(
         relevance = load(store, relevance_id, Relevance)
         manifest = store.manifest(relevance_id)
         activations_id = manifest.parents[0]
-        activations = frames_of(store, activations_id, bool(manifest.params.get("keyframes")))
+        keyframes = bool(manifest.params.get("keyframes"))
+        activations = frames_of(store, activations_id, keyframes)
         name, phase = manifest.params.get("target", "action"), manifest.params.get("phase", "whole")
         target, counted = question_of(store, activations_id, activations, relevance.preset, name, phase)
         neighbours = prepare(activations, progress=progress.part(0, 0.1))
@@ -108,7 +110,7 @@ def trust(
             replicates=replicates,
             permutations=permutations,
             seed=seed,
-            activations=activations,
+            conditioner=conditioner_of(store, activations_id, keyframes, relevance.preset, target),
             progress=progress.part(0.1, 1),
         )
 
@@ -140,10 +142,21 @@ def rescore(
 
     manifest = store.manifest(neighbours_id)
     activations_id = manifest.parents[0]
-    activations = frames_of(store, activations_id, bool(manifest.params["keyframes"]))
+    keyframes = bool(manifest.params["keyframes"])
+    activations = frames_of(store, activations_id, keyframes)
     found = kept(store, neighbours_id, Neighbours)
     question, counted = question_of(store, activations_id, activations, preset, target, phase)
-    return rescore_heads(activations, found, k=k, preset=preset, target=question, counted=counted, phase=phase)
+    conditioner = conditioner_of(store, activations_id, keyframes, preset, question)
+    return rescore_heads(
+        activations,
+        found,
+        k=k,
+        preset=preset,
+        target=question,
+        counted=counted,
+        phase=phase,
+        conditioner=conditioner,
+    )
 
 
 def agreement(store: Store, relevance_ids: Sequence[str]) -> tuple[RankAgreement, ...]:

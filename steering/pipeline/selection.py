@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from steering.errors import InputError, unknown_name
 from steering.manifest import plain_params
 from steering.pipeline.finetuning import trainable_parameters
 from steering.pipeline.making import load, made
-from steering.pipeline.questions import frames_of, question_of
+from steering.pipeline.questions import conditioner_of, frames_of, question_of
 from steering.pipeline.relevance import trust
 from steering.progress import Progress
 from steering.store import Store
@@ -31,6 +31,9 @@ from steering.types import (
     origin_of_word,
     origin_word,
 )
+
+if TYPE_CHECKING:
+    from steering.relevance.sets import Judge
 
 RULES: Mapping[str, str] = {
     "top_k": "the best heads",
@@ -179,9 +182,9 @@ def held_out_error(
     from steering.relevance.sets import set_errors
 
     relevance: Relevance = load(store, relevance_id, Relevance)
-    activations, values, counted, zero = _asked(store, relevance_id, relevance)
+    activations, judge, zero = _asked(store, relevance_id, relevance)
     tried = tuple(int(k) for k in ks or relevance.ks)
-    errors = set_errors(activations, heads, values, tried, counted)
+    errors = set_errors(activations, heads, judge, tried)
     best = int(np.argmin(errors))
     return SetError(
         heads=tuple(heads),
@@ -197,26 +200,28 @@ def _growing(store: Store, relevance_id: str) -> Any:
     from steering.relevance.sets import GrowingSet
 
     relevance: Relevance = load(store, relevance_id, Relevance)
-    activations, values, counted, _ = _asked(store, relevance_id, relevance)
-    return GrowingSet(activations, values, counted)
+    activations, judge, _ = _asked(store, relevance_id, relevance)
+    return GrowingSet(activations, judge)
 
 
-def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activations, np.ndarray, np.ndarray, str]:
-    """What a k-NN relevance was asked: activations, scored target [frame, dim], frames that count, its baseline."""
-    from steering.relevance.scoring import only_unconditional, zero_of
+def _asked(store: Store, relevance_id: str, relevance: Relevance) -> tuple[Activations, Judge, str]:
+    """What a k-NN relevance was asked: activations, the error of a set, the baseline."""
+    from steering.relevance.scoring import zero_of
+    from steering.relevance.sets import judge_of
 
     if relevance.metric != "knn":
         raise InputError(
             f"The error of a head set is that of k-NN; {relevance_id} holds the metric {relevance.metric!r}. Score the "
             "heads by k-NN and ask that relevance."
         )
-    only_unconditional(relevance.preset, "The error of other head sets")
     manifest = store.manifest(relevance_id)
     activations_id, params = manifest.parents[0], manifest.params
-    activations = frames_of(store, activations_id, bool(params.get("keyframes")))
+    keyframes, preset = bool(params.get("keyframes")), relevance.preset
+    activations = frames_of(store, activations_id, keyframes)
     name, phase = params.get("target", "action"), params.get("phase", "whole")
-    target, counted = question_of(store, activations_id, activations, relevance.preset, name, phase)
-    return activations, target.values[:, target.scored], counted, zero_of(relevance.preset, target)
+    target, counted = question_of(store, activations_id, activations, preset, name, phase)
+    conditioner = conditioner_of(store, activations_id, keyframes, preset, target)
+    return activations, judge_of(activations, target, counted, preset, conditioner), zero_of(preset, target)
 
 
 def _chosen_before(store: Store, parents: Sequence[str], params: Mapping[str, Any]) -> str | None:

@@ -40,12 +40,7 @@ def baseline_features(activations: Activations) -> dict[str, np.ndarray]:
 
 
 def contenders(name: str, offered: Sequence[str]) -> list[int]:
-    """Places in `offered` of the predictors whose best is the baseline `name`; InputError where it is not there."""
-    if name not in offered:
-        raise InputError(
-            f"There is no baseline {name!r} for these activations, which hold no robot state. Give the "
-            "state with them (`Activations.from_arrays(…, state=…)`), or use the preset 'paper'."
-        )
+    """Places in `offered` of the predictors whose best is the baseline `name`."""
     return [offered.index(one) for one in ((name, "state", "time") if name == "state_time" else (name,))]
 
 

@@ -4,11 +4,10 @@ In sample (arXiv 2511.22697): at each k the PAPER_SET_SIZE heads of lowest error
 with the lowest error wins. The same episodes choose and judge, so that error flatters.
 
 Nested: for each outer episode, every frame of which is taken out of the queries and of memory, the remaining episodes
-choose; k is that whose best heads have the lowest mean inner error. The outer episode then judges the chosen set. For
-that the inner errors of all heads are needed with every episode left out in turn, which `resampling` gives.
+choose; k is that whose best heads have the lowest mean inner error. The outer episode then judges the chosen set.
 
-Cost: in sample as many set distances as ks and stacks, 0.3 s for 20 episodes of 60 frames; nested about 3 s for 20
-episodes of 80 frames at 128 heads, on two cores.
+Cost: in sample as many set distances as ks and stacks, 0.3 s for 20 episodes of 60 frames; nested as many as episodes
+and stacks.
 """
 
 from __future__ import annotations
@@ -21,12 +20,9 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import knn
-from steering.relevance.resampling import resampled_errors
 from steering.relevance.ridge import ridge_frame_errors
 from steering.relevance.threads import for_each
-from steering.types import PAPER_SET_SIZE, Activations, Head, Neighbours
-
-MIN_EPISODES = 3  # one is judged, and of the two others one predicts the other
+from steering.types import PAPER_SET_SIZE, Activations, Head
 
 
 @dataclass(frozen=True)
@@ -88,32 +84,6 @@ def in_sample(
     return choices
 
 
-def nested(
-    activations: Activations,
-    neighbours: Neighbours,
-    values: np.ndarray,
-    counted: np.ndarray,
-    ks: Sequence[int],
-    inert: np.ndarray,
-    progress: Progress,
-) -> list[Choice | None]:
-    """The choice of each stack inside each held-out episode; at least MIN_EPISODES episodes. As `in_sample` else."""
-    episodes = np.unique(activations.episode)
-    counts = 1 - np.eye(len(episodes), dtype=np.uint8)
-    sums, number = resampled_errors(heads_only(neighbours), values, ks, counts, counted, progress.part(0, 0.9))
-    inner = counts[:, None, None].astype(np.float32)
-    error = (sums * inner).sum(3) / np.maximum((number * inner).sum(3), 1)  # [fold, k, unit]
-
-    def judge(fold: int, heads: list[Head], k: int) -> float:
-        held_out = activations.episode == episodes[fold]
-        rows = np.flatnonzero(held_out & counted)
-        features = knn.joined(activations, heads)
-        predicted = knn.predict(features, values, rows, np.flatnonzero(~held_out), k)
-        return float(((predicted - values[rows]) ** 2).mean(1).sum())
-
-    return judged(activations, error, counted, ks, inert, judge, progress.part(0.9, 1))
-
-
 def judged(
     activations: Activations,
     error: np.ndarray,
@@ -122,10 +92,12 @@ def judged(
     inert: np.ndarray,
     judge: Callable[[int, list[Head], int], float],
     progress: Progress,
+    size: int = PAPER_SET_SIZE,
 ) -> list[Choice | None]:
     """Each stack's choice by the errors that the other episodes make, float [episode, k, head], and its own error.
 
     judge: (place of the held-out episode, chosen heads, k) -> their squared error summed over its frames that count.
+    size: heads of a set.
     """
     error = error.reshape(*error.shape[:2], *inert.shape)
     episodes = len(error)
@@ -134,15 +106,27 @@ def judged(
         if inert[s].all():
             choices.append(None)
             continue
-        index, share, total = np.zeros(episodes, int), np.zeros(inert.shape[1:], np.float32), 0.0
+        index, share = np.zeros(episodes, int), np.zeros(inert.shape[1:], np.float32)
+        chosen: list[np.ndarray] = []
         for fold in range(episodes):
-            sets = [best_heads(error[fold, i, s], inert[s]) for i in range(len(ks))]
+            sets = [best_heads(error[fold, i, s], inert[s], size) for i in range(len(ks))]
             index[fold] = np.argmin([error[fold, i, s].ravel()[flat].mean() for i, flat in enumerate(sets)])
-            chosen = sets[index[fold]]
-            share.ravel()[chosen] += 1 / episodes
-            total += judge(fold, heads_at(activations, s, chosen), int(ks[index[fold]]))
-        progress.report((s + 1) / len(inert), f"Judged the chosen heads of the {stack}")
-        choices.append(Choice(index, total / counted.sum(), share, nested=True))
+            chosen.append(sets[index[fold]])
+            share.ravel()[chosen[fold]] += 1 / episodes
+        errors = np.empty(episodes)
+
+        def one(
+            fold: int,
+            s: int = s,
+            chosen: list[np.ndarray] = chosen,
+            errors: np.ndarray = errors,
+            index: np.ndarray = index,
+        ) -> None:
+            errors[fold] = judge(fold, heads_at(activations, s, chosen[fold]), int(ks[index[fold]]))
+
+        part = progress.part(s / len(inert), (s + 1) / len(inert))
+        for_each(episodes, one, part, f"Judged the chosen heads of the {stack}, episodes")
+        choices.append(Choice(index, float(errors.sum() / counted.sum()), share, nested=True))
     return choices
 
 
@@ -151,7 +135,8 @@ def linear(
 ) -> list[Choice | None]:
     """For the ridge probe, which has no k: the best heads, chosen in sample, and their joint error.
 
-    error: float [stack, layer, head].
+    values: float [frame, dim], or [episode, frame, dim] where each held-out episode has its own. error: float [stack,
+    layer, head].
     """
     episodes = len(np.unique(activations.episode))
     choices: list[Choice | None] = []
@@ -173,13 +158,6 @@ def given(activations: Activations, inert: np.ndarray) -> Choice | None:
     """One k and no set: what `rescore` has. inert: bool [layer, head]."""
     folds = np.zeros(len(np.unique(activations.episode)), int)
     return None if inert.all() else Choice(folds, float("nan"), np.zeros(inert.shape, np.float32), nested=False)
-
-
-def heads_only(neighbours: Neighbours) -> Neighbours:
-    """The same neighbours without the baselines."""
-    heads = int(np.prod(neighbours.grid))
-    order, distance = neighbours.order[:heads], neighbours.distance[:heads]
-    return Neighbours(order, distance, neighbours.grid, (), neighbours.episode, neighbours.frame, neighbours.stacks)
 
 
 def best_heads(error: np.ndarray, inert: np.ndarray, count: int = PAPER_SET_SIZE) -> np.ndarray:

@@ -104,6 +104,18 @@ def for_each_by_cosine(
     for_each(len(searched), one, progress, "Heads whose nearest frames are known")
 
 
+def of_rows(features: np.ndarray, rows: np.ndarray, left_out: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest frames by cosine of some query frames alone, and their distances; each [row, depth].
+
+    features: float [frame, dim]. rows: int [row]. left_out: bool [row, frame], frames that may not predict a query.
+    """
+    unit = unit_vectors(features)
+    left, right, mean_distance = _factors(unit)
+    block = left[rows] @ right
+    block[left_out] = np.inf
+    return _nearest_exact(unit, unit[rows], block, depth, mean_distance)
+
+
 def nearest_by_euclid(features: np.ndarray, episode: np.ndarray, frame: np.ndarray, depth: int) -> Found:
     """Nearest frames of one feature set, float [frame, dim], and their Euclidean distances; each [frame, depth]."""
     wide = features.astype(np.float64)
@@ -188,14 +200,22 @@ def _search(features: np.ndarray, blocks: Sequence[Block], order: np.ndarray, di
     left, right, mean_distance = _factors(unit)
     for (rows, left_out), block in zip(blocks, _distances(left, right, blocks), strict=True):
         block.ravel()[left_out] = np.inf
-        chosen, found = nearest(block, depth)
-        near = np.flatnonzero(found[:, 0] < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
-        if len(near):
-            exact = 1 - unit[rows][near] @ unit.T
-            exact[exact < _ROUNDING] = 0  # equal directions tie, whatever their rounding
-            exact[np.isinf(block[near])] = np.inf
-            chosen[near], found[near] = nearest(exact, depth)
-        order[rows], distance[rows] = chosen, found
+        order[rows], distance[rows] = _nearest_exact(unit, unit[rows], block, depth, mean_distance)
+
+
+def _nearest_exact(unit: np.ndarray, asked: np.ndarray, block: np.ndarray, depth: int, mean_distance: float) -> Found:
+    """`nearest` of a float32 block of cosine distances, in float64 where the nearest frame is very near.
+
+    unit: float64 [frame, dim], unit vectors; asked: those of the block's rows.
+    """
+    order, distance = nearest(block, depth)
+    near = np.flatnonzero(distance[:, 0] < max(_NEAR * mean_distance, 100 * WEIGHT_OFFSET))
+    if len(near):
+        exact = 1 - asked[near] @ unit.T
+        exact[exact < _ROUNDING] = 0  # equal directions tie, whatever their rounding
+        exact[np.isinf(block[near])] = np.inf
+        order[near], distance[near] = nearest(exact, depth)
+    return order, distance
 
 
 def _distances(left: np.ndarray, right: np.ndarray, blocks: Sequence[Block]) -> Iterator[np.ndarray]:

@@ -3,7 +3,8 @@
 Each permutation gives every episode another episode's trajectory, resampled in time to its length. Heads, robot state
 and clock stay where they are. What every trajectory has in common (it starts still, it closes the gripper in the
 middle) survives, what belongs to this episode does not. The neighbours do not change, so a permutation is one more
-column of the target; every k and every baseline is scored again.
+column of the target; every k is scored again. This null breaks state → action as well as head → action: it is that
+of the published score, and `conditional_null` that of the strict one.
 
 The statistic of a head is its best score over the ks, so that the choice of k is part of the null. `p` compares it with
 the best head of each permutation (max-statistic, family-wise; Westfall and Young 1993), `p_head` with the same head's
@@ -22,7 +23,7 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import folds
-from steering.relevance.baselines import MEAN, contenders, mean_errors
+from steering.relevance.baselines import mean_errors
 from steering.relevance.regression import predictions
 from steering.relevance.threads import for_each
 from steering.types import Neighbours
@@ -47,14 +48,13 @@ def permutation_null(
     target: np.ndarray,
     ks: Sequence[int],
     *,
-    zero: str,
     counted: np.ndarray,
     inert: np.ndarray,
     permutations: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Null:
-    """The permutation null of the scores of `target`, float [frame, dim], over the baseline named `zero`.
+    """The permutation null of the scores of `target`, float [frame, dim], over its mean.
 
     counted: bool [frame], frames whose errors count. inert: bool [stack, layer, head], heads outside the family.
     """
@@ -66,14 +66,10 @@ def permutation_null(
     generator = np.random.default_rng(seed)
     source = np.stack([permuted_rows(neighbours.episode, neighbours.frame, generator) for _ in range(permutations)])
     sources = np.concatenate([np.arange(len(target))[None], source])  # the first is the target as it is
-    errors = _errors(neighbours, target, ks, sources, counted, progress or Progress())  # [k, unit, permutation]
-    heads = int(np.prod(neighbours.grid))
-    if zero == MEAN:
-        worth = [mean_errors(target[rows], neighbours.episode, neighbours.frame, counted).sum() for rows in sources]
-        at_zero = np.array(worth) / counted.sum() / target.shape[1]
-    else:
-        at_zero = errors[:, heads + np.array(contenders(zero, neighbours.baselines))].min((0, 1))
-    statistic = 1 - errors[:, :heads].min(0) / at_zero  # [head, permutation]
+    errors = _errors(neighbours, target, ks, sources, counted, progress or Progress())  # [k, head, permutation]
+    worth = [mean_errors(target[rows], neighbours.episode, neighbours.frame, counted).sum() for rows in sources]
+    at_zero = np.array(worth) / counted.sum() / target.shape[1]
+    statistic = 1 - errors.min(0) / at_zero  # [head, permutation]
     family = ~inert.ravel()
     if not family.any():
         raise InputError("Every head is marked inert; at least one must not be.")
@@ -111,10 +107,10 @@ def _errors(
     counted: np.ndarray,
     progress: Progress,
 ) -> np.ndarray:
-    """float64 [k, unit, permutation]: mean squared error over dimensions and frames that count."""
+    """float64 [k, head, permutation]: mean squared error over dimensions and frames that count."""
     target = target.astype(np.float32)
     frames, dims = target.shape
-    errors = np.empty((len(ks), neighbours.order.shape[0], len(sources)))
+    errors = np.empty((len(ks), int(np.prod(neighbours.grid)), len(sources)))
     size = max(1, CHUNK_BYTES // (8 * frames * dims))
     starts = range(0, len(sources), size)
     for number, start in enumerate(starts):
@@ -129,5 +125,5 @@ def _errors(
                 errors[index, unit, start : start + len(squared)] = squared.mean(1)
 
         part = progress.part(number / len(starts), (number + 1) / len(starts))
-        for_each(errors.shape[1], one, part, f"Permutations {start} to {start + len(chunk)}, predictors")
+        for_each(errors.shape[1], one, part, f"Permutations {start} to {start + len(chunk)}, heads")
     return errors / counted.sum()

@@ -1,7 +1,7 @@
 """Relevance by time in the episode: when a head tells the action. The same errors as in the score, summed by time.
 
-Only which frames' errors count changes; what predicts them are all frames of the other episodes. The baseline is that
-of the score, as strong as it is over the whole episode, and the mean action is the mean of all other frames.
+Only which frames' errors count changes; what predicts them are all frames of the other episodes. What the score is
+measured against is that of the score too: what state and time leave open, or the mean of all other frames.
 Cost: as `scoring.rescore`, 0.1 s on the embedded policy.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from steering.errors import InputError
-from steering.relevance import folds
-from steering.relevance.baselines import MEAN, contenders
+from steering.progress import Progress
+from steering.relevance import conditional, folds
+from steering.relevance.baselines import MEAN
+from steering.relevance.conditioning import Conditioner
 from steering.relevance.regression import frame_errors
-from steering.relevance.scoring import only_unconditional, zero_of
+from steering.relevance.scoring import clock_only, zero_of
 from steering.relevance.targets import Target
 from steering.types import Activations, Neighbours, RelevanceOverTime
 
@@ -21,26 +23,36 @@ BINS = 20
 
 
 def over_time(
-    activations: Activations, neighbours: Neighbours, target: Target, *, k: int, preset: str, bins: int = BINS
+    activations: Activations,
+    neighbours: Neighbours,
+    target: Target,
+    *,
+    k: int,
+    preset: str,
+    bins: int = BINS,
+    conditioner: Conditioner | None = None,
 ) -> RelevanceOverTime:
-    """Explained variance of every head in each of `bins` equal parts of the episode."""
+    """The score of every head in each of `bins` equal parts of the episode. conditioner: as that of `score`."""
     if bins < 1:
         raise InputError(f"Expected at least one part of the episode, got {bins}.")
-    only_unconditional(preset, "The course over time")
-    values = target.values[:, target.scored]
-    errors = frame_errors(neighbours, values, (k,))[0]  # [unit, frame]
-    heads = int(np.prod(neighbours.grid))
-    zero = zero_of(preset, target)
-    if zero == MEAN:
-        at_zero = _mean_errors(values, activations)
-    else:
-        units = heads + np.array(contenders(zero, neighbours.baselines))
-        at_zero = errors[units[errors[units].mean(1).argmin()]]
+    zero, scored = zero_of(preset, target), list(target.scored)
     bin_of = np.minimum((activations.time_in_episode * bins).astype(int), bins - 1)
     inside = (np.arange(bins)[:, None] == bin_of).astype(np.float64)  # [bin, frame]
-    worst = inside @ at_zero
+    if zero == MEAN:
+        values = target.values[:, scored]
+        heads = range(int(np.prod(neighbours.grid)))
+        worst = inside @ _mean_errors(values, activations)
+        of_heads = inside @ frame_errors(neighbours, values, (k,))[0, heads].T
+    else:
+        conditioner = conditioner or Conditioner(activations, clock=clock_only(target))
+        counted = np.ones(len(bin_of), bool)
+        residuals = conditioner.nested(target.values, scored, counted)[..., scored]
+        worst = inside @ (conditional.own(residuals, activations.episode).astype(np.float64) ** 2).mean(1)
+        dims = range(len(scored))
+        told = conditional.errors(neighbours, residuals, dims, (k,), counted, Progress(), inside)
+        of_heads = told.held_out[0].mean(-1).T  # [bin, head]
     known = worst > 1e-12
-    score = 1 - (inside @ errors[:heads].T) / np.where(known, worst, 1)[:, None]
+    score = 1 - of_heads / np.where(known, worst, 1)[:, None]
     score[~known] = np.nan
     return RelevanceOverTime(
         edges=np.linspace(0, 1, bins + 1, dtype=np.float32),

@@ -48,23 +48,24 @@ def episode_errors(
     target: np.ndarray,
     ks: Sequence[int],
     counted: np.ndarray,
-    progress: Progress | None = None,
+    progress: Progress,
+    units: Sequence[int],
 ) -> np.ndarray:
-    """Squared error summed over the frames of each episode that count, float64 [k, unit, episode, dim].
+    """Squared error summed over the frames of each episode that count, float64 [k, unit, episode, dim], of `units`.
 
     target: float [frame, dim]. counted: bool [frame]. Episodes are those of `neighbours`, in increasing order.
     """
     target = target.astype(np.float32)
     per_episode = episode_sums(neighbours.episode, counted)
-    errors = np.empty((len(ks), neighbours.order.shape[0], len(per_episode), target.shape[1]))
+    errors = np.empty((len(ks), len(units), len(per_episode), target.shape[1]))
 
-    def one(unit: int) -> None:
-        for index, predicted in predictions(neighbours, unit, target, ks):
+    def one(place: int) -> None:
+        for index, predicted in predictions(neighbours, units[place], target, ks):
             predicted -= target
             predicted *= predicted
-            errors[index, unit] = per_episode @ predicted
+            errors[index, place] = per_episode @ predicted
 
-    for_each(neighbours.order.shape[0], one, progress or Progress(), "Scored predictors")
+    for_each(len(units), one, progress, "Scored predictors")
     return errors
 
 
@@ -81,22 +82,31 @@ def predictions(
 
 
 def weighted_sums(
-    neighbours: Neighbours, unit: int, columns: np.ndarray, ks: Sequence[int]
+    neighbours: Neighbours,
+    unit: int,
+    columns: np.ndarray,
+    ks: Sequence[int],
+    rows: np.ndarray | None = None,
+    start: np.ndarray | int = 0,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (index of k, weighted sums of `columns` over the nearest k of every frame, float32 [frame, column]).
+    """Yield (index of k, weighted sums of `columns` over the nearest k, float32 [row, column]).
 
-    columns: float32 [frame, column], any number. The arrays are to be read only.
+    columns: float32 [place, column], any number. rows: int [row], the frames asked, all by default. A neighbour is at
+    the place of its frame, plus `start`, int [row], where each row has columns of its own below one another. The
+    arrays are to be read only.
     """
     check_depth(neighbours, ks)
-    frames, last = len(columns), int(max(ks))
+    last = int(max(ks))
     ends = sorted({int(k) for k in ks})
-    weight = weights(neighbours, unit)[:, :last]
-    alone = np.flatnonzero(exact(neighbours, unit, 1))
+    weight = weights(neighbours, unit, rows)[:, :last]
+    alone = np.flatnonzero(exact(neighbours, unit, 1, rows))
     weight[alone, 1:] = 0
+    order = _of(neighbours.order[unit], rows)[:, :last].astype(np.int32)
+    order += np.asarray(start, np.int32).reshape(-1, 1)
     # one sparse row for each frame and each part between two ks, all parts of a frame side by side
-    starts = np.append(np.add.outer(np.arange(frames) * last, [0, *ends[:-1]]).ravel(), frames * last)
-    table = (weight.ravel(), neighbours.order[unit, :, :last].astype(np.int32).ravel(), starts.astype(np.int32))
-    sums = (csr_array(table, shape=(len(starts) - 1, frames)) @ columns).reshape(frames, len(ends), -1)
+    starts = np.append(np.add.outer(np.arange(len(order)) * last, [0, *ends[:-1]]).ravel(), order.size)
+    table = (weight.ravel(), order.ravel(), starts.astype(np.int32))
+    sums = (csr_array(table, shape=(len(starts) - 1, len(columns))) @ columns).reshape(len(order), len(ends), -1)
     for place, end in enumerate(ends):
         if place:
             sums[:, place] += sums[:, place - 1]
@@ -104,16 +114,20 @@ def weighted_sums(
             yield int(index), sums[:, place]
 
 
-def weights(neighbours: Neighbours, unit: int) -> np.ndarray:
-    """float32 [frame, depth]: 1 / (d + 1e-8) of a predictor's neighbours, relative to that of the nearest."""
-    distance = neighbours.distance[unit]
+def weights(neighbours: Neighbours, unit: int, rows: np.ndarray | None = None) -> np.ndarray:
+    """float32 [row, depth]: 1 / (d + 1e-8) of a predictor's neighbours, relative to that of the nearest."""
+    distance = _of(neighbours.distance[unit], rows)
     return (distance[:, :1] + np.float32(WEIGHT_OFFSET)) / (distance + np.float32(WEIGHT_OFFSET))
 
 
-def exact(neighbours: Neighbours, unit: int, depth: int | None = None) -> np.ndarray:
-    """bool [frame, depth]: neighbours so near that the nearest of them counts alone; only heads have any."""
-    distance = neighbours.distance[unit, :, :depth]
+def exact(neighbours: Neighbours, unit: int, depth: int | None = None, rows: np.ndarray | None = None) -> np.ndarray:
+    """bool [row, depth]: neighbours so near that the nearest of them counts alone; only heads have any."""
+    distance = _of(neighbours.distance[unit], rows)[:, :depth]
     return (distance < WEIGHT_OFFSET) & (unit < np.prod(neighbours.grid))
+
+
+def _of(frames: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    return frames if rows is None else frames[rows]
 
 
 def episode_sums(episode: np.ndarray, counted: np.ndarray) -> np.ndarray:

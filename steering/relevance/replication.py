@@ -15,13 +15,14 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import folds
+from steering.relevance.baselines import MEAN
+from steering.relevance.conditioning import MIN_EPISODES
 from steering.relevance.keyframes import take
-from steering.relevance.scoring import prepare, rescore
+from steering.relevance.scoring import PRESETS, prepare, rescore
 from steering.relevance.stability import nogueira, ranks
 from steering.types import PAPER_SET_SIZE, Activations, Replication
 
 REPLICATES = 20
-MIN_EPISODES = 2
 
 
 def replicate(
@@ -42,10 +43,10 @@ def replicate(
     """
     progress = progress or Progress()
     episodes = [np.unique(pool.episode) for pool in pools]
-    fewest = min(map(len, episodes))
-    if not counts or min(counts) < MIN_EPISODES or max(counts) > fewest:
+    fewest, least = min(map(len, episodes)), 2 if PRESETS[preset] == MEAN else MIN_EPISODES
+    if not counts or min(counts) < least or max(counts) > fewest:
         raise InputError(
-            f"Expected numbers of demonstrations from {MIN_EPISODES} to {fewest}, all that both pools have, got "
+            f"Expected numbers of demonstrations from {least} to {fewest}, all that both pools have, got "
             f"{list(counts)}."
         )
     shape = pools[0].shape

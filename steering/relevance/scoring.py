@@ -1,23 +1,23 @@
 """From activations to a score per head, by preset, metric, target and phase; the one entry point of the stage.
 
 Presets: `paper` predicts the raw action, scores explained variance, 1 − error / error of the mean action, and chooses
-k in sample, as published. `default` divides each dimension by its standard deviation, scores the gripper apart and
-the gain over robot state and time in the episode, 1 − error / error of that baseline: a head that only knows the
-clock gets 0 or less. It chooses k and the best set inside each held-out episode. Metrics: `knn` (the paper's) and
-`ridge` (a linear probe).
+k in sample, as published. `default` asks what a head knows beyond robot state and time: it divides each dimension by
+its standard deviation, scores the gripper apart, and predicts what state and time leave open (`conditioning`,
+`conditional`); the score, or gain, is the share of it that the head tells, so a head that only knows state or clock
+gets 0. It chooses k and the best set inside each held-out episode. Metrics: `knn` (the paper's) and `ridge` (a linear
+probe).
 
     neighbours = prepare(activations)                       # the slow part, once
-    relevance = score(activations, "default", neighbours=neighbours)
-    relevance = rescore(activations, neighbours, k=20, target=named("state", activations), counted=frames)
+    conditioner = Conditioner(activations)                  # under `default`
+    relevance = score(activations, "default", neighbours=neighbours, conditioner=conditioner)
+    relevance = rescore(activations, neighbours, k=20, counted=frames, conditioner=conditioner)
 
-Cost on two cores, 20 episodes of 80 frames at 128 heads of 32 dims: `prepare` about 0.7 s, `score` about 3 s more under
-`default` and 0.5 s under `paper`, `rescore` 0.1 s.
+Cost on two cores, 20 episodes of 100 frames at 128 heads of 32 dims: see NOTES.md, `bench_relevance.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,17 +26,13 @@ from steering.metrics import FROM_ACTIVATIONS
 from steering.progress import Progress
 from steering.relevance import choice, conditional, knn, ridge, targets
 from steering.relevance.baselines import MEAN, baseline_features, contenders, mean_errors
-from steering.relevance.conditioning import CONDITIONAL, Conditioner
-from steering.relevance.neighbours import DEPTH, SPARE, check_ks, find
+from steering.relevance.conditioning import MIN_EPISODES, Conditioner
+from steering.relevance.neighbours import DEPTH, check_ks, find
 from steering.relevance.phases import WHOLE
-from steering.relevance.regression import episode_errors
+from steering.relevance.regression import episode_errors, episode_sums
 from steering.types import Activations, Head, Neighbours, Relevance
 
-PRESETS: Mapping[str, str] = {
-    "paper": MEAN,
-    "default": "state_time",
-    CONDITIONAL: "state_time",
-}  # preset -> baseline that a score of 0 equals
+PRESETS: Mapping[str, str] = {"paper": MEAN, "default": "state_time"}  # preset -> baseline that a score of 0 equals
 METRICS = FROM_ACTIVATIONS
 _NO_PROGRESS = Progress()
 
@@ -58,6 +54,7 @@ def score(
     counted: np.ndarray | None = None,
     phase: str = WHOLE,
     neighbours: Neighbours | None = None,
+    conditioner: Conditioner | None = None,
 ) -> Relevance:
     """Score every head.
 
@@ -65,15 +62,16 @@ def score(
     may be chosen too, as in the authors' release; else they are scored (`Activations.inert`) and take no part in the
     best set, and no rule chooses them. The relevance then holds no head inert.
     target: from `targets.named`; the preset's action by default. counted: bool [frame], frames whose errors count,
-    those of `phase`; all by default. neighbours: from `prepare` on the same activations, where they are at hand.
+    those of `phase`; all by default. neighbours, conditioner: from `prepare` and `Conditioner` (`clock_only`) on the
+    same activations, where they are at hand.
 
     Under `paper`, `best_k` is per stack the k whose PAPER_SET_SIZE best heads, concatenated, have the lowest error
-    `cv_mse`, and heads are scored at that k. Under `default` with at least `choice.MIN_EPISODES` episodes, each
-    episode's errors are those at the k that the others chose (`fold_k`; `best_k` is the most frequent), and `cv_mse`
-    is of held-out episodes. The ridge metric has no k: its `ks` and `best_k` are empty, `error` has one row, its set
-    is chosen in sample.
+    `cv_mse`, and heads are scored at that k. Under `default`, which needs `conditioning.MIN_EPISODES` episodes and the
+    robot's state, each episode's errors are those at the k that the others chose (`fold_k`; `best_k` is the most
+    frequent), and `cv_mse` is of held-out episodes. The ridge metric has no k: its `ks` and `best_k` are empty, `error`
+    has one row, its set is chosen in sample.
     """
-    return _Scoring(activations, preset, ks, metric, include_inert, target, counted, phase).relevance(
+    return _Scoring(activations, preset, ks, metric, include_inert, target, counted, phase, conditioner).relevance(
         neighbours, progress, with_sets=True
     )
 
@@ -88,21 +86,11 @@ def rescore(
     target: targets.Target | None = None,
     counted: np.ndarray | None = None,
     phase: str = WHOLE,
+    conditioner: Conditioner | None = None,
 ) -> Relevance:
     """k-NN scores at a given k, at once: with no set to choose, `cv_mse` is empty. Arguments as those of `score`."""
-    scoring = _Scoring(activations, preset, (k,), "knn", include_inert, target, counted, phase)
+    scoring = _Scoring(activations, preset, (k,), "knn", include_inert, target, counted, phase, conditioner)
     return scoring.relevance(neighbours, _NO_PROGRESS, with_sets=False)
-
-
-@dataclass(frozen=True)
-class _OpenLeft:
-    """residuals: float32 [episode, frame, dim]; left: float64 [episode, dim], their squares summed over each held-out
-    episode's frames that count; errors: those of the heads.
-    """
-
-    residuals: np.ndarray
-    left: np.ndarray
-    errors: conditional.Errors
 
 
 class _Scoring:
@@ -118,13 +106,12 @@ class _Scoring:
         target: targets.Target | None,
         counted: np.ndarray | None,
         phase: str,
+        conditioner: Conditioner | None,
     ) -> None:
         if preset not in PRESETS:
             raise unknown_name("preset", preset, PRESETS)
         if metric not in METRICS:
             raise unknown_name("metric", metric, METRICS)
-        if preset == CONDITIONAL and metric != "knn":
-            raise InputError(f"The preset {preset!r} asks by k-NN, not by {metric!r}. Choose the preset 'default'.")
         self.activations, self.preset, self.metric, self.phase = activations, preset, metric, phase
         self.ks = tuple(int(k) for k in ks)
         check_ks(ks, activations.episode, activations.frame)
@@ -135,38 +122,35 @@ class _Scoring:
         self.target = targets.named("action", activations, preset=preset) if target is None else target
         self.counted = np.ones(len(activations.episode), bool) if counted is None else np.asarray(counted, bool)
         self.zero = zero_of(preset, self.target)
+        self.strict = self.zero != MEAN
+        stated = activations.state.shape[1] > 0 and len(np.unique(activations.episode)) >= MIN_EPISODES
+        if conditioner is None and (self.strict or stated):
+            conditioner = Conditioner(activations, clock=clock_only(self.target) and self.strict)
+        self.conditioner = conditioner
 
     def relevance(self, neighbours: Neighbours | None, progress: Progress, *, with_sets: bool) -> Relevance:
         a, scored = self.activations, list(self.target.scored)
         neighbours = self._neighbours(neighbours, progress.part(0, 0.3))
-        errors = episode_errors(neighbours, self.target.values, self.ks, self.counted, progress.part(0.3, 0.4))
-        heads = int(np.prod(neighbours.grid))
-        baselines = {MEAN: mean_errors(self.target.values, a.episode, a.frame, self.counted)}
-        for name in neighbours.baselines:
-            units = heads + np.array(contenders(name, neighbours.baselines))
-            each = errors[:, units].reshape(-1, *errors.shape[2:])  # [k * contender, episode, dim]
-            baselines[name] = each[int(np.argmin(each[..., scored].sum((1, 2))))]
-        open_left = None
-        if self.preset == CONDITIONAL:
-            open_left = self._open_left(neighbours, progress.part(0.4, 0.6))
-            baselines[self.zero] = open_left.left
+        baselines = self._baselines(neighbours, progress.part(0.3, 0.35))
+        residuals = None
+        if self.strict and self.conditioner is not None:
+            residuals = self.conditioner.nested(self.target.values, self.target.scored, self.counted)
+            left = conditional.own(residuals, a.episode).astype(np.float64) ** 2
+            baselines[self.zero] = episode_sums(a.episode, self.counted).astype(np.float64) @ left
+            progress.report(0.4, "Found what state and time leave open")
         mean = {name: float(e[:, scored].sum() / self.counted.sum() / len(scored)) for name, e in baselines.items()}
         self._check_zero(mean)
-        if open_left is not None:
-            of_heads = open_left.errors.held_out
-        else:
-            of_heads = errors[:, :heads] if self.metric == "knn" else self._ridge_errors(progress.part(0.4, 0.6))
-        of_heads = of_heads.reshape(
-            len(of_heads), *self.grid, *of_heads.shape[2:]
-        )  # [k, stack, layer, head, episode, dim]
+        of_heads, inner = self._errors(neighbours, residuals, progress.part(0.4, 0.6))
+        of_heads = of_heads.reshape(len(of_heads), *self.grid, *of_heads.shape[2:])
+        # [k, stack, layer, head, episode, dim]
         error = of_heads[..., scored].sum((-2, -1)) / self.counted.sum() / len(scored)
-        choices = self._choices(neighbours, error, open_left, with_sets, progress.part(0.6, 1))
+        choices = self._choices(residuals, error, inner, with_sets, progress.part(0.6, 1))
         progress.report(1.0, "Scored every head")
         at_best = self._at_chosen(of_heads, choices)  # [stack, layer, head, dim]
         main = at_best[..., scored].mean(-1)
-        base = baselines[self.zero]
-        grippers = [self._dimension(at_best, base, d) for d in self.target.grippers]
-        below = baselines[MEAN] if open_left is None else open_left.left
+        below = baselines[self.zero]
+        grippers = [self._dimension(at_best, below, d) for d in self.target.grippers]
+        known = "state_time" in mean and self.target.own_baseline is None
         return Relevance(
             metric=self.metric,
             preset=self.preset,
@@ -180,7 +164,7 @@ class _Scoring:
             inert=self.inert,
             tokens=a.tokens,
             phase=self.phase,
-            gain=_explained(main, mean["state_time"]) if "state_time" in mean else None,
+            gain=_explained(main, mean["state_time"]) if known else None,
             gripper=np.mean(grippers, axis=0) if grippers else None,
             dimension_r2=np.stack([self._dimension(at_best, below, d) for d in range(at_best.shape[-1])]),
             dimension_names=self.target.names,
@@ -192,69 +176,75 @@ class _Scoring:
     def _neighbours(self, neighbours: Neighbours | None, progress: Progress) -> Neighbours:
         a = self.activations
         if neighbours is None:
-            nested = self.metric == "knn" and self.preset != "paper"
-            depth = max(self.ks) + (SPARE if nested else 0)
-            return find(a, baseline_features(a), depth, progress, of_heads=self.metric == "knn")
+            return find(a, baseline_features(a), max(self.ks), progress, of_heads=self.metric == "knn")
         same = np.array_equal(neighbours.episode, a.episode) and np.array_equal(neighbours.frame, a.frame)
         if not same or neighbours.grid != self.grid:
             raise InputError("The neighbours were found in other activations. Find them again in these.")
         return neighbours
 
     def _check_zero(self, mean: Mapping[str, float]) -> None:
-        if self.zero != MEAN:
-            contenders(self.zero, tuple(mean))
         if mean[self.zero] < 1e-12:
             raise InputError(
                 f"The baseline {self.zero!r} already predicts these actions without error, so no head can be told "
                 "from another. The actions may be constant, or one episode loaded twice: use other demonstrations."
             )
 
-    def _ridge_errors(self, progress: Progress) -> np.ndarray:
-        """float64 [1, unit, episode, dim]."""
-        a = self.activations
-        flat = a.outputs.reshape(len(a.outputs), -1, a.outputs.shape[-1])
-        errors = ridge.ridge_frame_errors(flat, self.target.values, a.episode, a.frame, progress=progress)
-        groups = [(a.episode == one) & self.counted for one in np.unique(a.episode)]
-        return np.stack([errors[:, rows].sum(1, np.float64) for rows in groups], axis=1)[None]
+    def _baselines(self, neighbours: Neighbours, progress: Progress) -> dict[str, np.ndarray]:
+        """Squared error of what sees no head, summed over each episode's frames that count: float64 [episode, dim]."""
+        a, target, scored = self.activations, self.target, list(self.target.scored)
+        found = {MEAN: mean_errors(target.values, a.episode, a.frame, self.counted)}
+        heads = int(np.prod(neighbours.grid))
+        units = range(heads, heads + len(neighbours.baselines))
+        errors = episode_errors(neighbours, target.values, self.ks, self.counted, progress, units)
+        for name in neighbours.baselines:
+            each = errors[:, contenders(name, neighbours.baselines)]
+            offered = list(each.reshape(-1, *errors.shape[2:]))  # [k * contender][episode, dim]
+            if name == "state_time" and self.conditioner is not None and not self.strict:
+                left = self.conditioner.own(target.values, scored) ** 2
+                offered.append(episode_sums(a.episode, self.counted).astype(np.float64) @ left)
+            found[name] = min(offered, key=lambda one: float(one[:, scored].sum()))
+        return found
 
-    def _open_left(self, neighbours: Neighbours, progress: Progress) -> _OpenLeft:
-        """What state and time leave open in every fold, and what heads tell of it."""
+    def _errors(
+        self, neighbours: Neighbours, residuals: np.ndarray | None, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Squared errors of every head summed over each episode, float64 [k, head, episode, dim]; and those that choose
+        inside each held-out episode, float64 [episode, k, head], where the choice is nested.
+        """
         a, target = self.activations, self.target
-        conditioner = Conditioner(a, clock=self.zero == "time")
-        residuals = conditioner.nested(target.values, target.scored, self.counted)
-        progress.report(0.5, "Found what state and time leave open")
-        squared = [
-            (residuals[e, rows[self.counted[rows]]].astype(np.float64) ** 2).sum(0)
-            for e, rows in enumerate(conditioner.rows)
-        ]
-        of_heads = conditional.errors(
-            neighbours, residuals, target.scored, self.ks, self.counted, progress.part(0.5, 1)
-        )
-        return _OpenLeft(residuals, np.stack(squared), of_heads)
+        if self.metric != "knn":
+            flat = a.outputs.reshape(len(a.outputs), -1, a.outputs.shape[-1])
+            asked = target.values if residuals is None else residuals
+            errors = ridge.ridge_frame_errors(flat, asked, a.episode, a.frame, progress=progress)
+            groups = [(a.episode == one) & self.counted for one in np.unique(a.episode)]
+            return np.stack([errors[:, rows].sum(1, np.float64) for rows in groups], axis=1)[None], None
+        if residuals is not None:
+            of_heads = conditional.errors(neighbours, residuals, target.scored, self.ks, self.counted, progress)
+            return of_heads.held_out, of_heads.inner
+        units = range(int(np.prod(neighbours.grid)))
+        return episode_errors(neighbours, target.values, self.ks, self.counted, progress, units), None
 
     def _choices(
         self,
-        neighbours: Neighbours,
+        residuals: np.ndarray | None,
         error: np.ndarray,
-        open_left: _OpenLeft | None,
+        inner: np.ndarray | None,
         with_sets: bool,
         progress: Progress,
     ) -> dict[str, choice.Choice]:
-        a, values = self.activations, self.target.values[:, self.target.scored]
+        a, scored = self.activations, list(self.target.scored)
+        values = (self.target.values if residuals is None else residuals)[..., scored]
         if self.metric != "knn":
             found = choice.linear(a, values, self.counted, error[0], self.inert)
         elif not with_sets:
             found = [choice.given(a, self.inert[s]) for s in range(len(self.inert))]
-        elif open_left is not None:
-            episodes, scored = np.unique(a.episode), list(self.target.scored)
+        elif inner is not None:
+            episodes = np.unique(a.episode)
 
             def judge(fold: int, heads: list[Head], k: int) -> float:
-                held_out = a.episode == episodes[fold]
-                return conditional.set_error(a, heads, open_left.residuals[fold][:, scored], held_out, self.counted, k)
+                return conditional.set_error(a, heads, values[fold], a.episode == episodes[fold], self.counted, k)
 
-            found = choice.judged(a, open_left.errors.inner, self.counted, self.ks, self.inert, judge, progress)
-        elif self.preset == "default" and len(np.unique(a.episode)) >= choice.MIN_EPISODES:
-            found = choice.nested(a, neighbours, values, self.counted, self.ks, self.inert, progress)
+            found = choice.judged(a, inner, self.counted, self.ks, self.inert, judge, progress)
         else:
             found = choice.in_sample(a, values, self.counted, error, self.ks, self.inert)
         return {stack: c for stack, c in zip(self.activations.shape.names, found, strict=True) if c is not None}
@@ -279,19 +269,15 @@ class _Scoring:
         return np.stack([choices[stack].share if stack in choices else empty for stack in names])
 
 
-def only_unconditional(preset: str, what: str) -> None:
-    """Raise InputError for the preset `conditional`: `what` is not worked out under it."""
-    if preset == CONDITIONAL:
-        raise InputError(
-            f"{what} cannot be had under the preset {preset!r}; its scores, their intervals and null, and "
-            "the held-out error of its best heads can. Ask the preset 'default' or 'paper'."
-        )
-
-
 def zero_of(preset: str, target: targets.Target) -> str:
     """The baseline that a score of 0 equals; not one that holds the target itself."""
     zero = PRESETS[preset]
     return target.own_baseline if target.own_baseline and zero != MEAN else zero
+
+
+def clock_only(target: targets.Target) -> bool:
+    """Whether what leaves a target open is the clock alone: the state would hold the target itself."""
+    return target.own_baseline == "time"
 
 
 def _explained(error: np.ndarray, zero: float) -> np.ndarray:

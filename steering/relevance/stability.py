@@ -1,12 +1,12 @@
 """How much a ranking owes to the demonstrations that happened to be there: bootstrap, set stability, rank agreement.
 
 Bootstrap: episodes are drawn with replacement; those drawn are the queries and, as often as they were drawn, the
-memory. Score and rank of every head are computed anew from the same neighbours, over the same baseline, equally
-resampled. Intervals are percentiles. Nogueira's S (Nogueira, Sechidis and Brown, JMLR 18, 2018) says how alike the sets
-of best heads are: 1 = the same set every time, 0 = as alike as random sets of their size. Rank agreement is Spearman's,
-with a bootstrap over heads (SciPy).
-Cost: 100 replicates of 20 episodes of 80 frames at 128 heads take
-about 4 s on two cores.
+memory. Score and rank of every head are computed anew from the same neighbours, at the score's k, over the same
+baseline, equally resampled; what state and time leave open is not fitted anew. Intervals are percentiles around the
+score (`bench_intervals.py` says how often they hold a known one). Nogueira's S (Nogueira, Sechidis and Brown, JMLR 18,
+2018) says how alike the sets of best heads are: 1 = the same set every time, 0 = as alike as random sets of their size.
+Rank agreement is Spearman's, with a bootstrap over heads (SciPy). Cost: 100 replicates of 20 episodes of 80 frames at
+128 heads take about 4 s on two cores.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.relevance.baselines import MEAN, contenders, mean_errors
+from steering.relevance.baselines import mean_errors
 from steering.relevance.choice import best_heads
-from steering.relevance.resampling import resampled_errors
+from steering.relevance.conditional import best_share
+from steering.relevance.resampling import Sums, resampled
 from steering.types import Neighbours, RankAgreement
 
 CONFIDENCE = 0.95
@@ -34,9 +35,15 @@ class Resampled:
     score: np.ndarray
     inert: np.ndarray  # bool [stack, layer, head]
 
-    def intervals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Low and high end of each head's score, float32 [stack, layer, head], NaN for inert heads."""
-        return _percentiles(self.score, self.inert)
+    def intervals(self, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high end of each head's score, float32 [stack, layer, head], NaN for inert heads.
+
+        score: float [stack, layer, head], of the demonstrations as they are. A draw holds about two thirds of them, so
+        it remembers less and scores lower: the percentiles are moved by the difference of their mean to `score`.
+        """
+        low, high = _percentiles(self.score, self.inert)
+        moved = (score - self.score.mean(0)).astype(np.float32)
+        return low + moved, high + moved
 
     def rank_intervals(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high end of each head's rank within its stack; 1 is the best. NaN for inert heads."""
@@ -58,18 +65,22 @@ def bootstrap(
     target: np.ndarray,
     k: Mapping[str, int],
     *,
-    zero: str,
     counted: np.ndarray,
     inert: np.ndarray,
+    shared: bool = False,
     replicates: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Resampled:
     """Scores at the k of each stack when the episodes are drawn anew with replacement.
 
-    target: float [frame, dim]. k: stack -> neighbours. zero, counted, inert: as in the score itself.
+    target: float [frame, dim]. k: stack -> neighbours. counted, inert: as in the score itself. shared: `target` is what
+    state and time leave open, and predictions are shrunk by the share c that fits the other drawn episodes best, as in
+    `conditional`; else the score is over the mean of the target.
     """
-    episodes = _enough(neighbours)
+    episodes = len(np.unique(neighbours.episode))
+    if episodes < MIN_EPISODES:
+        raise InputError(f"Stability needs at least {MIN_EPISODES} episodes to draw from, got {episodes}.")
     if replicates < 2:
         raise InputError(f"Expected at least two bootstrap replicates, got {replicates}.")
     generator = np.random.default_rng(seed)
@@ -77,31 +88,26 @@ def bootstrap(
     for row in counts:
         while np.count_nonzero(row) < 2:  # a draw of one episode only has no memory
             row[:] = np.bincount(generator.integers(0, episodes, episodes), minlength=episodes)
-    return _resampled(neighbours, target, k, counts, zero, counted, inert, progress or Progress())
+    ks = tuple(sorted(set(k.values())))
+    sums = resampled(neighbours, target, ks, counts, counted, progress)
+    times = counts[:, None, None].astype(np.float64)
+    if shared:
+        score = _gain(sums, times)
+    else:
+        error = (sums.error * times).sum(3) / np.maximum((sums.frames * times).sum(3), 1)  # [replicate, k, head]
+        score = 1 - error / _of_mean(neighbours, target, counts, counted)[:, None, None]
+    score = score.reshape(len(counts), len(ks), *neighbours.grid)
+    chosen = [score[:, ks.index(k[stack]) if stack in k else 0, s] for s, stack in enumerate(neighbours.stacks)]
+    return Resampled(np.stack(chosen, axis=1).astype(np.float32), inert)
 
 
-def subsets(
-    neighbours: Neighbours,
-    target: np.ndarray,
-    k: Mapping[str, int],
-    count: int,
-    *,
-    zero: str,
-    counted: np.ndarray,
-    inert: np.ndarray,
-    replicates: int = 50,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Resampled:
-    """Scores from `count` of the episodes, drawn without replacement: what fewer demonstrations would have said."""
-    episodes = _enough(neighbours)
-    if not 2 <= count <= episodes:
-        raise InputError(f"Expected 2 to {episodes} episodes to draw, got {count}.")
-    generator = np.random.default_rng(seed)
-    counts = np.zeros((replicates, episodes), np.uint8)
-    for row in counts:
-        row[generator.permutation(episodes)[:count]] = 1
-    return _resampled(neighbours, target, k, counts, zero, counted, inert, progress or Progress())
+def _gain(sums: Sums, times: np.ndarray) -> np.ndarray:
+    """float64 [replicate, k, head]: the share of the target told. times: float64 [replicate, 1, 1, episode]."""
+    product, square = sums.product * times, sums.square * times
+    others = (one.sum(3, keepdims=True) - one for one in (product, square))
+    share = best_share(*others)
+    told: np.ndarray = (2 * share * product - share**2 * square).sum(3) / (sums.target * times).sum(3)
+    return told
 
 
 def nogueira(sets: np.ndarray) -> tuple[float, float, float]:
@@ -173,35 +179,8 @@ def ranks(score: np.ndarray, inert: np.ndarray) -> np.ndarray:
     return place.reshape(score.shape).astype(np.float32)
 
 
-def _resampled(
-    neighbours: Neighbours,
-    target: np.ndarray,
-    k: Mapping[str, int],
-    counts: np.ndarray,
-    zero: str,
-    counted: np.ndarray,
-    inert: np.ndarray,
-    progress: Progress,
-) -> Resampled:
-    ks = tuple(sorted(set(k.values())))
-    heads = int(np.prod(neighbours.grid))
-    sums, number = resampled_errors(neighbours, target, ks, counts, counted, progress)
-    times = counts[:, None, None].astype(np.float64)
-    error = (sums * times).sum(3) / np.maximum((number * times).sum(3), 1)  # [replicate, k, unit]
-    at_zero = _zero(neighbours, target, counts, error, zero, counted)
-    score = 1 - error[:, :, :heads] / at_zero[:, None, None]
-    score = score.reshape(len(counts), len(ks), *neighbours.grid)
-    chosen = [score[:, ks.index(k[stack]) if stack in k else 0, s] for s, stack in enumerate(neighbours.stacks)]
-    return Resampled(np.stack(chosen, axis=1).astype(np.float32), inert)
-
-
-def _zero(
-    neighbours: Neighbours, target: np.ndarray, counts: np.ndarray, error: np.ndarray, zero: str, counted: np.ndarray
-) -> np.ndarray:
-    """float64 [replicate]: error of the baseline, equally resampled."""
-    if zero != MEAN:
-        heads = int(np.prod(neighbours.grid))
-        return error[:, :, heads + np.array(contenders(zero, neighbours.baselines))].min((1, 2))
+def _of_mean(neighbours: Neighbours, target: np.ndarray, counts: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """float64 [replicate]: error of the mean, equally resampled."""
     place = np.unique(neighbours.episode, return_inverse=True)[1]
     result = np.empty(len(counts))
     for replicate, times in enumerate(counts):
@@ -214,10 +193,3 @@ def _zero(
 def _percentiles(values: np.ndarray, inert: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.percentile(values, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
     return np.where(inert, np.nan, low).astype(np.float32), np.where(inert, np.nan, high).astype(np.float32)
-
-
-def _enough(neighbours: Neighbours) -> int:
-    episodes = len(np.unique(neighbours.episode))
-    if episodes < MIN_EPISODES:
-        raise InputError(f"Stability needs at least {MIN_EPISODES} episodes to draw from, got {episodes}.")
-    return episodes

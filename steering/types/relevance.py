@@ -16,18 +16,18 @@ from steering.types.showing import Shown, grid, table
 class Relevance(Shown):
     """A score per head. Higher `score` is always more relevant.
 
-    metric: name of the metric, e.g. `knn`. preset: `paper`, `default` or `conditional`. score: float32 [stack, layer,
-    head].
-    error: float32 [k, stack, layer, head], leave-one-episode-out squared error averaged over action dimensions,
-    then frames. ks: the values of k. best_k, cv_mse: k of the best set of top heads and its error, per stack.
-    baselines: name -> leave-one-episode-out squared error of a predictor that sees no head
-    (`mean_action`, `time`, `state`, `state_time`). inert: bool [stack, layer, head], heads that cannot move an
-    action. target: what was predicted. Metrics without neighbours have empty `ks` and `best_k` and one row of `error`.
+    metric: name of the metric, e.g. `knn`. preset: `paper` or `default`, the strict one. score: float32 [stack, layer,
+    head]. error: float32 [k, stack, layer, head], leave-one-episode-out squared error averaged over action dimensions,
+    then frames; strict: of what state and time leave open. ks: the values of k. best_k, cv_mse: k of the best set of
+    top heads and its error, per stack. baselines: name -> leave-one-episode-out squared error of a predictor that sees
+    no head (`mean_action`, `time`, `state`, `state_time`; strict: `state_time` is what is left open). inert: bool
+    [stack, layer, head], heads that cannot move an action. target: what was predicted. Metrics without neighbours have
+    empty `ks` and `best_k` and one row of `error`.
 
-    phase: the frames whose error counts, `whole` or one of PHASES. gain: float32 [stack, layer, head], explained
-    variance beyond `state_time`. gripper: float32 [stack, layer, head], the score of the gripper's dimension alone,
-    where `score` leaves it out. dimension_r2: float32 [dim, stack, layer, head], explained variance of each dimension
-    of the target beyond its mean (`conditional`: beyond state and time); dimension_names: their names.
+    phase: the frames whose error counts, `whole` or one of PHASES. gain: float32 [stack, layer, head], 1 − error /
+    error of `state_time`; strict: the score. gripper: float32 [stack, layer, head], the score of the gripper's
+    dimension alone, where `score` leaves it out. dimension_r2: float32 [dim, stack, layer, head], explained variance of
+    each dimension of the target beyond the baseline that a score of 0 equals; dimension_names: their names.
     fold_k: stack -> the k chosen without each episode, in their order; empty where k was chosen in sample.
     fold_share: float32 [stack, layer, head], share of those folds whose set of best heads holds the head; then `cv_mse`
     is the error of episodes that took no part in the choice.

@@ -38,32 +38,23 @@ def test_counts_are_of_heads_that_can_move_an_action() -> None:
     assert expert.middle == pytest.approx(0.15) and expert.best == pytest.approx(0.3)
 
 
-def test_over_state_and_time_the_stack_that_knows_more_is_named_first() -> None:
-    relevance = scored([0.1, -0.1, -0.2, -0.3], [0.3, 0.2, 0.1, -0.1])
-    assert lead_sentence(relevance, chance(0, 3)) == (
-        "6 of 8 action expert heads tell more of the action than joint state and time do, against 1 of 4 VLM heads. "
-        "3 of 8 action expert heads and 0 of 4 VLM heads can be told from chance."
-    )
-    turned = scored([0.1, 0.1, 0.2, 0.3], [-0.3, -0.2, 0.1, -0.1])
-    assert lead_sentence(turned).startswith("4 of 4 VLM heads tell more")
-
-
-def test_where_no_head_beats_the_baseline_the_sentence_says_so() -> None:
-    none = scored([-0.1, -0.2, -0.3, -0.4], [-0.3, -0.2, -0.5, -0.6])
+def test_where_no_head_tells_anything_the_sentence_says_so() -> None:
+    none = scored([0.0, -0.2, -0.3, -0.4], [0.0, -0.2, -0.5, -0.6])
     assert lead_sentence(none, chance(0, 0)) == (
-        "No head alone tells more of the action than joint state and time do; VLM 0.0 comes nearest. "
-        "No head can be told from chance."
+        "No head tells anything of what joint state and time leave open of the action. No head can be told from chance."
     )
-    assert "leave open" in lead_sentence(replace(none, preset="conditional"))
 
 
-def test_the_conditional_score_speaks_of_shares_and_of_p_that_says_little() -> None:
-    found = lead_sentence(scored([0.18, 0.1, 0.1, 0.02], [0.23, 0.12, 0.12, 0.05], "conditional"), chance(4, 7))
-    assert found == (
+def test_the_strict_score_speaks_of_shares_and_of_p_that_says_little() -> None:
+    relevance = scored([0.18, 0.1, 0.1, 0.02], [0.23, 0.12, 0.12, 0.05])
+    assert lead_sentence(relevance, chance(4, 7)) == (
         "Of what joint state and time leave open of the action, the median head explains 12\u00a0% in the action "
         "expert and 10\u00a0% in the VLM; the best, action expert 0.0, 23\u00a0%. 4 of 4 VLM heads and 7 of 8 action "
         "expert heads can be told from chance, so the size of a score tells more than its p."
     )
+    some = lead_sentence(relevance, chance(0, 3))
+    assert some.endswith("3 of 8 action expert heads and 0 of 4 VLM heads can be told from chance.")
+    assert lead_sentence(relevance, target="state").startswith("Of what time leaves open of the joint state, ")
 
 
 def test_the_paper_s_score_is_set_beside_what_needs_no_head() -> None:
@@ -94,7 +85,9 @@ def test_unmeasured_chance_is_not_spoken_of_and_one_stack_stands_alone() -> None
         stacks=(Stack("language_model", 1, 2, 4),),
         tokens=("last_word",),
     )
-    assert lead_sentence(alone) == ("1 of 2 language model heads tell more of the action than joint state and time do.")
+    assert lead_sentence(alone).endswith(
+        "the median head explains 0\u00a0% in the language model; the best, language model 0.0, 10\u00a0%."
+    )
     still = replace(alone, inert=np.ones(score.shape, bool))
     assert lead_sentence(still) == "No head of this policy can move an action."
 

@@ -59,6 +59,19 @@ def test_head_map_never_focuses_an_inert_head(sample_store: ModuleType) -> None:
     assert of_set["focus"] == max((0, 64 + 27), key=lambda i: of_set["score"][i])  # the best of the set that can act
 
 
+def test_the_sentence_of_a_strict_score_says_what_is_open_and_how_much_is_told(sample_store: ModuleType) -> None:
+    paper = sample_store.relevance(3)
+    relevance = replace(paper, preset="default", gain=paper.score)
+    relevance.score[1, 1, 1], relevance.score[1, 1, 2] = 0.184, 0.0
+    told = head_map.sentence(relevance, Head("expert", 1, 1))
+    assert told == (
+        "Joint state and time leave 72\u00a0% of the action's variance open; of that its output alone tells 18\u00a0%."
+    )
+    assert head_map.sentence(relevance, Head("expert", 1, 2)).endswith("its output alone tells nothing.")
+    of_state = replace(relevance, target="state, each dimension divided by its standard deviation", gain=None)
+    assert head_map.sentence(of_state, Head("expert", 1, 1)).startswith("The time in the episode leaves")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -294,7 +307,7 @@ def test_the_measure_is_a_sentence_and_its_form_has_the_same_fields_whatever_was
     assert (
         "Colour: <b>k-NN, strict</b>, of <b>the action</b> in <b>all frames</b>, at <b>state token</b></span>" in shown
     )
-    assert "Scored over joint state and time." in shown
+    assert "Scored by what it tells of what joint state and time leave open." in shown
     assert re.findall(r'data-term="(\w+)"', shown) == ["knn", "default", "state_token"]
     alone = measures.choosers((replace(strict, preset="paper"),), replace(strict, preset="paper"))
     assert "Scored over the mean action, as published." in alone

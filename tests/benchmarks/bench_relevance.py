@@ -9,7 +9,7 @@ best of each counts. Processor seconds stand beside wall seconds: they tell more
 `small`: 128 heads of 16 dims; `pi0`: 288 heads of 256 dims; 20 episodes of 60 frames, four ks.
 
 Besides, at the embedded size (128 heads of 32 dims, 20 episodes of 80 frames): finding neighbours, a change of target,
-phase and k, 200 permutations, 100 bootstrap replicates, and the nested score; and the memory that finding neighbours
+phase and k, 200 permutations, 100 bootstrap replicates, and the strict score; and the memory that finding neighbours
 adds at π0's size with 20 episodes of 300 frames (`--memory`; one minute).
 Prints one JSON line.
 """
@@ -17,10 +17,12 @@ Prints one JSON line.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
 from steering.relevance import phases, targets
+from steering.relevance.conditional_null import conditional_null
+from steering.relevance.conditioning import Conditioner
 from steering.relevance.knn import KS, errors_of
 from steering.relevance.null import permutation_null
 from steering.relevance.scoring import prepare, rescore, score
@@ -136,21 +140,33 @@ def the_rest(repeats: int, episodes: int, permutations: int, replicates: int) ->
     values, whole, inert = target.values[:, target.scored], np.ones(len(a.episode), bool), np.zeros((2, 8, 8), bool)
     found = phases.phases_of(a)
     some = found == np.bincount(found).argmax()
-    common: dict[str, Any] = {"zero": "state_time", "counted": whole, "inert": inert}
+    common: dict[str, Any] = {"counted": whole, "inert": inert}
+    given: dict[str, Any] = {"conditioner": Conditioner(a)}
+    state, chunk = targets.named("state", a), targets.named("chunk", a)
+    clock: dict[str, Any] = {"conditioner": Conditioner(a, clock=True)}
+    number = itertools.count(1)
+
+    def anew(target: targets.Target) -> targets.Target:
+        return replace(target, values=target.values * next(number))  # so that its residuals are found again
+
     runs: dict[str, Callable[[], Any]] = {
         "find_neighbours": lambda: prepare(a),
-        "another_target": lambda: rescore(a, neighbours, k=20, target=targets.named("state", a)),
-        "another_phase": lambda: rescore(a, neighbours, k=20, counted=some),
-        "another_k": lambda: rescore(a, neighbours, k=30),
-        "whole_chunk": lambda: rescore(a, neighbours, k=20, target=targets.named("chunk", a)),
+        "another_target": lambda: rescore(a, neighbours, k=20, target=anew(state), **clock),
+        "another_phase": lambda: rescore(a, neighbours, k=20, counted=some, **given),
+        "another_k": lambda: rescore(a, neighbours, k=30, **given),
+        "whole_chunk": lambda: rescore(a, neighbours, k=20, target=anew(chunk), **given),
         "paper_score": lambda: score(a, "paper", neighbours=neighbours),
     }
     slow: dict[str, Callable[[], Any]] = {
         f"null_{permutations}": lambda: permutation_null(neighbours, values, KS, permutations=permutations, **common),
+        f"strict_null_{permutations}": lambda: conditional_null(
+            neighbours, given["conditioner"], values, KS, permutations=permutations, **common
+        ),
         f"bootstrap_{replicates}": lambda: bootstrap(
             neighbours, values, {"vlm": 20, "expert": 20}, replicates=replicates, **common
         ),
-        "nested_score": lambda: score(a, "default", neighbours=neighbours),
+        "conditioner": lambda: Conditioner(a),
+        "strict_score": lambda: score(a, "default", neighbours=neighbours),
     }
     seconds = timed(runs, repeats)[0] | timed(slow, 1)[0]
     size = neighbours.order.nbytes + neighbours.distance.nbytes

@@ -41,16 +41,15 @@ def test_rows_of_an_episode_are_in_order_wherever_they_stand(outputs: np.ndarray
     assert set(given.time_in_episode) == {0.5}
 
 
-def test_the_strict_scores_need_the_state_and_say_so(outputs: np.ndarray) -> None:
+def test_the_strict_score_needs_the_state_and_says_so(outputs: np.ndarray) -> None:
     generator = np.random.default_rng(1)
     action, state = generator.standard_normal((ROWS, 2)), generator.standard_normal((ROWS, 3))
     without = steering.Activations.from_arrays(outputs, action, EPISODE)
     assert steering.score(without, "paper", ks=(3,)).relevance.score.shape == (1, 2, 3)
-    for preset in ("default", "conditional"):
-        with pytest.raises(InputError, match=r"from_arrays\(…, state=…\)"):
-            steering.score(without, preset, ks=(3,))
-        within = steering.Activations.from_arrays(outputs, action, EPISODE, state=state)
-        assert np.isfinite(steering.score(within, preset, ks=(3,)).relevance.score).all()
+    with pytest.raises(InputError, match=r"from_arrays\(…, state=…\)"):
+        steering.score(without, "default", ks=(3,))
+    within = steering.Activations.from_arrays(outputs, action, EPISODE, state=state)
+    assert np.isfinite(steering.score(within, "default", ks=(3,)).relevance.score).all()
 
 
 def test_what_does_not_fit_is_named(outputs: np.ndarray) -> None:

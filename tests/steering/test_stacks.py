@@ -13,6 +13,7 @@ from app.views.head_map import head_map, selection_of
 from steering import figures
 from steering.errors import InputError, NotFound
 from steering.relevance import tables
+from steering.relevance.conditioning import Conditioner
 from steering.relevance.over_time import over_time
 from steering.relevance.projection import project
 from steering.relevance.replication import replicate
@@ -111,7 +112,7 @@ def test_intervals_and_the_null_are_over_the_heads_that_there_are(which: str) ->
     neighbours, target = prepare(activations), named("action", activations)
     relevance = score(activations, "default", KS, neighbours=neighbours)
     everything = np.ones(len(activations.episode), bool)
-    options = {"set_size": 2, "replicates": 6, "permutations": 39}
+    options = {"set_size": 2, "replicates": 6, "permutations": 39, "conditioner": Conditioner(activations)}
     found = trust(relevance, neighbours, target, everything, **options)
     assert set(found.stability) == set(shape.names) and np.isfinite(found.null_max).all()
     for values in (found.p, found.p_head, found.score_low, found.rank_high, found.chosen_share):

@@ -80,7 +80,7 @@ def test_what_if_is_the_error_of_the_concatenated_set_on_what_was_asked(store: S
     found = pipeline.held_out_error(store, relevance_id=relevance_id, heads=heads)
     target = targets.named("action", activations)
     everything = np.ones(len(activations.episode), bool)
-    expected = sets.set_errors(activations, heads, target.values[:, target.scored], KS, everything)
+    expected = sets.set_errors(activations, heads, sets.judge_of(activations, target, everything, "default"), KS)
     np.testing.assert_allclose(found.errors, expected, rtol=1e-5)
     assert found.k == KS[int(np.argmin(expected))] and found.zero == "state_time"
     assert found.score == pytest.approx(1 - min(expected) / relevance.baselines["state_time"], rel=1e-4)
@@ -188,7 +188,7 @@ def test_explanations_from_the_store(store: Store) -> None:
     assert by_time.score.shape == (4, 2, 3, 4)
     other, _ = scored(store, seed=1)
     made = pipeline.replicate(
-        store, relevance_id=relevance_id, other_activations_id=other, counts=(2, 4), set_size=3, replicates=3
+        store, relevance_id=relevance_id, other_activations_id=other, counts=(3, 4), set_size=3, replicates=3
     )
     assert store.load(made).stability["vlm"][1, 1] > 0.9  # the same three heads are planted
     agreed = pipeline.agreement_of_stack(store, first_id=relevance_id, second_id=relevance_id, stack="vlm")

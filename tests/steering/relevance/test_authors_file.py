@@ -50,7 +50,7 @@ def test_reads_both_stacks_and_scores_them(tmp_path):
     r = score(a, "paper", (3, 6))
     np.testing.assert_array_equal(r.inert, HeadShape.pair(*GRID).last_layer("vlm"))
     assert np.isfinite(r.score).all() and set(r.baselines) == {"mean_action", "time"} and r.gain is None
-    with pytest.raises(InputError, match="no robot state"):
+    with pytest.raises(InputError, match="needs the robot.s state"):
         score(a, "default", (3,))
 
 

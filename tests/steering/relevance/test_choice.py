@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.neighbors import KNeighborsRegressor
 
+from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import choice, targets
+from steering.relevance.conditioning import Conditioner
 from steering.relevance.keyframes import take
-from steering.relevance.neighbours import SPARE
 from steering.relevance.scoring import prepare, rescore, score
-from steering.types import PAPER_SET_SIZE, Stack
+from steering.types import PAPER_SET_SIZE, Head, Stack
 
-KS = (2, 3, 4)
+KS = (4, 6, 8)
 GRID = (2, 4, 6)
 
 
@@ -36,41 +36,59 @@ def activations(build):
     return replace(a, outputs=outputs, action=action.astype(np.float32), inert=nothing, stacks=())
 
 
-def squared(x: np.ndarray, y: np.ndarray, episode: np.ndarray, queried: list[int], memory: list[int], k: int) -> float:
-    """Sum over the frames of `queried` episodes of the mean squared error, by scikit-learn."""
-    total = 0.0
-    for one in queried:
-        kept = np.isin(episode, [m for m in memory if m != one])
-        model = KNeighborsRegressor(k, weights=lambda d: 1 / (d + 1e-8), algorithm="brute", metric="cosine")
-        predicted = model.fit(x[kept].astype(float), y[kept]).predict(x[episode == one].astype(float))
-        total += ((predicted - y[episode == one]) ** 2).mean(1).sum()
-    return total
+def told(x: np.ndarray, r: np.ndarray, asked: np.ndarray, kept: np.ndarray, dropped: np.ndarray, k: int) -> np.ndarray:
+    """Predictions of `r` at the rows `asked` by the paper's rule, from the `kept` rows but for the `dropped` ones."""
+    unit = x.astype(float) / np.linalg.norm(x.astype(float), axis=1, keepdims=True)
+    found = []
+    for row in asked:
+        distance = 1 - unit[kept] @ unit[row]
+        near = np.argsort(distance, kind="stable")[:k]
+        weight = np.where(dropped[kept[near]], 0, 1 / (np.maximum(distance[near], 0) + 1e-8))
+        found.append(weight @ r[kept[near]] / (weight.sum() or 1))
+    return np.array(found)
+
+
+def fold_errors(x: np.ndarray, a, r: np.ndarray, out: int, k: int, drop: bool) -> tuple[float, float]:
+    """Mean error of the other episodes and summed error of `out`, both with the share that fits the others best.
+
+    drop: whether frames of `out` take up places among the nearest k of the others, as heads' neighbours do.
+    """
+    others, nobody = np.flatnonzero(a.episode != out), np.zeros(len(r), bool)
+    predicted = np.zeros_like(r)
+    for one in np.unique(a.episode):
+        kept = np.flatnonzero(a.episode != one) if drop or one == out else others[a.episode[others] != one]
+        rows = np.flatnonzero(a.episode == one)
+        predicted[rows] = told(x, r, rows, kept, a.episode == out if drop and one != out else nobody, k)
+    share = np.clip((predicted[others] * r[others]).sum() / (predicted[others] ** 2).sum(), 0, 1)
+    squared = ((share * predicted - r) ** 2).mean(1)
+    return squared[others].mean(), squared[a.episode == out].sum()
 
 
 def loop(a, stack: int, inert: np.ndarray) -> tuple[list[int], float, np.ndarray, np.ndarray]:
     """Chosen ks, held-out error of the sets, error of every head at the chosen ks, and how often each was chosen."""
-    y = targets.standardise(a.action)[:, :6]
-    episodes = sorted(set(a.episode.tolist()))
+    y, scored = targets.standardise(a.action), range(6)
+    residuals = Conditioner(a).nested(y, scored, np.ones(len(y), bool)).astype(float)[..., :6]
     movable = [(la, h) for la in range(GRID[1]) for h in range(GRID[2]) if not inert[la, h]]
     chosen, total, error, share = [], 0.0, np.zeros(GRID[1:]), np.zeros(GRID[1:])
-    for out in episodes:
-        rest = [e for e in episodes if e != out]
-        frames = np.isin(a.episode, rest).sum()
+    for place, out in enumerate(sorted(set(a.episode.tolist()))):
+        r = residuals[place]
+        found = {
+            k: {p: fold_errors(a.outputs[:, stack, *p], a, r, out, k, True) for p in np.ndindex(GRID[1:])} for k in KS
+        }
         best: tuple[float, int, list] = (np.inf, 0, [])
         for k in KS:
-            inner = {p: squared(a.outputs[:, stack, *p], y, a.episode, rest, rest, k) / frames for p in movable}
-            heads = sorted(movable, key=inner.__getitem__)[:PAPER_SET_SIZE]
-            mean = np.mean([inner[p] for p in heads])
+            heads = sorted(movable, key=lambda p, k=k: found[k][p][0])[:PAPER_SET_SIZE]
+            mean = np.mean([found[k][p][0] for p in heads])
             if mean < best[0]:
                 best = (mean, k, heads)
         _, k, heads = best
         chosen.append(k)
         joined = np.concatenate([a.outputs[:, stack, *p] for p in heads], axis=1)
-        total += squared(joined, y, a.episode, [out], rest, k)
+        total += fold_errors(joined, a, r, out, k, False)[1]
         for p in np.ndindex(GRID[1:]):
-            error[p] += squared(a.outputs[:, stack, *p], y, a.episode, [out], rest, k)
+            error[p] += found[k][p][1]
         for p in heads:
-            share[p] += 1 / len(episodes)
+            share[p] += 1 / len(residuals)
     return chosen, total / len(y), error / len(y), share
 
 
@@ -103,22 +121,10 @@ def test_frames_of_the_judging_episode_cannot_change_what_was_chosen(activations
     assert first.cv_mse != second.cv_mse
 
 
-def test_spare_neighbours_are_enough_where_episodes_mix(activations):
-    exact, spare = (score(activations, "default", KS, neighbours=prepare(activations, d)) for d in (60, 4 + SPARE))
-    assert exact.fold_k == spare.fold_k and exact.cv_mse == spare.cv_mse
-    np.testing.assert_array_equal(exact.score, spare.score)
-
-
 def test_two_episodes_leave_nothing_to_choose_with(activations):
     two = take(activations, activations.episode < 2)
-    r = score(two, "default", KS)
-    assert r.fold_k == {} and r.fold_share is None and set(r.cv_mse) == {"vlm", "expert"}
-
-
-def test_a_single_episode_is_scored_in_sample_by_the_window_rule(build):
-    a = build((100,))
-    r = score(a, "default", (3, 8))
-    assert r.fold_k == {} and np.isfinite(r.score).all()
+    with pytest.raises(InputError, match="at least 3 episodes"):
+        score(two, "default", KS)
 
 
 def test_rescore_equals_score_at_that_k_and_skips_the_sets(activations):
@@ -130,15 +136,18 @@ def test_rescore_equals_score_at_that_k_and_skips_the_sets(activations):
     assert quick.cv_mse == {} and quick.best_k == {"vlm": 5, "expert": 5}
 
 
-def test_a_head_that_only_the_judging_episode_speaks_for_is_not_chosen_there(build):
-    """Twenty heads know episodes 0 to 3 well and 4 not at all; one more knows every episode a little worse."""
-    a = build((12,) * 5, seed=3)
-    generator = np.random.default_rng(3)
-    y = generator.uniform(-1, 1, (60, 1))
-    told = np.where(a.episode[:, None] == 4, generator.uniform(-1, 1, (60, 20)), y)
-    told += 0.01 * generator.standard_normal((60, 20))
-    told = np.concatenate([y + 0.2 * generator.standard_normal((60, 1)), told], axis=1)  # [frame, head]
-    outputs = np.stack([np.cos(told), np.sin(told)], axis=2).astype(np.float32)[:, None, None]
-    a = replace(a, outputs=outputs, inert=np.zeros((1, 1, 21), bool), stacks=(Stack("vlm", 1, 21, 2),))
-    (found,) = choice.nested(a, prepare(a), y, np.ones(60, bool), (3,), a.inert, Progress())
-    np.testing.assert_allclose(found.share[0, 0], 0.8, atol=1e-6)  # in four of five folds, not where 4 judges
+def test_a_head_that_only_the_judging_episode_speaks_for_is_not_chosen_there(activations):
+    """Of two heads the one is the better by the errors of the others wherever the last episode does not judge."""
+    stacks, inert = (Stack("vlm", 1, 2, 5),), np.zeros((1, 1, 2), bool)
+    a = replace(activations, outputs=activations.outputs[:, :1, :1, :2], inert=inert, stacks=stacks)
+    error = np.array([[[1.0, 2.0]]] * 4 + [[[2.0, 1.0]]])  # [episode, k, head]
+    asked: list[tuple[int, int]] = []
+
+    def judge(fold: int, heads: list[Head], k: int) -> float:
+        asked.append((fold, heads[0].head))
+        return 1.0
+
+    (found,) = choice.judged(a, error, np.ones(55, bool), (3,), a.inert, judge, Progress(), size=1)
+    assert sorted(asked) == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 1)]
+    np.testing.assert_allclose(found.share[0], [0.8, 0.2], atol=1e-6)
+    assert found.error == pytest.approx(5 / 55)

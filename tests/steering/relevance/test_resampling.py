@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from steering.progress import Progress
 from steering.relevance import regression, resampling
-from steering.relevance.resampling import resampled_errors
+from steering.relevance.resampling import resampled
 from steering.relevance.scoring import prepare
 
 KS = (1, 4, 9)
@@ -34,7 +35,7 @@ def test_equals_predictions_from_the_resampled_memory(build):
     counts = np.array([[1, 1, 1, 1], [0, 1, 2, 1], [3, 0, 1, 0], [1, 1, 0, 2]], np.uint8)
     counted = np.ones(len(a.episode), bool)
     counted[::5] = False
-    sums, number = resampled_errors(neighbours, a.action, KS, counts, counted)
+    sums = resampled(neighbours, a.action, KS, counts, counted)
     flat = a.outputs.reshape(len(a.episode), -1, 6).astype(float)
     units = {unit: flat[:, unit] for unit in (0, 1, 23)}
     for unit, x in units.items():
@@ -51,18 +52,18 @@ def test_equals_predictions_from_the_resampled_memory(build):
                         predicted = by_hand(distance[q], a.action.astype(float), memory, k, alone=True)
                         expected[a.episode[q]] += ((predicted - a.action[q]) ** 2).mean()
                         frames[a.episode[q]] += 1
-                np.testing.assert_array_equal(number[r, i, unit], frames)
-                np.testing.assert_allclose(sums[r, i, unit], expected, atol=1e-4)
+                np.testing.assert_array_equal(sums.frames[r, i, unit], frames)
+                np.testing.assert_allclose(sums.error[r, i, unit], expected, atol=1e-4)
 
 
 def test_counting_every_episode_once_is_the_plain_score(build):
     a = build()
     neighbours = prepare(a)
     everything = np.ones(len(a.episode), bool)
-    sums, number = resampled_errors(neighbours, a.action, KS, np.ones((1, 4), np.uint8), everything)
-    plain = regression.episode_errors(neighbours, a.action, KS, everything).mean(-1)
-    np.testing.assert_allclose(sums[0], plain, rtol=1e-4)
-    np.testing.assert_array_equal(number[0, 0, 0], [12, 15, 14, 13])
+    sums = resampled(neighbours, a.action, KS, np.ones((1, 4), np.uint8), everything)
+    plain = regression.episode_errors(neighbours, a.action, KS, everything, Progress(), range(24)).mean(-1)
+    np.testing.assert_allclose(sums.error[0], plain, rtol=1e-4)
+    np.testing.assert_array_equal(sums.frames[0, 0, 0], [12, 15, 14, 13])
 
 
 def test_chunks_do_not_change_the_result(build, monkeypatch):
@@ -70,11 +71,11 @@ def test_chunks_do_not_change_the_result(build, monkeypatch):
     neighbours = prepare(a, depth=20)
     counts = np.random.default_rng(0).integers(0, 3, (7, 4)).astype(np.uint8)
     counted = np.ones(len(a.episode), bool)
-    whole = resampled_errors(neighbours, a.action, KS, counts, counted)
+    whole = resampled(neighbours, a.action, KS, counts, counted)
     monkeypatch.setattr(resampling, "CHUNK_BYTES", 1)
-    one_by_one = resampled_errors(neighbours, a.action, KS, counts, counted)
-    np.testing.assert_allclose(whole[0], one_by_one[0], rtol=1e-5)
-    np.testing.assert_array_equal(whole[1], one_by_one[1])
+    one_by_one = resampled(neighbours, a.action, KS, counts, counted)
+    np.testing.assert_allclose(whole.error, one_by_one.error, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(whole.frames, one_by_one.frames)
 
 
 def test_frame_and_episode_errors_are_of_the_same_predictions(build):
@@ -82,10 +83,10 @@ def test_frame_and_episode_errors_are_of_the_same_predictions(build):
     neighbours = prepare(a)
     frames = regression.frame_errors(neighbours, a.action, KS)
     counted = a.time_in_episode < 0.5
-    by_episode = regression.episode_errors(neighbours, a.action, KS, counted)
+    by_episode = regression.episode_errors(neighbours, a.action, KS, counted, Progress(), range(24))
     for one in range(4):
         rows = (a.episode == one) & counted
-        np.testing.assert_allclose(by_episode[:, :, one].mean(-1), frames[..., rows].sum(-1), rtol=1e-4)
+        np.testing.assert_allclose(by_episode[:, :, one].mean(-1), frames[:, :24, rows].sum(-1), rtol=1e-4)
 
 
 def test_a_k_beyond_what_was_kept_is_an_error(build):

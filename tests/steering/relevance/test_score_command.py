@@ -83,7 +83,7 @@ def test_the_authors_file_goes_in_and_their_selection_comes_out(tmp_path, capsys
     assert len(document["trainable_head_indices"]) == 12 and set(document["trainable_head_stacks"]) == {"expert"}
     assert document["tokens"] == {"expert": "first_action"} and list(document["best_k_of"]) == ["expert"]
     code, text = run(capsys, monkeypatch, path, "--k", 2, "--preset", "default", "--store", tmp_path / "s")
-    assert code == 1 and "no robot state" in text
+    assert code == 1 and "needs the robot's state" in text
     code, text = run(capsys, monkeypatch, path, "--k", 2, "--keyframes", "--store", tmp_path / "s")
     assert code == 1 and "recording rate" in text
 

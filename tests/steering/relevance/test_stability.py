@@ -9,15 +9,14 @@ import pytest
 from scipy import stats
 
 from steering.errors import InputError
-from steering.relevance.scoring import prepare, rescore
-from steering.relevance.stability import bootstrap, nogueira, rank_agreement, ranks, subsets
-from steering.relevance.targets import Target
+from steering.relevance.scoring import prepare
+from steering.relevance.stability import bootstrap, nogueira, rank_agreement, ranks
 
 K = {"vlm": 4, "expert": 6}
 
 
-def arguments(a, zero="state_time"):
-    return {"zero": zero, "counted": np.ones(len(a.episode), bool), "inert": np.zeros((2, 3, 4), bool)}
+def arguments(a):
+    return {"counted": np.ones(len(a.episode), bool), "inert": np.zeros((2, 3, 4), bool)}
 
 
 def test_nogueira_is_one_for_equal_sets_and_near_zero_for_random_ones():
@@ -62,21 +61,6 @@ def test_ranks_count_from_one_within_each_stack():
     np.testing.assert_array_equal(ranks(score, inert), [[[3, 1, 2]], [[1, 2, 3]]])
 
 
-def test_a_subset_of_episodes_scores_as_if_only_they_were_there(build):
-    """All episodes but one, drawn as a subset, against a score of activations that hold no other."""
-    from steering.relevance.keyframes import take
-
-    a = build((10, 10, 10, 10))
-    found = subsets(prepare(a, 40), a.action, K, 3, replicates=6, seed=3, **arguments(a, "mean_action"))
-    generator = np.random.default_rng(3)
-    for replicate in range(6):
-        kept = take(a, np.isin(a.episode, generator.permutation(4)[:3]))
-        target = Target("raw", kept.action.astype(float), ("x",) * 7, tuple(range(7)))
-        for s, k in enumerate((4, 6)):
-            r = rescore(kept, prepare(kept), k=k, preset="paper", target=target)
-            np.testing.assert_allclose(found.score[replicate, s], r.score[s], atol=1e-4)
-
-
 def test_bootstrap_repeats_with_the_seed_and_brackets_the_score(build):
     a = build((12, 12, 12, 12, 12))
     neighbours = prepare(a)
@@ -96,7 +80,7 @@ def test_inert_heads_have_no_interval_and_are_never_chosen(build):
     given = arguments(a)
     given["inert"][0, 2] = True
     found = bootstrap(prepare(a), a.action, K, replicates=5, **given)
-    for values in (*found.intervals(), *found.rank_intervals()):
+    for values in (*found.intervals(np.zeros((2, 3, 4))), *found.rank_intervals()):
         assert np.isnan(values[0, 2]).all() and np.isfinite(values[1]).all()
     assert not found.chosen(20)[:, 0, 2].any()
 
@@ -121,6 +105,3 @@ def test_too_few_episodes_or_replicates_are_errors(build):
     two = build((20, 20))
     with pytest.raises(InputError, match="at least 3 episodes"):
         bootstrap(prepare(two), two.action, K, **arguments(two))
-    a = build()
-    with pytest.raises(InputError, match="2 to 4 episodes"):
-        subsets(prepare(a), a.action, K, 9, **arguments(a))

@@ -48,7 +48,7 @@ def test_the_gripper_is_scored_apart_over_its_own_baseline(build):
     outputs[:, 1, 2, 3] = np.column_stack([np.sign(a.action[:, 6])] * 3 + [np.ones(len(outputs))] * 3)
     a = replace(a, outputs=outputs)
     r = score(a, "default", (5,))
-    assert np.unravel_index(r.gripper.argmax(), r.gripper.shape) == (1, 2, 3) and r.gripper.max() > 0.4
+    assert np.unravel_index(r.gripper.argmax(), r.gripper.shape) == (1, 2, 3) and r.gripper.max() > 0.15
     assert r.score[1, 2, 3] < 0.2
     assert r.dimension_r2.shape == (7, 2, 3, 4) and r.dimension_names[-1] == "gripper"
     assert np.unravel_index(r.dimension_r2[6].argmax(), r.gripper.shape) == (1, 2, 3)
