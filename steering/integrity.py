@@ -131,6 +131,11 @@ def signature(path: Path) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
+def signatures(folder: Path) -> tuple[tuple[int, int, int], ...]:
+    """Changes when a file of an artefact does; of those that are read when it is opened."""
+    return tuple(signature(path) for path in sorted(folder.iterdir()) if path.suffix in (".json", ".npz"))
+
+
 def recorded(folder: Path, digests: Digests) -> dict[str, tuple[int, str]]:
     """Every file of an artefact's folder, with its bytes and SHA-256."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -35,7 +35,7 @@ from typing import Any, Literal
 
 from steering import integrity, stages
 from steering.errors import InputError, NotFound
-from steering.integrity import Damage, Damaged, Digests, fault_of, fault_of_file, signature
+from steering.integrity import Damage, Damaged, Digests, fault_of, fault_of_file, signature, signatures
 from steering.kept import Kept
 from steering.manifest import MANIFEST, Manifest, key_of, plain_params, read, versions, write
 from steering.owners import Owners
@@ -169,7 +169,7 @@ class Store:
         except Damaged:
             raise
         except InputError as error:
-            self._refused[artefact_id] = (_signatures(folder), str(error).rstrip("."))
+            self._refused[artefact_id] = (signatures(folder), str(error).rstrip("."))
             raise Damaged(Damage(artefact_id, str(error).rstrip("."), manifest.parents)) from None
 
     def kept(self, artefact_id: str, what: str = "", make: Callable[[], Any] | None = None) -> Any:
@@ -355,7 +355,7 @@ class Store:
         if manifest.files is not None and (fault := fault_of(folder, manifest.files, self._digests, hashed)):
             raise Damaged(Damage(artefact_id, fault, manifest.parents))
         seen, fault = self._refused.get(artefact_id, (None, ""))
-        if hashed == "known" and seen == _signatures(folder):
+        if hashed == "known" and seen == signatures(folder):
             raise Damaged(Damage(artefact_id, fault, manifest.parents))
         return folder, manifest
 
@@ -386,11 +386,6 @@ class Store:
     def _rests_on(self, kind: str, parents: Sequence[str], params: Mapping[str, Any]) -> dict[str, int]:
         known = (self.stages(one) for one in parents if self._where(one))
         return stages.lowest(stages.current(kind, params), *known)
-
-
-def _signatures(folder: Path) -> tuple[tuple[int, int, int], ...]:
-    """Changes when a file of an artefact does; of those that are read when it is opened."""
-    return tuple(signature(path) for path in sorted(folder.iterdir()) if path.suffix in (".json", ".npz"))
 
 
 def _rename(folder: Path, target: Path) -> None:
