@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +22,11 @@ from steering.relevance.targets import named
 from steering.relevance.trust import trust
 from steering.selection.rules import top_k
 from steering.types import Head, Stack
-from tests.benchmarks.bench_intervals import intervals
 
 KS = (5, 10)
 LENGTHS = (24, 20, 26, 22, 25, 23, 21, 24)
 DIMS = (0, 1, 2)
+BENCH = Path(__file__).parents[2] / "benchmarks/bench_intervals.py"
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +211,7 @@ def test_the_residuals_of_a_target_are_found_once(planted, monkeypatch) -> None:
 @pytest.mark.parametrize("preset", ["paper", "default"])
 def test_intervals_hold_a_known_score_and_lie_around_their_own(preset) -> None:
     """`bench_intervals.py` says how often; percentiles of draws as they are lie below the score nearly always."""
-    low, found, high = np.moveaxis(intervals(preset, 16, 40), -1, 0)
+    low, found, high = np.moveaxis(runpy.run_path(str(BENCH))["intervals"](preset, 16, 40), -1, 0)
     known = found.mean(0)
     assert ((low <= known) & (known <= high)).mean() > 0.85
     above = (found > (low + high) / 2).mean()
