@@ -140,7 +140,7 @@ def test_the_page_lists_ones_own_and_the_samples(shared: Workbench, adas: dict[s
         assert all(card.own is not card.sample for card in cards.values())
         assert shared.results.last_run().startswith(("compared", "finetuned"))
     with asked_by(EVE):
-        assert shared.results.last_run() == "", "another's run is not the last one here"
+        assert shared.results.last_run() == "example", "another's run is not the last one here"
 
 
 def test_on_a_server_of_ones_own_everything_is_listed_and_yours(shared: Workbench, adas: dict[str, str]) -> None:
