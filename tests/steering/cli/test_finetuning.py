@@ -17,7 +17,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the pipeline was asked to train; nothing is trained."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(pipeline, "finetune", lambda store, **arguments: calls.append(arguments) or "x")
-    monkeypatch.setattr("steering.cli.frame.summary", lambda store, made: {"artefact": made})
+    monkeypatch.setattr("steering.cli.finetuning.summary", lambda store, made: {"artefact": made})
     return calls
 
 
