@@ -305,7 +305,7 @@ def test_an_error_of_a_quick_event_is_said_too(
             kept.append((arrays, arrays.read_bytes()))
             arrays.write_bytes(b"damaged")
         player.locator("select").select_option("1")
-        expect(page.get_by_test_id("toasts")).to_contain_text("cannot be read as arrays")
+        expect(page.get_by_test_id("toasts")).to_contain_text("cannot be used: arrays.npz has 7 bytes")
         for arrays, content in kept:
             arrays.write_bytes(content)
         player.locator("select").select_option("2")  # not held back by the one before

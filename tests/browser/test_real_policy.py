@@ -47,7 +47,7 @@ def test_words_and_the_predicted_path_of_a_head(open_page: OpenPage, real_addres
 
 def test_chips_open_what_they_name(open_page: OpenPage, real_address: str) -> None:
     page = open_page(real_address)
-    for chip, step in (("Demonstrations", "Demonstrations"), ("Heads", "Heads"), ("Last run", "Finetune")):
+    for chip, step in (("Demonstrations", "Demonstrations"), ("Heads", "Heads"), ("Last run", "Compare")):
         page.locator(f'.wb-chip[data-name="{chip}"]').click()
         expect(page.get_by_role("tab", name=step, selected=True)).to_be_visible()
     page.locator('.wb-chip[data-name="Policy"]').click()
