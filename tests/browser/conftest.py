@@ -200,7 +200,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()
-        page.on("pageerror", lambda error: None if str(error).startswith(LEFT) else errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
         page.on("request", lambda request: foreign.append(request.url) if not _local(request.url) else None)
         page.goto(address)
@@ -220,7 +220,7 @@ LEFT = "AbortError: BodyStreamBuffer was aborted"
 
 def _is_error(said: ConsoleMessage) -> bool:
     """Whether it is one of the page's own, as of its content security policy; fetches that fail are said as such."""
-    return said.type == "error" and not said.text.startswith("Failed to load resource")
+    return said.type == "error" and not said.text.startswith(("Failed to load resource", LEFT))
 
 
 def _local(url: str) -> bool:
