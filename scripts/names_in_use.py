@@ -25,7 +25,6 @@ name.observation_space
 name.as_recorded
 name.equivalence_power
 name.gradient_norm
-name.subsets
 
 # Called by name: commands, functions of a child process, setuptools' commands, Gradio, whoever asks a gateway.
 name.import_

@@ -1,4 +1,4 @@
-"""Find heads as one job: head outputs, the scores that the page shows, attention, intervals, and kept neighbours.
+"""Find heads as one job: head outputs, their neighbours, the scores that the page shows, attention and intervals.
 
 Every part is stored when it is done, so a job that was stopped, or whose worker died, goes on from the parts it has.
 About a minute for 20 demonstrations and the embedded policy on two cores, most of it the capture.
@@ -28,12 +28,12 @@ def find_heads(
     strict = len(episodes) >= MIN_EPISODES and episodes[0].state.shape[1] > 0
     presets = ("default", "paper") if strict else ("paper",)
     captured = capture(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0, 0.5))
+    neighbours(store, activations_id=captured, progress=progress.part(0.5, 0.55))  # scores and their trust use them
     scores = []
     for i, preset in enumerate(presets):
-        part = progress.part(0.5 + 0.1 * i / len(presets), 0.5 + 0.1 * (i + 1) / len(presets))
+        part = progress.part(0.55 + 0.1 * i / len(presets), 0.55 + 0.1 * (i + 1) / len(presets))
         scores.append(score(store, activations_id=captured, preset=preset, progress=part))
-    attention(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0.6, 0.75))
+    attention(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0.65, 0.8))
     if presets[0] == "default":
-        trust(store, relevance_id=scores[0], progress=progress.part(0.75, 0.95))
-    neighbours(store, activations_id=captured, progress=progress.part(0.95, 1))
+        trust(store, relevance_id=scores[0], progress=progress.part(0.8, 1))
     return scores[0]

@@ -13,7 +13,7 @@ import numpy as np
 from steering.errors import InputError
 from steering.pipeline.making import kept
 from steering.store import Store
-from steering.types import Activations, Demonstrations, Spread, Stack
+from steering.types import Activations, Demonstrations, Neighbours, Spread, Stack
 
 if TYPE_CHECKING:
     from steering.relevance.conditioning import Conditioner
@@ -50,13 +50,18 @@ def frames_of(store: Store, activations_id: str, keyframes: bool) -> Activations
 def conditioner_of(
     store: Store, activations_id: str, keyframes: bool, preset: str, target: Target
 ) -> Conditioner | None:
-    """What a strict score of these frames rests on, kept for the next question; None where nothing is conditioned."""
+    """What a score of these frames has its baseline of state and time from, kept for the next question.
+
+    None where a score over the mean cannot have it.
+    """
     from steering.relevance.baselines import MEAN
+    from steering.relevance.conditioning import can_condition
     from steering.relevance.scoring import clock_only, zero_of
 
-    if zero_of(preset, target) == MEAN:
+    strict = zero_of(preset, target) != MEAN
+    if not strict and not can_condition(frames_of(store, activations_id, keyframes)):
         return None
-    clock = clock_only(target)
+    clock = strict and clock_only(target)
 
     def make() -> Conditioner:
         from steering.relevance.conditioning import Conditioner
@@ -67,6 +72,13 @@ def conditioner_of(
         activations_id, f"given {'time' if clock else 'state'}, keyframes {keyframes}", make
     )
     return found
+
+
+def neighbours_of(store: Store, activations_id: str, keyframes: bool, depth: int) -> Neighbours | None:
+    """The kept neighbours of these frames, at least `depth` of each; None where there are none."""
+    made = store.find_made("neighbours", (activations_id,), {"keyframes": keyframes})
+    found: Neighbours | None = kept(store, made, Neighbours) if made else None
+    return found if found is not None and found.order.shape[2] >= depth else None
 
 
 def spread(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steering.pipeline.making import kept, load, made
-from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, question_of
+from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, neighbours_of, question_of
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import Neighbours, RankAgreement, Relevance, Trust
@@ -57,6 +57,7 @@ def score(
     def make() -> Relevance:
         activations = frames_of(store, activations_id, bool(keyframes))
         question, counted = question_of(store, activations_id, activations, preset, target, phase)
+        by_knn = metric == "knn"
         return score_heads(
             activations,
             preset,
@@ -67,6 +68,7 @@ def score(
             target=question,
             counted=counted,
             phase=phase,
+            neighbours=neighbours_of(store, activations_id, bool(keyframes), max(wanted)) if by_knn else None,
             conditioner=conditioner_of(store, activations_id, bool(keyframes), preset, question),
         )
 
@@ -101,10 +103,10 @@ def trust(
         activations = frames_of(store, activations_id, keyframes)
         name, phase = manifest.params.get("target", "action"), manifest.params.get("phase", "whole")
         target, counted = question_of(store, activations_id, activations, relevance.preset, name, phase)
-        neighbours = prepare(activations, progress=progress.part(0, 0.1))
+        found = neighbours_of(store, activations_id, keyframes, max(relevance.ks))
         return stage.trust(
             relevance,
-            neighbours,
+            found or prepare(activations, progress=progress.part(0, 0.1)),
             target,
             counted,
             replicates=replicates,

@@ -19,8 +19,8 @@ import numpy as np
 
 from steering.progress import Progress
 from steering.relevance import knn
-from steering.relevance.neighbours import WEIGHT_OFFSET, of_rows
-from steering.relevance.regression import episode_sums, weighted_sums
+from steering.relevance.neighbours import of_rows
+from steering.relevance.regression import episode_sums, predictions, weighted_sums
 from steering.relevance.threads import for_each
 from steering.types import Activations, Head, Neighbours
 
@@ -135,10 +135,10 @@ def set_error(
     rows = np.concatenate([fit, own_rows])
     left_out = (activations.episode[rows, None] == activations.episode) | held_out
     order, distance = of_rows(knn.joined(activations, heads), rows, left_out, k)
-    weight = 1 / (distance + np.float32(WEIGHT_OFFSET))  # 0 where fewer than k are left
-    weight[distance[:, 0] < WEIGHT_OFFSET, 1:] = 0
-    weight /= weight.sum(1, keepdims=True)
-    predicted = np.einsum("rk,rkd->rd", weight, residuals[order], dtype=np.float64)
+    asked_of = Neighbours(
+        order[None], distance[None], (1, 1, 1), (), activations.episode[rows], activations.frame[rows]
+    )
+    ((_, predicted),) = predictions(asked_of, 0, residuals, (k,))
     told, asked = predicted[: len(fit)], predicted[len(fit) :]
     share = best_share((told * residuals[fit]).sum(), (told**2).sum())
     return float(((share * asked - residuals[own_rows]) ** 2).mean(1).sum())

@@ -59,6 +59,24 @@ class Smoother:
         return wide - self.basis @ (self.weight[:, None] * (self.basis.T @ wide))
 
 
+@dataclass
+class _Known:
+    """Of one target. ranked: all smoothers, the best first; own, shortlist: as `Conditioner` finds them."""
+
+    ranked: list[Smoother]
+    own: np.ndarray
+    shortlist: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.own.nbytes + sum(one.nbytes for one in self.shortlist or ())
+
+
+def can_condition(activations: Activations) -> bool:
+    """Whether there are episodes enough, and the robot's state, to say what both leave open."""
+    return activations.state.shape[1] > 0 and len(np.unique(activations.episode)) >= MIN_EPISODES
+
+
 class Conditioner:
     """Residuals of any target given the state and time of these activations; `clock` leaves the state out."""
 
@@ -79,8 +97,8 @@ class Conditioner:
             )
         self.rows = folds.rows_by_episode(activations.episode, activations.frame)
         self._smoothers = _smoothers(features[name], self.rows)
-        self._remembered: OrderedDict[bytes, tuple[np.ndarray, np.ndarray]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
+        self._lock = threading.RLock()
 
     @property
     def nbytes(self) -> int:
@@ -91,9 +109,9 @@ class Conditioner:
     def own(self, values: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """float64 [frame, dim]: residuals of `values` [frame, dim], each episode's from the baseline of the others.
 
-        scored: the dimensions whose error chooses the smoother.
+        scored: the dimensions whose error chooses the smoother. Not to be changed.
         """
-        return self._left_out(self._ranked(values, scored)[0], values.astype(np.float64))
+        return self._known(values, scored).own
 
     def redrawn(self, values: np.ndarray, scored: Sequence[int], sources: np.ndarray) -> np.ndarray:
         """float32 [frame, draw, dim]: residuals of targets in which those of whole episodes have changed places.
@@ -102,10 +120,10 @@ class Conditioner:
         the moved residuals are added, and the baseline is fitted to the sum anew (Freedman and Lane 1983), by the
         smoother that predicts `values` best.
         """
-        best = self._ranked(values, scored)[0]
-        residual = self._left_out(best, values.astype(np.float64))
-        moved = values[:, None] - residual[:, None] + residual[sources.T]  # [frame, draw, dim]
-        return self._left_out(best, moved.reshape(len(values), -1)).astype(np.float32).reshape(moved.shape)
+        known = self._known(values, scored)
+        moved = (values - known.own)[:, None] + known.own[sources.T]  # [frame, draw, dim]
+        left = self._left_out(known.ranked[0], moved.reshape(len(values), -1))
+        return left.astype(np.float32).reshape(moved.shape)
 
     def nested(self, values: np.ndarray, scored: Sequence[int], counted: np.ndarray) -> np.ndarray:
         """float32 [episode, frame, dim]: in [e], residuals that know nothing of e but those of e itself.
@@ -126,22 +144,31 @@ class Conditioner:
 
     def _shortlist(self, values: np.ndarray, scored: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """`nested` by each smoother of the shortlist, float32 [smoother, episode, frame, dim]; squared errors of the
-        scored dimensions, float64 [smoother, episode, frame]. Those of the last targets are remembered.
+        scored dimensions, float64 [smoother, episode, frame].
         """
+        with self._lock:
+            known = self._known(values, scored)
+            if known.shortlist is None:
+                found = np.stack([self._pairs(one, values) for one in known.ranked[:SHORTLIST]])
+                squared = (found[..., list(scored)] ** 2).sum(-1)
+                known.shortlist = found.astype(np.float32), squared
+                self._make_room()
+            return known.shortlist
+
+    def _known(self, values: np.ndarray, scored: Sequence[int]) -> _Known:
+        """What was found of a target; that of the last ones is remembered."""
         key = values.astype(np.float64).tobytes() + repr(tuple(scored)).encode()
         with self._lock:  # one conditioner answers several threads of a server
             if key not in self._remembered:
-                best = self._ranked(values, scored)[:SHORTLIST]
-                found = np.stack([self._pairs(one, values) for one in best])
-                squared = (found[..., list(scored)] ** 2).sum(-1)
-                self._remembered[key] = found.astype(np.float32), squared
+                ranked = self._ranked(values, scored)
+                self._remembered[key] = _Known(ranked, self._left_out(ranked[0], values.astype(np.float64)))
             self._remembered.move_to_end(key)
-            while len(self._remembered) > 1 and self._bytes() > REMEMBERED_BYTES:
-                self._remembered.popitem(last=False)
+            self._make_room()
             return self._remembered[key]
 
-    def _bytes(self) -> int:
-        return sum(one.nbytes for pair in self._remembered.values() for one in pair)
+    def _make_room(self) -> None:
+        while len(self._remembered) > 1 and sum(one.nbytes for one in self._remembered.values()) > REMEMBERED_BYTES:
+            self._remembered.popitem(last=False)
 
     def _ranked(self, values: np.ndarray, scored: Sequence[int]) -> list[Smoother]:
         """Every smoother, the one that predicts left-out episodes best first."""
@@ -152,18 +179,16 @@ class Conditioner:
             told = basis.T @ wide
             smooth = basis @ np.hstack([one.weight[:, None] * told for one in of_width])
             for one, part in zip(of_width, np.split(smooth, len(of_width), axis=1), strict=True):
-                left = wide - part
-                errors.append(
-                    sum(
-                        float(((inverse @ left[rows]) ** 2).sum())
-                        for rows, inverse in zip(self.rows, one.inverses, strict=True)
-                    )
-                )
+                left = self._leave_out(one, wide - part)
+                errors.append(float((left**2).sum()))
         return [self._smoothers[i] for i in np.argsort(errors, kind="stable")]
 
     def _left_out(self, smoother: Smoother, wide: np.ndarray) -> np.ndarray:
         """float64 [frame, column]: residuals of `wide` when each episode is left out of one smoother."""
-        left = smoother.left(wide)
+        return self._leave_out(smoother, smoother.left(wide))
+
+    def _leave_out(self, smoother: Smoother, left: np.ndarray) -> np.ndarray:
+        """The same from what the smoother leaves with nothing left out, in place."""
         for rows, inverse in zip(self.rows, smoother.inverses, strict=True):
             left[rows] = inverse @ left[rows]
         return left

@@ -15,7 +15,7 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import folds
-from steering.relevance.neighbours import WEIGHT_OFFSET, check_ks, for_each_by_cosine, nearest, unit_vectors
+from steering.relevance.neighbours import check_ks, for_each_by_cosine, nearest, unit_vectors
 from steering.relevance.regression import unit_errors
 from steering.types import Activations, Head, Neighbours
 
@@ -51,19 +51,6 @@ def errors_of(
 
     for_each_by_cosine(features, episode, frame, int(max(ks)), take, progress or Progress())
     return errors
-
-
-def predict(features: np.ndarray, target: np.ndarray, rows: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
-    """The rule for some query frames alone, in float64: prediction of `target` [frame, dim] at `rows`, [row, dim].
-
-    features: float [frame, dim]. allowed: int, the frames that may predict them, in increasing order.
-    """
-    unit = unit_vectors(features)
-    order, distance = nearest(np.maximum(1 - unit[rows] @ unit[allowed].T, 0), min(k, len(allowed)))
-    weight = 1 / (distance + WEIGHT_OFFSET)
-    weight[distance[:, 0] < WEIGHT_OFFSET, 1:] = 0
-    weight /= weight.sum(1, keepdims=True)
-    return np.einsum("rk,rkd->rd", weight, target.astype(np.float64)[allowed[order]])
 
 
 def nearest_frames(

@@ -12,10 +12,9 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import conditional, folds
-from steering.relevance.baselines import MEAN
 from steering.relevance.conditioning import Conditioner
 from steering.relevance.regression import frame_errors
-from steering.relevance.scoring import clock_only, zero_of
+from steering.relevance.scoring import left_open, zero_of
 from steering.relevance.targets import Target
 from steering.types import Activations, Neighbours, RelevanceOverTime
 
@@ -35,18 +34,17 @@ def over_time(
     """The score of every head in each of `bins` equal parts of the episode. conditioner: as that of `score`."""
     if bins < 1:
         raise InputError(f"Expected at least one part of the episode, got {bins}.")
-    zero, scored = zero_of(preset, target), list(target.scored)
+    scored, counted = list(target.scored), np.ones(len(activations.episode), bool)
+    residuals = left_open(activations, target, counted, preset, conditioner)
     bin_of = np.minimum((activations.time_in_episode * bins).astype(int), bins - 1)
     inside = (np.arange(bins)[:, None] == bin_of).astype(np.float64)  # [bin, frame]
-    if zero == MEAN:
+    if residuals is None:
         values = target.values[:, scored]
         heads = range(int(np.prod(neighbours.grid)))
         worst = inside @ _mean_errors(values, activations)
         of_heads = inside @ frame_errors(neighbours, values, (k,))[0, heads].T
     else:
-        conditioner = conditioner or Conditioner(activations, clock=clock_only(target))
-        counted = np.ones(len(bin_of), bool)
-        residuals = conditioner.nested(target.values, scored, counted)[..., scored]
+        residuals = residuals[..., scored]
         worst = inside @ (conditional.own(residuals, activations.episode).astype(np.float64) ** 2).mean(1)
         dims = range(len(scored))
         told = conditional.errors(neighbours, residuals, dims, (k,), counted, Progress(), inside)
@@ -58,7 +56,7 @@ def over_time(
         edges=np.linspace(0, 1, bins + 1, dtype=np.float32),
         score=score.reshape(bins, *neighbours.grid).astype(np.float32),
         frames=inside.sum(1).astype(np.int32),
-        zero=zero,
+        zero=zero_of(preset, target),
         k=k,
         stacks=activations.stacks,
     )

@@ -26,7 +26,7 @@ from steering.metrics import FROM_ACTIVATIONS
 from steering.progress import Progress
 from steering.relevance import choice, conditional, knn, ridge, targets
 from steering.relevance.baselines import MEAN, baseline_features, contenders, mean_errors
-from steering.relevance.conditioning import MIN_EPISODES, Conditioner
+from steering.relevance.conditioning import Conditioner, can_condition
 from steering.relevance.neighbours import DEPTH, check_ks, find
 from steering.relevance.phases import WHOLE
 from steering.relevance.regression import episode_errors, episode_sums
@@ -123,18 +123,16 @@ class _Scoring:
         self.counted = np.ones(len(activations.episode), bool) if counted is None else np.asarray(counted, bool)
         self.zero = zero_of(preset, self.target)
         self.strict = self.zero != MEAN
-        stated = activations.state.shape[1] > 0 and len(np.unique(activations.episode)) >= MIN_EPISODES
-        if conditioner is None and (self.strict or stated):
-            conditioner = Conditioner(activations, clock=clock_only(self.target) and self.strict)
+        if conditioner is None and (self.strict or can_condition(activations)):
+            conditioner = Conditioner(activations, clock=self.strict and clock_only(self.target))
         self.conditioner = conditioner
 
     def relevance(self, neighbours: Neighbours | None, progress: Progress, *, with_sets: bool) -> Relevance:
         a, scored = self.activations, list(self.target.scored)
         neighbours = self._neighbours(neighbours, progress.part(0, 0.3))
         baselines = self._baselines(neighbours, progress.part(0.3, 0.35))
-        residuals = None
-        if self.strict and self.conditioner is not None:
-            residuals = self.conditioner.nested(self.target.values, self.target.scored, self.counted)
+        residuals = left_open(a, self.target, self.counted, self.preset, self.conditioner)
+        if residuals is not None:
             left = conditional.own(residuals, a.episode).astype(np.float64) ** 2
             baselines[self.zero] = episode_sums(a.episode, self.counted).astype(np.float64) @ left
             progress.report(0.4, "Found what state and time leave open")
@@ -273,6 +271,23 @@ def zero_of(preset: str, target: targets.Target) -> str:
     """The baseline that a score of 0 equals; not one that holds the target itself."""
     zero = PRESETS[preset]
     return target.own_baseline if target.own_baseline and zero != MEAN else zero
+
+
+def left_open(
+    activations: Activations,
+    target: targets.Target,
+    counted: np.ndarray,
+    preset: str,
+    conditioner: Conditioner | None,
+) -> np.ndarray | None:
+    """What state and time leave open of the target, float32 [episode, frame, dim]; None where a score is over the mean.
+
+    Arguments as those of `score`; see `Conditioner.nested`.
+    """
+    if zero_of(preset, target) == MEAN:
+        return None
+    conditioner = conditioner or Conditioner(activations, clock=clock_only(target))
+    return conditioner.nested(target.values, target.scored, counted)
 
 
 def clock_only(target: targets.Target) -> bool:

@@ -18,11 +18,10 @@ import numpy as np
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.relevance import conditional, folds, knn
-from steering.relevance.baselines import MEAN
 from steering.relevance.conditioning import Conditioner
 from steering.relevance.neighbours import check_finite, check_ks, for_each_by_cosine, nearest, row_type
 from steering.relevance.regression import frame_errors
-from steering.relevance.scoring import clock_only, zero_of
+from steering.relevance.scoring import left_open
 from steering.relevance.targets import Target
 from steering.relevance.threads import for_each
 from steering.types import Activations, Head, Neighbours
@@ -43,11 +42,11 @@ def judge_of(
 ) -> Judge:
     """The error that a score of this question has. counted: bool [frame]; conditioner: as that of `score`."""
     scored = list(target.scored)
-    if zero_of(preset, target) == MEAN:
+    residuals = left_open(activations, target, counted, preset, conditioner)
+    if residuals is None:
         values = target.values[:, scored]
         return lambda found, ks: frame_errors(found, values, ks)[:, 0, counted].mean(1, np.float64)
-    conditioner = conditioner or Conditioner(activations, clock=clock_only(target))
-    residuals = conditioner.nested(target.values, scored, counted)[..., scored]
+    residuals = residuals[..., scored]
 
     def of_residuals(found: Neighbours, ks: Sequence[int]) -> np.ndarray:
         errors = conditional.errors(found, residuals, range(len(scored)), ks, counted, Progress())

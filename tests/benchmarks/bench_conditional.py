@@ -17,7 +17,7 @@ from steering.relevance.conditioning import Conditioner
 from steering.relevance.scoring import prepare, score
 from steering.relevance.targets import named
 from steering.relevance.trust import trust
-from steering.types import Activations, Stack
+from steering.types import Activations, Robot
 
 EPISODES, KS = 20, (10, 20)
 PLANTED = 8
@@ -28,7 +28,6 @@ def data_set(seed: int) -> Activations:
     generator = np.random.default_rng(seed)
     lengths = generator.integers(25, 40, EPISODES)
     episode = np.repeat(np.arange(EPISODES, dtype=np.int32), lengths)
-    frame = np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])
     clock = np.concatenate([np.linspace(0, 1, n) for n in lengths])[:, None]
     start = generator.standard_normal((EPISODES, 8))[episode]
     state = start + np.sin(3 * clock + start) + 0.1 * generator.standard_normal((len(clock), 8))
@@ -40,19 +39,8 @@ def data_set(seed: int) -> Activations:
         outputs[:, 0, 0, head, :2] = state[:, [head, (head + 1) % 8]]
     outputs[:, 0, 0, PLANTED - 1, 0] = clock[:, 0]
     outputs[:, 0, 0, PLANTED, :2] = lasting[:, :2]
-    return Activations(
-        outputs=outputs,
-        episode=episode,
-        frame=frame,
-        action=action.astype(np.float32),
-        chunk=action[:, None].astype(np.float32),
-        state=state.astype(np.float32),
-        time_in_episode=clock[:, 0].astype(np.float32),
-        tokens=("state",),
-        timestep=1.0,
-        seed=seed,
-        inert=np.zeros((1, 1, PLANTED + 1), bool),
-        stacks=(Stack("expert", 1, PLANTED + 1, 3),),
+    return Activations.from_arrays(
+        {"expert": outputs[:, 0]}, action, episode, state=state, time=clock[:, 0], robot=Robot()
     )
 
 

@@ -15,7 +15,7 @@ from steering.relevance.conditioning import Conditioner
 from steering.relevance.scoring import prepare, rescore
 from steering.relevance.targets import named
 from steering.relevance.trust import trust
-from steering.types import Activations, Stack
+from steering.types import Activations, Robot
 
 EPISODES, FRAMES, K = 20, 25, 10
 NOISE = (0.1, 0.5, 1.5, 6.0)
@@ -25,7 +25,6 @@ def data_set(seed: int) -> Activations:
     """The heads of the only layer hold the causes of the action with the noise of NOISE."""
     generator = np.random.default_rng(seed)
     episode = np.repeat(np.arange(EPISODES, dtype=np.int32), FRAMES)
-    frame = np.tile(np.arange(FRAMES, dtype=np.int32), EPISODES)
     clock = np.tile(np.linspace(0, 1, FRAMES), EPISODES)[:, None]
     cause = generator.standard_normal((EPISODES, 3))[episode]
     state = generator.standard_normal((EPISODES, 4))[episode] + np.sin(3 * clock)
@@ -40,19 +39,8 @@ def data_set(seed: int) -> Activations:
     for head, noise in enumerate(NOISE):
         lasting = generator.standard_normal((EPISODES, told.shape[1]))[episode]
         outputs[:, 0, 0, head] = told + noise * (0.6 * lasting + 0.4 * generator.standard_normal(told.shape))
-    return Activations(
-        outputs=outputs,
-        episode=episode,
-        frame=frame,
-        action=action.astype(np.float32),
-        chunk=action[:, None].astype(np.float32),
-        state=state.astype(np.float32),
-        time_in_episode=clock[:, 0].astype(np.float32),
-        tokens=("state",),
-        timestep=1.0,
-        seed=seed,
-        inert=np.zeros((1, 1, len(NOISE)), bool),
-        stacks=(Stack("expert", 1, len(NOISE), told.shape[1]),),
+    return Activations.from_arrays(
+        {"expert": outputs[:, 0]}, action, episode, state=state, time=clock[:, 0], robot=Robot()
     )
 
 
