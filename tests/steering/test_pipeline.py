@@ -212,7 +212,7 @@ def test_find_heads_goes_on_from_the_parts_that_are_done(
     stop = Progress(reports.append, lambda: bool(store.find("relevance")))
     with pytest.raises(Cancelled):
         pipeline.find_heads(store, demonstrations_id=recorded, policy=source, progress=stop)
-    assert store.find("activations") and not store.find("neighbours")
+    assert store.find("activations") and store.find("neighbours") and not store.find("attention")
 
     def again(*_: object, **__: object) -> None:
         raise AssertionError("captured twice")
