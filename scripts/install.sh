@@ -72,6 +72,8 @@ with open("pyproject.toml", "rb") as file:
     print("\n".join(tomllib.load(file)["project"]["optional-dependencies"]["dev"]))
 PYTHON
     "$python" -m pip install -q -r "$venv/test-tools.txt" -c requirements.lock
+    # openpi's client asks for an older NumPy and runs with this one too
+    "$python" -m pip install -q --no-deps --upgrade --target "$venv/openpi" "openpi-client>=0.1.2,<0.2"
     if ! command -v chromium chromium-browser google-chrome >/dev/null; then
         debian_packages "the browser tests" chromium || true
     fi

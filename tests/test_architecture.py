@@ -25,7 +25,7 @@ ALL = STAGES | {
         "keeping",
         "backup",
     ),
-    *("jobs", "models", "simulation", "figures", "pretraining"),
+    *("jobs", "models", "simulation", "figures", "pretraining", "serving"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
 
@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "selection": set(),
     "comparison": set(),
     "rollout": {"models", "simulation"},
+    "serving": {"models"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
     "pipeline": ALL - {"keeping", "backup", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens", "loggers"},
@@ -93,6 +94,7 @@ NO_TORCH_AT_IMPORT = (
     "store",
     "jobs",
     "pipeline",
+    "serving",
     "cli",
     "samples",
     "lens",

@@ -17,8 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TOOLS = {"mypy", "pytest-benchmark", "pytest-xdist", "ruff", "vulture"}
 """Tools of `make check` and plugins of pytest, which nothing imports."""
-ELSEWHERE = {"lerobot": "scripts/check_lerobot.py", "robosuite": "tests/benchmarks/robosuite_lift.py"}
-"""Packages that cannot share this environment -> the one file that may import them, and says how to get them."""
+ELSEWHERE = {
+    "gym_aloha": ("scripts/serve_gym_aloha.py",),
+    "lerobot": ("scripts/check_lerobot.py",),
+    "openpi_client": ("scripts/serve_gym_aloha.py", "tests/steering/serving/bench_client.py"),
+    "robosuite": ("tests/benchmarks/robosuite_lift.py",),
+}
+"""Packages that cannot share this environment -> the files that may import them, and say how to get them."""
 
 
 def requirements() -> dict[str, Requirement]:
@@ -50,7 +55,7 @@ def imported(*places: str) -> dict[str, Path]:
                 if isinstance(node, ast.ImportFrom):
                     names = [node.module or ""]
                 for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"steering", "app"}:
-                    if top in ELSEWHERE and file == ROOT / ELSEWHERE[top]:
+                    if str(file.relative_to(ROOT)) in ELSEWHERE.get(top, ()):
                         continue
                     if top not in own:
                         names = [canonicalize_name(one) for one in (*distributions.get(top, ()), top)]
@@ -60,7 +65,7 @@ def imported(*places: str) -> dict[str, Path]:
 
 def test_the_product_declares_all_it_imports_and_nothing_else() -> None:
     used = {name: file.relative_to(ROOT) for name, file in imported("steering", "app", "app.py").items()}
-    optional = set(extra("ray"))
+    optional = extra("ray").keys() | extra("serve").keys()
     assert not used.keys() - requirements().keys() - optional, f"not in requirements.txt: {used}"
     assert not requirements().keys() - used.keys(), "in requirements.txt and imported nowhere in steering/ or app/"
 

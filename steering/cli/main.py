@@ -19,6 +19,7 @@ from steering.cli import page as page
 from steering.cli import score as score
 from steering.cli import selection as selection
 from steering.cli import server as server
+from steering.cli import serving as serving
 from steering.cli import stages as stages
 from steering.cli.frame import app
 from steering.errors import SteeringError

@@ -37,6 +37,7 @@ from steering.pipeline.policies import open_policy
 from steering.pipeline.questions import spread
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
+from steering.pipeline.serving import served_policies
 from steering.pipeline.uploads import import_upload, inspect_upload
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "scored_on",
     "select",
     "selection_of",
+    "served_policies",
     "spread",
     "trainable_parameters",
     "trust",
