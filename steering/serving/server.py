@@ -38,7 +38,6 @@ from steering.serving.observing import Wanted, observation
 from steering.serving.packing import pack, unpack
 from steering.types import Robot
 
-PORT = 8000  # openpi's
 MAX_BYTES = 64 << 20
 """Of a message: three cameras of full HD take 18 MB."""
 MOST_CLIENTS = 16
