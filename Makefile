@@ -3,6 +3,7 @@
 # make test-slow   the tests of heavy work: every format, other policies, words, Ray
 # make check  format, lint, types and names that nothing uses
 # make bench  benchmarks
+# make docs   the documentation as a site, in site/
 # make mutants   would the tests notice small changes of the code? MUTANTS="--sample 20 --room store" asks for fewer
 # make audit  known holes in the locked versions; asks pypi.org or osv.dev, so it needs the network
 # make lock   requirements.lock anew, from what .venv holds
@@ -13,7 +14,7 @@ PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: app test test-slow check format bench mutants audit lock space clean
+.PHONY: app test test-slow check format bench docs mutants audit lock space clean
 
 app: .venv/.app
 	$(RUN) app.py
@@ -38,6 +39,9 @@ format: .venv/.test
 bench: .venv/.test
 	for script in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(RUN) $$script || exit 1; done
 
+docs: .venv/.test
+	$(RUN) -m mkdocs build --strict
+
 mutants: .venv/.test
 	PYTHONPATH=. $(RUN) scripts/mutants.py $(MUTANTS)
 
@@ -51,7 +55,7 @@ space: .venv/.app
 	$(RUN) scripts/space.py $(DIR)
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache site
 
 .venv/.audit: .venv/.app
 	$(RUN) -m venv .venv/audit

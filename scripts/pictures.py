@@ -1,4 +1,4 @@
-"""The README's pictures: the first screen of a page that is being served, and the evidence's figures.
+"""The README's pictures: the first screen of a page that is being served, still and moving, and the evidence's figures.
 
     make app                                       # in another shell
     PYTHONPATH=. python scripts/pictures.py [ADDRESS]
@@ -8,11 +8,13 @@ Needs Chromium, as the browser tests do.
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from steering.evidence.drawing import figures
 from steering.evidence.engine import RESULTS
@@ -21,17 +23,40 @@ from steering.evidence.results import read_results
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FIRST_SCREEN = (1440, 900)
 FIGURE_WIDTH = 960
+MOVING_WIDTH = 960
 SETTLE_MS = 2500  # the page keeps a stream open, so that it is never idle
 SHOWN = ("success", "forest", "success_by_heads")
 
 
-def first_screen(browser: Browser, address: str) -> None:
+def opened(browser: Browser, address: str, theme: str) -> Page:
     """The Heads step, as it opens."""
     page = browser.new_page(viewport={"width": FIRST_SCREEN[0], "height": FIRST_SCREEN[1]})
-    page.goto(f"{address}?__theme=light&frame=40")  # a frame of its own stands still
+    page.goto(f"{address}?__theme={theme}&frame=40")  # a frame of its own stands still
     page.wait_for_function("() => window.wb?.state.attention")
     page.wait_for_timeout(SETTLE_MS)
-    page.screenshot(path=ASSETS / "screenshot.png")
+    return page
+
+
+def first_screen(browser: Browser, address: str) -> None:
+    """In light and in dark."""
+    for theme, name in (("light", "screenshot"), ("dark", "screenshot_dark")):
+        opened(browser, address, theme).screenshot(path=ASSETS / f"{name}.png")
+
+
+def playing(browser: Browser, address: str) -> None:
+    """The episode plays, and what the head shown looks at moves with it; every third frame."""
+    page = opened(browser, address, "light")
+    pictures = []
+    for frame in range(0, page.evaluate("wb.state.episode.frames"), 3):
+        page.locator("input[type=range]").first.evaluate(
+            "(scrubber, at) => { scrubber.value = at; scrubber.dispatchEvent(new Event('input', { bubbles: true })); }",
+            frame,
+        )
+        page.wait_for_timeout(60)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        pictures.append(picture.resize((MOVING_WIDTH, picture.height * MOVING_WIDTH // picture.width)))
+    first, *others = pictures
+    first.save(ASSETS / "playing.webp", save_all=True, append_images=others, duration=150, loop=0, quality=60, method=6)
 
 
 def evidence(browser: Browser) -> None:
@@ -52,4 +77,5 @@ if __name__ == "__main__":
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         evidence(browser)
         first_screen(browser, address)
+        playing(browser, address)
         browser.close()

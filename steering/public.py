@@ -1,6 +1,6 @@
 """The switch between a server of one's own and one that strangers use, STEERING_PUBLIC=1, and what visitors may take.
 
-What the switch changes stands in the README's table of environment variables, each where it is used.
+What the switch changes stands in docs/SETTINGS.md, each where it is used.
 """
 
 from __future__ import annotations

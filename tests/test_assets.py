@@ -12,7 +12,7 @@ from steering.relevance.scoring import score
 from steering.samples import MAX_BYTES, SAMPLES, open_store
 from steering.types import STACKS, Demonstrations, Relevance, Selection
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+RESULTS_PAGE = Path(__file__).resolve().parents[1] / "docs" / "RESULTS.md"
 MOST_POLICY_BYTES = 25_000_000
 
 
@@ -37,13 +37,13 @@ def test_the_model_card_states_measured_figures():
     assert "evaluate" in card
 
 
-def test_the_readme_shows_the_grid_s_table():
+def test_the_results_show_the_grid_s_table():
     from steering.evidence.engine import RESULTS
     from steering.evidence.results import read_results
     from steering.evidence.tables import document, markdown, paper_table
 
     results = read_results(RESULTS)
-    shown = README.read_text().split("<!-- grid -->\n")[1].split("\n<!-- /grid -->")[0]
+    shown = RESULTS_PAGE.read_text().split("<!-- grid -->\n")[1].split("\n<!-- /grid -->")[0]
     assert shown == markdown(paper_table(results))
     assert RESULTS.with_suffix(".md").read_text() == document(results) + "\n"
 

@@ -15,8 +15,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TOOLS = {"mypy", "pytest-benchmark", "pytest-xdist", "ruff", "vulture"}
-"""Tools of `make check` and plugins of pytest, which nothing imports."""
+TOOLS = {"mkdocs-material", "mkdocstrings-python", "mypy", "pytest-benchmark", "pytest-xdist", "ruff", "vulture"}
+"""Tools of `make check` and `make docs` and plugins of pytest, which nothing imports."""
 ELSEWHERE = {
     "gym_aloha": ("scripts/serve_gym_aloha.py",),
     "lerobot": ("scripts/check_lerobot.py",),
@@ -75,6 +75,14 @@ def test_the_tests_declare_all_they_import_and_nothing_else() -> None:
     declared = requirements().keys() | extra("dev").keys()
     assert not used.keys() - declared, "not in the dev extra of pyproject.toml"
     assert not extra("dev").keys() - used.keys() - TOOLS - extra("ray").keys(), "in the dev extra and used nowhere"
+
+
+def test_extras_are_tested_as_they_are_declared() -> None:
+    """What people install as an extra is what the tests run with."""
+    tested = {str(one) for one in extra("dev").values()}
+    assert not [
+        one for name in PROJECT["optional-dependencies"] for one in map(str, extra(name).values()) if one not in tested
+    ]
 
 
 @pytest.mark.parametrize("name", [*requirements(), *extra("dev")])

@@ -19,7 +19,7 @@ def page(
     host: Annotated[str | None, typer.Option(help="Where it listens; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="The first free one from 7860 by default.")] = None,
 ) -> None:
-    """Serve the page until it is stopped; the README's table of environment variables says what else can be set."""
+    """Serve the page until it is stopped; docs/SETTINGS.md says what else can be set."""
     given = {"STEERING_STORE": store, "GRADIO_SERVER_NAME": host, "GRADIO_SERVER_PORT": port}
     environment = os.environ | {name: str(value) for name, value in given.items() if value is not None}
     os.execve(sys.executable, [sys.executable, str(PAGE / "app.py")], environment)

@@ -20,7 +20,8 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from steering.relevance import knn
 from steering.relevance.projection import project
-from steering.relevance.sets import GrowingSet, set_errors
+from steering.relevance.sets import GrowingSet, judge_of, set_errors
+from steering.relevance.targets import named
 from steering.relevance.why import why
 from steering.types import Activations, Head
 
@@ -31,15 +32,10 @@ HEADS = tuple(Head("vlm", layer, head) for layer in range(3) for head in range(8
 def noise(episodes: int, frames: int) -> Activations:
     """Activations that carry nothing: the cost does not depend on what they say."""
     rng, count = np.random.default_rng(0), episodes * frames
-    outputs = rng.standard_normal((count, 2, 8, 8, 32), np.float32)
+    outputs = rng.standard_normal((2, count, 8, 8, 32), np.float32)
     action = rng.uniform(-1, 1, (count, 7)).astype(np.float32)
-    episode = np.repeat(np.arange(episodes), frames).astype(np.int32)
-    frame = np.tile(np.arange(frames), episodes).astype(np.int32)
-    clock = (frame / (frames - 1)).astype(np.float32)
-    tokens = ("last_prefix", "first_action")
-    return Activations(
-        outputs, episode, frame, action, action[:, None], action, clock, tokens, 1.0, 0, np.zeros((2, 8, 8), bool)
-    )
+    heads = {"vlm": outputs[0], "expert": outputs[1]}
+    return Activations.from_arrays(heads, action, np.repeat(np.arange(episodes), frames))
 
 
 def by_scikit_learn(a: Activations) -> None:
@@ -71,12 +67,12 @@ def main() -> None:
     if options.quick:
         options.episodes, options.frames, options.repeats = 4, 30, 1
     a = noise(options.episodes, options.frames)
-    counted = np.ones(len(a.episode), bool)
-    phase, values = np.zeros(len(a.episode), np.int8), a.action.astype(np.float64)
-    growing, row = GrowingSet(a, values, counted), len(a.episode) // 2
+    phase, row = np.zeros(len(a.episode), np.int8), len(a.episode) // 2
+    judge = judge_of(a, named("action", a, preset="paper"), np.ones(len(a.episode), bool), "paper")
+    growing = GrowingSet(a, judge)
     candidates = tuple(Head("vlm", 4, head) for head in range(8))
     tasks: dict[str, Callable[[], object]] = {
-        "what_if_s": lambda: set_errors(a, HEADS, values, KS, counted),
+        "what_if_s": lambda: set_errors(a, HEADS, judge, KS),
         "scikit_learn_s": lambda: by_scikit_learn(a),
         "why_s": lambda: why(a, HEADS[0], [row], 10),
         "projection_s": lambda: project(a, HEADS[0], phase),
