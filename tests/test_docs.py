@@ -29,7 +29,7 @@ ELSEWHERE = {
     "docs/ADAPTERS.md": ("tests/steering/models/test_worked_example.py", "ADAPTERS.md"),
     "docs/ROBOT.md": ("tests/steering/serving/bench_client.py", "WebsocketClientPolicy("),
 }
-"""Pages whose code is run elsewhere -> where, and what says so there. openpi's client needs an environment of its own."""
+"""Pages whose code is run elsewhere -> where, and what says so there. openpi's client has an environment of its own."""
 SERVES = "python -m steering serve"
 """Runs until it is ended; tests/steering/serving runs it."""
 SLOW = {"README.md", "docs/ROBOTS.md"}
