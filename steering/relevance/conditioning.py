@@ -10,9 +10,10 @@ Which smoother is used when e is held out is chosen by the errors of the other e
 that predict best over all episodes. k-NN and trees are not among them: on the samples they err more than kernel ridge,
 and leaving out pairs of episodes would take one fit a pair.
 
-Cost on two cores, 20 episodes of 100 frames: `Conditioner` about 0.6 s, once for all targets; the residuals of a target
-0.2 s, once (REMEMBERED_BYTES of them are). Memory, in numbers of 8 bytes: frames × LANDMARKS a width, and frames ×
-frames of an episode a smoother; 60 MB here, 1 GB for 100 episodes of 300 frames.
+Cost on two cores, 20 episodes of 100 frames: `Conditioner` about 0.5 s, once for all targets; the residuals of a
+first target 0.3 s and of others 0.1 s, once a target. Memory, in numbers of 8 bytes: frames × LANDMARKS a width, and
+frames × frames of an episode a smoother; 60 MB here, 1 GB for 100 episodes of 300 frames. Besides, REMEMBERED_BYTES of
+residuals and as many of what leaving out pairs takes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
-from scipy.linalg.lapack import dposv
 from scipy.spatial.distance import cdist
 
 from steering.errors import InputError
@@ -57,6 +57,17 @@ class Smoother:
     def left(self, wide: np.ndarray) -> np.ndarray:
         """float64 [frame, column]: what the smoother leaves of `wide`, with nothing left out."""
         return wide - self.basis @ (self.weight[:, None] * (self.basis.T @ wide))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Of left-out episodes e and f, e the later, float32: (I − H) of both eliminated by blocks, as their own inverses
+    are known. between: H from f to e; carried: between times the inverse of f; inverse: of what is then left of e.
+    """
+
+    between: np.ndarray
+    carried: np.ndarray
+    inverse: np.ndarray
 
 
 @dataclass
@@ -98,6 +109,8 @@ class Conditioner:
         self.rows = folds.rows_by_episode(activations.episode, activations.frame)
         self._smoothers = _smoothers(features[name], self.rows)
         self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
+        self._kept_pairs: dict[tuple[int, int], list[_Pair]] = {}
+        self._room, self._room_lock = REMEMBERED_BYTES, threading.Lock()  # asked for by threads of one question
         self._lock = threading.RLock()
 
     @property
@@ -150,8 +163,8 @@ class Conditioner:
             known = self._known(values, scored)
             if known.shortlist is None:
                 found = np.stack([self._pairs(one, values) for one in known.ranked[:SHORTLIST]])
-                squared = (found[..., list(scored)] ** 2).sum(-1)
-                known.shortlist = found.astype(np.float32), squared
+                told = found if len(scored) == found.shape[-1] else found[..., list(scored)]
+                known.shortlist = found, np.einsum("sefd,sefd->sef", told, told, dtype=np.float64)
                 self._make_room()
             return known.shortlist
 
@@ -194,37 +207,47 @@ class Conditioner:
         return left
 
     def _pairs(self, smoother: Smoother, values: np.ndarray) -> np.ndarray:
-        """float64 [episode, frame, dim]: the residuals of `nested` by one smoother.
-
-        With e and f left out, (I − H) of both, eliminated by blocks: their own inverses are known.
-        """
+        """float32 [episode, frame, dim]: the residuals of `nested` by one smoother."""
         wide = values.astype(np.float64)
-        left, alone = smoother.left(wide), self._left_out(smoother, wide)
-        weighted = (smoother.basis * smoother.weight).astype(np.float32)
-        basis = smoother.basis.astype(np.float32)
-        inverses = [inverse.astype(np.float32) for inverse in smoother.inverses]
-        result = np.empty((len(self.rows), *wide.shape))
+        left = smoother.left(wide).astype(np.float32)
+        alone = self._left_out(smoother, wide).astype(np.float32)
+        result = np.empty((len(self.rows), *wide.shape), np.float32)
 
         def one(e: int) -> None:
             first = self.rows[e]
             result[e, first] = alone[first]
-            if e == 0:
-                return
-            earlier = np.concatenate(self.rows[:e])
-            across = weighted[first] @ basis[earlier].T  # H between e and every earlier episode
-            block = np.linalg.inv(smoother.inverses[e])
-            ends = np.cumsum([len(rows) for rows in self.rows[:e]])
-            for f, rows in enumerate(self.rows[:e]):
-                between = across[:, ends[f] - len(rows) : ends[f]]
-                carried = between @ inverses[f]
-                _, mine, failed = dposv(block - carried @ between.T, left[first] + between @ alone[rows])
-                if failed:
-                    raise np.linalg.LinAlgError("A smoother of state and time is singular over a pair of episodes.")
+            for f, pair in enumerate(self._both_left_out(smoother, e)):
+                rows = self.rows[f]
+                mine = pair.inverse @ (left[first] + pair.between @ alone[rows])
                 result[f, first] = mine
-                result[e, rows] = alone[rows] + carried.T @ mine
+                result[e, rows] = alone[rows] + pair.carried.T @ mine
 
         for_each(len(self.rows), one, Progress(), "Pairs of episodes left out")
         return result
+
+    def _both_left_out(self, smoother: Smoother, e: int) -> list[_Pair]:
+        """`solve_pairs`, kept for other targets while there is room."""
+        key = id(smoother), e
+        if key not in self._kept_pairs:
+            pairs = solve_pairs(smoother, self.rows, e)
+            size = sum(array.nbytes for one in pairs for array in (one.between, one.carried, one.inverse))
+            with self._room_lock:
+                if size > self._room:
+                    return pairs
+                self._room -= size
+                self._kept_pairs[key] = pairs
+        return self._kept_pairs[key]
+
+
+def solve_pairs(smoother: Smoother, rows: Sequence[np.ndarray], e: int) -> list[_Pair]:
+    """What leaving out episode e together with each earlier one takes, whatever the target. rows: of each episode."""
+    weighted = (smoother.basis[rows[e]] * smoother.weight).astype(np.float32)
+    block, pairs = np.linalg.inv(smoother.inverses[e]), []
+    for f in range(e):
+        between = weighted @ smoother.basis[rows[f]].T.astype(np.float32)
+        carried = between @ smoother.inverses[f].astype(np.float32)
+        pairs.append(_Pair(between, carried, np.linalg.inv(block - carried @ between.T).astype(np.float32)))
+    return pairs
 
 
 def _smoothers(features: np.ndarray, rows: Sequence[np.ndarray]) -> list[Smoother]:

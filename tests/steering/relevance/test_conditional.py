@@ -208,6 +208,19 @@ def test_the_residuals_of_a_target_are_found_once(planted, monkeypatch) -> None:
         conditioner.nested(values + 1, DIMS, counted)
 
 
+def test_what_leaving_out_pairs_takes_is_found_once_for_all_targets(planted, one_smoother, monkeypatch) -> None:
+    values, counted = planted.action.astype(np.float64), np.ones(len(planted.action), bool)
+    conditioner = Conditioner(planted)
+    conditioner.nested(values, DIMS, counted)
+    with monkeypatch.context() as patch:
+        patch.setattr("steering.relevance.conditioning.solve_pairs", None)
+        again = conditioner.nested(values[:, ::-1].copy(), DIMS, counted)
+    monkeypatch.setattr("steering.relevance.conditioning.REMEMBERED_BYTES", 0)
+    crowded = Conditioner(planted)
+    np.testing.assert_array_equal(crowded.nested(values[:, ::-1].copy(), DIMS, counted), again)
+    assert not any(crowded._kept_pairs.values())
+
+
 @pytest.mark.parametrize("preset", ["paper", "default"])
 def test_intervals_hold_a_known_score_and_lie_around_their_own(preset) -> None:
     """`bench_intervals.py` says how often; percentiles of draws as they are lie below the score nearly always."""
