@@ -17,7 +17,7 @@ import gradio as gr
 import orjson
 
 from app.glossary import GLOSSARY
-from app.lead_sentence import PLACES
+from app.questions.lead_sentence import PLACES
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (

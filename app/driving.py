@@ -21,8 +21,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.views.driving import DriveCard
-from app.views.markup import without_places
+from app.answers.driving import DriveCard
+from app.words import without_places
 from steering.errors import InputError, NotFound, SteeringError
 from steering.pipeline.driver import IDLE_S, Driver
 from steering.public import quota

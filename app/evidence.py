@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.views.compare_evidence import Beside, Evidence
+from app.answers.comparison import Beside, Evidence
 from steering.errors import SteeringError
 from steering.evidence.conditions import BASELINE, OURS, paper_cells, where
 from steering.evidence.drawing import figures

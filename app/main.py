@@ -17,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from app import components, head_sets, link, monitoring, session, visitors
+from app import components, cookies, monitoring, questions, session, untrusted, visitors
 from app.admission import ADMISSION
 from app.asked import Asked
 from app.compression import COMPRESSION
-from app.head_sets import HeadSet
+from app.media import KEPT
 from app.policies import allowed_roots
-from app.previews import KEPT
-from app.service import Workbench, default_store, store_folder
+from app.questions.context import Context, default_store, open_context, store_folder
+from app.questions.head_sets import HeadSet
 from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
 from app.tabs.events import ACTION, QUICK, WATCH, action, tell, worded
 from app.theme import theme
@@ -46,8 +46,8 @@ QUEUE_LOOK_S = 0.01
 """Gradio's queue looks for new events every 1 ms, which takes time from a finetune while nothing happens."""
 
 
-def build(bench: Workbench) -> gr.Blocks:
-    """The whole page over `bench`."""
+def build(context: Context) -> gr.Blocks:
+    """The whole page over `context`."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, elem_id="page") as page:
         states = session.states(finetune.DEFAULTS.rank)
         watcher = watching.make()
@@ -71,12 +71,12 @@ def build(bench: Workbench) -> gr.Blocks:
                 learn.layout()
 
         def render_header(opened: Any, chosen: HeadSet, measure: Any) -> str:
-            return header(link.header_of(bench, opened, chosen, session.as_id(measure)))
+            return header(questions.link.header_of(context, opened, chosen, untrusted.as_id(measure)))
 
-        heads.wire(bench, heads_tab, states, head, render_header, download)
-        demonstrations.wire(bench, sets_tab, states, watcher, heads_tab, download)
-        finetune.wire(bench, finetune_tab, states, watcher, download)
-        compare.wire(bench, compare_tab, states, watcher, download)
+        heads.wire(context, heads_tab, states, head, render_header, download)
+        demonstrations.wire(context, sets_tab, states, watcher, heads_tab, download)
+        finetune.wire(context, finetune_tab, states, watcher, download)
+        compare.wire(context, compare_tab, states, watcher, download)
         panels = {
             "demonstrations": [sets_tab.jobs, heads_tab.jobs],
             "heads": [laboratory_tab.jobs],
@@ -84,14 +84,20 @@ def build(bench: Workbench) -> gr.Blocks:
             "compare": [compare_tab.jobs],
             "policy": [chooser.jobs],
         }
-        show_menu, adopt = laboratory.wire(bench, laboratory_tab, heads_tab, states, watcher)
-        watch, watched = watching.wire(bench, watcher, panels, finetune_tab.plot, running)
+        show_menu, adopt = laboratory.wire(context, laboratory_tab, heads_tab, states, watcher)
+        watch, watched = watching.wire(context, watcher, panels, finetune_tab.plot, running)
 
         # What each step shows, as (function, inputs, outputs); run on load, on opening a set and on new results.
         show_heads = (
             worded(
                 lambda opened, digits, kept, measure, beside: heads.show(
-                    *(bench, session.as_opened(opened)[0], digits, session.as_id(measure), session.as_id(beside)),
+                    *(
+                        context,
+                        untrusted.as_opened(opened)[0],
+                        digits,
+                        untrusted.as_id(measure),
+                        untrusted.as_id(beside),
+                    ),
                     kept=kept,
                 )
             ),
@@ -99,37 +105,39 @@ def build(bench: Workbench) -> gr.Blocks:
             heads_tab.shown,
         )
         show_episode = (
-            worded(lambda opened: heads.show_episode(bench, *session.as_opened(opened))),
+            worded(lambda opened: heads.show_episode(context, *untrusted.as_opened(opened))),
             [states.opened],
             [heads_tab.player],
         )
-        show_sets = (worded(lambda opened: demonstrations.show_sets(bench, opened)), [states.opened], [sets_tab.sets])
+        show_sets = (worded(lambda opened: demonstrations.show_sets(context, opened)), [states.opened], [sets_tab.sets])
         show_episodes = (
-            worded(lambda opened: demonstrations.show_episodes(bench, opened)),
+            worded(lambda opened: demonstrations.show_episodes(context, opened)),
             [states.opened],
             [sets_tab.episodes],
         )
         show_upload = (
-            worded(lambda shown: demonstrations.show_upload(bench, shown)),
+            worded(lambda shown: demonstrations.show_upload(context, shown)),
             [sets_tab.shown],
             [sets_tab.upload, sets_tab.shown],
         )
-        show_driving = (worded(lambda: driving.show_driving(bench)), None, [sets_tab.driving])
+        show_driving = (worded(lambda: driving.show_driving(context)), None, [sets_tab.driving])
         show_finetune = (
-            worded(lambda *open_now: finetune.show(bench, *open_now)),
+            worded(lambda *open_now: finetune.show(context, *open_now)),
             [states.opened, states.heads, states.origin, states.measure, states.training],
             [finetune_tab.costs, finetune_tab.results],
         )
         show_compare = (
-            worded(lambda opened, wanted: compare.show(bench, opened, wanted)),
+            worded(lambda opened, wanted: compare.show(context, opened, wanted)),
             [states.opened, compare_tab.wanted],
             compare_tab.shown,
         )
-        show_damage = (worded(lambda: damage(bench.damage())), None, [damaged])
-        show_policies = (worded(lambda: policies.show(bench)), None, [chooser.list, chooser.check])
+        show_damage = (worded(lambda: damage(questions.demonstrations.damage(context))), None, [damaged])
+        show_policies = (worded(lambda: policies.show(context)), None, [chooser.list, chooser.check])
         show_header = (
             worded(
-                lambda opened, digits, base, measure: render_header(opened, head_sets.head_set(digits, base), measure)
+                lambda opened, digits, base, measure: render_header(
+                    opened, questions.head_sets.head_set(digits, base), measure
+                )
             ),
             [states.opened, states.heads, states.origin, states.measure],
             [head],
@@ -138,35 +146,37 @@ def build(bench: Workbench) -> gr.Blocks:
         @worded
         def restore(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, request: gr.Request) -> list[Any]:
             query = dict(request.query_params)
-            memory = link.Memory(opened, digits, base, kept, measure, bench.policies.key)
-            with bench.policies.using(link.policy_of(bench, query)):
-                screen = link.restore(bench, query, memory)
-                notes = (*screen.notes, *filter(None, [bench.jobs.notice]))
-                shown = header(link.header_of(bench, screen.opened, screen.heads, screen.measure, notes))
-                policy = bench.policies.key
+            memory = questions.link.Memory(opened, digits, base, kept, measure, context.policies.key)
+            with context.policies.using(questions.link.policy_of(context, query)):
+                screen = questions.link.restore(context, query, memory)
+                notes = (*screen.notes, *filter(None, [context.jobs.notice]))
+                shown = header(questions.link.header_of(context, screen.opened, screen.heads, screen.measure, notes))
+                policy = context.policies.key
             steps = gr.Tabs(selected=screen.tab)
-            beside = session.as_id(query.get("beside"))
+            beside = untrusted.as_id(query.get("beside"))
             found = [screen.opened, screen.heads.digits, screen.heads.kept, screen.kept]
-            comparison = session.as_id(query["comparison"]) if "comparison" in query else gr.skip()
+            comparison = untrusted.as_id(query["comparison"]) if "comparison" in query else gr.skip()
             return [*found, screen.measure, beside, policy, comparison, steps, shown]
 
         @worded
         def open_set(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
             """Opens demonstrations with their own heads; those of what was open are kept. Deletes one's own."""
             chosen = action(event)
-            demonstrations_id, _ = session.as_opened(opened)
+            demonstrations_id, _ = untrusted.as_opened(opened)
             if chosen.name == "episode":
-                return [[demonstrations_id, session.whole(chosen.value, 0, 100_000, 0)], *[gr.skip()] * 4]
+                return [[demonstrations_id, untrusted.whole(chosen.value, 0, 100_000, 0)], *[gr.skip()] * 4]
             if chosen.name == "remove":
-                bench.holdings.delete(session.as_id(chosen.value))
-                if demonstrations_id in {card.id for card in bench.sets()}:
+                questions.holdings.delete(context, untrusted.as_id(chosen.value))
+                if demonstrations_id in {card.id for card in questions.demonstrations.sets(context)}:
                     return [gr.skip()] * 5
             elif chosen.name != "open":
                 return [gr.skip()] * 5
-            found = bench.open_set(session.as_id(chosen.value) if chosen.name == "open" else "")
-            before = head_sets.key_of(bench.policies.key, demonstrations_id)
-            kept = head_sets.keep(kept, before, head_sets.head_set(digits, base))
-            own = head_sets.opened(bench, kept, found, session.as_id(measure))
+            found = questions.demonstrations.open_set(
+                context, untrusted.as_id(chosen.value) if chosen.name == "open" else ""
+            )
+            before = questions.head_sets.key_of(context.policies.key, demonstrations_id)
+            kept = questions.head_sets.keep(kept, before, questions.head_sets.head_set(digits, base))
+            own = questions.head_sets.opened(context, kept, found, untrusted.as_id(measure))
             step = gr.Tabs(selected="heads") if chosen.name == "open" else gr.skip()
             return [[found, 0], own.digits, own.kept, kept, step]
 
@@ -183,14 +193,14 @@ def build(bench: Workbench) -> gr.Blocks:
         drawn.then(None, None, None, js="() => wb.ready()")
         loaded.then(show_episode[0], show_episode[1], show_episode[2], **QUICK)
         loaded.then(watch, [watcher.finished], watched, **WATCH)
-        loaded.then(lambda: watching.curves(bench), None, finetune_tab.plot, **QUICK)
+        loaded.then(lambda: watching.curves(context), None, finetune_tab.plot, **QUICK)
         show_form = (worded(finetune.show_form), [states.training], [finetune_tab.form])
         steps_shown = (show_sets, show_upload, show_finetune, show_compare)
         rest = drawn
         later = (show_menu, show_policies, show_form, *steps_shown, show_driving, show_damage)
         for show in later:  # not on the first screen: waits for it
             rest = rest.then(show[0], show[1], show[2], **QUICK)
-        prepare = worded(lambda opened: bench.prepare(session.as_opened(opened)[0]))
+        prepare = worded(lambda opened: questions.ahead.prepare(context, untrusted.as_opened(opened)[0]))
         rest.then(prepare, states.opened, None, **QUICK)
 
         for panel in (sets_tab.sets, sets_tab.health, sets_tab.upload, sets_tab.episodes):
@@ -202,7 +212,7 @@ def build(bench: Workbench) -> gr.Blocks:
             )
             for show in (show_heads, show_episode, show_header, show_sets, show_menu, show_episodes, show_damage):
                 opening = opening.then(show[0], show[1], show[2], **QUICK)
-        opening, opened_policy = policies.wire(bench, chooser, states, watcher)
+        opening, opened_policy = policies.wire(context, chooser, states, watcher)
         around = (show_heads, show_episode, show_header, show_menu, show_policies)
         for show in (*around, *steps_shown, show_damage):
             opening = opening.then(show[0], show[1], show[2], **QUICK)
@@ -217,20 +227,20 @@ def build(bench: Workbench) -> gr.Blocks:
         ):
             for show in (*shows, show_damage):
                 step.select(show[0], show[1], show[2], **QUICK)
-        policies.bind(page, bench, states.policy)
-        visitors.bind(page)
+        policies.bind(page, context, states.policy)
+        cookies.bind(page)
         tell(page, told)
     return page
 
 
-def launch(page: gr.Blocks, bench: Workbench, port: int | None = None) -> str:
+def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
     """Serve `page` from threads of its own; its address. port: None for the first free one from 7860."""
 
     def plotly_js(_: Request) -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
 
-    known = Middleware(visitors.Visitors, key=visitors.signing_key(bench.store.root))
-    routes = [*monitoring.routes(bench), *bench.uploads.receiving.routes, *bench.driving.routes, *bench.previews.routes]
+    known = Middleware(cookies.Visitors, key=cookies.signing_key(context.store.root))
+    routes = [*monitoring.routes(context), *context.uploads.routes, *context.driving.routes, *context.media.routes]
     page._queue.sleep_when_free = QUEUE_LOOK_S
     _, address, _ = page.launch(
         theme=theme(),
@@ -262,11 +272,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def tend(bench: Workbench) -> None:
+def tend(context: Context) -> None:
     """Look after the store for as long as the server runs."""
     while True:
         try:
-            bench.holdings.tend()
+            questions.holdings.tend(context)
         except (SteeringError, OSError) as error:
             print(f"The store could not be tidied: {error}", file=sys.stderr, flush=True)
         time.sleep(TEND_EVERY_S)
@@ -278,15 +288,15 @@ def serve() -> None:
     store = default_store()
     source = os.environ.get("STEERING_POLICY", "embedded")
     jobs = Jobs(store, party=visitors.party)
-    bench = Workbench(store, jobs, source, allowed_roots())
+    context = open_context(store, jobs, source, allowed_roots())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stop ends the worker too, through `finally`
-    threading.Thread(target=bench.warm, daemon=True).start()
-    threading.Thread(target=tend, args=(bench,), daemon=True).start()
+    threading.Thread(target=questions.ahead.warm, args=(context,), daemon=True).start()
+    threading.Thread(target=tend, args=(context,), daemon=True).start()
     try:
-        page = build(bench)
+        page = build(context)
         port = os.environ.get("GRADIO_SERVER_PORT", "")  # given as such: Gradio itself would take one of the next 100
         try:
-            address = launch(page, bench, int(port) if port.isdecimal() else None)
+            address = launch(page, context, int(port) if port.isdecimal() else None)
         except OSError as error:
             if "empty port" not in str(error):
                 raise
@@ -297,5 +307,5 @@ def serve() -> None:
         print(f"The workbench is at {address} (Ctrl+C ends it; results stay in {store.root}).", flush=True)
         page.block_thread()
     finally:
-        bench.driving.close()
+        context.driving.close()
         jobs.close()

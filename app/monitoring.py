@@ -34,12 +34,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import steering
+from app.questions.context import Context
 from steering.disk import LITTLE_BYTES
 from steering.errors import SteeringError
 from steering.public import is_public
 
 if TYPE_CHECKING:
-    from app.service import Workbench
+    pass
 
 LOG = "STEERING_LOG"
 """Environment variable: 1 logs every request, 0 errors alone; where strangers use the server it is 1 unless set."""
@@ -165,38 +166,38 @@ def tell_error(error: Exception) -> None:
     tell("error", id=request_id(), error=type(error).__name__, trace=traceback.format_exception(error))
 
 
-def routes(bench: Workbench) -> list[Route]:
-    """The two addresses over `bench`."""
+def routes(context: Context) -> list[Route]:
+    """The two addresses over `context`."""
 
     async def healthz(_: Request) -> Response:
-        reasons = await run_in_threadpool(unwell, bench)
+        reasons = await run_in_threadpool(unwell, context)
         body = {"ok": not reasons, "version": steering.__version__, "reasons": reasons}
         return JSONResponse(body, 503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
     async def metrics(request: Request) -> Response:
         if not _may_read(Headers(scope=request.scope)):
             return PlainTextResponse(f"Whoever runs this server sets {METRICS}, and sends it as a bearer token.", 403)
-        text = await run_in_threadpool(exposition, bench)
+        text = await run_in_threadpool(exposition, context)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4", headers={"Cache-Control": "no-store"})
 
     return [Route("/healthz", healthz), Route("/metrics", metrics)]
 
 
-def unwell(bench: Workbench) -> list[str]:
+def unwell(context: Context) -> list[str]:
     """Why the server cannot do its work; nothing where it can. No words name a place on it."""
     found = []
-    if not os.access(bench.store.root, os.W_OK):
+    if not os.access(context.store.root, os.W_OK):
         found.append("The store cannot be written.")
-    elif shutil.disk_usage(bench.store.root).free < LITTLE_BYTES:
+    elif shutil.disk_usage(context.store.root).free < LITTLE_BYTES:
         found.append("The disk is nearly full.")
     try:
-        bench.jobs.counts()
+        context.jobs.counts()
     except SteeringError:
         found.append("The list of jobs cannot be read or written.")
     return found
 
 
-def exposition(bench: Workbench) -> str:
+def exposition(context: Context) -> str:
     """The numbers in Prometheus' text format."""
     lines: list[str] = []
 
@@ -208,11 +209,11 @@ def exposition(bench: Workbench) -> str:
     put("requests_total", "counter", "Answered requests.", {labels[one]: COUNTERS.count[one] for one in labels})
     put("request_seconds_total", "counter", "Time of them.", {labels[one]: COUNTERS.seconds[one] for one in labels})
     put("errors_total", "counter", "Errors that were not foreseen.", {"": COUNTERS.errors})
-    put("jobs", "gauge", "Jobs by state.", {f'{{state="{k}"}}': v for k, v in bench.jobs.counts().items()})
-    put("drives", "gauge", "Drives by hand that go on.", {"": bench.driving.count})
-    put("visitors", "gauge", "Visitors who own something.", {"": len(bench.store.owners.all())})
-    put("artefacts", "gauge", "Artefacts of the store.", {"": sum(1 for _ in bench.store.artefacts.glob("*-*"))})
-    put("disk_free_bytes", "gauge", "Free disk of the store.", {"": shutil.disk_usage(bench.store.root).free})
+    put("jobs", "gauge", "Jobs by state.", {f'{{state="{k}"}}': v for k, v in context.jobs.counts().items()})
+    put("drives", "gauge", "Drives by hand that go on.", {"": context.driving.count})
+    put("visitors", "gauge", "Visitors who own something.", {"": len(context.store.owners.all())})
+    put("artefacts", "gauge", "Artefacts of the store.", {"": sum(1 for _ in context.store.artefacts.glob("*-*"))})
+    put("disk_free_bytes", "gauge", "Free disk of the store.", {"": shutil.disk_usage(context.store.root).free})
     if memory := resident_bytes():
         put("resident_bytes", "gauge", "Memory of the page's process.", {"": memory})
     return "\n".join(lines) + "\n"

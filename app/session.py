@@ -1,7 +1,7 @@
 """What a browser remembers: ids only, kept by the browser itself, so that a reload finds everything again.
 
 Each part is one `gr.BrowserState`, written by its own handlers, so that events in flight do not undo each other.
-What comes back from the browser is untrusted: the functions below keep what has the expected form.
+What comes back from the browser is untrusted, see `app.untrusted`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import gradio as gr
 
 SECRET = "steering-workbench"  # the same after a restart, so that the browser's copy stays readable; guards nothing
-STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 
 
 @dataclass(frozen=True)
@@ -54,29 +53,3 @@ def states(rank: int) -> States:
             for key, default in defaults.items()
         }
     )
-
-
-def as_id(value: object) -> str:
-    """`value` where it may be an id, else an empty string."""
-    return value if isinstance(value, str) and len(value) <= 200 else ""
-
-
-def as_opened(value: object) -> tuple[str, int]:
-    """(demonstrations id, episode) of the opened state."""
-    if isinstance(value, list) and len(value) == 2:
-        return as_id(value[0]), whole(value[1], 0, 100_000, 0)
-    return "", 0
-
-
-def whole(value: object, low: int, high: int, default: int) -> int:
-    """A whole number within bounds from a form field or link."""
-    try:
-        return min(max(int(str(value)), low), high)
-    except ValueError:
-        return default
-
-
-def names(value: object, known: tuple[str, ...]) -> list[str]:
-    """The known names in a group of tick boxes, in the order of `known`."""
-    ticked = value if isinstance(value, list) else []
-    return [name for name in known if name in ticked]

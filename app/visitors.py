@@ -1,45 +1,17 @@
-"""Who asks: a visitor, known by a cookie that this server signs, or by the account where there is one.
-
-ASGI middleware reads the cookie and gives one to whoever has none; `bind` makes every event of the page stand in a
-context that knows its visitor, so no payload names one and no handler can forget to ask. The key lies in the store,
-readable by its owner alone, or in the environment variable KEY, so that cookies outlive a disk that does not last.
-Microseconds a request.
-"""
+"""Who asks: a visitor, whom every answer knows by its context, so no payload names one and no question forgets it."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import hmac
-import inspect
-import os
-import re
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import gradio as gr
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from app import monitoring
 from steering.public import is_public
 
-KEY = "STEERING_KEY"
-"""Environment variable: the text that visitors' cookies are signed with, of at least 16 characters."""
-PROXIES = "STEERING_PROXIES"
-"""Environment variable: how many proxies stand before the server, each of which adds to X-Forwarded-For."""
-COOKIE = "steering-visitor"
-KEEP_S = 400 * 24 * 3600
 NEW_S = 24 * 3600.0
 """How long a visitor counts as new, and shares what their address may take."""
-KEY_FILE = "visitors.key"
-_SENT = re.compile(rf"(?:^|;)\s*{COOKIE}=([0-9a-f]{{16}})\.([0-9a-f]{{1,12}})\.([0-9a-f]{{32}})\s*(?:;|$)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +26,9 @@ class Visitor:
 
 
 SERVER = Visitor("0" * 16)
-"""The server itself: threads that prepare something, and scripts that call the gateway."""
+"""The server itself: threads that prepare something, and scripts that ask over a context of their own."""
+
+
 _asking: ContextVar[Visitor] = ContextVar("asking_visitor", default=SERVER)
 
 
@@ -85,118 +59,3 @@ def asked_by(visitor: Visitor) -> Iterator[None]:
         yield
     finally:
         _asking.reset(token)
-
-
-def signing_key(store: Path) -> bytes:
-    """The key of a server over the folder `store`: that of KEY, else the one there, made at the first start."""
-    given = os.environ.get(KEY, "")
-    if len(given) >= 16:
-        return given.encode()
-    path = store / KEY_FILE
-    if not path.is_file():
-        draft = store / f"{KEY_FILE}.{secrets.token_hex(8)}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        with suppress(FileExistsError):  # another server over the same store was quicker
-            os.link(draft, path)
-        draft.unlink()
-    path.chmod(0o600)
-    return path.read_bytes()
-
-
-class Visitors:
-    """ASGI middleware, inside `app.admission`. key: as `signing_key` gives it."""
-
-    def __init__(self, app: ASGIApp, key: bytes) -> None:
-        self._app, self._key = app, key
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let what answers know who asks; a visitor without a cookie gets one."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        known = self._read(headers.get("cookie", ""))
-        visitor = Visitor(*(known or (secrets.token_hex(8), time.time())), address=self._address(scope, headers))
-        scope.setdefault("state", {})["visitor"] = visitor
-        embedded = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
-        answer = send if known or embedded else self._giving(send, visitor, _is_https(scope, headers))
-        with asked_by(visitor):
-            await self._app(scope, receive, answer)
-
-    def value_of(self, visitor: Visitor) -> str:
-        """The cookie's value."""
-        said = f"{visitor.owner}.{int(visitor.since_s):x}"
-        return f"{said}.{self._digest('visitor', said)}"
-
-    def _read(self, header: str) -> tuple[str, float] | None:
-        """(owner, since) of a cookie that this server signed, else None."""
-        found = _SENT.search(header)
-        if found is None or not hmac.compare_digest(self._digest("visitor", f"{found[1]}.{found[2]}"), found[3]):
-            return None
-        return found[1], float(int(found[2], 16))
-
-    def _address(self, scope: Scope, headers: Headers) -> str:
-        """Digest of the address that asks: what the outermost proxy of our own says, else that of the connection."""
-        heard = [part.strip() for part in headers.get("x-forwarded-for", "").split(",")]
-        count = proxies()
-        client = scope.get("client") or ("", 0)
-        return self._digest("address", heard[-count] if 0 < count <= len(heard) else client[0])[:16]
-
-    def _digest(self, kind: str, text: str) -> str:
-        return hmac.new(self._key, f"{kind} {text}".encode(), hashlib.sha256).hexdigest()[:32]
-
-    def _giving(self, send: Send, visitor: Visitor, https: bool) -> Send:
-        in_space = bool(os.environ.get("SPACE_ID"))  # shown in a frame of another site
-        same = "SameSite=None; Secure; Partitioned" if in_space else f"SameSite=Lax{'; Secure' if https else ''}"
-        cookie = f"{COOKIE}={self.value_of(visitor)}; Path=/; Max-Age={KEEP_S}; HttpOnly; {same}"
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append("set-cookie", cookie)
-            await send(message)
-
-        return sending
-
-
-def proxies() -> int:
-    """How many proxies stand before this server: PROXIES, else one in a Space."""
-    given = os.environ.get(PROXIES, "")
-    return int(given) if given.isdecimal() else int(bool(os.environ.get("SPACE_ID")))
-
-
-def of_event(request: gr.Request | None) -> Visitor:
-    """Who sent an event: the account that Gradio knows, else whom the middleware knows by the cookie."""
-    if request is None or request.request is None:
-        return SERVER
-    known = getattr(request.request.state, "visitor", None)
-    visitor = known if isinstance(known, Visitor) else SERVER
-    if request.username:
-        digest = hashlib.sha256(f"account {request.username}".encode()).hexdigest()
-        return Visitor(digest[:16], 0.0, visitor.address)
-    return visitor
-
-
-def bind(page: gr.Blocks) -> None:
-    """Make every event of `page` know who sent it. Call when all are wired."""
-    for event in page.fns.values():
-        if event.fn is not None:
-            event.fn = _with_visitor(event.fn)
-
-
-def _with_visitor(handler: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(handler)
-    def handle(sent_by: gr.Request, *arguments: Any) -> Any:
-        with monitoring.within(sent_by), asked_by(of_event(sent_by)):
-            return handler(*arguments)
-
-    # Gradio reads from the signature where the request goes; functools.wraps shows that of `handler`, without it.
-    signature = inspect.signature(handler)
-    first = inspect.Parameter("sent_by", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    handle.__signature__ = signature.replace(parameters=[first, *signature.parameters.values()])  # type: ignore[attr-defined]
-    handle.__annotations__ = {**handle.__annotations__, "sent_by": gr.Request}
-    return handle
-
-
-def _is_https(scope: Scope, headers: Headers) -> bool:
-    return scope.get("scheme") == "https" or headers.get("x-forwarded-proto", "").split(",")[0].strip() == "https"

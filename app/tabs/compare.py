@@ -7,16 +7,29 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session, visitors
-from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
+from app import components, questions, session, untrusted
+from app.questions.context import Context
+from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.tabs.events import ACTION, action, in_words, payload, worded
 from app.tabs.watching import Watcher
 from app.views.compare_evidence import evidence_card
 from app.views.compare_open_loop import open_loop_card
-from app.views.compare_table import LABELS, below
-from app.views.comparison import MAX_SCENE_SET, MAX_SCENES, NOTHING, UNTRAINED, WORDS, chooser, compare_form, leading
+from app.views.compare_table import below, tables
+from app.views.comparison import (
+    MAX_SCENE_SET,
+    MAX_SCENES,
+    NOTHING,
+    UNTRAINED,
+    WORDS,
+    chooser,
+    compare_form,
+    leading,
+    rollout_player,
+    success,
+)
 from app.views.holdings import removal_card
 from app.views.markup import empty
+from app.words import LABELS
 from steering.integrity import Damaged
 
 PURPOSE = (
@@ -68,63 +81,66 @@ def layout(plotly: str) -> CompareTab:
     return CompareTab(wanted, lead, form, jobs, shown, notice, player, success, tables, open_loop, evidence, figure)
 
 
-def show(bench: Workbench, opened: Any, wanted: Any) -> list[Any]:
+def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
     """Values of `CompareTab.shown`."""
-    demonstrations_id, episode = session.as_opened(opened)
-    card = bench.card(demonstrations_id) if demonstrations_id else None
+    demonstrations_id, episode = untrusted.as_opened(opened)
+    card = questions.demonstrations.card(context, demonstrations_id) if demonstrations_id else None
     task = card.task if card else TASKS[0]
-    trained = bench.comparing.trained(demonstrations_id)
+    trained = questions.comparison.trained(context, demonstrations_id)
     recordings = card.title.replace("_", " ") if card else ""
-    origins = [*bench.results.origin_lines(trained), *bench.results.old_lines(trained)]
-    choices = bench.results.choices()
+    origins = [*questions.comparison.origin_lines(context, trained), *questions.comparison.old_lines(context, trained)]
+    choices = questions.comparison.choices(context)
     offered = (*TASKS, UNSEEN_TASK)
     form = compare_form(offered, VARIATIONS, task, trained, recordings, origins, unfolded=not choices)
-    predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
+    predictions = questions.comparison.predictions(context, demonstrations_id) if demonstrations_id else None
     recorded = below(open_loop_card(predictions, episode)) if predictions else ""
-    rest = [recorded, below(evidence_card(bench.grid.shown()))]
-    comparison_id = bench.results.chosen(choices, task, session.as_id(wanted))
+    rest = [recorded, below(evidence_card(context.grid.shown()))]
+    comparison_id = questions.comparison.chosen(choices, task, untrusted.as_id(wanted))
     if comparison_id is None:
         return [form, "", NOTHING if trained else UNTRAINED, leading(PURPOSE), None, "", "", *rest]
     try:
-        shown = bench.results.comparison(comparison_id)
+        shown = questions.comparison.comparison(context, comparison_id)
     except Damaged as error:
         damaged = empty("This comparison cannot be shown", in_words(error))
         return [form, chooser(choices, comparison_id, "", ""), damaged, leading(PURPOSE), None, "", "", *rest]
     asked = comparison_id if comparison_id == wanted else ""
+    value = shown.comparison
+    player = rollout_player(shown.id, shown.rollouts, value.disagreement, shown.videos, shown.traces, shown.squares)
+    bars = success(value, shown.sentences, shown.origins, shown.effects)
     return [
         *(form, chooser(choices, comparison_id, asked, shown.made), "", leading(PURPOSE, shown.sentence)),
-        *(shown.player, shown.success, shown.tables, *rest),
+        *(player, bars, tables(shown), *rest),
     ]
 
 
-def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
+def wire(context: Context, tab: CompareTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
     """Start a comparison, choose which is shown, keep one as one page, and draw the evidence."""
 
     @worded
     def report(event: gr.EventData) -> dict[str, str]:
-        return asdict(bench.exports.report(session.as_id(payload(event).get("id"))))
+        return asdict(questions.exports.report(context, untrusted.as_id(payload(event).get("id"))))
 
     @worded
     def start(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         form = chosen.form
-        demonstrations_id, _ = session.as_opened(opened)
-        methods = session.names(form.get("methods"), tuple(LABELS))
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        methods = untrusted.names(form.get("methods"), tuple(LABELS))
         if chosen.name == "open_loop":
-            bench.comparing.start_open_loop(visitors.owner(), demonstrations_id, methods)
+            questions.comparison.start_open_loop(context, demonstrations_id, methods)
             return [watcher.start(), gr.skip()]
         if chosen.name != "start":
             return [gr.skip(), gr.skip()]
         tasks = (*TASKS, UNSEEN_TASK)
-        bench.comparing.start(
-            visitors.owner(),
+        questions.comparison.start(
+            context,
             demonstrations_id,
             next((task for task in tasks if task == form.get("task")), TASKS[0]),
             methods,
-            session.whole(form.get("trials"), 1, MAX_SCENES, 10),
-            session.whole(form.get("seed"), 0, MAX_SCENE_SET, 0),
-            session.names(form.get("variations"), VARIATIONS),
-            session.names(form.get("words"), WORDS),
+            untrusted.whole(form.get("trials"), 1, MAX_SCENES, 10),
+            untrusted.whole(form.get("seed"), 0, MAX_SCENE_SET, 0),
+            untrusted.names(form.get("variations"), VARIATIONS),
+            untrusted.names(form.get("words"), WORDS),
         )
         return [watcher.start(), ""]  # what comes of it is shown, not what was chosen before
 
@@ -132,33 +148,33 @@ def wire(bench: Workbench, tab: CompareTab, states: session.States, watcher: Wat
     def choose(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "delete":
-            question = removal_card(bench.holdings.asked(session.as_id(chosen.value)))
+            question = removal_card(questions.holdings.asked(context, untrusted.as_id(chosen.value)))
             return [gr.skip(), gr.skip(), question, *[gr.skip()] * 4]
-        wanted = session.as_id(chosen.form.get("comparison"))
-        return [wanted, *show(bench, opened, wanted)[1:7]]
+        wanted = untrusted.as_id(chosen.form.get("comparison"))
+        return [wanted, *show(context, opened, wanted)[1:7]]
 
     @worded
     def answered(opened: Any, wanted: Any, event: gr.EventData) -> Any:
         """The question before a comparison is deleted."""
         chosen = action(event)
         if chosen.name == "remove":
-            bench.holdings.delete(session.as_id(chosen.value))
+            questions.holdings.delete(context, untrusted.as_id(chosen.value))
             wanted = ""
-        return [wanted, *show(bench, opened, wanted)[1:7]]
+        return [wanted, *show(context, opened, wanted)[1:7]]
 
     @worded
     def draw(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "report":
-            return [gr.skip(), asdict(bench.exports.report(session.as_id(chosen.value)))]
-        demonstrations_id, _ = session.as_opened(opened)
-        predictions = bench.comparing.predictions(demonstrations_id) if demonstrations_id else None
-        episode = session.whole(chosen.form.get("open_loop_episode"), 0, 100_000, 0)
+            return [gr.skip(), asdict(questions.exports.report(context, untrusted.as_id(chosen.value)))]
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        predictions = questions.comparison.predictions(context, demonstrations_id) if demonstrations_id else None
+        episode = untrusted.whole(chosen.form.get("open_loop_episode"), 0, 100_000, 0)
         return [below(open_loop_card(predictions, episode)) if predictions else "", gr.skip()]
 
     @worded
     def evidence(event: gr.EventData) -> Any:
-        return bench.grid.figure(action(event).value)
+        return context.grid.figure(action(event).value)
 
     tab.form.action(start, states.opened, [watcher.timer, tab.wanted], **ACTION)
     tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:7]], **ACTION)

@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, session, visitors
+from app import components, questions, session, untrusted
+from app.questions.context import Context
+from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.receiving import limits_in_words
-from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
 from app.tabs import driving
 from app.tabs.events import ACTION, action, in_words, payload, worded
 from app.tabs.heads import HeadsTab
@@ -56,32 +57,40 @@ def layout() -> DemonstrationsTab:
     return DemonstrationsTab(sets, jobs, report, uploader, upload, gr.State(""), form, drive, episodes)
 
 
-def show_sets(bench: Workbench, opened: Any) -> str:
+def show_sets(context: Context, opened: Any) -> str:
     """The cards of all sets, and what of it is one's own."""
-    demonstrations_id, _ = session.as_opened(opened)
-    cards = [replace(card, images=bench.card_images(card.id)) for card in bench.sets()]
-    return set_cards(cards, demonstrations_id) + holding(bench.holdings.shown())
+    demonstrations_id, _ = untrusted.as_opened(opened)
+    cards = [
+        replace(card, images=questions.demonstrations.card_images(context, card.id))
+        for card in questions.demonstrations.sets(context)
+    ]
+    return set_cards(cards, demonstrations_id) + holding(questions.holdings.shown(context))
 
 
-def show_episodes(bench: Workbench, opened: Any) -> str:
+def show_episodes(context: Context, opened: Any) -> str:
     """The episodes of the open set."""
-    demonstrations_id, index = session.as_opened(opened)
+    demonstrations_id, index = untrusted.as_opened(opened)
     if not demonstrations_id:
         return ""
-    rate_hz = bench.episode(demonstrations_id, 0).rate_hz
-    problems = bench.uploads.episode_problems(demonstrations_id)
-    return episode_grid(bench.card(demonstrations_id), bench.thumbnails(demonstrations_id), rate_hz, index, problems)
+    rate_hz = questions.demonstrations.episode(context, demonstrations_id, 0).rate_hz
+    problems = questions.uploads.episode_problems(context, demonstrations_id)
+    return episode_grid(
+        questions.demonstrations.card(context, demonstrations_id),
+        questions.demonstrations.thumbnails(context, demonstrations_id),
+        rate_hz,
+        index,
+        problems,
+    )
 
 
-def show_upload(bench: Workbench, shown: Any) -> list[Any]:
+def show_upload(context: Context, shown: Any) -> list[Any]:
     """Values of `upload` and `shown`; nothing where that state is shown already."""
-    owner = visitors.owner()
-    key = bench.uploads.key(owner)
-    return [gr.skip(), gr.skip()] if key == shown else [upload_panel(bench.uploads.shown(owner)), key]
+    key = questions.uploads.key(context)
+    return [gr.skip(), gr.skip()] if key == shown else [upload_panel(questions.uploads.shown(context)), key]
 
 
 def wire(
-    bench: Workbench,
+    context: Context,
     tab: DemonstrationsTab,
     states: session.States,
     watcher: Watcher,
@@ -98,12 +107,12 @@ def wire(
         form = chosen.form
         tasks = (*TASKS, UNSEEN_TASK)
         task = str(form.get("task"))
-        bench.record(
-            visitors.owner(),
+        questions.demonstrations.record(
+            context,
             task if task in tasks else TASKS[0],
-            session.whole(form.get("count"), 2, MAX_EPISODES, 20),
-            session.whole(form.get("seed"), 0, 9_999, 0),
-            session.names(form.get("variations"), VARIATIONS),
+            untrusted.whole(form.get("count"), 2, MAX_EPISODES, 20),
+            untrusted.whole(form.get("seed"), 0, 9_999, 0),
+            untrusted.names(form.get("variations"), VARIATIONS),
         )
         return watcher.start()
 
@@ -112,22 +121,22 @@ def wire(
         chosen = action(event)
         if chosen.name != "find":
             return gr.skip()
-        bench.find_heads(visitors.owner(), session.as_id(chosen.value) or session.as_opened(opened)[0])
+        questions.measures.find_heads(context, untrusted.as_id(chosen.value) or untrusted.as_opened(opened)[0])
         return watcher.start()
 
     @worded
     def attention(opened: Any) -> Any:
-        bench.compute_attention(visitors.owner(), *session.as_opened(opened))
+        questions.heads.compute_attention(context, *untrusted.as_opened(opened))
         return watcher.start()
 
     @worded
     def look(event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "delete":
-            return removal_card(bench.holdings.asked(session.as_id(chosen.value)))
+            return removal_card(questions.holdings.asked(context, untrusted.as_id(chosen.value)))
         if chosen.name not in ("health", "close", "remove"):
             return gr.skip()
-        card = bench.uploads.health(session.as_id(chosen.value)) if chosen.name == "health" else None
+        card = questions.uploads.health(context, untrusted.as_id(chosen.value)) if chosen.name == "health" else None
         return f'<div class="wb-card wb-section">{health(card, closable=True)}</div>' if card else ""
 
     tab.form.action(record, None, watcher.timer, **ACTION)
@@ -136,61 +145,60 @@ def wire(
     others.player.attention(attention, states.opened, watcher.timer, **ACTION)
     for panel in (tab.sets, tab.health):
         panel.action(look, None, tab.health, **ACTION)
-    _wire_upload(bench, tab, states, watcher, download)
-    driving.wire(bench, tab.form, tab.driving, tab.sets, states, show_sets)
+    _wire_upload(context, tab, states, watcher, download)
+    driving.wire(context, tab.form, tab.driving, tab.sets, states, show_sets)
 
 
 def _wire_upload(
-    bench: Workbench, tab: DemonstrationsTab, states: session.States, watcher: Watcher, download: gr.HTML
+    context: Context, tab: DemonstrationsTab, states: session.States, watcher: Watcher, download: gr.HTML
 ) -> None:
     """What the drop zone asks, and what the buttons of the mapping do."""
-    uploads = bench.uploads
 
     def answered(sent: dict[str, Any], **fields: Any) -> dict[str, Any]:
         return {"limits": limits_in_words(), "hub": hub.opens_to_visitors(), "serial": sent.get("serial"), **fields}
 
     def begin(shown: Any, event: gr.EventData) -> list[Any]:
-        sent, owner = payload(event), visitors.owner()
+        sent = payload(event)
         try:
-            answer = answered(sent, upload=uploads.begin(owner, sent.get("files")))
+            answer = answered(sent, upload=questions.uploads.begin(context, sent.get("files")))
         except SteeringError as error:
             answer = answered(sent, error=in_words(error))
-        return [answer, *show_upload(bench, shown)]
+        return [answer, *show_upload(context, shown)]
 
     def arrived(shown: Any, event: gr.EventData) -> list[Any]:
-        sent, owner = payload(event), visitors.owner()
+        sent = payload(event)
         try:
             if "name" in sent:
-                uploads.from_hub(owner, str(sent["name"])[:200])
+                questions.uploads.from_hub(context, str(sent["name"])[:200])
             else:
-                uploads.finish(owner, str(sent.get("upload"))[:40])
+                questions.uploads.finish(context, str(sent.get("upload"))[:40])
         except SteeringError as error:
-            return [answered(sent, error=in_words(error)), gr.skip(), *show_upload(bench, shown)]
-        return [answered(sent), watcher.start(), *show_upload(bench, shown)]
+            return [answered(sent, error=in_words(error)), gr.skip(), *show_upload(context, shown)]
+        return [answered(sent), watcher.start(), *show_upload(context, shown)]
 
     @worded
     def abandon(event: gr.EventData) -> None:
-        uploads.abandon(visitors.owner(), str(payload(event).get("upload"))[:40])
+        questions.uploads.abandon(context, str(payload(event).get("upload"))[:40])
 
     @worded
     def act(shown: Any, event: gr.EventData) -> list[Any]:
-        chosen, owner = action(event), visitors.owner()
+        chosen = action(event)
         if chosen.name == "check":
-            uploads.check(owner, chosen.form)
+            questions.uploads.check(context, chosen.form)
         elif chosen.name == "import":
-            uploads.take(owner, chosen.form)
+            questions.uploads.take(context, chosen.form)
         elif chosen.name == "discard":
-            uploads.discard(owner)
+            questions.uploads.discard(context)
         else:
             return [gr.skip(), gr.skip(), gr.skip()]
-        return [watcher.start(), *show_upload(bench, shown)]
+        return [watcher.start(), *show_upload(context, shown)]
 
     @worded
     def keep(event: gr.EventData) -> Any:
-        card = uploads.shown(visitors.owner()) if action(event).name == "keep" else None
+        card = questions.uploads.shown(context) if action(event).name == "keep" else None
         if card is None or not card.selection:
             return gr.skip()
-        return {"url": bench.previews.export("selection.json", card.selection.encode()), "name": "selection.json"}
+        return {"url": context.media.export("selection.json", card.selection.encode()), "name": "selection.json"}
 
     inputs = [tab.shown]
     tab.uploader.begin(begin, inputs, [tab.uploader, tab.upload, tab.shown], **ACTION)

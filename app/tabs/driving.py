@@ -8,25 +8,26 @@ from typing import Any
 
 import gradio as gr
 
-from app import session, visitors
-from app.service import TASKS, UNSEEN_TASK, VARIATIONS, Workbench
+from app import session, untrusted, visitors
+from app.questions.context import Context
+from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.tabs.events import ACTION, action, in_words, worded
 from app.views.driving import driving
 from steering.errors import SteeringError
 
 
-def show_driving(bench: Workbench) -> dict[str, Any] | None:
+def show_driving(context: Context) -> dict[str, Any] | None:
     """Value of the driving panel: what this browser drives, also after a reload."""
-    return driving(bench.driving.shown(visitors.owner()))
+    return driving(context.driving.shown(visitors.owner()))
 
 
 def wire(
-    bench: Workbench,
+    context: Context,
     form: gr.HTML,
     panel: gr.HTML,
     sets: gr.HTML,
     states: session.States,
-    show_sets: Callable[[Workbench, Any], str],
+    show_sets: Callable[[Context, Any], str],
 ) -> None:
     """form: of recordings, whose `drive` starts; panel: where one drives; sets: the list that a saved set joins."""
 
@@ -36,24 +37,24 @@ def wire(
         if chosen.name != "drive":
             return gr.skip()
         task, tasks = str(chosen.form.get("task")), (*TASKS, UNSEEN_TASK)
-        variations = session.names(chosen.form.get("variations"), VARIATIONS)
-        seed = session.whole(chosen.form.get("seed"), 0, 9_999, 0)
-        bench.driving.start(visitors.owner(), task if task in tasks else TASKS[0], seed, variations, visitors.party())
-        return show_driving(bench)
+        variations = untrusted.names(chosen.form.get("variations"), VARIATIONS)
+        seed = untrusted.whole(chosen.form.get("seed"), 0, 9_999, 0)
+        context.driving.start(visitors.owner(), task if task in tasks else TASKS[0], seed, variations, visitors.party())
+        return show_driving(context)
 
     @worded
     def save(opened: Any) -> list[Any]:
         try:
-            bench.driving.save(visitors.owner())
+            context.driving.save(visitors.owner())
         except SteeringError as error:  # mostly, the drive goes on
-            value = {"error": in_words(error), "serial": secrets.token_hex(4), **(show_driving(bench) or {})}
-            return [value, show_sets(bench, opened)]
-        return [{"note": "The set is saved, in the list above."}, show_sets(bench, opened)]
+            value = {"error": in_words(error), "serial": secrets.token_hex(4), **(show_driving(context) or {})}
+            return [value, show_sets(context, opened)]
+        return [{"note": "The set is saved, in the list above."}, show_sets(context, opened)]
 
     @worded
     def end(opened: Any) -> list[Any]:
-        bench.driving.stop(visitors.owner())
-        return [None, show_sets(bench, opened)]
+        context.driving.stop(visitors.owner())
+        return [None, show_sets(context, opened)]
 
     form.action(start, None, panel, **ACTION)
     panel.save(save, states.opened, [panel, sets], **ACTION)

@@ -14,7 +14,8 @@ import gradio as gr
 import orjson
 
 from app import monitoring
-from app.views.markup import text, without_places
+from app.views.markup import text
+from app.words import without_places
 from steering.disk import disk_words
 from steering.errors import SteeringError
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, head_sets, measures, session
+from app import components, questions, session, untrusted
+from app.answers import measures
 from app.damage import of_scores, unless_damaged
-from app.exports import KINDS
-from app.head_sets import HeadSet
-from app.lead_sentence import lead_sentence
-from app.service import Workbench
+from app.questions.context import Context
+from app.questions.exports import KINDS
+from app.questions.head_sets import HeadSet
+from app.questions.lead_sentence import lead_sentence
 from app.tabs.events import ACTION, QUICK, action, payload, worded
 from app.views import frame_player, head_map
 from app.views.laboratory_answers import strip
@@ -123,20 +124,20 @@ def _stack_choices(shape: HeadShape) -> list[tuple[str, str]]:
 
 
 def rule_of(
-    bench: Workbench, demonstrations_id: str, measure: str, form: dict[str, Any]
+    context: Context, demonstrations_id: str, measure: str, form: dict[str, Any]
 ) -> tuple[str, int, tuple[str, ...]]:
     """Rule, number of heads and stacks from the rule's form, which comes from the client."""
     rule = next((rule for rule in RULES if rule == form.get("rule")), "top")
-    relevance = bench.relevance(demonstrations_id, measure)
+    relevance = questions.measures.relevance(context, demonstrations_id, measure)
     names = (SOME_PAIR if relevance is None else relevance.shape).names
     asked = str(form.get("stacks"))
     stacks = tuple(names) if asked == ALL_STACKS else (asked if asked in names else names[0],)
-    most = bench.movable(demonstrations_id, measure, stacks)
-    return rule, min(session.whole(form.get("count"), 1, most, PAPER_SET_SIZE), most), stacks
+    most = questions.choosing.movable(context, demonstrations_id, measure, stacks)
+    return rule, min(untrusted.whole(form.get("count"), 1, most, PAPER_SET_SIZE), most), stacks
 
 
 def show(
-    bench: Workbench,
+    context: Context,
     demonstrations_id: str,
     digits: str,
     measure: str = "",
@@ -149,22 +150,26 @@ def show(
     """
     if not demonstrations_id:
         return [NO_SETS, gr.Row(visible=False), "", "", None, ""]
-    available = bench.measures(demonstrations_id)
-    shown = bench.measure_shown(demonstrations_id, measure)
-    relevance = bench.relevance(demonstrations_id, measure)
+    available = questions.measures.stored(context, demonstrations_id)
+    shown = questions.measures.shown(context, demonstrations_id, measure)
+    relevance = questions.measures.relevance(context, demonstrations_id, measure)
     if shown is None or relevance is None:
-        return ["", gr.Row(visible=True), "", "", None, unscored(bench, demonstrations_id)]
+        return ["", gr.Row(visible=True), "", "", None, unscored(context, demonstrations_id)]
     stored = available.get(shown)
-    over_time = bench.laboratory.over_time(demonstrations_id, shown)
-    trust = unless_damaged(bench.trust, stored) if stored else None
+    over_time = questions.measures.over_time(context, demonstrations_id, shown)
+    trust = unless_damaged(questions.measures.trust_of, context, stored) if stored else None
     second = next((one for one in available if one.key == beside and one != shown), None)
-    other = bench.relevance(demonstrations_id, beside) if second else None
-    targets = bench.laboratory.targets(demonstrations_id) if bench.laboratory.neighbours(demonstrations_id) else ()
+    other = questions.measures.relevance(context, demonstrations_id, beside) if second else None
+    targets = (
+        questions.measures.targets(context, demonstrations_id)
+        if questions.measures.neighbours(context, demonstrations_id)
+        else ()
+    )
     value = head_map.head_map(
         key=stored or f"{demonstrations_id}/{shown.key}",
         demonstrations=demonstrations_id,
         relevance=relevance,
-        selected=bench.heads(digits),
+        selected=questions.head_sets.heads_of(context, digits),
         version=time.time_ns() // 1000 if chosen else 0,
         trust=trust,
         measure=shown.key,
@@ -173,138 +178,145 @@ def show(
         lead=lead_sentence(relevance, trust, shown.target),
     )
     movable = int((~relevance.inert).sum())
-    if shown.tokens != bench.laboratory.tokens(demonstrations_id):
+    if shown.tokens != questions.measures.tokens(context, demonstrations_id):
         targets = ()
-    rule = rule_form(movable, head_sets.others(bench, kept, demonstrations_id), relevance.shape)
-    spread = bench.spread(demonstrations_id, shown)
-    old = bench.old_words(demonstrations_id, shown)
+    rule = rule_form(movable, questions.head_sets.others(context, kept, demonstrations_id), relevance.shape)
+    spread = questions.measures.spread(context, demonstrations_id, shown)
+    old = questions.measures.old_words(context, demonstrations_id, shown)
     lists = choosers(tuple(available), shown, targets, beside, spread, old)
     return ["", gr.Row(visible=True), lists, rule, value, ""]
 
 
-def unscored(bench: Workbench, demonstrations_id: str) -> str:
+def unscored(context: Context, demonstrations_id: str) -> str:
     """What stands in place of the map: that the heads were not scored, or that their scores are damaged."""
-    damaged = of_scores(bench.store, demonstrations_id)
+    damaged = of_scores(context.store, demonstrations_id)
     if damaged is None:
         return NOT_SCORED
     title = f"The {damaged.name} of these demonstrations are damaged"
     return empty(title, damaged.words, button("Find heads", "find", primary=True))
 
 
-def show_episode(bench: Workbench, demonstrations_id: str, index: int) -> dict[str, Any] | None:
+def show_episode(context: Context, demonstrations_id: str, index: int) -> dict[str, Any] | None:
     """The frame player's value."""
     if not demonstrations_id:
         return None
-    card = bench.card(demonstrations_id)
+    card = questions.demonstrations.card(context, demonstrations_id)
     index = min(index, len(card.frames) - 1)
-    episode = bench.episode(demonstrations_id, index)
-    found = unless_damaged(bench.attention, demonstrations_id, index)
+    episode = questions.demonstrations.episode(context, demonstrations_id, index)
+    found = unless_damaged(questions.heads.attention, context, demonstrations_id, index)
     return frame_player.frame_player(
         key=f"{demonstrations_id}/{index}/{found[0] if found else ''}",
         episode=episode,
         index=index,
         outcomes=card.outcomes,
-        sprites=bench.previews.sprites(demonstrations_id, index, tuple(episode.cameras)),
-        attention_url=bench.previews.attention(found[0]) if found else None,
+        sprites=context.media.sprites(demonstrations_id, index, tuple(episode.cameras)),
+        attention_url=context.media.attention(found[0]) if found else None,
         attention=found[1] if found else None,
-        keyframes=bench.keyframes(demonstrations_id, index),
-        robot=bench.robot(demonstrations_id),
+        keyframes=questions.demonstrations.keyframes(context, demonstrations_id, index),
+        robot=questions.demonstrations.robot(context, demonstrations_id),
     )
 
 
 def wire(
-    bench: Workbench, tab: HeadsTab, states: session.States, header: gr.HTML, render_header: Any, download: gr.HTML
+    context: Context, tab: HeadsTab, states: session.States, header: gr.HTML, render_header: Any, download: gr.HTML
 ) -> None:
     """Selection by click, by rule and from a file; the choice of episode and measure; exports."""
 
     @worded
     def toggle(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
         sent = payload(event)
-        demonstrations_id, _ = session.as_opened(opened)
+        demonstrations_id, _ = untrusted.as_opened(opened)
         if sent.get("demonstrations") != demonstrations_id:
             return [gr.skip()] * 3  # a click on the map of what was open before
         indices = sent.get("selected")
-        heads = head_map.selection_of(indices if isinstance(indices, list) else [], bench.size.head_shape)
-        before = head_sets.head_set(digits, base)
-        now = head_sets.changed(bench, before, bench.digits(heads), demonstrations_id, session.as_id(measure))
+        heads = head_map.selection_of(indices if isinstance(indices, list) else [], context.size.head_shape)
+        before = questions.head_sets.head_set(digits, base)
+        now = questions.head_sets.changed(
+            context, before, questions.head_sets.digits_of(context, heads), demonstrations_id, untrusted.as_id(measure)
+        )
         return [now.digits, now.kept, render_header(opened, now, measure)]
 
     @worded
     def select(opened: Any, kept: Any, measure: Any, beside: Any, rank: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
-        demonstrations_id, _ = session.as_opened(opened)
-        key, laboratory = session.as_id(measure), bench.laboratory
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        key = untrusted.as_id(measure)
         asked = str(form.get("rule"))
         if asked.startswith(KEPT):
             return _selected(opened, _of_others(kept, asked.removeprefix(KEPT)), kept, measure, beside)
-        rule, count, stacks = rule_of(bench, demonstrations_id, key, form)
+        rule, count, stacks = rule_of(context, demonstrations_id, key, form)
         if rule == "greedy":  # a job; its set is taken over when it has grown
             return [gr.skip()] * 4
         if rule == "above_null":
-            heads = laboratory.above_null(demonstrations_id, key, stacks)
+            heads = questions.choosing.above_null(context, demonstrations_id, key, stacks)
         elif rule == "budget":
-            parameters = session.whole(form.get("parameters"), 1, 10**9, BUDGET)
-            heads = laboratory.within(demonstrations_id, key, parameters, session.whole(rank, 1, 256, 16), stacks)
+            parameters = untrusted.whole(form.get("parameters"), 1, 10**9, BUDGET)
+            heads = questions.choosing.within(
+                context, demonstrations_id, key, parameters, untrusted.whole(rank, 1, 256, 16), stacks
+            )
         elif rule == "other_task":
-            heads = laboratory.other_task(demonstrations_id, key, count, stacks)
+            heads = questions.choosing.other_task(context, demonstrations_id, key, count, stacks)
         else:
-            heads = bench.auto_select(demonstrations_id, count, stacks, key, rule)
-        one = head_sets.chosen(bench.digits(heads), head_sets.by_rule(bench, demonstrations_id, key, rule))
+            heads = questions.choosing.auto_select(context, demonstrations_id, count, stacks, key, rule)
+        one = questions.head_sets.chosen(
+            questions.head_sets.digits_of(context, heads),
+            questions.head_sets.by_rule(context, demonstrations_id, key, rule),
+        )
         return _selected(opened, one, kept, measure, beside)
 
     def _of_others(kept: Any, demonstrations_id: str) -> HeadSet:
-        found = head_sets.kept_set(kept, head_sets.key_of(bench.policies.key, demonstrations_id))
-        if found is None or not bench.heads(found.digits or ""):
+        found = questions.head_sets.kept_set(kept, questions.head_sets.key_of(context.policies.key, demonstrations_id))
+        if found is None or not questions.head_sets.heads_of(context, found.digits or ""):
             raise InputError("That set is not kept in this browser any more. Open its demonstrations and choose again.")
         return found
 
     def _selected(opened: Any, one: HeadSet, kept: Any, measure: Any, beside: Any) -> list[Any]:
-        demonstrations_id, _ = session.as_opened(opened)
-        keys = session.as_id(measure), session.as_id(beside)
-        shown = show(bench, demonstrations_id, one.digits or "", *keys, chosen=True, kept=kept)
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        keys = untrusted.as_id(measure), untrusted.as_id(beside)
+        shown = show(context, demonstrations_id, one.digits or "", *keys, chosen=True, kept=kept)
         return [one.digits, one.kept, shown[tab.shown.index(tab.map)], render_header(opened, one, measure)]
 
     @worded
     def measured(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
-        demonstrations_id, _ = session.as_opened(opened)
-        available = tuple(bench.measures(demonstrations_id))
-        current = bench.measure_shown(demonstrations_id, session.as_id(measure))
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        available = tuple(questions.measures.stored(context, demonstrations_id))
+        current = questions.measures.shown(context, demonstrations_id, untrusted.as_id(measure))
         if current is None:
             return [gr.skip(), gr.skip(), gr.skip(), *[gr.skip()] * len(tab.shown)]
         form = action(event).form
-        beside = session.as_id(form.get("beside"))
+        beside = untrusted.as_id(form.get("beside"))
         wanted = current
         for field, value in form.items():
             if field in measures.FIELDS and value != getattr(current, field):
-                wanted = bench.laboratory.asked(demonstrations_id, available, current, field, str(value))
-        shown = show(bench, demonstrations_id, digits, wanted.key, beside, kept=kept)
-        one = head_sets.head_set(digits, base)
+                wanted = questions.measures.asked(context, demonstrations_id, available, current, field, str(value))
+        shown = show(context, demonstrations_id, digits, wanted.key, beside, kept=kept)
+        one = questions.head_sets.head_set(digits, base)
         return [wanted.key, beside, render_header(opened, one, wanted.key), *shown]
 
     @worded
     def episode(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
-        demonstrations_id, _ = session.as_opened(opened)
-        last = len(bench.card(demonstrations_id).frames) - 1
-        index = session.whole(payload(event).get("index"), 0, last, 0)
-        opened, one = [demonstrations_id, index], head_sets.head_set(digits, base)
-        return [opened, show_episode(bench, demonstrations_id, index), render_header(opened, one, measure)]
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        last = len(questions.demonstrations.card(context, demonstrations_id).frames) - 1
+        index = untrusted.whole(payload(event).get("index"), 0, last, 0)
+        opened, one = [demonstrations_id, index], questions.head_sets.head_set(digits, base)
+        return [opened, show_episode(context, demonstrations_id, index), render_header(opened, one, measure)]
 
     @worded
     def keep(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> Any:
         kind = payload(event).get("kind") or action(event).value  # of the map, or of the header
         if kind == "run":
-            return asdict(bench.exports.report(bench.results.newest()))
+            return asdict(questions.exports.report(context, questions.results.newest(context)))
         if kind not in KINDS:
             return gr.skip()
-        demonstrations_id, _ = session.as_opened(opened)
-        origin = head_sets.origin_of(bench, head_sets.head_set(digits, base))
-        key, heads = session.as_id(measure), bench.heads(digits)
-        return asdict(bench.exports.heads(kind, demonstrations_id, key, heads, origin))
+        demonstrations_id, _ = untrusted.as_opened(opened)
+        origin = questions.head_sets.origin_of(context, questions.head_sets.head_set(digits, base))
+        key, heads = untrusted.as_id(measure), questions.head_sets.heads_of(context, digits)
+        return asdict(questions.exports.heads(context, kind, demonstrations_id, key, heads, origin))
 
     @worded
     def take(opened: Any, kept: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
-        read = bench.read_selection(str(payload(event).get("text")))
-        one = head_sets.chosen(bench.digits(read.heads), read.origin)
+        read = questions.head_sets.read_selection(context, str(payload(event).get("text")))
+        one = questions.head_sets.chosen(questions.head_sets.digits_of(context, read.heads), read.origin)
         return _selected(opened, one, kept, measure, beside)
 
     now = [states.opened, states.heads, states.origin]

@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, head_sets, session, visitors
-from app.head_sets import HeadSet
+from app import components, questions, session, untrusted, visitors
 from app.policies import FOLDER, FOLDERS, SERVER
-from app.service import Workbench
+from app.questions.context import Context
+from app.questions.head_sets import HeadSet
 from app.tabs.events import ACTION, action, worded
 from app.tabs.watching import Watcher
 from app.views.policies import CHOOSER, PolicyRow, checked, chooser
@@ -40,9 +40,9 @@ def layout() -> Chooser:
     return found
 
 
-def show(bench: Workbench) -> list[str]:
+def show(context: Context) -> list[str]:
     """Markup of the list and of the check."""
-    policies = bench.policies
+    policies = context.policies
     rows = [
         PolicyRow(
             choice.key,
@@ -63,18 +63,18 @@ def _place(key: str) -> str:
     return "folder" if key.startswith((FOLDER, SERVER)) else "hub"
 
 
-def adopted(bench: Workbench, opened: Any, before: HeadSet, kept: Any, measure: Any, key: str) -> list[Any]:
+def adopted(context: Context, opened: Any, before: HeadSet, kept: Any, measure: Any, key: str) -> list[Any]:
     """Values of policy, head set, its origin and the kept sets after a policy was opened: with the heads that were
     chosen of it, or a newcomer's. before: the heads of the policy in use.
     """
-    demonstrations_id, _ = session.as_opened(opened)
-    kept = head_sets.keep(kept, head_sets.key_of(bench.policies.key, demonstrations_id), before)
-    with bench.policies.using(key):
-        own = head_sets.opened(bench, kept, demonstrations_id, session.as_id(measure))
-        return [bench.policies.key, own.digits, own.kept, kept]
+    demonstrations_id, _ = untrusted.as_opened(opened)
+    kept = questions.head_sets.keep(kept, questions.head_sets.key_of(context.policies.key, demonstrations_id), before)
+    with context.policies.using(key):
+        own = questions.head_sets.opened(context, kept, demonstrations_id, untrusted.as_id(measure))
+        return [context.policies.key, own.digits, own.kept, kept]
 
 
-def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watcher) -> tuple[Any, Any]:
+def wire(context: Context, tab: Chooser, states: session.States, watcher: Watcher) -> tuple[Any, Any]:
     """Open a policy by a job, and adopt it when that has ended. Returns the event after which the page shows what is
     open at once, and the chain (function, inputs, outputs) for when jobs end.
     """
@@ -84,26 +84,26 @@ def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watche
         chosen = action(event)
         if chosen.name != "open":
             return [gr.skip()] * 6
-        key = session.as_id(chosen.value) or session.as_id(chosen.form.get("hub"))
-        if key == bench.policies.start_key:  # in use since the server started: nothing to check
-            before = head_sets.head_set(digits, base)
-            return [*adopted(bench, opened, before, kept, measure, key), "", gr.skip()]
-        job_id = bench.policies.open(visitors.owner(), key, session.as_opened(opened)[0])
+        key = untrusted.as_id(chosen.value) or untrusted.as_id(chosen.form.get("hub"))
+        if key == context.policies.start_key:  # in use since the server started: nothing to check
+            before = questions.head_sets.head_set(digits, base)
+            return [*adopted(context, opened, before, kept, measure, key), "", gr.skip()]
+        job_id = context.policies.open(visitors.owner(), key, untrusted.as_opened(opened)[0])
         return [*[gr.skip()] * 4, job_id, watcher.start()]
 
     @worded
     def adopt(choosing: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any) -> list[Any]:
-        if not session.as_id(choosing):
+        if not untrusted.as_id(choosing):
             return [gr.skip()] * 5
         try:
-            status = bench.jobs.status(choosing)
+            status = context.jobs.status(choosing)
         except NotFound:
             return [*[gr.skip()] * 4, ""]
         if not status.ended:
             return [gr.skip()] * 5
-        key = bench.policies.key_of(str(status.arguments.get("policy"))) if status.state == "done" else ""
-        before = head_sets.head_set(digits, base)
-        return [*adopted(bench, opened, before, kept, measure, key), ""] if key else [*[gr.skip()] * 4, ""]
+        key = context.policies.key_of(str(status.arguments.get("policy"))) if status.state == "done" else ""
+        before = questions.head_sets.head_set(digits, base)
+        return [*adopted(context, opened, before, kept, measure, key), ""] if key else [*[gr.skip()] * 4, ""]
 
     around = [states.opened, states.heads, states.origin, states.kept, states.measure]
     adopting = [states.policy, states.heads, states.origin, states.kept, states.choosing]
@@ -111,22 +111,22 @@ def wire(bench: Workbench, tab: Chooser, states: session.States, watcher: Watche
     return opening, (adopt, [states.choosing, *around], adopting)
 
 
-def bind(page: gr.Blocks, bench: Workbench, policy: gr.BrowserState) -> None:
+def bind(page: gr.Blocks, context: Context, policy: gr.BrowserState) -> None:
     """Make every event of `page` bring the page's policy, and its handler work with it. Call when all are wired.
 
     So no handler needs to pass the policy on, and none can forget it.
     """
     for event in page.fns.values():
         if event.fn is not None:
-            event.fn = _with_policy(event.fn, bench)
+            event.fn = _with_policy(event.fn, context)
             event.inputs = [*event.inputs, policy]
 
 
-def _with_policy(handler: Any, bench: Workbench) -> Any:
+def _with_policy(handler: Any, context: Context) -> Any:
     @functools.wraps(handler)
     def handle(*arguments: Any) -> Any:
         *given, key = arguments
-        with bench.policies.using(session.as_id(key)):
+        with context.policies.using(untrusted.as_id(key)):
             return handler(*given)
 
     return handle

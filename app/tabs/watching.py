@@ -11,11 +11,12 @@ from typing import Any
 
 import gradio as gr
 
-from app import session, visitors
-from app.service import Workbench
+from app import questions, untrusted
+from app.answers.jobs import JobLine
+from app.questions.context import Context
 from app.tabs.events import ACTION, WATCH, action, worded
 from app.views.header import running
-from app.views.jobs import JobLine, job_lines
+from app.views.jobs import job_lines
 from steering import figures
 
 WATCH_S = 0.8
@@ -61,14 +62,14 @@ def lines_of(work: Sequence[JobLine], step: str) -> str:
     return job_lines([job for job in shown if STEP_OF.get(job.function) == step])
 
 
-def curves(bench: Workbench) -> dict[str, Any] | None:
+def curves(context: Context) -> dict[str, Any] | None:
     """The live plot of this visitor's newest finetunes; None where there are none."""
-    histories = bench.histories(visitors.owner())
+    histories = questions.results.histories(context)
     return figures.plain(figures.finetune_curves(histories)) if histories else None
 
 
 def wire(
-    bench: Workbench,
+    context: Context,
     watcher: Watcher,
     panels: dict[str, list[gr.HTML]],
     plot: gr.HTML,
@@ -81,8 +82,8 @@ def wire(
     @worded
     def watch(finished: Any) -> list[Any]:
         finished = finished if isinstance(finished, list) else []
-        work = bench.work(visitors.owner())
-        bench.follow(work)
+        work = questions.jobs.work(context)
+        questions.ahead.follow(context, work)
         ended = sorted(job.id for job in work if job.ended)
         busy = any(not job.ended for job in work)
         training = any(job.function == "finetune" for job in work if not job.ended or job.id not in finished)
@@ -90,20 +91,20 @@ def wire(
         return [
             gr.Timer(active=busy),
             ended if ended != finished else gr.skip(),
-            curves(bench) if training else gr.skip(),
+            curves(context) if training else gr.skip(),
             running(work, STEP_OF),
             *markup,
         ]
 
     @worded
     def settle(event: gr.EventData) -> Any:
-        chosen, owner = action(event), visitors.owner()
+        chosen = action(event)
         if chosen.name == "stop":
-            bench.stop(owner, session.as_id(chosen.value))
+            questions.jobs.stop(context, untrusted.as_id(chosen.value))
         if chosen.name == "again":
-            bench.again(owner, session.as_id(chosen.value))
+            questions.jobs.again(context, untrusted.as_id(chosen.value))
         if chosen.name == "dismiss":
-            bench.dismiss(owner, session.as_id(chosen.value))
+            questions.jobs.dismiss(context, untrusted.as_id(chosen.value))
         return watcher.start()
 
     flat = [panel for found in panels.values() for panel in found]

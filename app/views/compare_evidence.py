@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from app.answers.comparison import Beside, Evidence
 from app.views.compare_table import plain_table
 from app.views.markup import button, text
 
@@ -18,33 +18,8 @@ FIGURES = {
     "success_by_heads": "Number of heads",
     "success_by_demonstrations": "Number of demonstrations",
 }
-Part = tuple[str, Sequence[str], Sequence[Sequence[str]], Sequence[str]]
+
 """Title, titles of a table's columns, its rows; or sentences in their place."""
-
-
-@dataclass(frozen=True)
-class Beside:
-    """A condition of the paper: success in percent of LoRA and of Robotic Steering, the paper's and the twin's.
-
-    twin: None where it was not run.
-    """
-
-    condition: str
-    paper: tuple[float, float]
-    twin: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is made of the grid. done: of its `cells`; figures: names of those that can be drawn; beside: a line a
-    condition of the paper.
-    """
-
-    done: int
-    cells: int
-    sections: tuple[Part, ...]
-    figures: tuple[str, ...]
-    beside: tuple[Beside, ...] = ()
 
 
 def _file(title: str) -> str:

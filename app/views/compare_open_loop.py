@@ -6,26 +6,17 @@ Drawn here rather than by Plotly: no script, printable, and small enough to be s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from app.views.compare_table import label_of, method_attribute, plain_table, swatch
+from app.answers.comparison import Predictions
+from app.views.compare_table import method_attribute, plain_table, swatch
 from app.views.markup import button, segments, text
+from app.words import label_of
 from steering.types import OpenLoop, OpenLoopComparison
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 300, 120, 34, 16
 MOST_EPISODES = 12
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """An open-loop comparison, the predictions it was made of (method by method), and what it says in sentences."""
-
-    id: str
-    comparison: OpenLoopComparison
-    made: tuple[OpenLoop, ...]
-    sentences: tuple[str, ...]
 
 
 def open_loop_card(shown: Predictions, episode: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.views.markup import duration, kept_table, text
+from app.answers.comparison import Compared
+from app.views.markup import kept_table, text
+from app.words import duration, label_of
 from steering.types import (
-    CONTROL_LABELS,
     FAILURES,
     INSTRUCTIONS,
-    METHOD_LABELS,
     Cell,
     CellTest,
     FinetuneResult,
@@ -19,14 +19,6 @@ from steering.types import (
 )
 
 LEVEL = 0.05
-LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
-
-
-def label_of(method: str) -> str:
-    """A compared method for people, not escaped; `steering/empty` was told something else (types.Comparison)."""
-    kind, _, words = method.partition("/")
-    label = LABELS.get(kind, kind)
-    return f"{label} ({INSTRUCTIONS.get(words, words)})" if words else label
 
 
 def name_of(method: str) -> str:
@@ -47,6 +39,14 @@ def swatch(method: str) -> str:
 def below(cards: str) -> str:
     """Cards one under the other, beneath what is there."""
     return f'<div class="wb-below">{cards}</div>' if cards else ""
+
+
+def tables(shown: Compared) -> str:
+    """Every condition of the policies of a comparison, how they failed, and what they cost."""
+    aside = (
+        f'<div class="wb-pair">{failures_card(shown.comparison.outcomes)}{cost_card(shown.rollouts, shown.costs)}</div>'
+    )
+    return below(cells_card(shown.cells, shown.tests) + aside)
 
 
 def cells_card(cells: Sequence[Cell], tests: Sequence[CellTest]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from app.views.compare_table import LABELS, condition, label_of, method_attribute, name_of
+from app.answers.comparison import Choice, Effects, Square
+from app.views.compare_table import condition, method_attribute, name_of
 from app.views.markup import button, checks, choice, empty, number, slider, tab_button, term, text
-from steering.types import FAILURES, INSTRUCTIONS, Comparison, Rollouts, SuccessRate
+from app.words import LABELS, how_it_went, label_of
+from steering.types import INSTRUCTIONS, Comparison, Rollouts, SuccessRate
 
 ALWAYS = ("zero_shot", "steering", "lora")
 MAX_SCENES = 40
@@ -26,20 +27,6 @@ UNTRAINED = empty(
     "beside it.",
     tab_button("Finetune first", "finetune", primary=False),
 )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A comparison that can be shown. sample: one that came with the workbench; own: whoever looks may delete it."""
-
-    id: str
-    task: str
-    variations: tuple[str, ...]
-    instruction: str
-    methods: int
-    scenes: int
-    sample: bool
-    own: bool = False
 
 
 def compare_form(
@@ -127,11 +114,11 @@ def rollout_player(
     disagreement: Sequence[int],
     videos: Sequence[Mapping[int, str]],
     traces: Sequence[Mapping[int, str]] = (),
-    squares: Sequence[Sequence[Sequence[Any]]] = (),
+    squares: Sequence[Sequence[Square]] = (),
 ) -> dict[str, Any]:
     """What static/rollout_player.js draws; scenes where methods differ come first.
 
-    videos, traces: a method's addresses by seed. squares: [method][scene], each (seed, number, success, filmed).
+    videos, traces: a method's addresses by seed. squares: [method][scene].
     """
     seeds = rollouts[0].seeds
     kept = [i for i, seed in enumerate(seeds) if any(seed in row for row in videos)]
@@ -156,21 +143,8 @@ def rollout_player(
             }
         )
     methods = [{"name": one.method, "label": label_of(one.method)} for one in rollouts]
-    return {"key": key, "methods": methods, "scenes": scenes, "of": len(seeds), "squares": squares}
-
-
-def how_it_went(one: Rollouts, j: int) -> list[str]:
-    """How an episode failed, and what else is to be said of it."""
-    said = []
-    if one.failure and one.failure[j]:
-        said.append(FAILURES.get(one.failure[j], one.failure[j]))
-        if one.distance_m is not None:
-            said.append(f"{100 * float(one.distance_m[j]):.1f} cm left")
-    if one.wrong_object is not None and one.wrong_object[j]:
-        said.append("touched a wrong thing")
-    if one.named is not None and one.named[j] >= 0:
-        said.append("reached the named goal" if one.named[j] else "did not reach the named goal")
-    return said
+    drawn = [[[one.seed, one.number, one.success, one.filmed] for one in row] for row in squares]
+    return {"key": key, "methods": methods, "scenes": scenes, "of": len(seeds), "squares": drawn}
 
 
 def _words(one: Rollouts, j: int) -> str | None:
@@ -178,17 +152,6 @@ def _words(one: Rollouts, j: int) -> str | None:
     if one.instruction == "original" or j >= len(one.instructions):
         return None
     return one.instructions[j]
-
-
-@dataclass(frozen=True)
-class Effects:
-    """A pair's difference: words for it, and difference, low and high in percentage points."""
-
-    words: str
-    difference: float
-    low: float
-    high: float
-    shown: bool
 
 
 def leading(purpose: str, sentence: str = "") -> str:

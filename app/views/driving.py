@@ -7,9 +7,9 @@ its key, so the buttons are the legend too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from app.answers.driving import DriveCard
 from app.views.markup import button, tag, text, words
 
 CONTROL_HZ = 20.0
@@ -24,18 +24,6 @@ _TILT = (
     *(("tilt_away", "I", "↑", "Tilt away from the camera"), ("tilt_left", "J", "←", "Tilt to the left")),
     *(("tilt_near", "K", "↓", "Tilt towards the camera"), ("tilt_right", "L", "→", "Tilt to the right")),
 )
-
-
-@dataclass(frozen=True)
-class DriveCard:
-    """A drive that goes on. id: under which its browser reaches it, see `app.driving`; idle_s: it ends after so long
-    without a wish.
-    """
-
-    id: str
-    task: str
-    variations: tuple[str, ...] = ()
-    idle_s: float = 120.0
 
 
 def driving(card: DriveCard | None) -> dict[str, Any] | None:

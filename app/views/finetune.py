@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from app.views.markup import button, choice, duration, kept_table, number, older, tag, term, text
+from app.answers.training import Outlook, ResultRow, Running
+from app.views.markup import button, choice, kept_table, number, older, tag, term, text
+from app.words import duration
 from steering.types import CONTROL_LABELS, FFN_CHOICES, METHOD_LABELS, PRECISIONS
 
 LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
@@ -50,68 +51,6 @@ COLUMNS = (
     "Held-out error",
     "",
 )
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """A finished finetune. heldout: first and last held-out error, None where it was not measured. origin: where its
-    heads come from, empty where it had none; best_step: whose weights were kept, None for the last; notice: what is to
-    be known of the held-out error, as a sentence; old: that an older version made it, likewise. own: whether whoever
-    looks may delete it; control: its heads were drawn as a control.
-    """
-
-    id: str
-    method: str
-    heads: int | None
-    steps: int
-    rank: int | None
-    parameters: int
-    train_s: float
-    loss: float
-    heldout: tuple[float, float] | None
-    demonstrations: str
-    origin: str = ""
-    best_step: int | None = None
-    notice: str = ""
-    own: bool = False
-    control: bool = False
-    old: str = ""
-
-
-@dataclass(frozen=True)
-class MethodCost:
-    """What a method would train and take, for its card. groups: name -> parameters. share: of the policy. rank: of the
-    adapters where it is another than asked. seconds, memory_mb: None where not known; runs: measured ones behind them.
-    missing: what it needs first; off: why it cannot run. origin: where its heads come from; remark: what is to be known
-    of heads that were not chosen on what is open.
-    """
-
-    groups: Mapping[str, int]
-    heads: int | None = None
-    share: float | None = None
-    seconds: float | None = None
-    memory_mb: float | None = None
-    runs: int = 0
-    rank: int | None = None
-    notices: tuple[str, ...] = ()
-    missing: str = ""
-    off: str = ""
-    origin: str = ""
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class LiveRun:
-    """A training as it runs: its newest numbers, None before they are known."""
-
-    name: str
-    step: int
-    steps: int
-    left_s: float | None
-    samples_per_s: float | None
-    peak_memory_mb: float | None
-    loss: float | None
-    heldout: float | None
 
 
 def form(
@@ -196,21 +135,21 @@ def _card(name: str, ticked: bool) -> str:
     )
 
 
-def costs(found: Mapping[str, MethodCost], command: str, python: str) -> str:
+def costs(found: Mapping[str, Outlook], command: str, python: str) -> str:
     """What the form shows beside its fields, for static/finetune.js: name of a slot -> markup, and what is off."""
-    lora = sum(found["lora"].groups.values()) if "lora" in found else 0
+    lora = sum(found["lora"].parameters.values()) if "lora" in found else 0
     slots = {f"cost-{name}": _cost(name, cost, lora) for name, cost in found.items()}
     slots["command"] = _code("Shell", command, "command-shell") + _code("Python", python, "command-python")
     told = {"slots": slots, "off": [name for name, cost in found.items() if cost.off]}
     return f'<span hidden data-emit="training" data-emitted="{text(json.dumps(told))}"></span>'
 
 
-def _cost(name: str, cost: MethodCost, lora: int) -> str:
+def _cost(name: str, cost: Outlook, lora: int) -> str:
     if cost.missing:
         step, label = ("demonstrations", "Demonstrations") if name == "other_task" else ("heads", "Open the map")
         more = button(label, tab=step, quiet=True)
         return f'<p class="wb-missing">{text(cost.missing)}</p>{more}'
-    total = sum(cost.groups.values())
+    total = sum(cost.parameters.values())
     share = "" if cost.share is None or name == "full" else f", {_share(cost.share)} of the policy"
     fewer = f"; {lora / total:.0f} times fewer than LoRA" if name == "steering" and lora >= 1.5 * total > 0 else ""
     heads = "" if cost.heads is None else " " + tag(f"{cost.heads} head{'s' if cost.heads != 1 else ''}")
@@ -220,20 +159,20 @@ def _cost(name: str, cost: MethodCost, lora: int) -> str:
         f"{heads}</div>",
         f'<p class="wb-muted wb-origin" data-testid="origin-{name}">{text(cost.origin)}</p>' if cost.origin else "",
         f'<p class="wb-elsewhere">{text(cost.remark)}</p>' if cost.remark else "",
-        _groups(cost.groups),
+        _groups(cost.parameters),
         f'<p class="wb-muted">Trainable{share}{rank}{fewer}</p>' if share or rank or fewer else "",
     ]
     if cost.off:
         lines.append(f'<p class="wb-missing" data-testid="off-{name}">{text(cost.off)}</p>')
-    elif cost.seconds is not None:
-        memory = "" if cost.memory_mb is None else f" · {cost.memory_mb / 1024:.1f} GB"
+    elif cost.training is not None:
+        memory = "" if cost.training.memory_mb is None else f" · {cost.training.memory_mb / 1024:.1f} GB"
         basis = (
-            f"from {cost.runs} measured run{'s' if cost.runs != 1 else ''}"
-            if cost.runs
+            f"from {cost.training.runs} measured run{'s' if cost.training.runs != 1 else ''}"
+            if cost.training.runs
             else "rough, no run measured yet"
         )
         lines.append(
-            f'<p class="wb-time-cost" data-testid="time-{name}"><b>≈ {duration(cost.seconds)}{memory}</b> '
+            f'<p class="wb-time-cost" data-testid="time-{name}"><b>≈ {duration(cost.training.seconds)}{memory}</b> '
             f"<small>{text(basis)}</small></p>"
         )
     lines += [f'<p class="wb-muted">{text(notice)}</p>' for notice in cost.notices]
@@ -269,14 +208,14 @@ def _code(label: str, code: str, testid: str) -> str:
     )
 
 
-def live(runs: Sequence[LiveRun]) -> str:
+def live(runs: Sequence[Running]) -> str:
     """The trainings that run, in numbers."""
     if not runs:
         return ""
     return f'<div class="wb-live" data-testid="live-runs">{"".join(map(_live, runs))}</div>'
 
 
-def _live(run: LiveRun) -> str:
+def _live(run: Running) -> str:
     def entry(name: str, value: str) -> str:
         return f"<div><dt>{name}</dt><dd>{value}</dd></div>"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from app.views.jobs import JobLine
-from app.views.markup import button, duration, text
+from app.answers.jobs import JobLine
+from app.answers.screen import READY, Opened
+from app.views.markup import button, text
 from app.views.policies import CHOOSER
+from app.words import duration
 
 LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0b1f33"/>'
@@ -40,7 +41,6 @@ _SUN = _icon(
 _MOON = _icon("M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z", "wb-moon")
 
 
-READY = "example"
 """What the chip of the last run says where only the shipped results are there."""
 EXPORTS = {
     "map": "Head map (PNG)",
@@ -51,26 +51,6 @@ EXPORTS = {
     "selection.json": "Head set, authors' keys (JSON)",
     "run": "Last run, one page (HTML)",
 }
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it;
-    notes: what the page says once about it. origin: where the heads come from, in words; shared: what
-    they share, in a sentence; elsewhere: name of the demonstrations that they were chosen on, where these are not open;
-    remark: what is to be known of such a set.
-    """
-
-    policy: str
-    demonstrations: str
-    heads: int
-    last_run: str
-    query: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-    origin: str = ""
-    shared: str = ""
-    elsewhere: str = ""
-    remark: str = ""
 
 
 def header(opened: Opened) -> str:

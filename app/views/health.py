@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from app.answers.uploads import HealthCard
 from app.views.markup import button, tag, text
 
 SEVERITIES = {"error": "Must be mended", "warning": "Take care", "note": "Good to know"}
@@ -12,38 +11,6 @@ VERDICTS = {
     "with problems": ("Usable, with problems", "warn"),
     "no": ("Not usable as it is mapped", "bad"),
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One problem. severity: one of SEVERITIES; meaning: what it does to head selection, and what to do. episodes: of
-    the dataset, () for all.
-    """
-
-    severity: str
-    words: str
-    meaning: str
-    episodes: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class HealthCard:
-    """A report. usable: one of VERDICTS. cameras: (role, height, width). dims: of state and action."""
-
-    name: str
-    usable: str
-    format: str
-    robot: str
-    episodes: int
-    frames: int
-    shortest: int
-    longest: int
-    rate_hz: float | None
-    cameras: tuple[tuple[str, int, int], ...]
-    dims: tuple[int, int]
-    instructions: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    examined: int
 
 
 def verdict_tag(usable: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
+from app.answers.holdings import Holding, RemovalCard
 from app.views.markup import button, text
 
 WORDS = {
@@ -18,30 +16,6 @@ WORDS = {
 }
 """Kinds that people know by a name of their own, in the order in which they are named."""
 OTHERS = ("result about heads", "results about heads")
-
-
-@dataclass(frozen=True)
-class Holding:
-    """What somebody has. most_bytes, keep_days: None where there is no bound."""
-
-    sets: int
-    runs: int
-    used_bytes: int
-    most_bytes: int | None
-    keep_days: float | None
-
-
-@dataclass(frozen=True)
-class RemovalCard:
-    """What is about to be deleted. id: of what; title: in words; kinds: what goes with it; foreign: how many of these
-    only others have; upload: whether an upload goes, too.
-    """
-
-    id: str
-    title: str
-    kinds: Mapping[str, int]
-    foreign: int
-    upload: bool = False
 
 
 def holding(found: Holding) -> str:

@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
-from app.views.markup import button, duration, text
+from app.answers.jobs import JobLine
+from app.views.markup import button, text
+from app.words import duration
 
 FIND = "find_heads"
-
-
-@dataclass(frozen=True)
-class JobLine:
-    """A job as the page shows it. state: one of steering.jobs.queue.STATES. method: where the work has one. again: what
-    starting it once more is called, empty where that is offered elsewhere. dismissed: whether its failure was read.
-    starts_in_s: about how long it waits, None where it does not.
-    """
-
-    id: str
-    title: str
-    state: str
-    fraction: float
-    message: str
-    left_s: float | None
-    position: int = 0
-    error: str | None = None
-    result: str | None = None
-    method: str = ""
-    function: str = ""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    stopping: bool = False
-    again: str = ""
-    dismissed: bool = False
-    starts_in_s: float | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.state not in ("queued", "running")
 
 
 def job_lines(jobs: Sequence[JobLine]) -> str:

@@ -13,7 +13,7 @@ from steering.types import FrameAttention, GainSweep, RankAgreement, RelevanceOv
 def why(explained: Sequence[Why], atlas: dict[str, Any]) -> dict[str, Any]:
     """Of every frame of an episode: neighbours as [episode, frame, share of weight], predicted and true action.
 
-    atlas: the picture of all frames, of `Previews.atlas`. Actions are in standard deviations, as all dimensions share
+    atlas: the picture of all frames, of `Media.atlas`. Actions are in standard deviations, as all dimensions share
     an axis.
     """
     spread = np.where(explained[0].spread > 1e-9, explained[0].spread, 1)

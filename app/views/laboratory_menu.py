@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
-from app.views.markup import button, choice, duration, text
+from app.answers.training import TrainingEstimate
+from app.views.markup import button, choice, text
+from app.words import TARGET_LABELS, duration
 from steering.metrics import METRICS
 from steering.types import PHASES, SetError
 
-TARGET_LABELS = {
-    "action": "the action",
-    "chunk": "the action chunk",
-    "state": "the joint state",
-    "gripper": "whether the gripper is closed",
-    "object": "where the named object is",
-    "instruction": "which instruction was given",
-}
 QUESTION = {"knn": "k-NN beyond state and time", "ridge": "Linear probe beyond state and time"}
 TRUST_COST = "resamples episodes, and permutes trajectories between them: a minute or two"
 ZERO_LABELS = {"state_time": "joint state and time", "mean_action": "the mean action", "time": "the time"}
-
-
-@dataclass(frozen=True)
-class TrainingEstimate:
-    """What training a set would take, from `runs` measured runs of this policy, roughly where these are none; memory is
-    None where it is not known.
-    """
-
-    seconds: float
-    memory_mb: float | None
-    steps: int
-    runs: int
 
 
 def measure_menu(measured: Collection[str], targets: Sequence[str], scene: bool, trusted: bool) -> str:

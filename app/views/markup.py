@@ -127,20 +127,4 @@ def choice(name: str, label: str, options: Iterable[tuple[str, str]], chosen: st
     return f'<label class="wb-field"><span>{text(label)}</span><select name="{text(name)}">{rows}</select></label>'
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `8 s`, `2 min 05 s`, `1 h 10 min`."""
-    whole = max(round(seconds), 0)
-    if whole < 100:
-        return f"{whole} s"
-    if whole < 6000:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 _TERM = re.compile(r'<button type="button" class="wb-term"[^>]*>(.*?)</button>')
-_PLACE = re.compile(r"(?<![\w/.:~-])/(?:[^\s/'\"`<>:;,()]+/)+([^\s/'\"`<>:;,()]*)")
-
-
-def without_places(words: str) -> str:
-    """Words of an error for whoever looks at the page: files and folders of the server by their last name only."""
-    return _PLACE.sub(lambda found: found[1] if found[1].strip(".") else f"a folder{found[1]}", words)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.answers.measures import BEST, Measure
 from app.glossary import GLOSSARY
-from app.measures import BEST, Measure
-from app.views.laboratory_menu import TARGET_LABELS
 from app.views.markup import term, text
+from app.words import TARGET_LABELS
 from steering.metrics import BY_NAME
 from steering.types import PHASES, Spread, spread_words
 

@@ -6,17 +6,19 @@ The page follows the reader's light or dark setting and prints. Everything shown
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
-from app.views.compare_open_loop import Predictions, open_loop
-from app.views.compare_table import LABELS, failures_card
+from app.answers.report import Finetuned, Run, Scene
+from app.views.compare_open_loop import open_loop
+from app.views.compare_table import failures_card
 from app.views.comparison import success
 from app.views.head_map import colour_range
-from app.views.markup import duration, text, without_terms
+from app.views.markup import text, without_terms
+from app.words import LABELS, duration
 from steering.figures import method_colour
-from steering.types import Comparison, FinetuneResult, Head, Relevance
+from steering.types import Head, Relevance
 
 CELL, GAP = 18, 3
 VIRIDIS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37))
@@ -46,58 +48,6 @@ border-radius:3px;background:var(--method);margin-right:8px}.wb-ink-swatch{backg
 .wb-chart .wb-axis{fill:none;stroke:var(--line)}.wb-chart .wb-band{fill:var(--method);opacity:.18}
 .wb-chart .wb-demonstrated polyline{stroke:var(--ink);stroke-width:2}
 """
-
-
-@dataclass(frozen=True)
-class Finetuned:
-    """A finetune and what it was made from; relevance None where none led to it. heads: None where it trained all.
-    notice: what is to be known of its held-out error, as a sentence; origin: where its heads come from, in words.
-    """
-
-    id: str
-    result: FinetuneResult
-    task: str
-    instruction: str
-    episodes: int
-    relevance: Relevance | None
-    heads: int | None = None
-    notice: str = ""
-    origin: str = ""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One method in one scene. video: a data URL, empty where none was kept; how: how it failed."""
-
-    method: str
-    success: bool
-    seconds: float
-    video: str
-    how: str = ""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One scene, method by method. number: its place in the comparison, from 1."""
-
-    number: int
-    seed: int
-    shots: tuple[Shot, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a report shows. comparison: in scenes, sentences: its verdict; predictions: on recordings. A finetune alone
-    has neither. notes: what is to be known of all of it, as sentences.
-    """
-
-    title: str
-    finetunes: tuple[Finetuned, ...]
-    comparison: Comparison | None = None
-    sentences: tuple[str, ...] = ()
-    scenes: tuple[Scene, ...] = ()
-    predictions: Predictions | None = None
-    notes: tuple[str, ...] = ()
 
 
 def report(run: Run) -> str:

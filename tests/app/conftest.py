@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from app.service import Workbench
+from app.questions.context import Context, open_context
 from steering.store import Store
 
 HERE = Path(__file__).parent
@@ -64,18 +64,18 @@ CONFIG = """{"vlm_config": {"text_config": {"num_hidden_layers": 8, "num_attenti
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path, samples: tuple[Path, dict[str, str]]) -> Callable[[bool], Workbench]:
-    def make(with_samples: bool = True) -> Workbench:
+def make_bench(tmp_path: Path, samples: tuple[Path, dict[str, str]]) -> Callable[[bool], Context]:
+    def make(with_samples: bool = True) -> Context:
         (tmp_path / "policy").mkdir()
         (tmp_path / "policy" / "config.json").write_text(CONFIG)
         store = Store(tmp_path / "store", readonly=[samples[0]] if with_samples else [])
-        return Workbench(store, RecordingJobs(), str(tmp_path / "policy"))  # type: ignore[arg-type]
+        return open_context(store, RecordingJobs(), str(tmp_path / "policy"))  # type: ignore[arg-type]
 
     return make
 
 
 @pytest.fixture
-def bench(make_bench: Callable[[bool], Workbench]) -> Workbench:
+def context(make_bench: Callable[[bool], Context]) -> Context:
     return make_bench(True)
 
 

@@ -11,7 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.main import build, launch  # noqa: E402
-from app.service import Workbench  # noqa: E402
+from app.questions.context import open_context  # noqa: E402
 from app.visitors import party  # noqa: E402
 from steering.jobs.client import Jobs  # noqa: E402
 from steering.store import Store  # noqa: E402
@@ -20,9 +20,9 @@ from steering.store import Store  # noqa: E402
 def main() -> None:
     store = Store(sys.argv[1], readonly=[Path(sys.argv[2])])
     jobs = Jobs(store, party=party, worker_command=(sys.executable, "-c", "import time; time.sleep(60)"))
-    bench = Workbench(store, jobs)
-    page = build(bench)
-    launch(page, bench, int(sys.argv[3]))
+    context = open_context(store, jobs)
+    page = build(context)
+    launch(page, context, int(sys.argv[3]))
     try:
         page.block_thread()
     finally:

@@ -32,11 +32,11 @@ def test_addresses_and_own_names_are_answered(ask: Ask, host: str) -> None:
 
 
 def test_names_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(admission.HOSTS, "lab.example, *.group.example")
+    monkeypatch.setenv(admission.HOSTS, "context.example, *.group.example")
     monkeypatch.setenv("SPACE_ID", "someone/space")
     monkeypatch.setenv("SPACE_HOST", "someone-space.hf.space")
     names = admission.allowed_hosts()
-    assert {"lab.example", "*.group.example", "someone-space.hf.space", "*.hf.space", "localhost"} <= set(names)
+    assert {"context.example", "*.group.example", "someone-space.hf.space", "*.hf.space", "localhost"} <= set(names)
     assert "*" not in names
 
 

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from app.compare_sentence import compare_sentence, effect_words, effects, pair_of, squares
-from app.results import _effects
+from app import questions
+from app.answers.comparison import Beside
+from app.questions.compare_sentence import compare_sentence, effect_words, effects, pair_of, squares
 from app.views import compare_evidence, comparison
-from app.views.compare_evidence import Beside
 from steering.comparison.compare import compare
 from steering.types import Rollouts, p_words
 
@@ -39,7 +39,7 @@ def test_a_difference_that_the_test_shows_is_said() -> None:
 def test_one_method_alone_has_nothing_beside_it() -> None:
     value = compare([ran("lora", "10")])
     assert compare_sentence(value) == "LoRA, all heads succeeded in 1 of 2 scenes; nothing to compare it with."
-    assert effects(value) == () and _effects(value) == []
+    assert effects(value) == () and questions.comparison.shown_effects(value) == []
 
 
 def test_every_scene_and_method_has_a_square_in_the_scenes_order() -> None:
@@ -54,7 +54,7 @@ def test_differences_stand_with_their_intervals() -> None:
     value = compare([ran("zero_shot", "1" * 10 + "0" * 10), ran("steering", "1" * 15 + "0" * 5)])
     ((found),) = effects(value)
     assert effect_words(found) == ("Zero-shot against Robotic Steering: \u221225 points (\u221244 to \u22121)")
-    shown = comparison.success(value, ["So."], (), _effects(value))
+    shown = comparison.success(value, ["So."], (), questions.comparison.shown_effects(value))
     assert "Zero-shot against Robotic Steering" in shown and 'class="wb-card wb-totals"' in shown
     left, width, dot = (float(x) for x in re.findall(r"(?:left|width):([\d.]+)%", shown.split("wb-effect-track")[1]))
     assert dot == pytest.approx(50 - 12.5) and left < dot < left + width < 50

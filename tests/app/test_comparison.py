@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import link
+from app import questions
+from app.answers.screen import READY
 from app.evidence import Grid
-from app.results import heads_trained
-from app.service import Workbench
+from app.questions.context import Context
+from app.questions.results import heads_trained
 from app.tabs import compare
 from app.views import compare_evidence, compare_table, comparison
 from app.views.compare_open_loop import open_loop_card
-from app.views.header import READY
+from app.views.compare_table import tables
 from steering.comparison.compare import compare as compare_rollouts
 from steering.comparison.open_loop import compare_open_loop
 from steering.errors import SteeringError
@@ -38,60 +39,62 @@ def rollouts(method: str, won: str, **fields: object) -> Rollouts:
 # -- what is offered and queued ---------------------------------------------------------------------------------------
 
 
-def test_compare_takes_trained_methods_only(bench: Workbench, samples: Samples) -> None:
+def test_compare_takes_trained_methods_only(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
-    bench.comparing.start("o", demonstrations_id, "pick_cube", ["zero_shot", "steering"], 4, 0, ["form"])
-    ((function, asked),) = bench.jobs.submitted  # type: ignore[attr-defined]
+    questions.comparison.start(context, demonstrations_id, "pick_cube", ["zero_shot", "steering"], 4, 0, ["form"])
+    ((function, asked),) = context.jobs.submitted  # type: ignore[attr-defined]
     assert function == "evaluate" and asked["instruction"] == "original" and asked["variations"] == ["form"]
     assert asked["adapters"] == {"zero_shot": None, "steering": samples[1]["steering"]}
     with pytest.raises(SteeringError, match="Tick at least one"):
-        bench.comparing.start("o", samples[1]["press_button"], "pick_cube", ["lora"], 4, 0, [])
+        questions.comparison.start(context, samples[1]["press_button"], "pick_cube", ["lora"], 4, 0, [])
 
 
-def test_instruction_checks_run_the_same_scenes_told_otherwise(bench: Workbench, samples: Samples) -> None:
-    bench.comparing.start("o", samples[1]["place_cube_in_bowl"], "pick_cube", ["zero_shot"], 4, 3, [], ["empty", "x"])
-    first, second = (asked for _, asked in bench.jobs.submitted)  # type: ignore[attr-defined]
+def test_instruction_checks_run_the_same_scenes_told_otherwise(context: Context, samples: Samples) -> None:
+    questions.comparison.start(
+        context, samples[1]["place_cube_in_bowl"], "pick_cube", ["zero_shot"], 4, 3, [], ["empty", "x"]
+    )
+    first, second = (asked for _, asked in context.jobs.submitted)  # type: ignore[attr-defined]
     assert (first.pop("instruction"), second.pop("instruction")) == ("original", "empty") and first == second
 
 
-def test_recordings_need_an_episode_left_out(bench: Workbench, samples: Samples) -> None:
+def test_recordings_need_an_episode_left_out(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
-    bench.comparing.start_open_loop("o", demonstrations_id, ["zero_shot", "lora"])
-    ((function, asked),) = bench.jobs.submitted  # type: ignore[attr-defined]
+    questions.comparison.start_open_loop(context, demonstrations_id, ["zero_shot", "lora"])
+    ((function, asked),) = context.jobs.submitted  # type: ignore[attr-defined]
     assert function == "open_loop" and asked["demonstrations_id"] == demonstrations_id
     assert asked["adapters"] == {"zero_shot": None, "lora": samples[1]["lora"]}
-    few = bench.store.load(demonstrations_id)
-    made = bench.store.save("demonstrations", replace(few, episodes=few.episodes[:2]), params={"few": True})
+    few = context.store.load(demonstrations_id)
+    made = context.store.save("demonstrations", replace(few, episodes=few.episodes[:2]), params={"few": True})
     with pytest.raises(SteeringError, match="2 episodes, so none is held out"):
-        bench.comparing.start_open_loop("o", made, ["zero_shot"])
+        questions.comparison.start_open_loop(context, made, ["zero_shot"])
 
 
-def test_controls_are_compared_under_their_own_name(bench: Workbench, samples: Samples) -> None:
+def test_controls_are_compared_under_their_own_name(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
-    selection = bench.store.save(
-        "selection", bench.store.load(bench.store.find("selection")[0].id), params={"rule": "random"}
+    selection = context.store.save(
+        "selection", context.store.load(context.store.find("selection")[0].id), params={"rule": "random"}
     )
-    result = bench.store.load(samples[1]["steering"])
-    with bench.store.new_folder("adapter") as folder:
+    result = context.store.load(samples[1]["steering"])
+    with context.store.new_folder("adapter") as folder:
         (folder / "adapter").mkdir()
-        control = bench.store.save(
+        control = context.store.save(
             "adapter",
             replace(result, folder=folder / "adapter"),
             parents=[demonstrations_id, selection],
             params={"method": "steering", "seed": 9},
             folder=folder,
         )
-    trained = bench.comparing.trained(demonstrations_id)
+    trained = questions.comparison.trained(context, demonstrations_id)
     assert trained["random"] == control and trained["steering"] == samples[1]["steering"]
-    assert "Control: random heads" in compare.show(bench, [demonstrations_id, 0], "")[0]
+    assert "Control: random heads" in compare.show(context, [demonstrations_id, 0], "")[0]
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, samples: Samples) -> None:
+def test_the_ready_example_is_shown_until_there_is_one_s_own(context: Context, samples: Samples) -> None:
     opened = [samples[1]["place_cube_in_bowl"], 0]
-    form, chooser, notice, lead, player, success, tables, open_loop, evidence = compare.show(bench, opened, "")
+    form, chooser, notice, lead, player, success, tables, open_loop, evidence = compare.show(context, opened, "")
     assert "Ready example." in chooser and "300 steps at rank 16" in chooser and "10 scenes" in chooser
     assert notice == "" and len(player["scenes"]) == 10 and len(player["methods"]) == 3 and open_loop == ""
     assert "against LoRA, all heads" in lead and "><summary>New comparison" in form and " open><summary>" not in form
@@ -99,29 +102,29 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(bench: Workbench, s
     flags = [scene["differs"] for scene in player["scenes"]]
     assert flags == sorted(flags, reverse=True) and any(flags)
     assert "8 of 10" in success and "20,000" in tables and "not trained yet" not in form
-    media = bench.previews.folder
+    media = context.media.folder
     assert not any(method in file.name for file in media.iterdir() for method in METHODS), "a vote is blind"
-    assert link.restore(bench, {"comparison": "comparison-0"}, link.Memory(opened)).notes == (
+    assert questions.link.restore(context, {"comparison": "comparison-0"}, questions.link.Memory(opened)).notes == (
         "The comparison of this link is not in this store, so another is shown.",
     )
     assert len(list(media.glob("*.mp4"))) == len(list(media.glob("*.json"))) == 30
-    assert bench.results.last_run() == READY, "an example was not run here"
+    assert questions.results.last_run(context) == READY, "an example was not run here"
 
     own = [
-        bench.store.save("rollouts", rollouts(m, won), params={"method": m, "task": "pick_cube"})
+        context.store.save("rollouts", rollouts(m, won), params={"method": m, "task": "pick_cube"})
         for m, won in (("zero_shot", "0101"), ("lora", "1111"))
     ]
-    made = bench.store.save("comparison", compare_rollouts([bench.store.load(one) for one in own]), parents=own)
-    _, chooser, _, _, _, success, *_ = compare.show(bench, opened, "")
+    made = context.store.save("comparison", compare_rollouts([context.store.load(one) for one in own]), parents=own)
+    _, chooser, _, _, _, success, *_ = compare.show(context, opened, "")
     assert "Ready example." not in chooser and "pick cube, 4 scenes" in success and "example</option>" in chooser
-    assert bench.results.last_run() == "compared 2 methods"
-    _, chooser, _, _, _, success, *_ = compare.show(bench, opened, samples[1]["comparison"])
+    assert questions.results.last_run(context) == "compared 2 methods"
+    _, chooser, _, _, _, success, *_ = compare.show(context, opened, samples[1]["comparison"])
     assert "Ready example." in chooser and "10 scenes" in success, "what was chosen is shown"
     assert f"&quot;comparison&quot;: &quot;{samples[1]['comparison']}&quot;" in chooser, "and stands in the link"
-    assert compare.show(bench, opened, "comparison-0000000000000000")[5].count("4 scenes")
-    kept = bench.exports.report(made)
+    assert compare.show(context, opened, "comparison-0000000000000000")[5].count("4 scenes")
+    kept = questions.exports.report(context, made)
     assert kept.name.endswith(".html")
-    assert "wb-term" not in (bench.previews.folder / kept.url.removeprefix("media/")).read_text("utf-8")
+    assert "wb-term" not in (context.media.folder / kept.url.removeprefix("media/")).read_text("utf-8")
 
 
 def test_rollouts_show_disagreement_first_and_pair_by_seed() -> None:
@@ -170,22 +173,22 @@ def test_outcome_states_rates_intervals_and_verdict() -> None:
         assert words in shown
 
 
-def test_the_table_holds_every_condition_of_the_same_policies(bench: Workbench, samples: Samples) -> None:
+def test_the_table_holds_every_condition_of_the_same_policies(context: Context, samples: Samples) -> None:
     """Runs of the same adapter under another variation join the table; those of another adapter do not."""
     comparison_id = samples[1]["comparison"]
-    parents = bench.store.manifest(comparison_id).parents
-    same = {bench.store.manifest(one).params["method"]: bench.store.manifest(one).parents for one in parents}
+    parents = context.store.manifest(comparison_id).parents
+    same = {context.store.manifest(one).params["method"]: context.store.manifest(one).parents for one in parents}
 
     def add(task: str, method: str, adapters: tuple[str, ...]) -> None:
         params = {"method": method, "task": task}
-        made = bench.store.save(
+        made = context.store.save(
             "rollouts", replace(rollouts(method, "0110"), task=task), parents=adapters, params=params
         )
-        bench.store.save("comparison", compare_rollouts([bench.store.load(made)]), parents=[made])
+        context.store.save("comparison", compare_rollouts([context.store.load(made)]), parents=[made])
 
     add("press_button", "steering", same["steering"])
     add("push_cup_to_bowl", "steering", same["lora"])
-    shown = bench.results.comparison(comparison_id).tables
+    shown = tables(questions.comparison.comparison(context, comparison_id))
     assert "press button" in shown and "push cup" not in shown and "Paired tests (3 pairs)" in shown
 
 
@@ -204,8 +207,8 @@ def test_tables_say_what_is_better_and_escape() -> None:
     assert "<img" not in hostile
 
 
-def test_a_rank_matched_run_trains_all_heads(bench: Workbench, samples: Samples) -> None:
-    result: FinetuneResult = bench.store.load(samples[1]["steering"])
+def test_a_rank_matched_run_trains_all_heads(context: Context, samples: Samples) -> None:
+    result: FinetuneResult = context.store.load(samples[1]["steering"])
     assert heads_trained(result) == 20
     assert heads_trained(replace(result, method="lora_rank_matched")) is None
 
@@ -213,7 +216,7 @@ def test_a_rank_matched_run_trains_all_heads(bench: Workbench, samples: Samples)
 # -- recordings -------------------------------------------------------------------------------------------------------
 
 
-def test_recordings_show_errors_with_intervals_and_the_chosen_episode(bench: Workbench, samples: Samples) -> None:
+def test_recordings_show_errors_with_intervals_and_the_chosen_episode(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
     rng = np.random.default_rng(0)
     demonstrated = rng.normal(size=(6, 4, 2)).astype(np.float32)
@@ -226,22 +229,22 @@ def test_recordings_show_errors_with_intervals_and_the_chosen_episode(bench: Wor
             np.ones(2, np.float32), (HOSTILE, "gripper"), 20.0,
         )  # fmt: skip
         parents = [demonstrations_id, *adapters]
-        made.append(bench.store.save("open_loop", value, parents=parents, params={"method": method}))
-    compared = compare_open_loop([bench.store.load(one) for one in made])
-    bench.store.save("open_loop_comparison", compared, parents=made)
-    shown = compare.show(bench, [demonstrations_id, 0], "")[7]
+        made.append(context.store.save("open_loop", value, parents=parents, params={"method": method}))
+    compared = compare_open_loop([context.store.load(one) for one in made])
+    context.store.save("open_loop_comparison", compared, parents=made)
+    shown = compare.show(context, [demonstrations_id, 0], "")[7]
     assert "2 held-out episodes" in shown and "0.250 (0.250 to 0.250)" in shown and "<img" not in shown
     assert 'value="1" checked' in shown and "Robotic Steering less Zero-shot: -0.240" in shown
     assert shown.count(HEADS_SAW) == 1, "beside the error that it flatters"
-    predictions = bench.comparing.predictions(demonstrations_id)
+    predictions = questions.comparison.predictions(context, demonstrations_id)
     assert predictions is not None
     assert 'value="2" checked' in open_loop_card(predictions, 2)
     assert shown.count("<svg") == 3, "two dimensions and the error by step"
     # Three chunks of an episode, each for the demonstration and two methods, in two dimensions; and two by step.
     assert shown.count("<polyline") == 3 * 3 * 2 + 2
-    assert bench.comparing.predictions(samples[1]["press_button"]) is None
-    report = bench.exports.report(predictions.id)
-    page = (bench.previews.folder / Path(report.url).name).read_text()
+    assert questions.comparison.predictions(context, samples[1]["press_button"]) is None
+    report = questions.exports.report(context, predictions.id)
+    page = (context.media.folder / Path(report.url).name).read_text()
     assert "Predicted actions on recordings: place cube in bowl" in page and page.count("<svg") >= 3
     assert "0.250 (0.250 to 0.250)" in page and "<img" not in page and HEADS_SAW in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("https://arxiv.org", ""), "it opens offline"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app import training_estimate
+from app.answers.training import TrainingEstimate
 from app.costs import PolicySize, policy_size
-from app.views.laboratory_menu import TrainingEstimate
+from app.questions import training_estimate
 from steering.errors import InputError, NotFound
 from steering.store import Store
 from steering.types import METHODS, FinetuneResult, FinetuneSettings, Head, Selection

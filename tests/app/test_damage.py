@@ -14,9 +14,10 @@ from types import ModuleType
 
 import pytest
 
-from app import link, measures
-from app.head_sets import HeadSet
-from app.service import Workbench
+from app import questions
+from app.answers import measures
+from app.questions.context import Context, open_context
+from app.questions.head_sets import HeadSet
 from app.tabs import compare, demonstrations, finetune, heads, laboratory, policies
 from app.views.damage import SHOWN, damage
 from app.views.header import header
@@ -50,18 +51,18 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     return root, load("laboratory_store").fill(root / "store", episodes=3, count=14, size=48)
 
 
-def bench_of(stored: tuple[Path, dict[str, str]]) -> Workbench:
+def bench_of(stored: tuple[Path, dict[str, str]]) -> Context:
     jobs = beside.RecordingJobs()
     jobs.recent = lambda *_, **__: []
     jobs.active = lambda *_, **__: []
-    return Workbench(Store(stored[0] / "store"), jobs, str(stored[0] / "policy"))
+    return open_context(Store(stored[0] / "store"), jobs, str(stored[0] / "policy"))
 
 
 @pytest.fixture
 def harmed(
     stored: tuple[Path, dict[str, str]], request: pytest.FixtureRequest
-) -> Iterator[tuple[Workbench, dict[str, str], str]]:
-    """A bench over a store in which one artefact is harmed in one way, the ids, and the id of that artefact."""
+) -> Iterator[tuple[Context, dict[str, str], str]]:
+    """A context over a store in which one artefact is harmed in one way, the ids, and the id of that artefact."""
     name, harm = request.param
     root, ids = stored
     artefact_id = ids[name]
@@ -78,41 +79,41 @@ def harmed(
     path.write_bytes(whole)
 
 
-def look_everywhere(bench: Workbench, wanted: str) -> str:
+def look_everywhere(context: Context, wanted: str) -> str:
     """Show every step of the page with the set `wanted`; the id of the set that is open in the end."""
-    opened = bench.open_set(wanted)
-    key = next((one.key for one in bench.measures(opened)), "")
-    header(link.header_of(bench, [opened, 0], HeadSet("", "", ""), key))
-    heads.show(bench, opened, "", key)
-    heads.show_episode(bench, opened, 0)
-    laboratory.show_menu(bench, [opened, 0], key)
-    laboratory.show_cost(bench, opened, key, 16, [1, 2])
+    opened = questions.demonstrations.open_set(context, wanted)
+    key = next((one.key for one in questions.measures.stored(context, opened)), "")
+    header(questions.link.header_of(context, [opened, 0], HeadSet("", "", ""), key))
+    heads.show(context, opened, "", key)
+    heads.show_episode(context, opened, 0)
+    laboratory.show_menu(context, [opened, 0], key)
+    laboratory.show_cost(context, opened, key, 16, [1, 2])
     for kind in laboratory.KINDS:
-        laboratory.answer(bench, "me", [opened, 0], key, "", "", {"kind": kind})
-    demonstrations.show_sets(bench, [opened, 0])
-    demonstrations.show_episodes(bench, [opened, 0])
-    finetune.show(bench, [opened, 0], "", "", key, {})
-    compare.show(bench, [opened, 0], "")
-    policies.show(bench)
+        laboratory.answer(context, [opened, 0], key, "", "", {"kind": kind})
+    demonstrations.show_sets(context, [opened, 0])
+    demonstrations.show_episodes(context, [opened, 0])
+    finetune.show(context, [opened, 0], "", "", key, {})
+    compare.show(context, [opened, 0], "")
+    policies.show(context)
     return opened
 
 
 @pytest.mark.parametrize(
     "harmed", [(name, harm) for name in SEEN for harm in HARMS], ids=lambda one: "-".join(one), indirect=True
 )
-def test_every_step_goes_on_and_the_damage_is_named(harmed: tuple[Workbench, dict[str, str], str]) -> None:
-    bench, ids, artefact_id = harmed
-    opened = look_everywhere(bench, ids["place_cube_in_bowl"])
+def test_every_step_goes_on_and_the_damage_is_named(harmed: tuple[Context, dict[str, str], str]) -> None:
+    context, ids, artefact_id = harmed
+    opened = look_everywhere(context, ids["place_cube_in_bowl"])
     assert opened == (ids["press_button"] if artefact_id == ids["place_cube_in_bowl"] else ids["place_cube_in_bowl"])
-    [line] = bench.damage()
-    assert artefact_id in line and bench.store.damaged()[0].again in line
+    [line] = questions.demonstrations.damage(context)
+    assert artefact_id in line and context.store.damaged()[0].again in line
     assert artefact_id in damage([line])
 
 
 def test_a_whole_store_has_no_line(stored: tuple[Path, dict[str, str]]) -> None:
-    bench = bench_of(stored)
-    look_everywhere(bench, stored[1]["place_cube_in_bowl"])
-    assert bench.damage() == [] and damage([]) == ""
+    context = bench_of(stored)
+    look_everywhere(context, stored[1]["place_cube_in_bowl"])
+    assert questions.demonstrations.damage(context) == [] and damage([]) == ""
     many = damage([f"<b>{i}</b>" for i in range(SHOWN + 4)])
     assert "4 more" in many and "<b>" not in many
 
@@ -125,51 +126,55 @@ def test_damaged_scores_are_not_taken_for_missing_ones(stored: tuple[Path, dict[
     for path in paths:
         path.write_bytes(b"")
     try:
-        bench, opened = bench_of(stored), ids["place_cube_in_bowl"]
-        shown = heads.show(bench, opened, "")[-1]
+        context, opened = bench_of(stored), ids["place_cube_in_bowl"]
+        shown = heads.show(context, opened, "")[-1]
         assert "damaged" in shown and "not scored yet" not in shown and 'data-action="find"' in shown
-        [line] = bench.damage()
+        [line] = questions.demonstrations.damage(context)
         assert line.startswith(f"{len(scores)} of the head scores cannot be used, among them relevance-")
-        assert "scores damaged" in demonstrations.show_sets(bench, [opened, 0])
+        assert "scores damaged" in demonstrations.show_sets(context, [opened, 0])
         for ask in (
-            lambda: bench.auto_select(opened, 5, None),
-            lambda: bench.laboratory.within(opened, "", 1000, 4, ("vlm",)),
-            lambda: bench.exports.heads("relevance.csv", opened, "", []),
-            lambda: bench.training.heads_of("random", opened, "", [Head("vlm", 0, 0)], 0),
+            lambda: questions.choosing.auto_select(context, opened, 5, None),
+            lambda: questions.choosing.within(context, opened, "", 1000, 4, ("vlm",)),
+            lambda: questions.exports.heads(context, "relevance.csv", opened, "", []),
+            lambda: questions.training.heads_of(context, "random", opened, "", [Head("vlm", 0, 0)], 0),
         ):
             with pytest.raises(Damaged, match=r"Press Find heads"):
                 ask()
         with pytest.raises(NotFound, match="no head scores yet"):
-            bench.auto_select(ids["press_button"], 5, None)
+            questions.choosing.auto_select(context, ids["press_button"], 5, None)
     finally:
         for path, content in zip(paths, whole, strict=True):
             path.write_bytes(content)
 
 
 @pytest.mark.parametrize("harmed", [("own_trust", "flipped")], indirect=True)
-def test_damaged_intervals_are_not_taken_for_unmeasured_ones(harmed: tuple[Workbench, dict[str, str], str]) -> None:
-    bench, ids, _ = harmed
-    key = next(one.key for one, found in bench.measures(ids["place_cube_in_bowl"]).items() if found == ids["own"])
+def test_damaged_intervals_are_not_taken_for_unmeasured_ones(harmed: tuple[Context, dict[str, str], str]) -> None:
+    context, ids, _ = harmed
+    key = next(
+        one.key
+        for one, found in questions.measures.stored(context, ids["place_cube_in_bowl"]).items()
+        if found == ids["own"]
+    )
     with pytest.raises(InputError, match="intervals and chance"):
-        bench.laboratory.above_null(ids["place_cube_in_bowl"], key, ("vlm",))
+        questions.choosing.above_null(context, ids["place_cube_in_bowl"], key, ("vlm",))
 
 
 @pytest.mark.parametrize("harmed", [("captured", "flipped")], indirect=True)
-def test_damaged_head_outputs_are_not_taken_for_absent_ones(harmed: tuple[Workbench, dict[str, str], str]) -> None:
-    bench, ids, captured = harmed
+def test_damaged_head_outputs_are_not_taken_for_absent_ones(harmed: tuple[Context, dict[str, str], str]) -> None:
+    context, ids, captured = harmed
     opened = ids["place_cube_in_bowl"]
-    key = next(one.key for one, found in bench.measures(opened).items() if found == ids["own"])
-    assert captured in laboratory.show_cost(bench, opened, key, 16, [1, 2])
-    assert captured in laboratory.answer(bench, "me", [opened, 0], key, "", "", {"kind": "why"})["empty"]
+    key = next(one.key for one, found in questions.measures.stored(context, opened).items() if found == ids["own"])
+    assert captured in laboratory.show_cost(context, opened, key, 16, [1, 2])
+    assert captured in laboratory.answer(context, [opened, 0], key, "", "", {"kind": "why"})["empty"]
 
 
 @pytest.mark.parametrize("harmed", [("steering", "deleted"), ("place_cube_in_bowl", "flipped")], indirect=True)
-def test_what_cannot_be_used_is_not_offered(harmed: tuple[Workbench, dict[str, str], str]) -> None:
-    bench, ids, artefact_id = harmed
-    assert artefact_id not in bench.comparing.trained(ids["place_cube_in_bowl"]).values()
-    assert artefact_id not in {card.id for card in bench.sets()}
+def test_what_cannot_be_used_is_not_offered(harmed: tuple[Context, dict[str, str], str]) -> None:
+    context, ids, artefact_id = harmed
+    assert artefact_id not in questions.comparison.trained(context, ids["place_cube_in_bowl"]).values()
+    assert artefact_id not in {card.id for card in questions.demonstrations.sets(context)}
     if artefact_id == ids["place_cube_in_bowl"]:
-        screen = link.restore(bench, {"demonstrations": artefact_id}, link.Memory())
+        screen = questions.link.restore(context, {"demonstrations": artefact_id}, questions.link.Memory())
         assert screen.opened[0] == ids["press_button"] and artefact_id in screen.notes[0]
 
 
@@ -184,19 +189,22 @@ def test_head_outputs_are_in_memory_once_and_gone_when_idle(
     stored: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept, "IDLE_S", 1000.0)
-    bench, ids = bench_of(stored), stored[1]
-    opened, rows = ids["place_cube_in_bowl"], sum(bench.card(ids["place_cube_in_bowl"]).frames)
+    context, ids = bench_of(stored), stored[1]
+    opened, rows = (
+        ids["place_cube_in_bowl"],
+        sum(questions.demonstrations.card(context, ids["place_cube_in_bowl"]).frames),
+    )
     before = alive(Activations, rows), alive(Neighbours, rows)
-    own = next(one for one, found in bench.measures(opened).items() if found == ids["own"])
+    own = next(one for one, found in questions.measures.stored(context, opened).items() if found == ids["own"])
     asked = replace(own, k="10", target="state")
 
     def ask(turn: int) -> None:
-        bench.laboratory.measure_trust("me", opened, own)
-        bench.laboratory.set_error(opened, own.key, (Head("vlm", 0, turn), Head("expert", 3, 2)))
-        bench.laboratory.why(opened, Head("vlm", 0, turn), 0)
-        bench.laboratory.projection(opened, Head("vlm", 0, turn))
-        bench.laboratory.relevance(opened, measures.Measure(*own.key.split("."), k=str(10 * (turn + 1))))
-        bench.laboratory.over_time(opened, asked)
+        questions.measures.start_trust(context, opened, own)
+        questions.choosing.set_error(context, opened, own.key, (Head("vlm", 0, turn), Head("expert", 3, 2)))
+        questions.heads.why(context, opened, Head("vlm", 0, turn), 0)
+        questions.heads.projection(context, opened, Head("vlm", 0, turn))
+        questions.measures.rescored(context, opened, measures.Measure(*own.key.split("."), k=str(10 * (turn + 1))))
+        questions.measures.over_time(context, opened, asked)
 
     askers = [threading.Thread(target=ask, args=(turn,)) for turn in range(3)]
     for asker in askers:
@@ -205,9 +213,9 @@ def test_head_outputs_are_in_memory_once_and_gone_when_idle(
         asker.join()
     assert alive(Activations, rows) - before[0] == 1
     assert alive(Neighbours, rows) - before[1] == 1
-    assert bench.store.kept(ids["captured"]) is bench.load(ids["captured"])
+    assert context.store.kept(ids["captured"]) is context.load(ids["captured"])
     monkeypatch.setattr(kept, "IDLE_S", 0.05)
-    bench.store._kept._drop_idle()  # what its timer calls
+    context.store._kept._drop_idle()  # what its timer calls
     time.sleep(0.1)
-    bench.store._kept._drop_idle()
+    context.store._kept._drop_idle()
     assert (alive(Activations, rows), alive(Neighbours, rows)) == before

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from app import driving
+from app import driving, questions
 from app.driving import Driving, wish_of
-from app.service import Workbench
+from app.questions.context import Context
 from app.views import driving as view
 from app.views.demonstrations import record_form
 from steering.errors import InputError, NotFound
@@ -226,14 +226,14 @@ def test_the_panel_and_the_form_are_markup_only() -> None:
     assert 'name="by" value="keyboard"' in form and 'data-action="drive"' in form and 'data-action="record"' in form
 
 
-def test_the_card_says_who_recorded(bench: Workbench, tmp_path: Path) -> None:
-    assert not any(card.by for card in bench.sets())
-    bench.driving.start(OWNER, "press_button", 0, ())
-    key = key_of(bench.driving)
+def test_the_card_says_who_recorded(context: Context, tmp_path: Path) -> None:
+    assert not any(card.by for card in questions.demonstrations.sets(context))
+    context.driving.start(OWNER, "press_button", 0, ())
+    key = key_of(context.driving)
     for _ in range(10):
-        post(bench.driving, key, FORWARD)
-    post(bench.driving, key, {"do": "keep", "failure": True})
-    card = bench.card(bench.driving.save(OWNER))
+        post(context.driving, key, FORWARD)
+    post(context.driving, key, {"do": "keep", "failure": True})
+    card = questions.demonstrations.card(context, context.driving.save(OWNER))
     assert card.by == "keyboard" and card.outcomes == (False,) and not card.sample
 
 

@@ -14,9 +14,9 @@ import gradio as gr
 import pytest
 
 from app.main import build
-from app.service import Workbench
+from app.questions.context import Context
 from app.tabs.events import ACTION, QUICK, in_words, tell, worded
-from app.views.markup import without_places
+from app.words import without_places
 from steering.errors import InputError
 
 
@@ -106,9 +106,9 @@ def test_what_nobody_foresaw_is_said_and_logged(capsys: pytest.CaptureFixture[st
         queued()
 
 
-def test_no_quick_event_of_the_page_fails(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = made(lambda: build(bench))
-    monkeypatch.setattr(bench.policies, "using", refuse)
+def test_no_quick_event_of_the_page_fails(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = made(lambda: build(context))
+    monkeypatch.setattr(context.policies, "using", refuse)
     quick = [event for event in page.fns.values() if event.fn is not None and not event.queue]
     assert len(quick) > 30
     for event in quick:

@@ -14,11 +14,11 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from app import training
-from app.service import Workbench
+from app import questions
+from app.questions.context import Context
+from app.questions.training_command import changed_settings
+from app.questions.training_form import OFFERS, Asked, fields, from_preset, read
 from app.tabs import finetune
-from app.training_command import changed_settings
-from app.training_form import OFFERS, Asked, fields, from_preset, read
 from app.views.finetune import results_table
 from steering.cli import finetuning as cli
 from steering.errors import InputError
@@ -42,8 +42,8 @@ FORM = {
 }
 
 
-def submitted(bench: Workbench) -> list[tuple[str, dict[str, Any]]]:
-    return bench.jobs.submitted  # type: ignore[attr-defined, no-any-return]
+def submitted(context: Context) -> list[tuple[str, dict[str, Any]]]:
+    return context.jobs.submitted  # type: ignore[attr-defined, no-any-return]
 
 
 def test_the_form_reads_back_what_it_shows() -> None:
@@ -81,48 +81,48 @@ def test_hostile_fields_stay_in_bounds() -> None:
     assert large.settings.noise_samples == 16 and large.heldout == 0
 
 
-def test_every_method_says_what_it_would_train(bench: Workbench, samples: Samples) -> None:
-    found = bench.training.outlook(samples[1]["place_cube_in_bowl"], "", HEADS, read({"rank": "8"}))
+def test_every_method_says_what_it_would_train(context: Context, samples: Samples) -> None:
+    found = questions.training.outlook(context, samples[1]["place_cube_in_bowl"], "", HEADS, read({"rank": "8"}))
     assert set(found) == set(OFFERS)
-    assert found["steering"].total == bench.size.steering(HEADS, 8) and found["steering"].heads == 2
-    assert found["lora"].total == bench.size.lora(8) and found["lora"].training is not None
+    assert found["steering"].total == context.size.steering(HEADS, 8) and found["steering"].heads == 2
+    assert found["lora"].total == context.size.lora(8) and found["lora"].training is not None
     assert found["lora_rank_matched"].rank == 1 and "Rank 1" in found["lora_rank_matched"].notices[0]
     assert found["dense_heads"].total == 2 * 2 * 32 * 128
     assert found["random"].heads == found["bottom"].heads == 2
     assert "another task" in found["other_task"].missing
     assert "weights" in found["full"].off  # this policy is a configuration alone
-    nothing = bench.training.outlook(samples[1]["place_cube_in_bowl"], "", (), Asked())
+    nothing = questions.training.outlook(context, samples[1]["place_cube_in_bowl"], "", (), Asked())
     assert "Select heads on the map" in nothing["steering"].missing and nothing["lora"].total > 0
 
 
 def test_a_full_finetune_without_the_memory_is_off_and_refused(
-    bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(training, "system_bytes", lambda: 8 * 10**9)
-    monkeypatch.setattr(training, "_GPU", tmp_path / "none")
-    assert training.Training._too_large(4_000_000) == ""
-    words = training.Training._too_large(3_500_000_000)
+    monkeypatch.setattr(questions.training, "system_bytes", lambda: 8 * 10**9)
+    monkeypatch.setattr(questions.training, "_GPU", tmp_path / "none")
+    assert questions.training._too_large(4_000_000) == ""
+    words = questions.training._too_large(3_500_000_000)
     assert "70.0 GB" in words and "8.0 GB are free" in words
     with pytest.raises(InputError, match="does not fit"):
-        bench.training.start("o", samples[1]["place_cube_in_bowl"], "", HEADS, Asked(("full",)))
-    assert submitted(bench) == []
+        questions.training.start(context, samples[1]["place_cube_in_bowl"], "", HEADS, Asked(("full",)))
+    assert submitted(context) == []
 
 
-def test_one_job_a_method_with_its_heads(bench: Workbench, samples: Samples) -> None:
+def test_one_job_a_method_with_its_heads(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
     asked = read({**FORM, "methods": ["steering", "lora", "random", "bottom"]})
-    bench.training.start("o", demonstrations_id, "", HEADS, asked)
-    jobs = [arguments for _, arguments in submitted(bench)]
+    questions.training.start(context, demonstrations_id, "", HEADS, asked)
+    jobs = [arguments for _, arguments in submitted(context)]
     assert [one["method"] for one in jobs] == ["steering", "lora", "steering", "steering"]
-    assert bench.store.load(jobs[0]["selection_id"]).heads == HEADS and jobs[1]["selection_id"] is None
-    controls = [bench.store.load(jobs[i]["selection_id"]) for i in (2, 3)]
+    assert context.store.load(jobs[0]["selection_id"]).heads == HEADS and jobs[1]["selection_id"] is None
+    controls = [context.store.load(jobs[i]["selection_id"]) for i in (2, 3)]
     assert "random heads of the same layers, seed 7" in controls[0].rule and "bottom 2" in controls[1].rule
     assert all(one["heldout_episodes"] == [2] and one["settings"]["steps"] == 40 for one in jobs)
-    names = [bench.training.name_of(one) for one in jobs]
+    names = [questions.training.name_of(context, one) for one in jobs]
     assert names == ["Robotic Steering", "LoRA, all heads", "Control: random heads", "Control: worst heads"]
 
 
-def test_what_cannot_start_is_said(bench: Workbench, samples: Samples) -> None:
+def test_what_cannot_start_is_said(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
     for asked, heads, words in (
         (Asked(()), HEADS, "Tick at least one"),
@@ -132,13 +132,13 @@ def test_what_cannot_start_is_said(bench: Workbench, samples: Samples) -> None:
         (Asked(("other_task",)), HEADS, "another task"),
     ):
         with pytest.raises(InputError, match=words):
-            bench.training.start("o", demonstrations_id, "", heads, asked)
+            questions.training.start(context, demonstrations_id, "", heads, asked)
     with pytest.raises(InputError, match="Open demonstrations"):
-        bench.training.start("o", "", "", HEADS, Asked())
-    assert submitted(bench) == []
+        questions.training.start(context, "", "", HEADS, Asked())
+    assert submitted(context) == []
 
 
-def test_the_preview_does_the_same_as_the_job(bench: Workbench, samples: Samples) -> None:
+def test_the_preview_does_the_same_as_the_job(context: Context, samples: Samples) -> None:
     demonstrations_id = samples[1]["place_cube_in_bowl"]
     for form, held in (
         (FORM, [2]),
@@ -148,9 +148,9 @@ def test_the_preview_does_the_same_as_the_job(bench: Workbench, samples: Samples
         ({"preset": "paper"}, None),
     ):
         asked = read({**form, "methods": ["steering"]})
-        shell, python = bench.training.preview(demonstrations_id, "", HEADS, asked)
-        bench.training.start("o", demonstrations_id, "", HEADS, asked)
-        _, job = submitted(bench).pop()
+        shell, python = questions.training.preview(context, demonstrations_id, "", HEADS, asked)
+        questions.training.start(context, demonstrations_id, "", HEADS, asked)
+        _, job = submitted(context).pop()
         call = ast.parse(python.splitlines()[-1]).body[0].value  # type: ignore[attr-defined]
         given = {k.arg: ast.literal_eval(k.value) for k in call.keywords if not isinstance(k.value, ast.Name)}
         from steering import pipeline
@@ -164,7 +164,7 @@ def test_the_preview_does_the_same_as_the_job(bench: Workbench, samples: Samples
         params = cli_params(words)
         assert cli._held_out(params["heldout"], params["no_heldout"]) == held
         chosen = re.search(r"--hex (\w+)", shell)
-        assert chosen and bench.heads(chosen.group(1)) == HEADS
+        assert chosen and questions.head_sets.heads_of(context, chosen.group(1)) == HEADS
 
 
 def cli_params(words: list[str]) -> dict[str, Any]:
@@ -185,37 +185,40 @@ def cli_settings(words: list[str]) -> dict[str, Any]:
     return cli._settings(params["preset"], **flags)
 
 
-def test_results_mark_a_held_out_error_that_the_choice_of_heads_flatters(bench: Workbench, samples: Samples) -> None:
-    notices = {row.method: row.notice for row in bench.results.finetunes()}
+def test_results_mark_a_held_out_error_that_the_choice_of_heads_flatters(context: Context, samples: Samples) -> None:
+    notices = {row.method: row.notice for row in questions.results.finetunes(context)}
     assert notices == {"steering": HEADS_SAW, "lora": ""}
-    report = bench.exports.report(samples[1]["steering"])
-    pages = results_table(bench.results.finetunes()), (bench.previews.folder / Path(report.url).name).read_text()
+    report = questions.exports.report(context, samples[1]["steering"])
+    pages = (
+        results_table(questions.results.finetunes(context)),
+        (context.media.folder / Path(report.url).name).read_text(),
+    )
     for page in pages:
         assert page.count("0.190 *</td>") == page.count(f"* {HEADS_SAW}") == 1
-    assert results_table(bench.results.finetunes()).count("0.190</td>") == 1, "LoRA trains all heads"
+    assert results_table(questions.results.finetunes(context)).count("0.190</td>") == 1, "LoRA trains all heads"
 
 
-def test_the_page_is_told_costs_and_command(bench: Workbench, samples: Samples) -> None:
+def test_the_page_is_told_costs_and_command(context: Context, samples: Samples) -> None:
     opened = [samples[1]["place_cube_in_bowl"], 0]
-    shown = finetune.show_costs(bench, opened, bench.digits(HEADS), None, "", {"rank": "4"})
+    shown = finetune.show_costs(context, opened, questions.head_sets.digits_of(context, HEADS), None, "", {"rank": "4"})
     found = re.search(r'data-emitted="([^"]*)"', shown)
     assert found is not None
     told = json.loads(unescape(found.group(1)))
-    assert f"{bench.size.steering(HEADS, 4):,}" in told["slots"]["cost-steering"] and told["off"] == ["full"]
+    assert f"{context.size.steering(HEADS, 4):,}" in told["slots"]["cost-steering"] and told["off"] == ["full"]
     assert "python -m steering finetune" in told["slots"]["command"]
     form = finetune.show_form({"rank": "4", "methods": ["full"], "preset": '"><script>'})
     assert form.count('name="methods"') == len(OFFERS) and form.count("checked") == 1 and "<script>" not in form
 
 
-def test_heads_after_a_finetune_are_scored_once_and_then_shown(bench: Workbench, samples: Samples) -> None:
-    adapter, relevance = bench.store.find("adapter")[0].id, bench.load(samples[1]["relevance"])
-    assert bench.heads_after("owner", adapter) is None
-    assert submitted(bench)[-1] == ("head_change", {"adapter_id": adapter})
+def test_heads_after_a_finetune_are_scored_once_and_then_shown(context: Context, samples: Samples) -> None:
+    adapter, relevance = context.store.find("adapter")[0].id, context.load(samples[1]["relevance"])
+    assert questions.results.heads_after(context, adapter) is None
+    assert submitted(context)[-1] == ("head_change", {"adapter_id": adapter})
     with pytest.raises(InputError, match="Choose one of the results"):
-        bench.heads_after("owner", samples[1]["relevance"])
+        questions.results.heads_after(context, samples[1]["relevance"])
     change = HeadChange("steering", (Head("vlm", 1, 1),), relevance, relevance)
-    made = bench.store.save("head_change", change, parents=(adapter, samples[1]["relevance"]))
-    assert bench.heads_after("owner", adapter) == made
-    card, figure = finetune.show_change(bench, made)
+    made = context.store.save("head_change", change, parents=(adapter, samples[1]["relevance"]))
+    assert questions.results.heads_after(context, adapter) == made
+    card, figure = finetune.show_change(context, made)
     assert "Robotic Steering, place cube in bowl" in card and "1 trained head " in card and figure["data"]
-    assert finetune.show_change(bench, None) == [gr.skip(), gr.skip()]
+    assert finetune.show_change(context, None) == [gr.skip(), gr.skip()]

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import link, training_estimate
-from app.laboratory import LIVE_K, NO_OUTPUTS
-from app.measures import BEST, Measure, parsed
-from app.service import Workbench
+from app import questions
+from app.answers.measures import BEST, Measure, parsed
+from app.answers.training import TrainingEstimate
+from app.questions import training_estimate
+from app.questions.context import Context, open_context
+from app.questions.measures import LIVE_K, NO_OUTPUTS
 from app.tabs import heads
 from app.tabs.laboratory import answer, show_cost, show_menu
 from app.views import head_map
 from app.views import laboratory_answers as answers
-from app.views.laboratory_menu import TrainingEstimate, what_if
+from app.views.laboratory_menu import what_if
 from steering.errors import InputError
 from steering.jobs.client import Jobs
 from steering.jobs.lock import WorkerLock
@@ -47,10 +49,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 
 @pytest.fixture
-def lab(filled: tuple[Path, dict[str, str]], make_bench: Callable[[bool], Workbench], tmp_path: Path) -> Workbench:
-    bench = make_bench(False)
+def lab(filled: tuple[Path, dict[str, str]], make_bench: Callable[[bool], Context], tmp_path: Path) -> Context:
+    context = make_bench(False)
     store = Store(tmp_path / "other", readonly=[filled[0]])
-    return Workbench(store, bench.jobs, bench.policy)
+    return open_context(store, context.jobs, context.policy)
 
 
 def opened(filled: tuple[Path, dict[str, str]]) -> str:
@@ -64,29 +66,35 @@ def test_keys_of_measures_come_back_and_old_links_still_fit() -> None:
         assert parsed(wrong) is None
 
 
-def test_kept_neighbours_answer_other_questions(lab: Workbench, filled: Any) -> None:
-    found = lab.relevance(opened(filled), LIVE.key)
+def test_kept_neighbours_answer_other_questions(lab: Context, filled: Any) -> None:
+    found = questions.measures.relevance(lab, opened(filled), LIVE.key)
     assert found is not None and "state" in found.target
-    again = lab.relevance(opened(filled), replace(LIVE, target="action").key)
+    again = questions.measures.relevance(lab, opened(filled), replace(LIVE, target="action").key)
     assert again is not None and np.unravel_index(again.score.argmax(), again.score.shape) == PLACE
-    shown = lab.measure_shown(opened(filled), LIVE.key)
+    shown = questions.measures.shown(lab, opened(filled), LIVE.key)
     assert shown == LIVE
     for asked in ({"k": "7"}, {"target": "object"}, {"tokens": "state+state"}, {"phase": "x"}):
-        assert lab.laboratory.answers(opened(filled), replace(LIVE, **asked).key) is None
-    assert link.restore(lab, {"metric": LIVE.key}, link.Memory([opened(filled), 0])).measure == LIVE.key
+        assert questions.measures.answered(lab, opened(filled), replace(LIVE, **asked).key) is None
+    assert (
+        questions.link.restore(lab, {"metric": LIVE.key}, questions.link.Memory([opened(filled), 0])).measure
+        == LIVE.key
+    )
 
 
-def test_choosing_a_field_prefers_what_is_stored(lab: Workbench, filled: Any) -> None:
-    available = tuple(lab.measures(opened(filled)))
+def test_choosing_a_field_prefers_what_is_stored(lab: Context, filled: Any) -> None:
+    available = tuple(questions.measures.stored(lab, opened(filled)))
     own = next(one for one in available if one.preset == "default" and one.target == "action")
-    assert lab.laboratory.asked(opened(filled), available, own, "target", "state") == LIVE
-    assert lab.laboratory.asked(opened(filled), available, LIVE, "target", "action") == own
-    assert lab.laboratory.asked(opened(filled), available, own, "metric", "attribution_patching").preset == "policy"
-    assert lab.laboratory.asked(opened(filled), available, own, "k", "10").k == "10"
+    assert questions.measures.asked(lab, opened(filled), available, own, "target", "state") == LIVE
+    assert questions.measures.asked(lab, opened(filled), available, LIVE, "target", "action") == own
+    assert (
+        questions.measures.asked(lab, opened(filled), available, own, "metric", "attribution_patching").preset
+        == "policy"
+    )
+    assert questions.measures.asked(lab, opened(filled), available, own, "k", "10").k == "10"
 
 
-def test_every_stored_measure_is_shown_beside_every_other(lab: Workbench, filled: Any) -> None:
-    keys = [one.key for one in lab.measures(opened(filled))]
+def test_every_stored_measure_is_shown_beside_every_other(lab: Context, filled: Any) -> None:
+    keys = [one.key for one in questions.measures.stored(lab, opened(filled))]
     assert len(keys) >= 4
     for key in keys:
         for beside in keys:
@@ -99,7 +107,7 @@ def test_every_stored_measure_is_shown_beside_every_other(lab: Workbench, filled
     assert low == pytest.approx(score - 1.96 * 4e-4, rel=1e-2) and value["trust"]["p"] is None
 
 
-def test_wide_intervals_are_unstable(lab: Workbench, filled: Any) -> None:
+def test_wide_intervals_are_unstable(lab: Context, filled: Any) -> None:
     relevance, trust = lab.load(filled[1]["own"]), lab.load(filled[1]["own_trust"])
     sure = replace(
         trust,
@@ -116,9 +124,9 @@ def test_wide_intervals_are_unstable(lab: Workbench, filled: Any) -> None:
     assert head_map._trust(replace(sure, score_high=wide), relevance)["sure"][FLAT] == 0
 
 
-def test_why_holds_neighbours_of_other_episodes_and_predicts_the_action(lab: Workbench, filled: Any) -> None:
+def test_why_holds_neighbours_of_other_episodes_and_predicts_the_action(lab: Context, filled: Any) -> None:
     asked = {"kind": "why", "head": FLAT, "frame": 3, "serial": 4}
-    given = answer(lab, "owner", [opened(filled), 1], "", "", "", asked)
+    given = answer(lab, [opened(filled), 1], "", "", "", asked)
     assert given["serial"] == 4
     frames = given["why"]["frames"]
     assert len(frames) == lab.load(opened(filled)).episodes[1].frames
@@ -129,39 +137,39 @@ def test_why_holds_neighbours_of_other_episodes_and_predicts_the_action(lab: Wor
     assert sheet["starts"][1] == lab.load(opened(filled)).episodes[0].frames and sheet["url"].endswith("atlas.webp")
 
 
-def test_questions_without_head_outputs_say_what_to_press(bench: Workbench, samples: Any) -> None:
+def test_questions_without_head_outputs_say_what_to_press(context: Context, samples: Any) -> None:
     button = samples[1]["press_button"]
     for kind in ("why", "plane"):
-        assert answer(bench, "owner", [button, 0], "", "", "", {"kind": kind})["empty"] == NO_OUTPUTS
-        assert answer(bench, "owner", [button, 0], "", "", "", {"kind": kind})["offer"]["metric"] == "knn"
-    assert "one measure only" in answer(bench, "owner", [button, 0], "", "", "", {"kind": "two"})["empty"]
-    assert bench.laboratory.set_error(button, "", (TELLS,)) is None
-    assert "k-NN beyond" in show_menu(bench, [button, 0], "")
+        assert answer(context, [button, 0], "", "", "", {"kind": kind})["empty"] == NO_OUTPUTS
+        assert answer(context, [button, 0], "", "", "", {"kind": kind})["offer"]["metric"] == "knn"
+    assert "one measure only" in answer(context, [button, 0], "", "", "", {"kind": "two"})["empty"]
+    assert questions.choosing.set_error(context, button, "", (TELLS,)) is None
+    assert "k-NN beyond" in show_menu(context, [button, 0], "")
 
 
-def test_hostile_questions_are_answered_within_range(lab: Workbench, filled: Any) -> None:
+def test_hostile_questions_are_answered_within_range(lab: Context, filled: Any) -> None:
     for asked in ({}, {"kind": "x", "head": -5, "frame": "1e9"}, {"kind": "plane", "head": "0"}, {"kind": "two"}):
-        assert {"kind", "serial"} <= set(answer(lab, "owner", [opened(filled), 10**6], "..", "..", "zz", asked))
+        assert {"kind", "serial"} <= set(answer(lab, [opened(filled), 10**6], "..", "..", "zz", asked))
 
 
-def test_two_measures_give_points_and_agreement(lab: Workbench, filled: Any) -> None:
-    keys = [one.key for one in lab.measures(opened(filled))]
-    given = answer(lab, "owner", [opened(filled), 0], keys[0], keys[-1], "", {"kind": "two"})
+def test_two_measures_give_points_and_agreement(lab: Context, filled: Any) -> None:
+    keys = [one.key for one in questions.measures.stored(lab, opened(filled))]
+    given = answer(lab, [opened(filled), 0], keys[0], keys[-1], "", {"kind": "two"})
     assert len(given["lines"]) == 2 and "Spearman" in given["lines"][0]
     assert sum(len(curve["x"]) for curve in given["figure"]["data"]) == 120
     assert len(given["figure"]["data"][1]["customdata"][0]) == 3
 
 
-def test_a_set_with_the_head_that_tells_has_the_lower_error(lab: Workbench, filled: Any) -> None:
-    good = lab.laboratory.set_error(opened(filled), "", (TELLS,))
-    bad = lab.laboratory.set_error(opened(filled), "", (Head("expert", 0, 0),))
+def test_a_set_with_the_head_that_tells_has_the_lower_error(lab: Context, filled: Any) -> None:
+    good = questions.choosing.set_error(lab, opened(filled), "", (TELLS,))
+    bad = questions.choosing.set_error(lab, opened(filled), "", (Head("expert", 0, 0),))
     assert good is not None and bad is not None and good.error < 0.8 * bad.error
     line = what_if(1, 2560, 573440, 16, good, TrainingEstimate(61.0, 2048.0, 300, 2))
     assert 'data-parameters="2560" data-lora="573440"' in line and "2,560 parameters at rank 16" in line
     assert "61 s" in line and "2.0 GB" in line and "estimate from 2 measured runs" in line and "Held-out" in line
 
 
-def test_the_estimate_is_of_measured_runs_and_rough_before_any(lab: Workbench) -> None:
+def test_the_estimate_is_of_measured_runs_and_rough_before_any(lab: Context) -> None:
     vlm = training_estimate.estimate(lab.store, lab.policy, (Head("vlm", 2, 0),))
     assert vlm is not None and vlm.runs == 1
     assert vlm.seconds == pytest.approx(41.0)  # the run of the sample store, of the default length and batch
@@ -174,69 +182,69 @@ def test_the_estimate_is_of_measured_runs_and_rough_before_any(lab: Workbench) -
     assert "reach no action" in what_if(1, 0, 573440, 16, None, None)
 
 
-def test_an_error_is_said_in_the_panel_that_waits(lab: Workbench, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_said_in_the_panel_that_waits(lab: Context, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(lab.laboratory, "why", fail)
-    monkeypatch.setattr(lab.laboratory, "set_error", fail)
-    given = answer(lab, "owner", [opened(filled), 0], "", "", "", {"kind": "why", "serial": 7, "turn": 2})
+    monkeypatch.setattr(questions.heads, "why", fail)
+    monkeypatch.setattr(questions.choosing, "set_error", fail)
+    given = answer(lab, [opened(filled), 0], "", "", "", {"kind": "why", "serial": 7, "turn": 2})
     assert given["serial"] == 7 and given["turn"] == 2 and "did not foresee (RuntimeError)" in given["empty"]
     assert "did not foresee (RuntimeError)" in show_cost(lab, opened(filled), "", 16, [FLAT])
-    gone = answer(lab, "owner", ["demonstrations-0000000000000000", 0], "", "", "", {"kind": "gain"})
+    gone = answer(lab, ["demonstrations-0000000000000000", 0], "", "", "", {"kind": "gain"})
     assert "may have been deleted" in gone["empty"]
 
 
-def test_what_the_policy_works_out_says_how_long_and_can_be_stopped(
-    filled: Any, tmp_path: Path, lab: Workbench
-) -> None:
+def test_what_the_policy_works_out_says_how_long_and_can_be_stopped(filled: Any, tmp_path: Path, lab: Context) -> None:
     store = Store(tmp_path / "queued", readonly=[filled[0]])
     queue, jobs, worker = Queue(store.root), Jobs(store), WorkerLock(store.root, MAIN)
     assert worker.acquire()  # this test is the worker
     try:
-        bench = Workbench(store, jobs, lab.policy)
+        lab = open_context(store, jobs, lab.policy)
         asked = {"kind": "words", "frame": 3}
-        first = answer(bench, "owner", [opened(filled), 0], "", "", "", asked)
+        first = answer(lab, [opened(filled), 0], "", "", "", asked)
         assert first["pending"] == "Starting" and first["left"] == ""
         running = queue.claim()
         assert running is not None and running.id == first["job"]
         queue.report(running.id, Report(0.5, "Loading the policy", left_s=8.0))
-        later = answer(bench, "owner", [opened(filled), 0], "", "", "", asked)
+        later = answer(lab, [opened(filled), 0], "", "", "", asked)
         assert (later["pending"], later["left"]) == ("Loading the policy", "8 s left")
-        bench.stop("owner", running.id)
+        questions.jobs.stop(lab, running.id)
         assert jobs.status(running.id).cancel_requested
     finally:
         worker.release()
 
 
-def test_rules_above_chance_and_within_a_budget(lab: Workbench, filled: Any) -> None:
-    own = next(m.key for m, found in lab.measures(opened(filled)).items() if found == filled[1]["own"])
-    assert TELLS in lab.laboratory.above_null(opened(filled), own, ("expert",))
+def test_rules_above_chance_and_within_a_budget(lab: Context, filled: Any) -> None:
+    own = next(
+        m.key for m, found in questions.measures.stored(lab, opened(filled)).items() if found == filled[1]["own"]
+    )
+    assert TELLS in questions.choosing.above_null(lab, opened(filled), own, ("expert",))
     with pytest.raises(InputError, match="Intervals and chance"):
-        lab.laboratory.above_null(opened(filled), LIVE.key.replace("state", "chunk"), ("expert",))
-    chosen = lab.laboratory.within(opened(filled), own, 20_000, 16, ("expert",))
-    more = lab.laboratory.within(opened(filled), own, 40_000, 16, ("expert",))
+        questions.choosing.above_null(lab, opened(filled), LIVE.key.replace("state", "chunk"), ("expert",))
+    chosen = questions.choosing.within(lab, opened(filled), own, 20_000, 16, ("expert",))
+    more = questions.choosing.within(lab, opened(filled), own, 40_000, 16, ("expert",))
     assert lab.size.steering(chosen, 16) <= 20_000 < lab.size.steering(more, 16) and set(chosen) < set(more)
     with pytest.raises(InputError, match="another task"):
-        lab.laboratory.other_task(opened(filled), own, 5, ("vlm",))
+        questions.choosing.other_task(lab, opened(filled), own, 5, ("vlm",))
 
 
-def test_measuring_starts_the_right_jobs(lab: Workbench, filled: Any) -> None:
-    lab.laboratory.measure("me", opened(filled), "mean_ablation", "default", "action", "whole")
-    lab.laboratory.measure("me", opened(filled), "ridge", "default", "state", "grasp")
-    own = next(m for m, found in lab.measures(opened(filled)).items() if found == filled[1]["own"])
-    lab.laboratory.measure_trust("me", opened(filled), own)
-    lab.laboratory.measure_trust("me", opened(filled), LIVE)
-    lab.laboratory.greedy("me", opened(filled), own.key, 3, ("vlm",))
+def test_measuring_starts_the_right_jobs(lab: Context, filled: Any) -> None:
+    questions.measures.start(lab, opened(filled), "mean_ablation", "default", "action", "whole")
+    questions.measures.start(lab, opened(filled), "ridge", "default", "state", "grasp")
+    own = next(m for m, found in questions.measures.stored(lab, opened(filled)).items() if found == filled[1]["own"])
+    questions.measures.start_trust(lab, opened(filled), own)
+    questions.measures.start_trust(lab, opened(filled), LIVE)
+    questions.choosing.greedy(lab, opened(filled), own.key, 3, ("vlm",))
     submitted = lab.jobs.submitted  # type: ignore[attr-defined]
     assert [name for name, _ in submitted] == ["attribute", "measure", "trust", "measure", "select"]
     assert submitted[1][1]["phase"] == "grasp" and submitted[3][1]["trusted"] and submitted[3][1]["target"] == "state"
-    assert lab.laboratory.measure_of_result(opened(filled), filled[1]["own_trust"]) == own.key
+    assert questions.measures.of_result(lab, opened(filled), filled[1]["own_trust"]) == own.key
 
 
-def test_the_strip_of_the_head_that_tells_is_high(lab: Workbench, filled: Any) -> None:
-    own = next(m for m, found in lab.measures(opened(filled)).items() if found == filled[1]["own"])
-    over = lab.laboratory.over_time(opened(filled), own)
+def test_the_strip_of_the_head_that_tells_is_high(lab: Context, filled: Any) -> None:
+    own = next(m for m, found in questions.measures.stored(lab, opened(filled)).items() if found == filled[1]["own"])
+    over = questions.measures.over_time(lab, opened(filled), own)
     assert over is not None
     drawn = answers.strip(over)
     rows = np.array([[np.nan if v is None else v for v in row] for row in drawn["score"]])
@@ -255,23 +263,26 @@ def test_a_sweep_says_how_far_the_action_moves() -> None:
 
 
 def test_the_shipped_samples_answer_without_a_measurement(
-    tmp_path: Path, make_bench: Callable[[bool], Workbench]
+    tmp_path: Path, make_bench: Callable[[bool], Context]
 ) -> None:
     """Everything of the first screen that needs no policy, by both of its k-NN measures."""
-    bench = Workbench(open_store(tmp_path / "own"), make_bench(False).jobs)
-    demonstrations_id = bench.open_set()
-    measures = bench.measures(demonstrations_id)
+    context = open_context(open_store(tmp_path / "own"), make_bench(False).jobs)
+    demonstrations_id = questions.demonstrations.open_set(context)
+    measures = questions.measures.stored(context, demonstrations_id)
     assert [(one.metric, one.preset) for one in measures] == [
         ("knn", "default"),
         ("knn", "paper"),
         ("gradient_activation", "policy"),
     ]
-    chosen = bench.load(bench.store.find("selection")[0].id).heads
+    chosen = context.load(context.store.find("selection")[0].id).heads
     for measure, found in list(measures.items())[:2]:
-        assert bench.trust(found) is not None
-        over_time = bench.laboratory.over_time(demonstrations_id, measure)
+        assert questions.measures.trust_of(context, found) is not None
+        over_time = questions.measures.over_time(context, demonstrations_id, measure)
         assert over_time is not None and over_time.score.shape == (20, 2, 8, 8) and over_time.k == LIVE_K
-        error = bench.laboratory.set_error(demonstrations_id, measure.key, chosen)
+        error = questions.choosing.set_error(context, demonstrations_id, measure.key, chosen)
         assert error is not None and 0 < error.error < 1
-    assert len(bench.laboratory.why(demonstrations_id, TELLS, 0)) == bench.card(demonstrations_id).frames[0]
-    assert bench.laboratory.projection(demonstrations_id, TELLS).points.shape[1] == 2
+    assert (
+        len(questions.heads.why(context, demonstrations_id, TELLS, 0))
+        == questions.demonstrations.card(context, demonstrations_id).frames[0]
+    )
+    assert questions.heads.projection(context, demonstrations_id, TELLS).points.shape[1] == 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.lead_sentence import lead_sentence, set_facts, set_sentence, stack_facts
+from app.questions.lead_sentence import lead_sentence, set_facts, set_sentence, stack_facts
 from steering.types import Head, Relevance, Stack, Trust
 
 SHAPE = (2, 2, 4)

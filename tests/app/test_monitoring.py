@@ -20,8 +20,8 @@ from starlette.routing import Router
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from app import monitoring, visitors
-from app.service import Workbench
+from app import cookies, monitoring
+from app.questions.context import Context, open_context
 from app.tabs.events import in_words
 from steering.jobs.client import Jobs
 from steering.jobs.lock import WorkerLock
@@ -32,20 +32,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def workbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+def workbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr(Jobs, "_start", lambda self, worker: None)
     store = Store(tmp_path / "store")
-    return Workbench(store, Jobs(store))
+    return open_context(store, Jobs(store))
 
 
 @pytest.fixture
-def client(workbench: Workbench) -> TestClient:
+def client(workbench: Context) -> TestClient:
     return TestClient(monitoring.Watched(Router(monitoring.routes(workbench))), base_url="http://127.0.0.1")
 
 
-def test_health_is_200_or_says_why_not(
-    client: TestClient, workbench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_health_is_200_or_says_why_not(client: TestClient, workbench: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/healthz").json()["ok"] is True
     (workbench.store.root / "jobs.sqlite").unlink()
     (workbench.store.root / "jobs.sqlite").mkdir()
@@ -60,7 +58,7 @@ def test_health_is_200_or_says_why_not(
 LINE = re.compile(r'(#\s(HELP|TYPE)\s\w+\s.+)|(\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})?\s[-+0-9.e]+)')
 
 
-def test_numbers_are_in_prometheus_format_and_count(client: TestClient, workbench: Workbench) -> None:
+def test_numbers_are_in_prometheus_format_and_count(client: TestClient, workbench: Context) -> None:
     workbench.jobs.submit("record", owner="a" * 16, task="pick_cube", count=1)
     client.get("/healthz")
     answer = client.get("/metrics")
@@ -95,7 +93,7 @@ def test_every_request_has_an_id_that_its_log_line_names(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(monitoring.LOG, "1")
-    client = TestClient(monitoring.Watched(visitors.Visitors(fails, b"k")), raise_server_exceptions=False)
+    client = TestClient(monitoring.Watched(cookies.Visitors(fails, b"k")), raise_server_exceptions=False)
     answer = client.get("/x")
     assert answer.text == answer.headers["x-request-id"] and len(answer.text) == 12
     (line,) = logged(capsys)

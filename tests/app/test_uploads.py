@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from app import receiving
-from app.mapping_form import mapping_of, ranges, ranges_text
+from app import questions, receiving
+from app.answers.uploads import Finding, UploadCard
+from app.questions.context import open_context
+from app.questions.mapping_form import mapping_of, ranges, ranges_text
+from app.questions.uploads import health_card
 from app.receiving import Receiving, safe_path
-from app.uploads import Uploads, health_card
-from app.views.health import Finding, health
-from app.views.mapping import UploadCard, upload_panel
+from app.views.health import health
+from app.views.mapping import upload_panel
 from steering import pipeline
 from steering.errors import InputError, NotFound
 from steering.jobs.queue import JobStatus
@@ -236,14 +238,14 @@ class Queue:
 
 def test_from_files_to_demonstrations(tmp_path: Path, dataset_files: Any) -> None:
     store = Store(tmp_path / "store")
-    uploads = Uploads(store, Queue(store), lambda: "no policy")  # type: ignore[arg-type]
+    context = open_context(store, Queue(store))  # type: ignore[arg-type]
     truth = dataset_files.episodes(3, frames=12)
     truth[1].state[4, 1] = float("nan")
     path = dataset_files.npz(tmp_path / "<b>mine.npz", truth)
-    upload = uploads.begin(OWNER, [{"name": path.name, "size": path.stat().st_size}])
-    assert put(uploads.receiving, f"/uploads/{upload}/0", [path.read_bytes()])[0] == 204
-    uploads.finish(OWNER, upload)
-    card = uploads.shown(OWNER)
+    upload = questions.uploads.begin(context, [{"name": path.name, "size": path.stat().st_size}])
+    assert put(context.uploads, f"/uploads/{upload}/0", [path.read_bytes()])[0] == 204
+    questions.uploads.finish(context, upload)
+    card = questions.uploads.shown(context)
     assert card is not None and (card.phase, card.episodes, card.left_out, card.chosen) == (
         "inspected",
         3,
@@ -254,22 +256,22 @@ def test_from_files_to_demonstrations(tmp_path: Path, dataset_files: Any) -> Non
     assert all(camera.url.startswith("data:image/webp;base64,") for camera in card.cameras)
     shown = upload_panel(card)
     assert "<b>mine" not in shown and "Without 1, see the report." in shown and "holds NaN" in shown
-    uploads.take(OWNER, {"episodes": "0, 1", **_form(card)})
-    failed = uploads.shown(OWNER)
+    questions.uploads.take(context, {"episodes": "0, 1", **_form(card)})
+    failed = questions.uploads.shown(context)
     assert failed is not None and (failed.phase, failed.cameras) == ("inspected", card.cameras)
     assert "holds NaN" in failed.error and 'role="alert"' in upload_panel(failed)
-    uploads.take(OWNER, {"episodes": "0, 2", **_form(card)})
-    card = uploads.shown(OWNER)
+    questions.uploads.take(context, {"episodes": "0, 2", **_form(card)})
+    card = questions.uploads.shown(context)
     assert card is not None and card.phase == "imported"
     assert [episode.frames for episode in store.load(card.made).episodes] == [12, 14]
-    report = uploads.health(card.made)
+    report = questions.uploads.health(context, card.made)
     assert report is not None and (report.episodes, report.usable) == (3, "with problems")
-    assert uploads.episode_problems(card.made) == {}, "the episode with a problem was not imported"
+    assert questions.uploads.episode_problems(context, card.made) == {}, "the episode with a problem was not imported"
     assert not list(upload_folder(store, upload).glob("reading-*")), "temporary files are gone"
-    uploads.discard(OWNER)
-    assert uploads.shown(OWNER) is None and not upload_folder(store, upload).exists()
+    questions.uploads.discard(context)
+    assert questions.uploads.shown(context) is None and not upload_folder(store, upload).exists()
     with pytest.raises(NotFound, match="Send the files again"):
-        uploads.take(OWNER, {})
+        questions.uploads.take(context, {})
 
 
 def _form(card: UploadCard) -> dict[str, Any]:
@@ -281,26 +283,26 @@ def _form(card: UploadCard) -> dict[str, Any]:
 
 def test_hub_ids_are_ids(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    uploads = Uploads(store, Queue(store), lambda: "no policy")  # type: ignore[arg-type]
+    context = open_context(store, Queue(store))  # type: ignore[arg-type]
     for wrong in ("", "/etc/passwd", "../x/y", "a b/c", "http://host/x"):
         with pytest.raises(InputError, match="as owner/name"):
-            uploads.from_hub(OWNER, wrong)
+            questions.uploads.from_hub(context, wrong)
 
 
 def test_problems_stand_at_the_imported_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
-    uploads = Uploads(store, Queue(store), lambda: "no policy")  # type: ignore[arg-type]
+    context = open_context(store, Queue(store))  # type: ignore[arg-type]
     findings = (
         Finding("warning", "Idle.", "", (4, 7)),
         Finding("warning", "Dark.", "", (7, 9)),
         Finding("note", "All.", ""),
     )
-    monkeypatch.setattr(uploads, "health", lambda _: SimpleNamespace(findings=findings))
+    monkeypatch.setattr(questions.uploads, "health", lambda *_: SimpleNamespace(findings=findings))
     stand_in = Selection((), "stands in for demonstrations: only the manifest is read")
     some = store.save("demonstrations", stand_in, params={"episodes": [2, 4, 7]})
-    assert uploads.episode_problems(some) == {1: ["Idle."], 2: ["Idle.", "Dark."]}
+    assert questions.uploads.episode_problems(context, some) == {1: ["Idle."], 2: ["Idle.", "Dark."]}
     every = store.save("demonstrations", stand_in, params={"episodes": None})
-    assert uploads.episode_problems(every) == {4: ["Idle."], 7: ["Idle.", "Dark."], 9: ["Dark."]}
+    assert questions.uploads.episode_problems(context, every) == {4: ["Idle."], 7: ["Idle.", "Dark."], 9: ["Dark."]}
 
 
 def test_a_report_is_escaped() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.measures import BEST, Measure
+from app.answers.measures import BEST, Measure
+from app.answers.training import Outlook, Running, TrainingEstimate
 from app.views import (
     demonstrations,
     finetune,
@@ -26,6 +27,7 @@ from app.views import (
     measures,
     policies,
 )
+from app.words import duration
 from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck, Robot
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
@@ -228,7 +230,7 @@ def test_hostile_text_stays_text() -> None:
         jobs.job_lines([line]),
         jobs.job_lines([running]),
         finetune.results_table([replace(row, origin=HOSTILE, notice=HOSTILE)]),
-        finetune.live([finetune.LiveRun(HOSTILE, 1, 2, 3.0, 4.0, 5.0, 6.0, None)]),
+        finetune.live([Running(HOSTILE, 1, 2, 3.0, 4.0, 5.0, 6.0, None)]),
         policies.chooser([policies.PolicyRow(HOSTILE, HOSTILE, HOSTILE, None, None, False)], HOSTILE),
         policies.checked(PolicyCheck(HOSTILE, HOSTILE, HOSTILE, SHAPE, 3, HOSTILE, "own", 1.0, (HOSTILE,))),
         header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE}, (), HOSTILE, HOSTILE, HOSTILE)),
@@ -242,10 +244,10 @@ def test_hostile_text_stays_text() -> None:
 
 
 def test_method_costs_say_what_is_missing() -> None:
-    lora = finetune.MethodCost({"q_proj": 6000, "mlp": 10_000}, share=0.16, seconds=66.0, memory_mb=2048.0, runs=2)
-    ours = finetune.MethodCost({"q_proj": 400, "o_proj": 600}, heads=5, share=0.01, seconds=125.0)
-    full = finetune.MethodCost({"all": 100_000}, off=HOSTILE)
-    missing = finetune.MethodCost({}, missing="Select heads on the map first.")
+    lora = Outlook({"q_proj": 6000, "mlp": 10_000}, share=0.16, training=TrainingEstimate(66.0, 2048.0, 300, 2))
+    ours = Outlook({"q_proj": 400, "o_proj": 600}, heads=5, share=0.01, training=TrainingEstimate(125.0, None, 300, 0))
+    full = Outlook({"all": 100_000}, off=HOSTILE)
+    missing = Outlook({}, missing="Select heads on the map first.")
     found = {"steering": ours, "lora": lora, "full": full, "bottom": missing}
     shown = html.unescape(finetune.costs(found, HOSTILE, ""))
     assert "16 times fewer" in shown and "1.0 % of the policy" in shown and ">1,000<" in shown
@@ -297,7 +299,7 @@ def test_progress_is_not_read_aloud_and_a_change_of_state_is() -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (99, "99 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])
 def test_duration(seconds: float, said: str) -> None:
-    assert markup.duration(seconds) == said
+    assert duration(seconds) == said
 
 
 def test_the_measure_is_a_sentence_and_its_form_has_the_same_fields_whatever_was_measured() -> None:

@@ -16,8 +16,9 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from app import visitors
-from app.visitors import COOKIE, KEY, KEY_FILE, Visitor, Visitors, asking, of_event, signing_key
+from app import cookies, visitors
+from app.cookies import COOKIE, KEY, KEY_FILE, Visitors, of_event, signing_key
+from app.visitors import Visitor, asking
 
 KEY_BYTES = b"k" * 32
 
@@ -77,7 +78,7 @@ def test_the_address_is_what_ones_own_proxy_says(client: TestClient, monkeypatch
         return client.get("/", headers={"x-forwarded-for": heard}).text.split()[1]
 
     assert address("10.0.0.1") == address("10.0.0.2"), "nobody is believed where no proxy stands"
-    monkeypatch.setenv(visitors.PROXIES, "1")
+    monkeypatch.setenv(cookies.PROXIES, "1")
     assert address("1.1.1.1, 10.0.0.1") == address("2.2.2.2, 10.0.0.1"), "what a client writes itself is not believed"
     assert address("10.0.0.1") != address("10.0.0.2")
 

@@ -32,16 +32,16 @@ SERVER = """
 import gc, sys, threading, tracemalloc
 from collections import Counter
 from app import main
-from app.service import Workbench, default_store
+from app.questions.context import default_store, open_context
 from steering.jobs.client import Jobs
 port, capacity, top = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "1"
 if capacity:
     main.SESSIONS_KEPT = capacity
 if top:
     tracemalloc.start(6)
-bench = Workbench(default_store(), Jobs(default_store(), worker_command=(sys.executable, "-c", "")))
-page = main.build(bench)
-main.launch(page, bench, port)
+context = open_context(default_store(), Jobs(default_store(), worker_command=(sys.executable, "-c", "")))
+page = main.build(context)
+main.launch(page, context, port)
 print("ready", flush=True)
 for line in sys.stdin:
     gc.collect()

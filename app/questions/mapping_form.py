@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.answers.uploads import MOST_ROWS
 from steering.errors import InputError
 
-MOST_ROWS = 8
 _RANGE = re.compile(r"(\d{1,6})(?:\s*[-–]\s*(\d{1,6}))?")
 
 

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from app import session
-from app.measures import Measure
+from app import untrusted
+from app.answers.measures import Measure
+from app.questions import choosing, measures
+from app.questions.context import Context
 from steering import pipeline
-from steering.types import PAPER_SET_SIZE, Origin, origin_of_word, origin_word
+from steering.errors import SteeringError
+from steering.selection import exchange, rules
+from steering.types import PAPER_SET_SIZE, Head, Origin, Relevance, Selection, origin_of_word, origin_word
 from steering.types.origin import UNKNOWN
 
-if TYPE_CHECKING:
-    from app.service import Workbench
-
 MOST_KEPT = 40
+
+
 RULE_OF = {"top": "top_k"}
-"""Rules of the page whose name in `pipeline.RULES` is another."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class HeadSet:
 
 def head_set(digits: object, base: object) -> HeadSet:
     """The set that a browser keeps. digits, base: as it gives them; anything malformed is of unknown origin."""
-    chosen = None if digits is None else session.as_id(digits)
+    chosen = None if digits is None else untrusted.as_id(digits)
     if isinstance(base, list) and len(base) == 3 and all(isinstance(one, str) and len(one) < 1000 for one in base):
         return HeadSet(chosen, *base)
     return HeadSet(chosen, UNKNOWN, chosen or "")
@@ -57,43 +59,43 @@ def chosen(digits: str, origin: Origin | None) -> HeadSet:
     return HeadSet(digits, origin_word(origin), digits)
 
 
-def origin_of(bench: Workbench, one: HeadSet) -> Origin | None:
+def origin_of(context: Context, one: HeadSet) -> Origin | None:
     """Where the set comes from, by the names that the store has for it; None where that is not known."""
     origin = origin_of_word(one.word)
     if origin is None:
         return None
-    name = pipeline.name_of(bench.store, origin.demonstrations, bench.load) or origin.name
+    name = pipeline.name_of(context.store, origin.demonstrations, context.load) or origin.name
     changed = one.changed_on if one.digits != one.base and one.changed_on else origin.changed_on
     return dataclasses.replace(origin, name=name, changed_on=changed)
 
 
-def by_rule(bench: Workbench, demonstrations_id: str, measure: str, rule: str) -> Origin:
+def by_rule(context: Context, demonstrations_id: str, measure: str, rule: str) -> Origin:
     """The origin of a set that `rule`, of the page, chooses now by the measure shown."""
     rule = RULE_OF.get(rule, rule)
     if rule == "other_task":
         return pipeline.scored_on(
-            bench.store, bench.laboratory.other_relevance(demonstrations_id, measure), rule, _today(), bench.load
+            context.store, choosing.other_relevance(context, demonstrations_id, measure), rule, _today(), context.load
         )
-    name = pipeline.name_of(bench.store, demonstrations_id, bench.load)
+    name = pipeline.name_of(context.store, demonstrations_id, context.load)
     origin = Origin(rule, demonstrations=demonstrations_id, name=name, date=_today())
-    shown = bench.measure_shown(demonstrations_id, measure)
+    shown = measures.shown(context, demonstrations_id, measure)
     return origin if shown is None else dataclasses.replace(origin, **_asked(shown))
 
 
-def changed(bench: Workbench, before: HeadSet, digits: str, demonstrations_id: str, measure: str) -> HeadSet:
+def changed(context: Context, before: HeadSet, digits: str, demonstrations_id: str, measure: str) -> HeadSet:
     """The set after heads were clicked. As long as it shares heads with what was chosen, it comes from there."""
-    heads, base = set(bench.heads(digits)), set(bench.heads(before.base))
+    heads, base = set(heads_of(context, digits)), set(heads_of(context, before.base))
     if not heads or heads & base:
         return dataclasses.replace(before, digits=digits, changed_on=demonstrations_id)
-    return chosen(digits, by_rule(bench, demonstrations_id, measure, "manual"))
+    return chosen(digits, by_rule(context, demonstrations_id, measure, "manual"))
 
 
-def newcomer(bench: Workbench, demonstrations_id: str, measure: str) -> HeadSet:
+def newcomer(context: Context, demonstrations_id: str, measure: str) -> HeadSet:
     """What demonstrations begin with: the paper's rule where their heads are scored, else no choice yet."""
-    if not demonstrations_id or not bench.relevance_id(demonstrations_id, measure):
+    if not demonstrations_id or not measures.relevance_id(context, demonstrations_id, measure):
         return HeadSet()
-    best = bench.auto_select(demonstrations_id, PAPER_SET_SIZE, None, measure)
-    return chosen(bench.digits(best), by_rule(bench, demonstrations_id, measure, "top"))
+    best = choosing.auto_select(context, demonstrations_id, PAPER_SET_SIZE, None, measure)
+    return chosen(digits_of(context, best), by_rule(context, demonstrations_id, measure, "top"))
 
 
 def key_of(policy: str, demonstrations_id: str) -> str:
@@ -116,24 +118,57 @@ def kept_set(kept: object, key: str) -> HeadSet | None:
     return None if found is None else head_set(found[0], found[1:])
 
 
-def opened(bench: Workbench, kept: object, demonstrations_id: str, measure: str) -> HeadSet:
+def opened(context: Context, kept: object, demonstrations_id: str, measure: str) -> HeadSet:
     """The set of demonstrations that have just been opened with the policy in use: their own, or a newcomer's."""
-    own = kept_set(kept, key_of(bench.policies.key, demonstrations_id))
+    own = kept_set(kept, key_of(context.policies.key, demonstrations_id))
     if own is None:
-        return newcomer(bench, demonstrations_id, measure)
-    return dataclasses.replace(own, digits=bench.digits(bench.heads(own.digits or "")))
+        return newcomer(context, demonstrations_id, measure)
+    return dataclasses.replace(own, digits=digits_of(context, heads_of(context, own.digits or "")))
 
 
-def others(bench: Workbench, kept: object, demonstrations_id: str) -> dict[str, str]:
+def others(context: Context, kept: object, demonstrations_id: str) -> dict[str, str]:
     """Other demonstrations whose set is kept for the policy in use -> what to call it."""
     found = {}
     for key, (digits, *_) in reversed(_read(kept).items()):
         other, _, policy = key.partition(" ")
-        heads = bench.heads(digits)
-        name = pipeline.name_of(bench.store, other, bench.load).replace("_", " ")
-        if other != demonstrations_id and policy == bench.policies.key and heads and name:
+        heads = heads_of(context, digits)
+        name = pipeline.name_of(context.store, other, context.load).replace("_", " ")
+        if other != demonstrations_id and policy == context.policies.key and heads and name:
             found[other] = f"Set of {name} ({len(heads)} head{'s' if len(heads) > 1 else ''})"
     return found
+
+
+def selection(
+    context: Context, demonstrations_id: str, heads: Sequence[Head], measure: str = "", origin: Origin | None = None
+) -> Selection:
+    """The head set as a selection; with rule, k and error where it is the best by relevance of its size."""
+    relevance = measures.relevance(context, demonstrations_id, measure)
+    if relevance is not None and heads:
+        stacks = tuple(name for name in relevance.shape.names if any(head.stack == name for head in heads))
+        best = rules.top_k(relevance, len(heads), stacks) if not _has_inert(relevance, heads) else None
+        if best and best.heads == tuple(heads):
+            return replace(best, origin=origin)
+    return replace(rules.manual(heads, context.size.head_shape), origin=origin)
+
+
+def read_selection(context: Context, content: str) -> Selection:
+    """The head set in a selection file of the Robotic Steering release, or ours."""
+    return exchange.from_json(content, context.size.head_shape)
+
+
+def heads_of(context: Context, digits: object) -> tuple[Head, ...]:
+    """The heads that hexadecimal digits name; none where they are empty, no text, or of another policy."""
+    if not isinstance(digits, str) or not digits:
+        return ()
+    try:
+        return exchange.from_hex(digits, context.size.head_shape)
+    except SteeringError:
+        return ()
+
+
+def digits_of(context: Context, heads: Sequence[Head]) -> str:
+    """The head set as hexadecimal digits; empty for no heads."""
+    return exchange.to_hex(heads, context.size.head_shape) if heads else ""
 
 
 def _read(kept: object) -> dict[str, list[str]]:
@@ -149,3 +184,7 @@ def _asked(measure: Measure) -> dict[str, Any]:
 
 def _today() -> str:
     return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def _has_inert(relevance: Relevance, heads: Sequence[Head]) -> bool:
+    return any(relevance.inert[relevance.shape.place(head)] for head in heads)

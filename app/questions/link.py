@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app import head_sets, session
-from app.head_sets import HeadSet, origin_of
-from app.lead_sentence import set_facts, set_sentence
-from app.service import Workbench
-from app.views.header import Opened
+from app import untrusted
+from app.answers.screen import Opened
+from app.questions import comparison, demonstrations, head_sets, measures, results
+from app.questions.context import Context
+from app.questions.head_sets import HeadSet, origin_of
+from app.questions.heads import attention
+from app.questions.lead_sentence import set_facts, set_sentence
 from steering import pipeline
 from steering.errors import SteeringError
 from steering.types import Head, Origin, origin_word, origin_words
@@ -50,76 +52,76 @@ class Memory:
     policy: str = ""
 
 
-def restore(bench: Workbench, query: Mapping[str, str], memory: Memory) -> Screen:
+def restore(context: Context, query: Mapping[str, str], memory: Memory) -> Screen:
     """The screen of a link, and of the browser's memory where the link says nothing."""
     notes = []
-    demonstrations_id, episode = session.as_opened(memory.opened)
+    demonstrations_id, episode = untrusted.as_opened(memory.opened)
     measure = memory.measure
-    wanted = session.as_id(query.get("demonstrations")) or demonstrations_id
-    found = bench.open_set(wanted)
+    wanted = untrusted.as_id(query.get("demonstrations")) or demonstrations_id
+    found = demonstrations.open_set(context, wanted)
     if query.get("demonstrations") and found != wanted:
-        notes.append(bench.why_not_open(wanted))
+        notes.append(demonstrations.why_not_open(context, wanted))
     if "episode" in query and found == wanted:
-        episode = session.whole(query["episode"], 0, 100_000, 0)
+        episode = untrusted.whole(query["episode"], 0, 100_000, 0)
     elif found != demonstrations_id:
         episode = 0
     if found:
-        episode = min(episode, len(bench.card(found).frames) - 1)
-    measure = session.as_id(query.get("metric")) or session.as_id(measure)
-    stored = measure in {one.key for one in bench.measures(found)}
-    if not stored and not bench.laboratory.answers(found, measure):
+        episode = min(episode, len(demonstrations.card(context, found).frames) - 1)
+    measure = untrusted.as_id(query.get("metric")) or untrusted.as_id(measure)
+    stored = measure in {one.key for one in measures.stored(context, found)}
+    if not stored and not measures.answered(context, found, measure):
         if query.get("metric"):
             notes.append("These demonstrations have no scores by the measure of this link, so another is shown.")
         measure = ""
     policy = query.get("policy")
-    if policy and policy != bench.policies.key:
+    if policy and policy != context.policies.key:
         notes.append(
             f"The link was made for the policy {policy[:80]}, which is not open on this server; this page uses "
-            f"{bench.policy_name}. The Policy chip opens others."
+            f"{context.policy_name}. The Policy chip opens others."
         )
     remembered = head_sets.head_set(memory.heads, memory.origin)
-    was = head_sets.key_of(memory.policy or bench.policies.key, demonstrations_id)
+    was = head_sets.key_of(memory.policy or context.policies.key, demonstrations_id)
     kept = head_sets.keep(memory.kept, was, remembered)
-    same = was == head_sets.key_of(bench.policies.key, found)
-    given = session.as_id(query.get("heads"))
+    same = was == head_sets.key_of(context.policies.key, found)
+    given = untrusted.as_id(query.get("heads"))
     if given:
-        heads = bench.heads(given)
+        heads = head_sets.heads_of(context, given)
         if not heads and given != NO_HEADS:
             notes.append("The head set of this link does not fit this policy, so no head is selected.")
-        digits = bench.digits(heads)
+        digits = head_sets.digits_of(context, heads)
         shown = HeadSet(digits, str(query.get("origin", ""))[:1000], digits)
-        if same and digits == remembered.digits and shown.word in ("", origin_word(origin_of(bench, remembered))):
+        if same and digits == remembered.digits and shown.word in ("", origin_word(origin_of(context, remembered))):
             shown = remembered  # it also knows what the set was before it was changed by hand
     else:
-        shown = head_sets.opened(bench, kept, found, measure)
-    compared = session.as_id(query.get("comparison"))
-    bench.seen.follow(compared)
-    if compared and compared not in {one.id for one in bench.results.choices()}:
+        shown = head_sets.opened(context, kept, found, measure)
+    compared = untrusted.as_id(query.get("comparison"))
+    context.store.follow(compared)
+    if compared and compared not in {one.id for one in comparison.choices(context)}:
         notes.append("The comparison of this link is not in this store, so another is shown.")
     tab = query.get("tab", "heads")
-    return Screen([found, episode], shown, kept, measure, tab if tab in session.STEPS else "heads", tuple(notes))
+    return Screen([found, episode], shown, kept, measure, tab if tab in untrusted.STEPS else "heads", tuple(notes))
 
 
-def policy_of(bench: Workbench, query: Mapping[str, str]) -> str:
+def policy_of(context: Context, query: Mapping[str, str]) -> str:
     """The key of the policy to use: the link's where it can be used here, else the one in use."""
-    wanted = session.as_id(query.get("policy"))
-    return wanted if wanted and bench.policies.usable(wanted) else bench.policies.key
+    wanted = untrusted.as_id(query.get("policy"))
+    return wanted if wanted and context.policies.usable(wanted) else context.policies.key
 
 
-def header_of(bench: Workbench, opened: Any, chosen: HeadSet, measure: str, notes: tuple[str, ...] = ()) -> Opened:
+def header_of(context: Context, opened: Any, chosen: HeadSet, measure: str, notes: tuple[str, ...] = ()) -> Opened:
     """What the header says, and what the address should. notes: of `restore`."""
-    demonstrations_id, episode = session.as_opened(opened)
-    card = bench.card(demonstrations_id) if demonstrations_id else None
+    demonstrations_id, episode = untrusted.as_opened(opened)
+    card = demonstrations.card(context, demonstrations_id) if demonstrations_id else None
     title = f"{card.title.replace('_', ' ').capitalize()}, {len(card.frames)} episodes" if card else ""
     try:
-        policy = bench.size.name
+        policy = context.size.name
     except SteeringError:
         policy = "missing"
-    heads = bench.heads(chosen.digits or "")
-    origin = origin_of(bench, chosen)
-    shown = bench.measure_shown(demonstrations_id, measure)  # the set may not have been scored by the one asked for
+    heads = head_sets.heads_of(context, chosen.digits or "")
+    origin = origin_of(context, chosen)
+    shown = measures.shown(context, demonstrations_id, measure)  # the set may not have been scored by the one asked for
     query = {
-        "policy": bench.policies.key,
+        "policy": context.policies.key,
         "demonstrations": demonstrations_id,
         "metric": shown.key if shown else "",
         "heads": chosen.digits or NO_HEADS if heads else NO_HEADS,
@@ -130,23 +132,23 @@ def header_of(bench: Workbench, opened: Any, chosen: HeadSet, measure: str, note
         policy,
         title,
         len(heads),
-        bench.results.last_run(),
+        results.last_run(context),
         query,
         notes,
         origin=origin_words(origin) if heads else "",
-        shared=_shared(bench, demonstrations_id, episode, heads, measure),
+        shared=_shared(context, demonstrations_id, episode, heads, measure),
         elsewhere=_elsewhere(origin, demonstrations_id) if heads else "",
         remark=_remark(origin, demonstrations_id) if heads else "",
     )
 
 
-def _shared(bench: Workbench, demonstrations_id: str, episode: int, heads: Sequence[Head], measure: str) -> str:
+def _shared(context: Context, demonstrations_id: str, episode: int, heads: Sequence[Head], measure: str) -> str:
     """What the set shares by the measure shown, and over the open episode where its attention is known."""
     if not demonstrations_id or not heads:
         return ""
-    attention = bench.attention(demonstrations_id, episode)
-    mass = None if attention is None else attention[1].mass
-    return set_sentence(set_facts(heads, bench.relevance(demonstrations_id, measure), mass))
+    found = attention(context, demonstrations_id, episode)
+    mass = None if found is None else found[1].mass
+    return set_sentence(set_facts(heads, measures.relevance(context, demonstrations_id, measure), mass))
 
 
 def _elsewhere(origin: Origin | None, demonstrations_id: str) -> str:

@@ -6,24 +6,14 @@ Plain numbers first (`pair_of`, `squares`), then words. Microseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from app.views.compare_table import label_of
+from app.answers.comparison import Square
+from app.words import label_of
 from steering.comparison.effect import Effect, effect
 from steering.types import Comparison, PairedTest, Rollouts, SuccessRate, p_words
 
 LEVEL = 0.05
 LEADS = ("steering", "lora")  # the pair that a comparison is made for, where both ran
-
-
-@dataclass(frozen=True)
-class Square:
-    """How one method did in one scene. filmed: a video of it is kept, so a click can play it."""
-
-    seed: int
-    number: int
-    success: bool
-    filmed: bool
 
 
 def pair_of(comparison: Comparison) -> PairedTest | None:

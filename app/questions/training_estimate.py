@@ -12,21 +12,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.answers.training import TrainingEstimate
 from app.costs import PolicySize, policy_size
-from app.views.laboratory_menu import TrainingEstimate
+from app.questions.context import Context
 from steering.errors import SteeringError
 from steering.finetune.plan import FULL_BYTES, Plan
 from steering.integrity import Damaged
 from steering.models.sites import PROMPT, StackSites
 from steering.store import Store
 from steering.types import FinetuneResult, FinetuneSettings, Head
-
-if TYPE_CHECKING:
-    from app.service import Workbench
 
 PREFIX_TOKENS, CHUNK_TOKENS = 92, 11  # of the embedded policy; a run's own speed makes up for other lengths
 EFFICIENCY = 0.3
@@ -53,10 +50,10 @@ def estimate(store: Store, policy: str, heads: Sequence[Head]) -> TrainingEstima
 
 
 def estimate_of(
-    bench: Workbench, method: str, settings: FinetuneSettings, heads: Sequence[Head]
+    context: Context, method: str, settings: FinetuneSettings, heads: Sequence[Head]
 ) -> TrainingEstimate | None:
     """Of a training on the policy in use."""
-    return estimate_for(bench.store, bench.policy, bench.size, method, settings, heads)
+    return estimate_for(context.store, context.policy, context.size, method, settings, heads)
 
 
 def estimate_for(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app import session
+from app import untrusted
 from steering.finetune.presets import PRESETS
 from steering.types import FFN_CHOICES, PRECISIONS, FinetuneSettings
 
@@ -40,7 +40,7 @@ def read(form: Mapping[str, Any]) -> Asked:
         return next((choice for choice in choices if str(choice) == str(form.get(name))), getattr(base, name))
 
     def whole(name: str, low: int, high: int) -> int:
-        return session.whole(form.get(name), low, high, getattr(base, name))
+        return untrusted.whole(form.get(name), low, high, getattr(base, name))
 
     def real(name: str, low: float, high: float, default: float) -> float:
         try:
@@ -70,10 +70,10 @@ def read(form: Mapping[str, Any]) -> Asked:
         accumulation=min(whole("accumulation", 1, 64), batch),
         precision=among("precision", PRECISIONS),
         keep_best="keep_best" in _ticked(form, base.keep_best, "keep_best"),
-        patience=session.whole(form.get("patience"), 0, 50, 0) or None,
+        patience=untrusted.whole(form.get("patience"), 0, 50, 0) or None,
     )
-    methods = Asked().methods if "methods" not in form else tuple(session.names(form["methods"], OFFERS))
-    heldout = session.whole(form["heldout"], 0, MAX_HELDOUT, 0) if str(form.get("heldout", "")).strip() else None
+    methods = Asked().methods if "methods" not in form else tuple(untrusted.names(form["methods"], OFFERS))
+    heldout = untrusted.whole(form["heldout"], 0, MAX_HELDOUT, 0) if str(form.get("heldout", "")).strip() else None
     return Asked(methods, preset, settings, heldout)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.views.laboratory_menu import TARGET_LABELS
+from app.words import TARGET_LABELS
 from steering.metrics import BY_NAME
 from steering.types import TOKEN_GROUPS, Head, Relevance, Trust
 

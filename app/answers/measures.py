@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from steering.types import RankAgreement, Relevance
+from steering.types import Relevance
 
 BEST = "best"
 
@@ -72,15 +72,3 @@ def nearest(available: Sequence[Measure], current: Measure, field: str, value: s
     if not fitting:
         return current
     return max(fitting, key=lambda one: sum(getattr(one, name) == getattr(current, name) for name in FIELDS))
-
-
-def agreements(first: Relevance, second: Relevance) -> list[RankAgreement]:
-    """Spearman's rank correlation of two measures within each stack."""
-    from steering.relevance.stability import rank_agreement
-
-    found = []
-    for s, one in enumerate(first.shape.stacks):
-        inert = first.inert[s] | second.inert[s]
-        if (~inert).sum() > 2:
-            found.append(rank_agreement(first.score[s], second.score[s], (one.label, one.label), inert))
-    return found

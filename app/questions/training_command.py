@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.training_form import Asked
+from app.questions.training_form import Asked
 from steering.finetune.presets import PRESETS
 
 

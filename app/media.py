@@ -27,8 +27,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from app.answers.report import File, Run
 from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
-from app.views.markup import duration, without_places
+from app.views.report import report
+from app.words import duration, without_places
 from steering.errors import InputError, NotFound, SteeringError
 from steering.progress import Progress, Report
 from steering.store import Store
@@ -63,7 +65,7 @@ class NotYet(Exception):
         super().__init__(f"{'Preparing frames' if report is None else report.message}{left}")
 
 
-class Previews:
+class Media:
     """The media folder of a store. routes: what gives out the files that come from artefacts."""
 
     def __init__(self, store: Store) -> None:
@@ -134,6 +136,10 @@ class Previews:
         """Address of a file to keep, named by its content."""
         digest = hashlib.sha256(content).hexdigest()[:16]
         return _address(self._file(f"{digest}-{name}", lambda _: content))
+
+    def report(self, name: str, run: Run) -> File:
+        """A run as one page that opens offline."""
+        return File(self.export(name, report(run).encode()), name)
 
     def recording(self, artefact_id: str, path: Path) -> str:
         """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none.

@@ -18,10 +18,11 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app.previews import Previews
-from app.service import Workbench
+from app import questions
+from app.answers.jobs import JobLine
+from app.media import Media
+from app.questions.context import Context
 from app.tabs import demonstrations, heads
-from app.views.jobs import JobLine
 from steering.errors import NotFound
 from steering.store import Store
 from steering.types import Demonstrations
@@ -39,54 +40,54 @@ def damaged(tmp_path: Path, samples: Samples) -> tuple[Store, str]:
     return store, made
 
 
-def client(previews: Previews) -> TestClient:
+def client(previews: Media) -> TestClient:
     return TestClient(Starlette(routes=previews.routes))
 
 
-def test_opening_a_set_decodes_nothing(bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_a_set_decodes_nothing(context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("steering.serialisation.read_video", lambda *_, **__: pytest.fail("it was decoded"))
-    opened, made = bench, samples[1]["place_cube_in_bowl"]
+    opened, made = context, samples[1]["place_cube_in_bowl"]
     value = heads.show_episode(opened, made, 1)
     assert value is not None and len(value["cameras"]) == 2 and value["frames"] == 17
     assert demonstrations.show_episodes(opened, [made, 0]).count("<img") == 3
     assert "<img" in demonstrations.show_sets(opened, [made, 0])
-    assert opened.previews.atlas(made)["starts"] == [0, 14, 31]
-    assert list(opened.previews.folder.iterdir()) == []
+    assert opened.media.atlas(made)["starts"] == [0, 14, 31]
+    assert list(opened.media.folder.iterdir()) == []
 
 
-def test_a_file_is_made_when_it_is_fetched_and_once(bench: Workbench, samples: Samples) -> None:
-    made, server = samples[1]["place_cube_in_bowl"], client(bench.previews)
-    address = bench.previews.sprites(made, 1, ["wrist"])["wrist"]
+def test_a_file_is_made_when_it_is_fetched_and_once(context: Context, samples: Samples) -> None:
+    made, server = samples[1]["place_cube_in_bowl"], client(context.media)
+    address = context.media.sprites(made, 1, ["wrist"])["wrist"]
     answer = server.get(f"/{address}")
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/webp"
     assert Image.open(io.BytesIO(answer.content)).size == (480, 96)  # 17 frames of 48 px, ten a row
-    [file] = bench.previews.folder.iterdir()
+    [file] = context.media.folder.iterdir()
     file.write_bytes(b"kept")
     assert server.get(f"/{address}").content == b"kept"
-    first = server.get(f"/{bench.previews.thumbnail(made, 0, 'exterior')}").content
+    first = server.get(f"/{context.media.thumbnail(made, 0, 'exterior')}").content
     assert Image.open(io.BytesIO(first)).size == (48, 48)
-    atlas = server.get(f"/{bench.previews.atlas(made)['url']}").content
+    atlas = server.get(f"/{context.media.atlas(made)['url']}").content
     assert Image.open(io.BytesIO(atlas)).size == (2560, 128)  # 51 frames of 64 px, forty a row
-    weights = server.get(f"/{bench.previews.attention(samples[1]['attention'])}")
+    weights = server.get(f"/{context.media.attention(samples[1]['attention'])}")
     assert weights.headers["content-type"] == "application/gzip" and "content-encoding" not in weights.headers
 
 
 def test_small_pictures_that_take_long_are_asked_for_again(
-    bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, begun = threading.Event(), []
-    monkeypatch.setattr("app.previews.PATIENCE_S", 0.01)
-    monkeypatch.setattr(bench.previews, "_atlas", lambda made, _: begun.append(made) or go.wait() and b"atlas" or b"")
-    address = f"/{bench.previews.atlas(samples[1]['press_button'])['url']}"
+    monkeypatch.setattr("app.media.PATIENCE_S", 0.01)
+    monkeypatch.setattr(context.media, "_atlas", lambda made, _: begun.append(made) or go.wait() and b"atlas" or b"")
+    address = f"/{context.media.atlas(samples[1]['press_button'])['url']}"
     for _ in range(2):
-        answer = client(bench.previews).get(address)
+        answer = client(context.media).get(address)
         assert answer.status_code == 503 and answer.text == "Preparing frames"
     go.set()
-    _until(lambda: client(bench.previews).get(address).content == b"atlas")
+    _until(lambda: client(context.media).get(address).content == b"atlas")
     assert len(begun) == 1
 
 
-def test_a_long_sheet_says_how_far_it_is(bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_sheet_says_how_far_it_is(context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def slow(frames: Iterator[np.ndarray], *_: int) -> bytes:
@@ -95,13 +96,13 @@ def test_a_long_sheet_says_how_far_it_is(bench: Workbench, samples: Samples, mon
             next(frames)
         return go.wait() and b"sheet" or b""
 
-    monkeypatch.setattr("app.previews.PATIENCE_S", 0.5)
-    monkeypatch.setattr("app.previews.sprite_sheet", slow)
-    address = f"/{bench.previews.sprites(samples[1]['place_cube_in_bowl'], 1, ['wrist'])['wrist']}"
-    answer = client(bench.previews).get(address)
+    monkeypatch.setattr("app.media.PATIENCE_S", 0.5)
+    monkeypatch.setattr("app.media.sprite_sheet", slow)
+    address = f"/{context.media.sprites(samples[1]['place_cube_in_bowl'], 1, ['wrist'])['wrist']}"
+    answer = client(context.media).get(address)
     assert answer.status_code == 503 and re.fullmatch(r"Preparing frames, .* s left", answer.text)
     go.set()
-    _until(lambda: client(bench.previews).get(address).content == b"sheet")
+    _until(lambda: client(context.media).get(address).content == b"sheet")
 
 
 def test_cameras_of_any_name_have_an_address(tmp_path: Path, sample_store: object) -> None:
@@ -110,7 +111,7 @@ def test_cameras_of_any_name_have_an_address(tmp_path: Path, sample_store: objec
     names = ["observation.images.top", "../top?x=1#y", "oben links"]
     object.__setattr__(episode, "cameras", {name: episode.cameras["wrist"] for name in names})
     made = store.save("demonstrations", Demonstrations("set", "", (), (episode,)))
-    previews = Previews(store)
+    previews = Media(store)
     for name in names:
         assert client(previews).get(f"/{previews.thumbnail(made, 0, name)}").status_code == 200
     assert {file.parent for file in previews.folder.rglob("*.webp")} == {previews.folder}
@@ -121,38 +122,38 @@ def test_cameras_of_any_name_have_an_address(tmp_path: Path, sample_store: objec
     ["x", "x/0/wrist/first.webp", "{other}/atlas.webp", "{id}/99/wrist/first.webp", "{id}/0/nose/squares.webp"]
     + ["{id}/pooled.gz", "relevance-0000000000000000/atlas.webp"],
 )
-def test_what_is_not_there_is_said(bench: Workbench, samples: Samples, address: str) -> None:
+def test_what_is_not_there_is_said(context: Context, samples: Samples, address: str) -> None:
     named = address.format(id=samples[1]["place_cube_in_bowl"], other=samples[1]["relevance"])
-    answer = client(bench.previews).get(f"/previews/{quote(named)}")
+    answer = client(context.media).get(f"/previews/{quote(named)}")
     assert answer.status_code in (404, 422) and len(answer.text) > 10
-    assert list(bench.previews.folder.iterdir()) == []
+    assert list(context.media.folder.iterdir()) == []
 
 
 def test_a_damaged_recording_is_said_in_words(damaged: tuple[Store, str]) -> None:
     store, made = damaged
-    answer = client(Previews(store)).get(f"/previews/{made}/0/wrist/squares.webp")
+    answer = client(Media(store)).get(f"/previews/{made}/0/wrist/squares.webp")
     assert answer.status_code == 422 and ".mp4" in answer.text and "Record or import them again" in answer.text
 
 
 def test_what_was_recorded_or_imported_is_drawn_ahead_once(
-    bench: Workbench, samples: Samples, monkeypatch: pytest.MonkeyPatch
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = samples[1]["press_button"]
     done = JobLine("0", "", "done", 1, "", 0, result=made, function="import_upload")
     seen = replace(done, id="1", result=samples[1]["attention"], function="attention")
     gone = replace(done, id="2", result="demonstrations-0000000000000000", function="record")
-    bench.follow([done, seen, gone])
-    _until(lambda: len(list(bench.previews.folder.glob(f"{made}-0-*-squares.webp"))) == 2)
-    _until(lambda: len(list(bench.previews.folder.glob("*-pooled.gz"))) == 1)
-    monkeypatch.setattr(bench.previews, "file", None)
-    bench.follow([done, seen, gone])
+    questions.ahead.follow(context, [done, seen, gone])
+    _until(lambda: len(list(context.media.folder.glob(f"{made}-0-*-squares.webp"))) == 2)
+    _until(lambda: len(list(context.media.folder.glob("*-pooled.gz"))) == 1)
+    monkeypatch.setattr(context.media, "file", None)
+    questions.ahead.follow(context, [done, seen, gone])
 
 
-def test_the_first_screen_is_drawn_ahead(bench: Workbench, samples: Samples) -> None:
-    bench.warm()
-    _until(lambda: len([file for file in bench.previews.folder.iterdir() if file.suffix != ".tmp"]) == 3)
+def test_the_first_screen_is_drawn_ahead(context: Context, samples: Samples) -> None:
+    questions.ahead.warm(context)
+    _until(lambda: len([file for file in context.media.folder.iterdir() if file.suffix != ".tmp"]) == 3)
     with pytest.raises(NotFound):
-        bench.previews.file("previews/none")
+        context.media.file("previews/none")
 
 
 def _until(true: Callable[[], bool]) -> None:
