@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 import orjson
+import plotly
 
 from app.glossary import GLOSSARY
 from app.questions.lead_sentence import PLACES
@@ -26,6 +27,8 @@ SCRIPTS = (
     *("policies", "finetune", "upload", "compare_paths", "teleoperation", "curves"),
 )
 STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare", "driving")
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
 SHELL = "<div></div>"
 
 

@@ -6,24 +6,19 @@ alone, or in the environment variable KEY, so that cookies outlive a disk that d
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
-import inspect
 import os
 import re
 import secrets
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import monitoring
 from app.visitors import SERVER, Visitor, asked_by
 
 KEY = "STEERING_KEY"
@@ -124,27 +119,6 @@ def of_event(request: gr.Request | None) -> Visitor:
         digest = hashlib.sha256(f"account {request.username}".encode()).hexdigest()
         return Visitor(digest[:16], 0.0, visitor.address)
     return visitor
-
-
-def bind(page: gr.Blocks) -> None:
-    """Make every event of `page` know who sent it. Call when all are wired."""
-    for event in page.fns.values():
-        if event.fn is not None:
-            event.fn = _with_visitor(event.fn)
-
-
-def _with_visitor(handler: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(handler)
-    def handle(sent_by: gr.Request, *arguments: Any) -> Any:
-        with monitoring.within(sent_by), asked_by(of_event(sent_by)):
-            return handler(*arguments)
-
-    # Gradio reads from the signature where the request goes; functools.wraps shows that of `handler`, without it.
-    signature = inspect.signature(handler)
-    first = inspect.Parameter("sent_by", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    handle.__signature__ = signature.replace(parameters=[first, *signature.parameters.values()])  # type: ignore[attr-defined]
-    handle.__annotations__ = {**handle.__annotations__, "sent_by": gr.Request}
-    return handle
 
 
 def _is_https(scope: Scope, headers: Headers) -> bool:

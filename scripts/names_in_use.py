@@ -26,11 +26,13 @@ name.as_recorded
 name.equivalence_power
 name.gradient_norm
 
-# Called by name: commands, functions of a child process, setuptools' commands, Gradio, whoever asks a gateway.
+# Called by name: commands, functions of a child process, setuptools' commands, Gradio.
 name.import_
 name.trial
 name.demo
 name.correct
+name._bench
+name.__signature__
 name.expert_table
 name.activations_in_child
 name.inspect_in_child
@@ -38,10 +40,7 @@ name.look_in_child
 name.preview_in_child
 name.store_in_child
 name.Wheel
-name.__signature__
 name.postprocess
-name.show_progress_on
-name.sleep_when_free
 name.asking
 
 # Set for other libraries, which read them.

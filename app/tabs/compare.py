@@ -10,7 +10,7 @@ import gradio as gr
 from app import components, questions, session, untrusted
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
-from app.tabs.events import ACTION, action, in_words, payload, worded
+from app.tabs.events import ACTION, Events, action, in_words, payload
 from app.tabs.watching import Watcher
 from app.views.compare_evidence import evidence_card
 from app.views.compare_open_loop import open_loop_card
@@ -113,14 +113,14 @@ def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
     ]
 
 
-def wire(context: Context, tab: CompareTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
+def wire(
+    events: Events, context: Context, tab: CompareTab, states: session.States, watcher: Watcher, download: gr.HTML
+) -> None:
     """Start a comparison, choose which is shown, keep one as one page, and draw the evidence."""
 
-    @worded
     def report(event: gr.EventData) -> dict[str, str]:
-        return asdict(questions.exports.report(context, untrusted.as_id(payload(event).get("id"))))
+        return asdict(questions.exports.report(context, untrusted.as_id(payload(event, "id").get("id"))))
 
-    @worded
     def start(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         form = chosen.form
@@ -144,7 +144,6 @@ def wire(context: Context, tab: CompareTab, states: session.States, watcher: Wat
         )
         return [watcher.start(), ""]  # what comes of it is shown, not what was chosen before
 
-    @worded
     def choose(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "delete":
@@ -153,7 +152,6 @@ def wire(context: Context, tab: CompareTab, states: session.States, watcher: Wat
         wanted = untrusted.as_id(chosen.form.get("comparison"))
         return [wanted, *show(context, opened, wanted)[1:7]]
 
-    @worded
     def answered(opened: Any, wanted: Any, event: gr.EventData) -> Any:
         """The question before a comparison is deleted."""
         chosen = action(event)
@@ -162,7 +160,6 @@ def wire(context: Context, tab: CompareTab, states: session.States, watcher: Wat
             wanted = ""
         return [wanted, *show(context, opened, wanted)[1:7]]
 
-    @worded
     def draw(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "report":
@@ -172,13 +169,12 @@ def wire(context: Context, tab: CompareTab, states: session.States, watcher: Wat
         episode = untrusted.whole(chosen.form.get("open_loop_episode"), 0, 100_000, 0)
         return [below(open_loop_card(predictions, episode)) if predictions else "", gr.skip()]
 
-    @worded
     def evidence(event: gr.EventData) -> Any:
         return context.grid.figure(action(event).value)
 
-    tab.form.action(start, states.opened, [watcher.timer, tab.wanted], **ACTION)
-    tab.chooser.action(choose, states.opened, [tab.wanted, *tab.shown[1:7]], **ACTION)
-    tab.notice.action(answered, [states.opened, tab.wanted], [tab.wanted, *tab.shown[1:7]], **ACTION)
-    tab.player.report(report, None, download, **ACTION)
-    tab.open_loop.action(draw, states.opened, [tab.open_loop, download], **ACTION)
-    tab.evidence.action(evidence, None, tab.figure, **ACTION)
+    events.on(tab.form.action, start, states.opened, [watcher.timer, tab.wanted], **ACTION)
+    events.on(tab.chooser.action, choose, states.opened, [tab.wanted, *tab.shown[1:7]], **ACTION)
+    events.on(tab.notice.action, answered, [states.opened, tab.wanted], [tab.wanted, *tab.shown[1:7]], **ACTION)
+    events.on(tab.player.report, report, None, download, **ACTION)
+    events.on(tab.open_loop.action, draw, states.opened, [tab.open_loop, download], **ACTION)
+    events.on(tab.evidence.action, evidence, None, tab.figure, **ACTION)

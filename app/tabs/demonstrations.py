@@ -12,7 +12,7 @@ from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.receiving import limits_in_words
 from app.tabs import driving
-from app.tabs.events import ACTION, action, in_words, payload, worded
+from app.tabs.events import ACTION, Events, action, in_words, payload
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
 from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
@@ -90,6 +90,7 @@ def show_upload(context: Context, shown: Any) -> list[Any]:
 
 
 def wire(
+    events: Events,
     context: Context,
     tab: DemonstrationsTab,
     states: session.States,
@@ -97,9 +98,8 @@ def wire(
     others: HeadsTab,
     download: gr.HTML,
 ) -> None:
-    """Recording, bringing, finding heads. Opening a set is wired in app.main, for all steps follow it."""
+    """Recording, bringing, finding heads. Opening a set is wired in app.page, for all steps follow it."""
 
-    @worded
     def record(event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "record":
@@ -116,7 +116,6 @@ def wire(
         )
         return watcher.start()
 
-    @worded
     def find(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "find":
@@ -124,12 +123,10 @@ def wire(
         questions.measures.find_heads(context, untrusted.as_id(chosen.value) or untrusted.as_opened(opened)[0])
         return watcher.start()
 
-    @worded
     def attention(opened: Any) -> Any:
         questions.heads.compute_attention(context, *untrusted.as_opened(opened))
         return watcher.start()
 
-    @worded
     def look(event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "delete":
@@ -139,18 +136,23 @@ def wire(
         card = questions.uploads.health(context, untrusted.as_id(chosen.value)) if chosen.name == "health" else None
         return f'<div class="wb-card wb-section">{health(card, closable=True)}</div>' if card else ""
 
-    tab.form.action(record, None, watcher.timer, **ACTION)
+    events.on(tab.form.action, record, None, watcher.timer, **ACTION)
     for panel in (tab.sets, tab.upload, others.unscored):
-        panel.action(find, states.opened, watcher.timer, **ACTION)
-    others.player.attention(attention, states.opened, watcher.timer, **ACTION)
+        events.on(panel.action, find, states.opened, watcher.timer, **ACTION)
+    events.on(others.player.attention, attention, states.opened, watcher.timer, **ACTION)
     for panel in (tab.sets, tab.health):
-        panel.action(look, None, tab.health, **ACTION)
-    _wire_upload(context, tab, states, watcher, download)
-    driving.wire(context, tab.form, tab.driving, tab.sets, states, show_sets)
+        events.on(panel.action, look, None, tab.health, **ACTION)
+    _wire_upload(events, context, tab, states, watcher, download)
+    driving.wire(events, context, tab.form, tab.driving, tab.sets, states, show_sets)
 
 
 def _wire_upload(
-    context: Context, tab: DemonstrationsTab, states: session.States, watcher: Watcher, download: gr.HTML
+    events: Events,
+    context: Context,
+    tab: DemonstrationsTab,
+    states: session.States,
+    watcher: Watcher,
+    download: gr.HTML,
 ) -> None:
     """What the drop zone asks, and what the buttons of the mapping do."""
 
@@ -158,7 +160,7 @@ def _wire_upload(
         return {"limits": limits_in_words(), "hub": hub.opens_to_visitors(), "serial": sent.get("serial"), **fields}
 
     def begin(shown: Any, event: gr.EventData) -> list[Any]:
-        sent = payload(event)
+        sent = payload(event, "files", "serial")
         try:
             answer = answered(sent, upload=questions.uploads.begin(context, sent.get("files")))
         except SteeringError as error:
@@ -166,7 +168,7 @@ def _wire_upload(
         return [answer, *show_upload(context, shown)]
 
     def arrived(shown: Any, event: gr.EventData) -> list[Any]:
-        sent = payload(event)
+        sent = payload(event, "name", "upload", "serial")
         try:
             if "name" in sent:
                 questions.uploads.from_hub(context, str(sent["name"])[:200])
@@ -176,11 +178,9 @@ def _wire_upload(
             return [answered(sent, error=in_words(error)), gr.skip(), *show_upload(context, shown)]
         return [answered(sent), watcher.start(), *show_upload(context, shown)]
 
-    @worded
     def abandon(event: gr.EventData) -> None:
-        questions.uploads.abandon(context, str(payload(event).get("upload"))[:40])
+        questions.uploads.abandon(context, str(payload(event, "upload").get("upload"))[:40])
 
-    @worded
     def act(shown: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name == "check":
@@ -193,7 +193,6 @@ def _wire_upload(
             return [gr.skip(), gr.skip(), gr.skip()]
         return [watcher.start(), *show_upload(context, shown)]
 
-    @worded
     def keep(event: gr.EventData) -> Any:
         card = questions.uploads.shown(context) if action(event).name == "keep" else None
         if card is None or not card.selection:
@@ -201,10 +200,10 @@ def _wire_upload(
         return {"url": context.media.export("selection.json", card.selection.encode()), "name": "selection.json"}
 
     inputs = [tab.shown]
-    tab.uploader.begin(begin, inputs, [tab.uploader, tab.upload, tab.shown], **ACTION)
+    events.on(tab.uploader.begin, begin, inputs, [tab.uploader, tab.upload, tab.shown], **ACTION)
     outputs = [tab.uploader, watcher.timer, tab.upload, tab.shown]
-    tab.uploader.sent(arrived, inputs, outputs, **ACTION)
-    tab.uploader.hub(arrived, inputs, outputs, **ACTION)
-    tab.uploader.abandon(abandon, None, None, **ACTION)
-    tab.upload.action(act, inputs, [watcher.timer, tab.upload, tab.shown], **ACTION)
-    tab.upload.action(keep, None, download, **ACTION)
+    events.on(tab.uploader.sent, arrived, inputs, outputs, **ACTION)
+    events.on(tab.uploader.hub, arrived, inputs, outputs, **ACTION)
+    events.on(tab.uploader.abandon, abandon, None, None, **ACTION)
+    events.on(tab.upload.action, act, inputs, [watcher.timer, tab.upload, tab.shown], **ACTION)
+    events.on(tab.upload.action, keep, None, download, **ACTION)

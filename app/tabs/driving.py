@@ -11,7 +11,7 @@ import gradio as gr
 from app import session, untrusted, visitors
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
-from app.tabs.events import ACTION, action, in_words, worded
+from app.tabs.events import ACTION, Events, action, in_words
 from app.views.driving import driving
 from steering.errors import SteeringError
 
@@ -22,6 +22,7 @@ def show_driving(context: Context) -> dict[str, Any] | None:
 
 
 def wire(
+    events: Events,
     context: Context,
     form: gr.HTML,
     panel: gr.HTML,
@@ -31,7 +32,6 @@ def wire(
 ) -> None:
     """form: of recordings, whose `drive` starts; panel: where one drives; sets: the list that a saved set joins."""
 
-    @worded
     def start(event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name != "drive":
@@ -42,7 +42,6 @@ def wire(
         context.driving.start(visitors.owner(), task if task in tasks else TASKS[0], seed, variations, visitors.party())
         return show_driving(context)
 
-    @worded
     def save(opened: Any) -> list[Any]:
         try:
             context.driving.save(visitors.owner())
@@ -51,11 +50,10 @@ def wire(
             return [value, show_sets(context, opened)]
         return [{"note": "The set is saved, in the list above."}, show_sets(context, opened)]
 
-    @worded
     def end(opened: Any) -> list[Any]:
         context.driving.stop(visitors.owner())
         return [None, show_sets(context, opened)]
 
-    form.action(start, None, panel, **ACTION)
-    panel.save(save, states.opened, [panel, sets], **ACTION)
-    panel.end(end, states.opened, [panel, sets], **ACTION)
+    events.on(form.action, start, None, panel, **ACTION)
+    events.on(panel.save, save, states.opened, [panel, sets], **ACTION)
+    events.on(panel.end, end, states.opened, [panel, sets], **ACTION)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from typing import Any
@@ -13,8 +14,11 @@ from typing import Any
 import gradio as gr
 import orjson
 
-from app import monitoring
+from app import monitoring, untrusted
+from app.cookies import of_event
+from app.questions.context import Context
 from app.views.markup import text
+from app.visitors import asked_by
 from app.words import without_places
 from steering.disk import disk_words
 from steering.errors import SteeringError
@@ -39,20 +43,24 @@ class Action:
     form: dict[str, Any]
 
 
-def payload(event: gr.EventData) -> dict[str, Any]:
-    """What a component sent, which comes from the client; anything but fields by name becomes no field, and so does
-    what cannot be sent back, such as a number of more than 64 bits.
+def payload(event: gr.EventData, *fields: str) -> dict[str, Any]:
+    """These fields of what a component sent, which comes from the client; those that are not there are left out, and
+    so is what cannot be sent back, such as a number of more than 64 bits.
     """
-    try:
-        orjson.dumps(event._data)
-    except orjson.JSONEncodeError:
-        return {}
-    return event._data if isinstance(event._data, dict) else {}
+    found = {}
+    for name in fields:
+        try:
+            value = getattr(event, name)
+            orjson.dumps(value)
+        except (AttributeError, TypeError, orjson.JSONEncodeError):  # the last two: no fields by name, or none to send
+            continue
+        found[name] = value
+    return found
 
 
 def action(event: gr.EventData) -> Action:
     """The action in `event`, which comes from the client: anything malformed becomes an empty field."""
-    data = payload(event)
+    data = payload(event, "action", "value", "form")
     form = data.get("form")
     return Action(str(data.get("action", "")), str(data.get("value", ""))[:200], form if isinstance(form, dict) else {})
 
@@ -69,47 +77,81 @@ def in_words(error: Exception) -> str:
     return UNFORESEEN.format(name=type(error).__name__, request=monitoring.request_id() or "none")
 
 
-def worded(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Show an error as a toast, in words."""
+@dataclass(frozen=True)
+class Show:
+    """What a part of the page shows: the handler that makes it, what it reads, and the components that it fills."""
 
-    @functools.wraps(handler)
-    def safe(*arguments: Any) -> Any:
-        try:
-            return handler(*arguments)
-        except Exception as error:  # one without words would leave the page as if nothing had been pressed
-            raise gr.Error(escape(in_words(error)), duration=9, print_exception=False) from None
-
-    return safe
+    handler: Callable[..., Any]
+    inputs: Sequence[Any] = ()
+    outputs: Sequence[Any] = ()
 
 
-def tell(page: gr.Blocks, told: gr.HTML) -> None:
-    """Let every QUICK event of `page` say its error in `told`, a panel; call when all are wired.
+class Events:
+    """Makes handlers events of the page: each knows who asks and with which policy, and says its errors in words.
 
-    Gradio shows a toast for queued events only, and after any that failed it drops both what was to follow and what
-    was held back by `trigger_mode`. So these never fail: their outputs stay as they are, and `told` says why.
-    It alone shows progress, too: Gradio copies each component that does, at every status of every event.
+    Queued events tell an error by Gradio's toast. The quick ones never fail: Gradio shows no toast for them, and after
+    any that failed it drops both what was to follow and what was held back by `trigger_mode`. Their outputs stay as
+    they are, and `told`, a panel, says why. It alone shows progress, too: Gradio copies each component that does, at
+    every status of every event. policy: what the browser keeps of the policy that the page has open.
     """
-    for event in page.fns.values():
-        event.show_progress_on = [told]
-        if event.fn is not None and not event.queue:
-            event.fn = _telling(event.fn, len(event.outputs))
-            event.outputs = [*event.outputs, told]
+
+    def __init__(self, context: Context, policy: gr.BrowserState, told: gr.HTML) -> None:
+        self._context, self._policy, self._told = context, policy, told
+
+    def on(
+        self,
+        listener: Callable[..., Any],
+        handler: Callable[..., Any],
+        inputs: Any = None,
+        outputs: Any = None,
+        **how: Any,
+    ) -> Any:
+        """Let `listener`, a component's, call `handler`. how: QUICK, WATCH or ACTION, and options of Gradio's."""
+        filled = _listed(outputs)
+        told = [] if how["queue"] else [self._told]
+        answer = self._answering(handler, len(filled), quick=bool(told))
+        return listener(answer, [self._policy, *_listed(inputs)], [*filled, *told], show_progress_on=self._told, **how)
+
+    def after(self, event: Any, *shown: Show) -> Any:
+        """Show these after an event, one after the other; the last event."""
+        for one in shown:
+            event = self.on(event.then, one.handler, one.inputs, one.outputs, **QUICK)
+        return event
+
+    def _answering(self, handler: Callable[..., Any], outputs: int, quick: bool) -> Callable[..., Any]:
+        @functools.wraps(handler)
+        def answer(sent_by: gr.Request, policy: Any, *given: Any) -> Any:
+            with monitoring.within(sent_by), asked_by(of_event(sent_by)):
+                try:
+                    with self._context.policies.using(untrusted.as_id(policy)):
+                        found, said = handler(*given), ""
+                except Exception as error:  # one without words would leave the page as if nothing had been pressed
+                    words = in_words(error)
+                    if not quick:
+                        raise gr.Error(escape(words), duration=9, print_exception=False) from None
+                    found, said = gr.skip(), _toast(words)
+            return _with_told(found, said, outputs) if quick else found
+
+        # Gradio reads from the signature where request and payload go; functools.wraps shows that of `handler`.
+        signature = inspect.signature(handler)
+        first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("sent_by", "policy")]
+        answer.__signature__ = signature.replace(parameters=[*first, *signature.parameters.values()])  # type: ignore[attr-defined]
+        answer.__annotations__ = {**answer.__annotations__, "sent_by": gr.Request}
+        return answer
 
 
-def _telling(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
-    @functools.wraps(handler)
-    def tell(*arguments: Any) -> Any:
-        try:
-            found, said = handler(*arguments), ""
-        except Exception as error:
-            found, said = gr.skip(), _toast(in_words(error))
-        if outputs == 0:
-            return said
-        if outputs == 1:
-            return [found, said]
-        return [*([found] * outputs if found == gr.skip() else found), said]
+def _listed(components: Any) -> list[Any]:
+    if components is None:
+        return []
+    return list(components) if isinstance(components, list | tuple) else [components]
 
-    return tell
+
+def _with_told(found: Any, said: str, outputs: int) -> Any:
+    if outputs == 0:
+        return said
+    if outputs == 1:
+        return [found, said]
+    return [*([found] * outputs if found == gr.skip() else found), said]
 
 
 def _toast(words: str) -> str:

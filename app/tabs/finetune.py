@@ -10,7 +10,7 @@ import gradio as gr
 from app import components, questions, session, untrusted
 from app.questions import training_form
 from app.questions.context import Context
-from app.tabs.events import ACTION, WATCH, action, worded
+from app.tabs.events import ACTION, WATCH, Events, action
 from app.tabs.watching import Watcher
 from app.views import finetune as views
 from app.views.holdings import removal_card
@@ -109,10 +109,11 @@ def _deleting(context: Context, action_name: str, adapter_id: str) -> str:
     return views.results_table(questions.results.finetunes(context), question)
 
 
-def wire(context: Context, tab: FinetuneTab, states: session.States, watcher: Watcher, download: gr.HTML) -> None:
+def wire(
+    events: Events, context: Context, tab: FinetuneTab, states: session.States, watcher: Watcher, download: gr.HTML
+) -> None:
     """Start, count again whenever the form changes, follow what runs, keep a run as one page, score its heads."""
 
-    @worded
     def look(event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name == "report":
@@ -124,7 +125,6 @@ def wire(context: Context, tab: FinetuneTab, states: session.States, watcher: Wa
         found = questions.results.heads_after(context, untrusted.as_id(chosen.value))
         return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(context, found), gr.skip()]
 
-    @worded
     def act(opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name not in ("change", "start"):
@@ -145,21 +145,20 @@ def wire(context: Context, tab: FinetuneTab, states: session.States, watcher: Wa
         costs = show_costs(context, opened, digits, base, measure, fields)
         return [gr.skip(), asked.settings.rank, fields, form, costs]
 
-    @worded
     def follow() -> str:
         return show_live(context)
 
-    @worded
     def scored() -> list[Any]:
         return show_change(context, questions.results.just_scored(context))
 
-    tab.results.action(look, None, [download, watcher.timer, tab.change, tab.maps, tab.results], **ACTION)
-    watcher.finished.change(scored, None, [tab.change, tab.maps], **WATCH)
-    tab.form.action(
+    events.on(tab.results.action, look, None, [download, watcher.timer, tab.change, tab.maps, tab.results], **ACTION)
+    events.on(watcher.finished.change, scored, None, [tab.change, tab.maps], **WATCH)
+    events.on(
+        tab.form.action,
         act,
         [states.opened, states.heads, states.origin, states.measure, states.training],
         [watcher.timer, states.rank, states.training, tab.form, tab.costs],
         **ACTION,
     )
-    watcher.timer.tick(follow, None, tab.live, **WATCH)
-    watcher.finished.change(follow, None, tab.live, **WATCH)
+    events.on(watcher.timer.tick, follow, None, tab.live, **WATCH)
+    events.on(watcher.finished.change, follow, None, tab.live, **WATCH)

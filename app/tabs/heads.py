@@ -16,7 +16,7 @@ from app.questions.context import Context
 from app.questions.exports import KINDS
 from app.questions.head_sets import HeadSet
 from app.questions.lead_sentence import lead_sentence
-from app.tabs.events import ACTION, QUICK, action, payload, worded
+from app.tabs.events import ACTION, QUICK, Events, action, payload
 from app.views import frame_player, head_map
 from app.views.laboratory_answers import strip
 from app.views.markup import button, choice, empty, number, tab_button
@@ -218,13 +218,18 @@ def show_episode(context: Context, demonstrations_id: str, index: int) -> dict[s
 
 
 def wire(
-    context: Context, tab: HeadsTab, states: session.States, header: gr.HTML, render_header: Any, download: gr.HTML
+    events: Events,
+    context: Context,
+    tab: HeadsTab,
+    states: session.States,
+    header: gr.HTML,
+    render_header: Any,
+    download: gr.HTML,
 ) -> None:
     """Selection by click, by rule and from a file; the choice of episode and measure; exports."""
 
-    @worded
     def toggle(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
-        sent = payload(event)
+        sent = payload(event, "demonstrations", "selected")
         demonstrations_id, _ = untrusted.as_opened(opened)
         if sent.get("demonstrations") != demonstrations_id:
             return [gr.skip()] * 3  # a click on the map of what was open before
@@ -236,7 +241,6 @@ def wire(
         )
         return [now.digits, now.kept, render_header(opened, now, measure)]
 
-    @worded
     def select(opened: Any, kept: Any, measure: Any, beside: Any, rank: Any, event: gr.EventData) -> list[Any]:
         form = action(event).form
         demonstrations_id, _ = untrusted.as_opened(opened)
@@ -276,7 +280,6 @@ def wire(
         shown = show(context, demonstrations_id, one.digits or "", *keys, chosen=True, kept=kept)
         return [one.digits, one.kept, shown[tab.shown.index(tab.map)], render_header(opened, one, measure)]
 
-    @worded
     def measured(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
         demonstrations_id, _ = untrusted.as_opened(opened)
         available = tuple(questions.measures.stored(context, demonstrations_id))
@@ -293,17 +296,15 @@ def wire(
         one = questions.head_sets.head_set(digits, base)
         return [wanted.key, beside, render_header(opened, one, wanted.key), *shown]
 
-    @worded
     def episode(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
         demonstrations_id, _ = untrusted.as_opened(opened)
         last = len(questions.demonstrations.card(context, demonstrations_id).frames) - 1
-        index = untrusted.whole(payload(event).get("index"), 0, last, 0)
+        index = untrusted.whole(payload(event, "index").get("index"), 0, last, 0)
         opened, one = [demonstrations_id, index], questions.head_sets.head_set(digits, base)
         return [opened, show_episode(context, demonstrations_id, index), render_header(opened, one, measure)]
 
-    @worded
     def keep(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> Any:
-        kind = payload(event).get("kind") or action(event).value  # of the map, or of the header
+        kind = payload(event, "kind").get("kind") or action(event).value  # of the map, or of the header
         if kind == "run":
             return asdict(questions.exports.report(context, questions.results.newest(context)))
         if kind not in KINDS:
@@ -313,9 +314,8 @@ def wire(
         key, heads = untrusted.as_id(measure), questions.head_sets.heads_of(context, digits)
         return asdict(questions.exports.heads(context, kind, demonstrations_id, key, heads, origin))
 
-    @worded
     def take(opened: Any, kept: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
-        read = questions.head_sets.read_selection(context, str(payload(event).get("text")))
+        read = questions.head_sets.read_selection(context, str(payload(event, "text").get("text")))
         one = questions.head_sets.chosen(questions.head_sets.digits_of(context, read.heads), read.origin)
         return _selected(opened, one, kept, measure, beside)
 
@@ -323,18 +323,20 @@ def wire(
     around = [states.opened, states.kept, states.measure, states.beside]
     selected = [states.heads, states.origin, tab.map, header]
     toggled = [states.heads, states.origin, header]
-    tab.map.toggle(toggle, [*now, states.measure], toggled, trigger_mode="always_last", **QUICK)
+    events.on(tab.map.toggle, toggle, [*now, states.measure], toggled, trigger_mode="always_last", **QUICK)
     for asked in (tab.map.keep, header.action):
-        asked(keep, [*now, states.measure], download, **ACTION)
-    tab.map.take(take, around, selected, **ACTION)
-    tab.rule.action(select, [*around, states.rank], selected, **ACTION)
-    tab.choosers.action(
+        events.on(asked, keep, [*now, states.measure], download, **ACTION)
+    events.on(tab.map.take, take, around, selected, **ACTION)
+    events.on(tab.rule.action, select, [*around, states.rank], selected, **ACTION)
+    events.on(
+        tab.choosers.action,
         measured,
         [*now, states.kept, states.measure],
         [states.measure, states.beside, header, *tab.shown],
         **ACTION,
     )
-    tab.player.episode(
+    events.on(
+        tab.player.episode,
         episode,
         [*now, states.measure],
         [states.opened, tab.player, header],

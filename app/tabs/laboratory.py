@@ -15,7 +15,7 @@ from app.questions.context import Context
 from app.questions.head_sets import HeadSet
 from app.questions.measures import NO_OUTPUTS
 from app.questions.training_estimate import estimate
-from app.tabs.events import ACTION, QUICK, action, in_words, payload, worded
+from app.tabs.events import ACTION, QUICK, Events, Show, action, in_words, payload
 from app.tabs.heads import HeadsTab, rule_of
 from app.tabs.watching import Watcher
 from app.views import laboratory_answers as answers
@@ -153,27 +153,28 @@ def show_cost(context: Context, demonstrations_id: str, measure: str, rank: Any,
 
 
 def wire(
-    context: Context, tab: LaboratoryTab, heads_tab: HeadsTab, states: session.States, watcher: Watcher
-) -> tuple[Any, Any]:
-    """Questions, the menu and greedy sets. Returns the chains that show the menu, and adopt what a job has measured,
-    each as (function, inputs, outputs).
-    """
+    events: Events,
+    context: Context,
+    tab: LaboratoryTab,
+    heads_tab: HeadsTab,
+    states: session.States,
+    watcher: Watcher,
+) -> tuple[Show, Show]:
+    """Questions, the menu and greedy sets. Returns what shows the menu, and what adopts what a job has measured."""
 
-    @worded
     def ask(opened: Any, measure: Any, beside: Any, heads: Any, event: gr.EventData) -> dict[str, Any]:
         names = (untrusted.as_id(measure), untrusted.as_id(beside), untrusted.as_id(heads))
-        return answer(context, opened, *names, payload(event))
+        return answer(context, opened, *names, payload(event, "kind", "head", "frame", "serial", "turn"))
 
-    @worded
     def cost(opened: Any, measure: Any, rank: Any, event: gr.EventData) -> str:
         demonstrations_id, _ = untrusted.as_opened(opened)
-        return show_cost(context, demonstrations_id, untrusted.as_id(measure), rank, payload(event).get("selected"))
+        return show_cost(
+            context, demonstrations_id, untrusted.as_id(measure), rank, payload(event, "selected").get("selected")
+        )
 
-    @worded
     def stop(event: gr.EventData) -> None:
-        questions.jobs.stop(context, untrusted.as_id(payload(event).get("job")))
+        questions.jobs.stop(context, untrusted.as_id(payload(event, "job").get("job")))
 
-    @worded
     def start(opened: Any, measure: Any, event: gr.EventData) -> Any:
         given = action(event)
         demonstrations_id, _ = untrusted.as_opened(opened)
@@ -189,11 +190,10 @@ def wire(
             questions.measures.start(context, demonstrations_id, given.value, "default", target, phase)
         return watcher.start()
 
-    @worded
     def offered(opened: Any, measure: Any, event: gr.EventData) -> Any:
         """An empty panel's own button: head outputs and the question shown, or another metric."""
         demonstrations_id, _ = untrusted.as_opened(opened)
-        metric = str(payload(event).get("metric"))
+        metric = str(payload(event, "metric").get("metric"))
         if metric not in BY_NAME or not demonstrations_id:
             return gr.skip()
         shown = questions.measures.shown(context, demonstrations_id, untrusted.as_id(measure))
@@ -203,7 +203,6 @@ def wire(
         questions.measures.start(context, demonstrations_id, metric, *asked)
         return watcher.start()
 
-    @worded
     def grow(opened: Any, measure: Any, event: gr.EventData) -> Any:
         demonstrations_id, _ = untrusted.as_opened(opened)
         key = untrusted.as_id(measure)
@@ -213,7 +212,6 @@ def wire(
         questions.choosing.greedy(context, demonstrations_id, key, count, stacks)
         return watcher.start()
 
-    @worded
     def adopt(opened: Any, digits: Any, kept: Any, measure: Any) -> list[Any]:
         """What a job has just measured is shown, and the set that it chose is selected; demonstrations whose heads have
         their first scores now begin with the paper's rule.
@@ -238,24 +236,30 @@ def wire(
         chosen = [gr.skip(), gr.skip()] if first.digits is None else [first.digits, first.kept]
         return [found or gr.skip(), *chosen, gr.skip()]
 
-    tab.answers.ask(
+    events.on(
+        tab.answers.ask,
         ask,
         [states.opened, states.measure, states.beside, states.heads],
         tab.answers,
         trigger_mode="always_last",
         **QUICK,
     )
-    tab.what_if.ask(
-        cost, [states.opened, states.measure, states.rank], tab.what_if, trigger_mode="always_last", **QUICK
+    events.on(
+        tab.what_if.ask,
+        cost,
+        [states.opened, states.measure, states.rank],
+        tab.what_if,
+        trigger_mode="always_last",
+        **QUICK,
     )
-    tab.answers.stop(stop, None, None, **ACTION)
-    tab.answers.measure(offered, [states.opened, states.measure], watcher.timer, **ACTION)
-    tab.menu.action(start, [states.opened, states.measure], watcher.timer, **ACTION)
-    heads_tab.rule.action(grow, [states.opened, states.measure], watcher.timer, **ACTION)
-    menu = (
-        worded(lambda opened, measure: show_menu(context, opened, measure)),
+    events.on(tab.answers.stop, stop, None, None, **ACTION)
+    events.on(tab.answers.measure, offered, [states.opened, states.measure], watcher.timer, **ACTION)
+    events.on(tab.menu.action, start, [states.opened, states.measure], watcher.timer, **ACTION)
+    events.on(heads_tab.rule.action, grow, [states.opened, states.measure], watcher.timer, **ACTION)
+    menu = Show(
+        lambda opened, measure: show_menu(context, opened, measure),
         [states.opened, states.measure],
         [tab.menu],
     )
     adopting = [states.opened, states.heads, states.kept, states.measure]
-    return menu, (adopt, adopting, [states.measure, states.heads, states.origin, states.kept])
+    return menu, Show(adopt, adopting, [states.measure, states.heads, states.origin, states.kept])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from app import components, questions, session, untrusted, visitors
 from app.policies import FOLDER, FOLDERS, SERVER
 from app.questions.context import Context
 from app.questions.head_sets import HeadSet
-from app.tabs.events import ACTION, action, worded
+from app.tabs.events import ACTION, Events, Show, action
 from app.tabs.watching import Watcher
 from app.views.policies import CHOOSER, PolicyRow, checked, chooser
 from steering import hub
@@ -74,12 +73,11 @@ def adopted(context: Context, opened: Any, before: HeadSet, kept: Any, measure: 
         return [context.policies.key, own.digits, own.kept, kept]
 
 
-def wire(context: Context, tab: Chooser, states: session.States, watcher: Watcher) -> tuple[Any, Any]:
+def wire(events: Events, context: Context, tab: Chooser, states: session.States, watcher: Watcher) -> tuple[Any, Show]:
     """Open a policy by a job, and adopt it when that has ended. Returns the event after which the page shows what is
-    open at once, and the chain (function, inputs, outputs) for when jobs end.
+    open at once, and what adopts a policy when jobs end.
     """
 
-    @worded
     def choose(opened: Any, digits: Any, base: Any, kept: Any, measure: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name != "open":
@@ -91,7 +89,6 @@ def wire(context: Context, tab: Chooser, states: session.States, watcher: Watche
         job_id = context.policies.open(visitors.owner(), key, untrusted.as_opened(opened)[0])
         return [*[gr.skip()] * 4, job_id, watcher.start()]
 
-    @worded
     def adopt(choosing: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any) -> list[Any]:
         if not untrusted.as_id(choosing):
             return [gr.skip()] * 5
@@ -107,26 +104,5 @@ def wire(context: Context, tab: Chooser, states: session.States, watcher: Watche
 
     around = [states.opened, states.heads, states.origin, states.kept, states.measure]
     adopting = [states.policy, states.heads, states.origin, states.kept, states.choosing]
-    opening = tab.list.action(choose, around, [*adopting, watcher.timer], **ACTION)
-    return opening, (adopt, [states.choosing, *around], adopting)
-
-
-def bind(page: gr.Blocks, context: Context, policy: gr.BrowserState) -> None:
-    """Make every event of `page` bring the page's policy, and its handler work with it. Call when all are wired.
-
-    So no handler needs to pass the policy on, and none can forget it.
-    """
-    for event in page.fns.values():
-        if event.fn is not None:
-            event.fn = _with_policy(event.fn, context)
-            event.inputs = [*event.inputs, policy]
-
-
-def _with_policy(handler: Any, context: Context) -> Any:
-    @functools.wraps(handler)
-    def handle(*arguments: Any) -> Any:
-        *given, key = arguments
-        with context.policies.using(untrusted.as_id(key)):
-            return handler(*given)
-
-    return handle
+    opening = events.on(tab.list.action, choose, around, [*adopting, watcher.timer], **ACTION)
+    return opening, Show(adopt, [states.choosing, *around], adopting)

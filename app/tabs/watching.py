@@ -14,7 +14,7 @@ import gradio as gr
 from app import questions, untrusted
 from app.answers.jobs import JobLine
 from app.questions.context import Context
-from app.tabs.events import ACTION, WATCH, action, worded
+from app.tabs.events import ACTION, WATCH, Events, Show, action
 from app.views.header import running
 from app.views.jobs import job_lines
 from steering import figures
@@ -69,17 +69,17 @@ def curves(context: Context) -> dict[str, Any] | None:
 
 
 def wire(
+    events: Events,
     context: Context,
     watcher: Watcher,
     panels: dict[str, list[gr.HTML]],
     plot: gr.HTML,
     everywhere: gr.HTML,
-) -> Any:
+) -> Show:
     """Watch on every tick and on load; stop a job or start it again on request. panels: step -> its job panels;
-    everywhere: says on every step what runs. Returns the load chain's function and outputs.
+    everywhere: says on every step what runs. Returns what shows it on load.
     """
 
-    @worded
     def watch(finished: Any) -> list[Any]:
         finished = finished if isinstance(finished, list) else []
         work = questions.jobs.work(context)
@@ -96,7 +96,6 @@ def wire(
             *markup,
         ]
 
-    @worded
     def settle(event: gr.EventData) -> Any:
         chosen = action(event)
         if chosen.name == "stop":
@@ -109,7 +108,7 @@ def wire(
 
     flat = [panel for found in panels.values() for panel in found]
     outputs = [watcher.timer, watcher.finished, plot, everywhere, *flat]
-    watcher.timer.tick(watch, [watcher.finished], outputs, **WATCH)
+    events.on(watcher.timer.tick, watch, [watcher.finished], outputs, **WATCH)
     for panel in flat:
-        panel.action(settle, None, watcher.timer, **ACTION)
-    return watch, outputs
+        events.on(panel.action, settle, None, watcher.timer, **ACTION)
+    return Show(watch, [watcher.finished], outputs)

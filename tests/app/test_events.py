@@ -7,15 +7,16 @@ import errno
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from html import unescape
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from app.main import build
+from app.page import build
 from app.questions.context import Context
-from app.tabs.events import ACTION, QUICK, in_words, tell, worded
+from app.tabs.events import ACTION, QUICK, Events, in_words
 from app.words import without_places
 from steering.errors import InputError
 
@@ -35,26 +36,26 @@ def said(markup: str) -> str:
     return json.loads(unescape(found[1]))[0] if found else ""
 
 
-def handlers(*functions: Any, **options: Any) -> list[Any]:
-    """The functions as the events of a page, with as many outputs as they are given."""
+def handlers(context: Context, *functions: Any, how: dict[str, Any] = QUICK) -> list[Any]:
+    """The functions as the events of a page, with as many outputs as they are given, each asked for by a browser."""
 
     def make() -> gr.Blocks:
         with gr.Blocks(analytics_enabled=False) as page:
-            told, button = gr.HTML(), gr.Button()
+            events = Events(context, gr.BrowserState(""), gr.HTML())
+            button = gr.Button()
             for function, outputs in functions:
-                button.click(function, None, [gr.HTML() for _ in range(outputs)], **{**QUICK, **options})
-            tell(page, told)
+                events.on(button.click, function, None, [gr.HTML() for _ in range(outputs)], **how)
         return page
 
-    return [(event.fn, event.outputs) for event in made(make).fns.values()]
+    return [(partial(event.fn, None, ""), event.outputs) for event in made(make).fns.values()]
 
 
 def refuse() -> None:
     raise InputError("A <b>second</b> episode & more is needed. Record one.")
 
 
-def test_a_quick_event_says_its_error_and_keeps_its_outputs() -> None:
-    [(nothing, first), (one, _), (two, last)] = handlers((worded(refuse), 0), (worded(refuse), 1), (worded(refuse), 2))
+def test_a_quick_event_says_its_error_and_keeps_its_outputs(context: Context) -> None:
+    [(nothing, first), (one, _), (two, last)] = handlers(context, (refuse, 0), (refuse, 1), (refuse, 2))
     assert len(first) == 1 and len(last) == 3
     assert said(nothing()) == "A <b>second</b> episode & more is needed. Record one."
     assert "<b>" not in nothing()
@@ -84,23 +85,23 @@ def test_a_full_disk_is_said_and_not_a_matter_of_the_log(capsys: pytest.CaptureF
     assert found.startswith("The disk is full (artefacts). Delete") and capsys.readouterr().err == ""
 
 
-def test_a_quick_event_without_an_error_is_as_it_was() -> None:
+def test_a_quick_event_without_an_error_is_as_it_was(context: Context) -> None:
     [(nothing, _), (one, _), (two, _), (skips, _)] = handlers(
-        (lambda: None, 0), (lambda: [1], 1), (lambda: (1, 2), 2), (gr.skip, 2)
+        context, (lambda: None, 0), (lambda: [1], 1), (lambda: (1, 2), 2), (gr.skip, 2)
     )
     assert [nothing(), one(), two()] == ["", [[1], ""], [1, 2, ""]]
     assert skips() == [gr.skip(), gr.skip(), ""]
 
 
-def test_what_nobody_foresaw_is_said_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_nobody_foresaw_is_said_and_logged(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise RuntimeError("a bug")
 
-    [(bare, _)] = handlers((fail, 0))
+    [(bare, _)] = handlers(context, (fail, 0))
     assert "did not foresee (RuntimeError)" in said(bare()) and "a bug" in capsys.readouterr().err
     with pytest.raises(gr.Error, match="did not foresee"):
-        worded(fail)()
-    [(queued, outputs)] = handlers((worded(refuse), 1), **ACTION)
+        handlers(context, (fail, 0), how=ACTION)[0][0]()
+    [(queued, outputs)] = handlers(context, (refuse, 1), how=ACTION)
     assert len(outputs) == 1
     with pytest.raises(gr.Error, match="&lt;b&gt;second"):
         queued()
@@ -112,5 +113,5 @@ def test_no_quick_event_of_the_page_fails(context: Context, monkeypatch: pytest.
     quick = [event for event in page.fns.values() if event.fn is not None and not event.queue]
     assert len(quick) > 30
     for event in quick:
-        found = event.fn(*[None] * len(event.inputs))
+        found = event.fn(None, *[None] * len(event.inputs))
         assert "did not foresee" in said(found if isinstance(found, str) else found[-1])

@@ -1,0 +1,158 @@
+"""The import rules of `app/`, as code: who may use whom, no circle, no Gradio below the page, none of its insides."""
+
+import ast
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "words": set(),
+    "glossary": set(),
+    "untrusted": set(),
+    "compression": set(),
+    "theme": set(),
+    "session": set(),
+    "admission": set(),
+    "asked": set(),
+    "visitors": set(),
+    "damage": set(),
+    "costs": set(),
+    "receiving": set(),
+    "answers": set(),
+    "visible": {"visitors"},
+    "policies": {"costs", "damage"},
+    "driving": {"answers", "words"},
+    "evidence": {"answers"},
+    "views": {"answers", "glossary", "words"},
+    "media": {"answers", "views", "words"},
+    "questions": {
+        *("answers", "words", "untrusted", "visitors", "visible", "damage", "costs"),
+        *("policies", "receiving", "driving", "evidence", "media"),
+    },
+    "monitoring": {"questions"},
+    "cookies": {"visitors", "monitoring"},
+    "components": {"glossary", "questions"},
+    "tabs": {
+        *("answers", "components", "cookies", "damage", "monitoring", "policies", "questions", "receiving", "session"),
+        *("untrusted", "views", "visitors", "words"),
+    },
+    "page": {"components", "questions", "session", "tabs", "untrusted", "views"},
+    "main": {
+        *("admission", "asked", "components", "compression", "cookies", "media", "monitoring", "page", "policies"),
+        *("questions", "theme", "visitors"),
+    },
+}
+"""Room of app/ -> other rooms it may import; each uses only those above it in this table."""
+BELOW_THE_PAGE = ("questions", "answers", "views")
+"""Rooms that a script, an agent or a test can use without Gradio."""
+
+
+def files() -> dict[str, Path]:
+    """Dotted name -> file, of every module of app/."""
+    found = sorted((ROOT / "app").rglob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in found}
+
+
+def imports(path: Path) -> set[str]:
+    """Full dotted names that a file imports, also for types alone."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def uses() -> dict[str, set[str]]:
+    """Module of app/ -> modules of app/ that it imports."""
+    known = files()
+    found: dict[str, set[str]] = {}
+    for name, path in known.items():
+        found[name] = set()
+        for imported in imports(path):
+            while imported and imported not in known:
+                imported = imported.rpartition(".")[0]
+            found[name] |= {imported} - {"", "app", name}
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def classes(path: Path) -> list[ast.ClassDef]:
+    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)]
+
+
+def test_each_room_of_the_page_uses_only_those_below_it() -> None:
+    graph = uses()
+    assert {room(module) for module in graph} == MAY_IMPORT.keys(), (
+        "a room without a line in the table, or a line of none"
+    )
+    wrong = {m: {room(o) for o in used} - MAY_IMPORT[room(m)] - {room(m)} for m, used in graph.items()}
+    assert not {m: found for m, found in wrong.items() if found}
+    order = list(MAY_IMPORT)
+    assert all(order.index(lower) < order.index(upper) for upper, used in MAY_IMPORT.items() for lower in used)
+
+
+def test_no_files_of_the_page_import_each_other_in_a_circle() -> None:
+    graph = uses()
+    while free := [module for module, used in graph.items() if not used & graph.keys()]:
+        for module in free:
+            del graph[module]
+    assert not graph, f"in a circle, or above one: {sorted(graph)}"
+
+
+def test_questions_know_nothing_of_gradio_and_of_markup() -> None:
+    modules = {name: path for name, path in files().items() if room(name) in BELOW_THE_PAGE}
+    assert not {name for name, path in modules.items() if any(one.split(".")[0] == "gradio" for one in imports(path))}
+    code = "import app.questions, sys; print({'gradio', 'torch', 'mujoco', 'transformers'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_nothing_of_gradios_insides_is_touched() -> None:
+    touched = [
+        f"{name}: {ast.unparse(node)}"
+        for name, path in files().items()
+        if any(one.split(".")[0] == "gradio" for one in imports(path))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+    assert not touched
+
+
+def test_no_class_holds_its_holder() -> None:
+    """A class that hands itself to what it makes is known by its own part, so neither can be read alone."""
+    handing = [
+        f"{name}.{one.name}: {ast.unparse(call)}"
+        for name, path in files().items()
+        for one in classes(path)
+        for method in one.body
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+        for call in ast.walk(method)
+        if isinstance(call, ast.Call) and any(isinstance(given, ast.Name) and given.id == "self" for given in call.args)
+    ]
+    assert not handing
+
+
+def test_no_dataclass_stands_twice() -> None:
+    fields: dict[str, set[str]] = {}
+    for name, path in files().items():
+        for one in classes(path):
+            found = {
+                item.target.id
+                for item in one.body
+                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+            }
+            if len(found) > 2 and any("dataclass" in ast.unparse(mark) for mark in one.decorator_list):
+                fields[f"{name}.{one.name}"] = found
+    twice = [
+        (a, b) for a, b in combinations(fields, 2) if len(fields[a] & fields[b]) > 0.75 * len(fields[a] | fields[b])
+    ]
+    assert not twice
