@@ -121,6 +121,28 @@ def beside(source: str, text: object) -> Repository:
     return Repository(name, chosen_here=not source.startswith(MARK))
 
 
+def push(folder: Path, repository: str, *, public: bool = False) -> str:
+    """Upload a folder to a model repository of whoever is logged in here, made where it does not exist; its address.
+
+    Raises InputError, in words, for what is no repository's name, and where the hub does not take it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    if not is_id(repository):
+        raise InputError(f"Expected the name of a repository on the hub, as me/my-policy; got {repository[:80]!r}.")
+    try:
+        api = HfApi()
+        url = str(api.create_repo(repository, private=not public, exist_ok=True))
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="A policy of the workbench")
+    except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise InputError(
+            f"The hub did not take {repository} ({str(error).splitlines()[0]}). Log in with `hf auth login`, or set "
+            "HF_TOKEN to a token of yours that may write; HF_HUB_OFFLINE must not be set."
+        ) from error
+    return url
+
+
 def shown(source: str | Path) -> str:
     """A source in messages: without the mark."""
     return str(source).removeprefix(MARK)

@@ -25,7 +25,7 @@ ALL = STAGES | {
         "keeping",
         "backup",
     ),
-    *("jobs", "models", "simulation", "figures", "pretraining", "serving"),
+    *("jobs", "models", "simulation", "figures", "pretraining", "serving", "export"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
 
@@ -64,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": set(),
     "rollout": {"models", "simulation"},
     "serving": {"models"},
+    "export": {"models"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
     "pipeline": ALL - {"keeping", "backup", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens", "loggers"},

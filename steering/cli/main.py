@@ -14,6 +14,7 @@ from steering.cli import evidence_depth as evidence_depth
 from steering.cli import evidence_heads as evidence_heads
 from steering.cli import evidence_screen as evidence_screen
 from steering.cli import evidence_trial as evidence_trial
+from steering.cli import exporting as exporting
 from steering.cli import finetuning as finetuning
 from steering.cli import page as page
 from steering.cli import score as score

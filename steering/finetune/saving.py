@@ -53,33 +53,40 @@ def card(policy_name: str, method: str, selection: Selection | None, robot: Robo
     lines += [] if method == "full" else ["library_name: peft"]
     lines += ["tags: [robotics, robotic-steering]", "---", "", f"# {label} on {policy_name}", ""]
     lines += [f"Made by the Robotic Steering workbench: {kind}.", ""]
-    lines += _robot_lines(robot) if robot is not None else []
-    if selection is not None:
-        role = (
-            "Heads that were trained" if method in HEAD_RESTRICTED else "Heads whose parameters its rank was matched to"
-        )
-        lines += [f"{role}: {len(selection.heads)}. Where they come from: {origin_words(selection.origin)}.", ""]
-        for stack, heads in selection.by_stack.items():
-            named = ", ".join(f"{head.layer}.{head.head}" for head in heads)
-            lines.append(f"- {stack_label(stack)}, layer.head: {named}")
+    lines += robot_lines(robot) if robot is not None else []
+    lines += head_lines(method, selection)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _robot_lines(robot: Robot) -> list[str]:
-    """What the robot is called, its columns, and which of them it counts the other way round than the policy."""
-    lines = [f"Robot: {_plain(robot.name)}.", ""] if robot.name else []
-    for what, names in (("State", robot.state_names), ("Action", robot.action_names)):
-        lines += [f"{what}, in this order: {', '.join(map(_plain, names))}.", ""] if names else []
-    if robot.turned:
-        columns = robot.grippers(len(robot.action_roles))
-        said = ", ".join(_plain(robot.names("action", len(robot.action_roles))[i]) for i in columns)
-        lines += [
-            f"Turned over for training: {said}; where the policy says x, the robot takes {sum(robot.turned):g} - x."
-        ]
-        lines += [""]
+def head_lines(method: str, selection: Selection | None) -> list[str]:
+    """Which heads a card names, and where they come from."""
+    if selection is None:
+        return []
+    role = "Heads that were trained" if method in HEAD_RESTRICTED else "Heads whose parameters its rank was matched to"
+    lines = [f"{role}: {len(selection.heads)}. Where they come from: {origin_words(selection.origin)}.", ""]
+    for stack, heads in selection.by_stack.items():
+        named = ", ".join(f"{head.layer}.{head.head}" for head in heads)
+        lines.append(f"- {stack_label(stack)}, layer.head: {named}")
     return lines
 
 
-def _plain(name: str) -> str:
+def robot_lines(robot: Robot, *, undone: bool = False) -> list[str]:
+    """What the robot is called, its columns, and which of them it counts the other way round than the policy.
+
+    undone: the statistics that go along give them as the robot does.
+    """
+    lines = [f"Robot: {plain(robot.name)}.", ""] if robot.name else []
+    for what, names in (("State", robot.state_names), ("Action", robot.action_names)):
+        lines += [f"{what}, in this order: {', '.join(map(plain, names))}.", ""] if names else []
+    if robot.turned:
+        columns = robot.grippers(len(robot.action_roles))
+        said = ", ".join(plain(robot.names("action", len(robot.action_roles))[i]) for i in columns)
+        here = "the statistics here give it as the robot does, by a negative scale"
+        there = f"where the policy says x, the robot takes {sum(robot.turned):g} - x"
+        lines += [f"Turned over for training: {said}; {here if undone else there}.", ""]
+    return lines
+
+
+def plain(name: str) -> str:
     """A name from somebody's data, in one line and without markup."""
     return re.sub(r"[^\w.,:/+ -]+", " ", name).strip()[:60]

@@ -93,7 +93,8 @@ def _moments(numbers: dict[str, np.ndarray], name: str, mode: str) -> tuple[np.n
     if mode == "IDENTITY":
         return np.zeros_like(first), np.ones_like(first)
     if mode in BOUNDS:
-        return (first + second) / 2, ((second - first) / 2).clip(SMALLEST_STD)
+        half = (second - first) / 2  # below 0 where a dimension is turned over (`steering.export.robots`)
+        return (first + second) / 2, np.where(np.abs(half) < SMALLEST_STD, np.float32(SMALLEST_STD), half)
     return first, second
 
 

@@ -147,10 +147,14 @@ def save_policy(
 ) -> None:
     """Write a policy folder. `dtype` is that of the saved weights; the model given stays as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    config: Any = model.config
     state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
+    write_processor(folder, model.config, statistics)
+
+
+def write_processor(folder: Path, config: Any, statistics: Statistics) -> None:
+    """`processor_config.json` of transformers' PI0Processor, with the statistics. config: a π0's."""
     vision = config.vlm_config.vision_config
     processor = {
         "processor_class": "PI0Processor",

@@ -46,6 +46,17 @@ RULES["pi0_fast"] = RULES["pi0"]  # its VLM, without an expert
 RULES["pi05"] = ((r"(?:model\.)?(action_in_proj|action_out_proj|time_mlp_in|time_mlp_out)\.", r"\1."), *RULES["pi0"])
 """Family -> published names to those of its model."""
 
+_PUBLISHED: Rules = (
+    (r"model\.vlm\.language_model\.embed_tokens\.", "paligemma_with_expert.paligemma.lm_head."),
+    (r"model\.vlm\.vision_tower\.", "paligemma_with_expert.paligemma.model.vision_tower.vision_model."),
+    (r"model\.vlm\.", "paligemma_with_expert.paligemma.model."),
+    (r"model\.dit\.embed_tokens\.", "paligemma_with_expert.gemma_expert.lm_head."),
+    (r"model\.dit\.", "paligemma_with_expert.gemma_expert.model."),
+    (r"embed_action_time\.", ""),
+)
+PUBLISHED: dict[str, Rules] = {"pi0": _PUBLISHED, "pi05": _PUBLISHED}
+"""Family -> its model's names to those of openpi's conversion; lerobot's have `model.` before them."""
+
 STACKS = {"pi0_fast": ("vlm",)}
 """Family -> its stacks, where they are not a VLM and an expert."""
 

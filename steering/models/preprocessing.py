@@ -90,13 +90,22 @@ def observe(demonstrations: Demonstrations, episode: np.ndarray, frame: np.ndarr
 def camera_order(cameras: Sequence[str], slots: Sequence[str] = ()) -> list[str]:
     """The names in `cameras` in the order a policy sees them.
 
-    Without `slots`: CAMERAS first, then others as they come. With the policy's own camera names as `slots`: a camera
-    of the same name first, then wrist cameras in wrist slots and others in others, then whatever is free. Slots
-    without a camera are left out. Raises InputError when there are more cameras than slots.
+    Without `slots`: CAMERAS first, then others as they come. Else as `cameras_by_slot`.
     """
-    ordered = [name for name in CAMERAS if name in cameras] + [name for name in cameras if name not in CAMERAS]
-    if not slots:
-        return ordered
+    return list(cameras_by_slot(cameras, slots).values()) if slots else _known_first(cameras)
+
+
+def _known_first(cameras: Sequence[str]) -> list[str]:
+    return [name for name in CAMERAS if name in cameras] + [name for name in cameras if name not in CAMERAS]
+
+
+def cameras_by_slot(cameras: Sequence[str], slots: Sequence[str]) -> dict[str, str]:
+    """The policy's own camera name -> the camera that it sees there, in the order of `slots`.
+
+    A camera of the same name first, then wrist cameras in wrist slots and others in others, then whatever is free.
+    Slots without a camera are left out. Raises InputError when there are more cameras than slots.
+    """
+    ordered = _known_first(cameras)
     usable = [slot for slot in slots if not slot.startswith(EMPTY_CAMERA)]
     if not ordered or len(ordered) > len(usable):
         raise InputError(
@@ -109,7 +118,7 @@ def camera_order(cameras: Sequence[str], slots: Sequence[str] = ()) -> list[str]
             if name not in shown.values():
                 free = [slot for slot in usable if slot not in shown and match(name, slot)]
                 shown |= {free[0]: name} if free else {}
-    return [shown[slot] for slot in usable if slot in shown]
+    return {slot: shown[slot] for slot in usable if slot in shown}
 
 
 def of_wrist(camera: str) -> bool:

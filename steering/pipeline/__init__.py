@@ -28,6 +28,7 @@ from steering.pipeline.demonstrations import (
 )
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
+from steering.pipeline.exporting import LAYOUTS, export_policy, push_policy
 from steering.pipeline.finding import find_heads
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.heldout import heldout_notice, open_loop_notices, origin_notice
@@ -41,6 +42,7 @@ from steering.pipeline.serving import served_policies
 from steering.pipeline.uploads import import_upload, inspect_upload
 
 __all__ = [
+    "LAYOUTS",
     "MAX_TRIALS",
     "RESUMABLE",
     "RULES",
@@ -56,6 +58,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export_demonstrations",
+    "export_policy",
     "film",
     "find_heads",
     "finetune",
@@ -86,6 +89,7 @@ __all__ = [
     "predicted_path",
     "preview_demonstrations",
     "projection",
+    "push_policy",
     "record",
     "replicate",
     "rescore",

@@ -1,0 +1,43 @@
+"""`export-policy` and `push`: a trained policy in a folder that others load, and on the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steering import pipeline
+from steering.cli.frame import STORE, Line, StoreOption, app, open_folder, print_json
+from steering.progress import Progress
+
+
+@app.command("export-policy")
+def export_policy(
+    adapter: Annotated[str, typer.Argument(help="Id of the adapter.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    layout: Annotated[str, typer.Option(help=f"Whose folder: {', '.join(pipeline.LAYOUTS)}.")] = "lerobot",
+    merged: Annotated[bool, typer.Option("--merged", help="Whole weights with the adapter in them.")] = False,
+    store: StoreOption = STORE,
+) -> None:
+    """Write an adapter as lerobot, transformers or openpi load it, with statistics, cameras, card and head set."""
+    with Line() as line:
+        made = pipeline.export_policy(
+            open_folder(store),
+            adapter_id=adapter,
+            folder=folder,
+            layout=layout,
+            merged=merged,
+            progress=Progress(line),
+        )
+    print_json({"folder": str(made), "files": sorted(path.name for path in made.iterdir())})
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="A folder that export-policy wrote.")],
+    repository: Annotated[str, typer.Argument(help="Hub id, as me/my-policy; made where it does not exist.")],
+    public: Annotated[bool, typer.Option("--public", help="For everybody to see; private without it.")] = False,
+) -> None:
+    """Upload an exported policy to the Hugging Face hub, with your own login (`hf auth login`, or HF_TOKEN)."""
+    print_json({"url": pipeline.push_policy(folder, repository, public=public)})
