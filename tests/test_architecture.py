@@ -25,7 +25,7 @@ ALL = STAGES | {
         "keeping",
         "backup",
     ),
-    *("jobs", "models", "simulation", "figures", "pretraining", "serving", "export"),
+    *("jobs", "models", "simulation", "figures", "pretraining", "serving", "export", "cluster"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
 
@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backup": set(),
     "hub": set(),
     "disk": set(),
+    "cluster": set(),
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
     "policy_cache": {"models", "hub"},
     "jobs": {"store", "manifest", "keeping", "pipeline", "policy_cache", "disk", "__init__"},
@@ -73,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lens": {"attribution", "hub", "models", "pipeline", "policy_cache", "relevance", "samples", "selection", "store"},
     "samples": {"pipeline", "store"},
     "evidence": {
-        *("pipeline", "policy_cache", "comparison", "store", "manifest", "figures", "samples", "__init__"),
+        *("pipeline", "policy_cache", "comparison", "store", "manifest", "figures", "samples", "cluster", "__init__"),
         *(
             "attribution",
             "finetune",

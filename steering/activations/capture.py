@@ -10,6 +10,8 @@ result (16 kB a frame). Cost on the embedded policy: that of the passes, see `te
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,8 @@ from steering.models.tokens import named_tokens, names_of_tokens
 from steering.progress import Progress
 from steering.types import Activations, Demonstrations, HeadShape
 
+BATCH_SIZE = 32
+
 
 def capture(
     policy: SteerablePolicy,
@@ -36,7 +40,7 @@ def capture(
     samples: int = 1,
     stride: int = 1,
     frames: Sequence[np.ndarray] | None = None,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Activations:
     """Head outputs of chosen frames.
@@ -103,6 +107,13 @@ def chosen_frames(
         )
     episode = np.repeat(np.arange(len(frames)), [len(f) for f in frames]).astype(np.int32)
     return episode, np.concatenate(frames).astype(np.int32)
+
+
+def joined(parts: Sequence[Activations]) -> Activations:
+    """The rows of captures of one policy with one setting, one after the other."""
+    rows = ("outputs", "episode", "frame", "action", "chunk", "state", "time_in_episode", "image")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in rows}
+    return replace(parts[0], **arrays)
 
 
 def _noise(policy: SteerablePolicy, seed: int) -> torch.Tensor:

@@ -9,13 +9,17 @@ import typer
 from steering import pipeline
 from steering.cli.frame import (
     STORE,
+    AddressOption,
+    EngineOption,
     Line,
     PolicyOption,
     SeedOption,
     StoreOption,
     TaskOption,
     VariationsOption,
+    WorkersOption,
     app,
+    cluster_of,
     open_folder,
     print_json,
     run,
@@ -35,13 +39,16 @@ def rollout(
     videos: Annotated[int, typer.Option(help="How many of the first scenes to film.")] = 6,
     processes: Annotated[int | None, typer.Option(help="Of the simulation; unset: as cores allow.")] = None,
     seed: SeedOption = 0,
+    engine: EngineOption = "local",
+    workers: WorkersOption = 2,
+    address: AddressOption = None,
     policy: PolicyOption = "embedded",
     store: StoreOption = STORE,
 ) -> None:
     """Run the policy in the simulator. The same seed gives every method the same scenes."""
     method = open_folder(store).manifest(adapter).params["method"] if adapter else "zero_shot"
     options: dict[str, Any] = {"trials": trials, "seed": seed, "variations": tuple(variation or ()), "videos": videos}
-    options |= {"instruction": instruction, "processes": processes}
+    options |= {"instruction": instruction, "processes": processes, "cluster": cluster_of(engine, workers, address)}
     run(store, pipeline.rollout, task=task, method=method, adapter_id=adapter, policy=policy, **options)
 
 

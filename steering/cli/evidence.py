@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from steering.cli.frame import Line, app, print_json
+from steering.cli.frame import AddressOption, Line, app, print_json
 from steering.errors import SteeringError
 from steering.progress import Progress
 
@@ -30,7 +30,7 @@ def grid(
         str, typer.Option(help="local: one by one. processes: several at once. ray: on a cluster.")
     ] = "local",
     workers: Annotated[int, typer.Option(help="Cells at a time, for processes and a local Ray.")] = 2,
-    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster; unset: a local one.")] = None,
+    address: AddressOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = EVIDENCE_STORE,
 ) -> None:

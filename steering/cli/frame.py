@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 
 import steering.cli
+from steering.cluster import Cluster
+from steering.errors import unknown_name
 from steering.progress import Progress, Report
 from steering.samples import open_store
 from steering.store import Store
@@ -34,8 +36,14 @@ SeedOption = Annotated[int, typer.Option(help="The same seed gives the same resu
 VariationsOption = Annotated[
     list[str] | None, typer.Option("--variation", help="lighting, form or distractors; may be given several times.")
 ]
+EngineOption = Annotated[str, typer.Option(help="local: in this process. ray: in parts on a cluster.")]
+WorkersOption = Annotated[int, typer.Option(help="Cores of a Ray cluster that is started here.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Address of a Ray cluster that runs; unset: one is started here.")
+]
 TaskOption = Annotated[str, typer.Option(help="A bench task, e.g. place_cube_in_bowl, press_button, pick_cube.")]
 STORE = Path(".workbench")
+ENGINES = ("local", "ray")
 
 
 def open_folder(root: Path) -> Store:
@@ -49,6 +57,13 @@ def run(root: Path, function: Callable[..., str], **arguments: Any) -> None:
     with Line() as line:
         made = function(store, progress=Progress(line), **arguments)
     print_json(summary(store, made))
+
+
+def cluster_of(engine: str, workers: int, address: str | None) -> Cluster | None:
+    """Where work runs; None for this process. Raises NotFound for an unknown engine."""
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    return Cluster(workers, address) if engine == "ray" else None
 
 
 def summary(store: Store, artefact_id: str) -> dict[str, Any]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from steering import pipeline
 from steering.cli.frame import (
     STORE,
+    AddressOption,
+    EngineOption,
     Line,
     PolicyOption,
     SeedOption,
     StoreOption,
     TaskOption,
+    WorkersOption,
     app,
+    cluster_of,
     print_json,
     run,
 )
@@ -37,12 +41,16 @@ def capture(
     samples: Annotated[int, typer.Option(help="Noise draws a frame that outputs are averaged over.")] = 1,
     stride: Annotated[int, typer.Option(help="Every how many frames.")] = 1,
     seed: SeedOption = 0,
+    engine: EngineOption = "local",
+    workers: WorkersOption = 2,
+    address: AddressOption = None,
     store: StoreOption = STORE,
 ) -> None:
     """Capture the output of every attention head over demonstrations."""
     times = timestep or [1.0]
-    options = {"vlm_token": vlm_token, "expert_token": expert_token, "samples": samples, "stride": stride}
-    options |= {"timestep": times[0] if len(times) == 1 else times}
+    options: dict[str, Any] = {"vlm_token": vlm_token, "expert_token": expert_token, "samples": samples}
+    options |= {"stride": stride, "timestep": times[0] if len(times) == 1 else times}
+    options |= {"cluster": cluster_of(engine, workers, address)}
     run(store, pipeline.capture, demonstrations_id=demonstrations, policy=policy, seed=seed, **options)
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from steering import policy_cache
 from steering.assets import ASSETS
-from steering.child import end_with_parent, environment
+from steering.child import end_with_parent
+from steering.cluster import Cluster, spread
 from steering.errors import Cancelled, SteeringError, unknown_name
 from steering.evidence.cell_files import Result, left_of, read_result, write_result
 from steering.evidence.grid import Cell, GridSettings, make_cell
@@ -137,37 +138,11 @@ def _processes(
 def _ray(
     cells: Sequence[Cell], settings: GridSettings, store: Path, workers: int, address: str | None, progress: Progress
 ) -> Iterator[Done]:
-    """Every node needs this package and its dependencies; results come back as data, so no folder is shared."""
-    try:
-        import ray
-    except ImportError as error:
-        raise SteeringError(
-            "The engine 'ray' needs Ray, which is not installed. Install it with: pip install 'ray>=2.40'."
-        ) from error
-    variables = {"env_vars": {"PYTHONPATH": environment()["PYTHONPATH"]}} if address is None else {}
-    started = not ray.is_initialized()
-    if started:
-        ray.init(
-            address=address,
-            num_cpus=workers if address is None else None,
-            include_dashboard=False,
-            runtime_env=variables,
-            log_to_driver=False,
-        )
-    remote = ray.remote(num_cpus=1, max_calls=1)(_attempt)
-    pending = {remote.remote(cell, settings, store, 1): cell for cell in cells}
-    try:
-        while pending:
-            (ready, *_), _ = ray.wait(list(pending), num_returns=1)
-            cell = pending.pop(ready)
-            try:
-                yield ray.get(ready)
-            except ray.exceptions.RayError as error:
-                yield Done(cell, None, f"Ray lost it: {str(error).strip().splitlines()[-1]}")
-            progress.report(1 - len(pending) / len(cells), f"{len(cells) - len(pending)} of {len(cells)} cells")
-    finally:
-        if started:
-            ray.shutdown()
+    parts = [(cell, settings, store, 1) for cell in cells]
+    ended = spread(_attempt, parts, Cluster(workers, address), fresh=True)
+    for count, (number, done, error) in enumerate(ended, 1):
+        yield done if error is None else Done(cells[number], None, str(error))
+        progress.report(count / len(cells), f"{count} of {len(cells)} cells")
 
 
 def _attempt(

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from steering import policy_cache
+from steering.cluster import Cluster
 from steering.errors import InputError
 from steering.pipeline.making import LOADING, load, made, weights
+from steering.pipeline.spreading import captured
 from steering.progress import Progress
 from steering.serialisation import content_digest
 from steering.store import Store
@@ -28,12 +30,14 @@ def capture(
     seed: int = 0,
     samples: int = 1,
     stride: int = 1,
+    cluster: Cluster | None = None,
     progress: Progress = Progress(),
 ) -> str:
     """Capture the output of every head at one token per stack, over the frames of the demonstrations.
 
     The policy runs only where nothing was captured from the same images, states, actions and instructions with the
-    same weights and settings; demonstrations that hold the same under another name or id share the work.
+    same weights and settings; demonstrations that hold the same under another name or id share the work. cluster: where
+    it runs, in parts; by default here. The result is the same.
     """
     settings: dict[str, Any] = {"vlm_token": vlm_token, "expert_token": expert_token, "timestep": timestep}
     settings |= {"seed": seed, "samples": samples, "stride": stride}
@@ -46,6 +50,8 @@ def capture(
         from steering.activations import capture as stage
 
         demonstrations = load(store, demonstrations_id, Demonstrations)
+        if cluster is not None:
+            return captured(cluster, params, demonstrations, settings, progress)
         loaded = policy_cache.get(policy, None, demonstrations, progress.part(0, LOADING))
         return stage.capture(loaded, demonstrations, **settings, progress=progress.part(LOADING, 1))
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from steering import policy_cache
+from steering.cluster import Cluster
 from steering.errors import InputError
 from steering.pipeline.making import adapter_folder, load, made, weights
+from steering.pipeline.spreading import rolled_out
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import Demonstrations, OpenLoop, Rollouts
@@ -32,12 +34,14 @@ def rollout(
     policy: str = "embedded",
     videos: int = 6,
     processes: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress = Progress(),
 ) -> str:
     """Run the policy, with the adapter if one is given, on `trials` scenes that depend on `seed` alone.
 
     instruction: one of types.INSTRUCTIONS, what the policy is told. The first `videos` scenes are filmed and traced.
     processes: of the simulation, by default as many as cores and scenes allow; the results do not depend on it.
+    cluster: where the scenes run, some at a time; by default here.
     """
     if (method == "zero_shot") != (adapter_id is None):
         raise InputError(f"{method} {'takes no' if adapter_id else 'needs an'} adapter; finetuning makes adapters.")
@@ -50,7 +54,10 @@ def rollout(
         return done
     seeds = scene_seeds(seed, trials)
     with store.new_folder("rollouts") as folder:
-        rollouts = _run(store, adapter_id, params, seeds, folder, videos, processes, progress)
+        if cluster is None:
+            rollouts = _run(store, adapter_id, params, seeds, folder, videos, processes, progress)
+        else:
+            rollouts = rolled_out(cluster, *_trained(store, adapter_id), params, seeds, folder, progress)
         return store.save("rollouts", rollouts, parents=parents, params=params, folder=folder)
 
 
@@ -99,10 +106,7 @@ def _run(
     """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`."""
     from steering.rollout import runner
 
-    adapter, demonstrations = None, None
-    if adapter_id is not None:
-        adapter = adapter_folder(store, adapter_id)
-        demonstrations = load(store, store.manifest(adapter_id).parents[0], Demonstrations)  # of older adapters
+    adapter, demonstrations = _trained(store, adapter_id)
     return runner.run_rollouts(
         policy_cache.get(params["policy"], adapter, demonstrations, progress),
         params["task"],
@@ -115,6 +119,13 @@ def _run(
         processes=processes,
         progress=progress,
     )
+
+
+def _trained(store: Store, adapter_id: str | None) -> tuple[Path | None, Demonstrations | None]:
+    """The adapter's folder, and the demonstrations whose statistics older adapters go by."""
+    if adapter_id is None:
+        return None, None
+    return adapter_folder(store, adapter_id), load(store, store.manifest(adapter_id).parents[0], Demonstrations)
 
 
 def compare(store: Store, *, rollouts_ids: Sequence[str], progress: Progress = Progress()) -> str:

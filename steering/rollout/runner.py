@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,6 +95,16 @@ def run_rollouts(
         wrong_object=np.array([o.wrong_object for o in outcomes]),
         named=np.array(named_success, dtype=np.int8) if instruction == "renamed" else None,
     )
+
+
+def joined(parts: Sequence[Rollouts], wall_s: float) -> Rollouts:
+    """Rollouts of one method on one part of the scenes after the other; those of the first parts are filmed."""
+    first = parts[0]
+    rows = ("success", "steps", "distance_m", "wrong_object", *(() if first.named is None else ("named",)))
+    told = ("seeds", "videos", "traces", "instructions", "failure")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in rows}
+    words: dict[str, Any] = {name: tuple(one for part in parts for one in getattr(part, name)) for name in told}
+    return replace(first, **arrays, **words, wall_s=wall_s)
 
 
 def run_scenes(
