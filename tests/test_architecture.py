@@ -25,7 +25,8 @@ ALL = STAGES | {
         "keeping",
         "backup",
     ),
-    *("jobs", "models", "simulation", "figures", "pretraining", "serving", "export", "cluster"),
+    *("jobs", "models", "simulation", "figures", "pretraining"),
+    *("serving", "export", "trials", "cluster"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
 
@@ -65,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": set(),
     "rollout": {"models", "simulation"},
     "serving": {"models"},
+    "trials": {"comparison"},
     "export": {"models"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
@@ -97,6 +99,7 @@ NO_TORCH_AT_IMPORT = (
     "jobs",
     "pipeline",
     "serving",
+    "trials",
     "cli",
     "samples",
     "lens",

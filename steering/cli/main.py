@@ -22,6 +22,7 @@ from steering.cli import selection as selection
 from steering.cli import server as server
 from steering.cli import serving as serving
 from steering.cli import stages as stages
+from steering.cli import trials as trials
 from steering.cli.frame import app
 from steering.errors import SteeringError
 

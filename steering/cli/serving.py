@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from steering import pipeline
 from steering.cli.frame import STORE, Line, PolicyOption, SeedOption, StoreOption, app, open_folder, print_json
-from steering.errors import SteeringError
+from steering.errors import InputError, SteeringError
 from steering.progress import Progress
+from steering.trials.book import open_book
 
 
 @app.command()
@@ -31,6 +33,9 @@ def serve(
     key: Annotated[
         str | None, typer.Option(envvar="STEERING_SERVE_KEY", help="What clients send as their api_key.")
     ] = None,
+    trial: Annotated[
+        Path | None, typer.Option(help="A trial book, whose next trial says which policy answers; blinded.")
+    ] = None,
     seed: SeedOption = 0,
     store: StoreOption = STORE,
 ) -> None:
@@ -45,22 +50,28 @@ def serve(
             f"Serving needs {error.name}. Install it: pip install 'robotic-steering-workbench[serve]'."
         ) from error
     check_reach(host, key)
-    opened = open_folder(store)
+    opened, book = open_folder(store), None if trial is None else open_book(trial)
+    asked = list(adapter or ())
+    if book is not None:
+        asked = [book.plan.adapters.get(method, pipeline.ZERO_SHOT) for method in book.plan.methods]
+        policy = book.plan.policy
+        if len(set(asked)) < len(asked):
+            raise InputError("Two methods of this book are the same policy. Plan it with method=adapter's id for each.")
     with Line() as line:
         served = pipeline.served_policies(
-            opened,
-            policy=policy,
-            adapters=adapter or (),
-            demonstrations_id=demonstrations,
-            progress=Progress(line),
+            opened, policy=policy, adapters=asked, demonstrations_id=demonstrations, progress=Progress(line)
         )
+    if book is not None:
+        served = dict(zip(book.plan.methods, served.values(), strict=True))
 
     async def run() -> None:
-        async with listening(served, host=host, port=port, key=key, seed=seed) as server:
+        choose = None if book is None else book.method_now
+        async with listening(served, host=host, port=port, key=key, seed=seed, choose=choose) as server:
             where = server.sockets[0].getsockname()
             address = f"[{where[0]}]" if ":" in where[0] else where[0]
-            print_json({"url": f"ws://{address}:{where[1]}", "methods": list(served)})
-            print("Clients connect to it or to /METHOD there; Ctrl+C ends it.", file=sys.stderr)
+            shown = list(served) if book is None else []
+            print_json({"url": f"ws://{address}:{where[1]}", "methods": shown})
+            print("Clients connect to it, or to /METHOD where methods are named; Ctrl+C ends it.", file=sys.stderr)
             await server.serve_forever()
 
     asyncio.run(run())

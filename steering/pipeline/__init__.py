@@ -38,7 +38,7 @@ from steering.pipeline.policies import open_policy
 from steering.pipeline.questions import spread
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
-from steering.pipeline.serving import served_policies
+from steering.pipeline.serving import ZERO_SHOT, served_policies
 from steering.pipeline.uploads import import_upload, inspect_upload
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "RESUMABLE",
     "RULES",
     "RUNNABLE",
+    "ZERO_SHOT",
     "agreement",
     "agreement_of_stack",
     "attention",

@@ -19,7 +19,7 @@ import hmac
 import ipaddress
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ MAX_BYTES = 64 << 20
 """Of a message: three cameras of full HD take 18 MB."""
 MOST_CLIENTS = 16
 SHORTEST_KEY = 16
+BLINDED = {"policy": "blinded", "method": "blinded", "methods": []}
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +104,23 @@ def check_reach(host: str, key: str | None) -> None:
 
 @asynccontextmanager
 async def listening(
-    served: Mapping[str, Served], *, host: str, port: int, key: str | None = None, seed: int = 0
+    served: Mapping[str, Served],
+    *,
+    host: str,
+    port: int,
+    key: str | None = None,
+    seed: int = 0,
+    choose: Callable[[], str] | None = None,
 ) -> AsyncIterator[Server]:
     """A server of the policies by name, the first one also at `/`, while the context is open. Port 0 takes a free one.
 
-    key: what clients must send (`Authorization: Api-Key …`). Raises InputError as `check_reach`, and where the address
+    key: what clients must send (`Authorization: Api-Key …`). choose: says for each observation whose turn it is; then
+    there is `/` alone, and no client is told a name. Raises InputError as `check_reach`, and where the address
     is taken.
     """
     check_reach(host, key)
     with ThreadPoolExecutor(1, "policy") as thread:
-        room = _Room(dict(served), key, seed, thread)
+        room = _Room(dict(served), key, seed, thread, choose)
         try:
             server = await serve(
                 room.talk,
@@ -133,8 +141,15 @@ async def listening(
 class _Room:
     """What all clients of a server share."""
 
-    def __init__(self, served: dict[str, Served], key: str | None, seed: int, thread: ThreadPoolExecutor) -> None:
-        self._served, self._key, self._seed, self._thread = served, key, seed, thread
+    def __init__(
+        self,
+        served: dict[str, Served],
+        key: str | None,
+        seed: int,
+        thread: ThreadPoolExecutor,
+        choose: Callable[[], str] | None,
+    ) -> None:
+        self._served, self._key, self._seed, self._thread, self._choose = served, key, seed, thread, choose
         self._clients = 0
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -145,14 +160,17 @@ class _Room:
         if self._key is not None and not hmac.compare_digest(given.encode(), f"Api-Key {self._key}".encode()):
             return connection.respond(HTTPStatus.UNAUTHORIZED, "Send the server's key: Authorization: Api-Key KEY\n")
         if self._of(request.path) is None:
-            return connection.respond(HTTPStatus.NOT_FOUND, f"Served here: /{', /'.join(self._served)}\n")
+            there = "" if self._choose else ", /".join(self._served)
+            return connection.respond(HTTPStatus.NOT_FOUND, f"Served here: /{there}\n")
         if self._clients >= MOST_CLIENTS:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_CLIENTS} clients are connected.\n")
         return None
 
     def _of(self, path: str) -> Served | None:
         name = path.split("?")[0].strip("/")
-        return self._served.get(name) if name else next(iter(self._served.values()))
+        if not name:
+            return next(iter(self._served.values()))
+        return None if self._choose else self._served.get(name)
 
     async def talk(self, connection: ServerConnection) -> None:
         """One client, until it leaves or sends what cannot be answered."""
@@ -175,7 +193,8 @@ class _Room:
 
     async def _answers(self, connection: ServerConnection, served: Served) -> None:
         noise, before_ms = generator(self._seed), None
-        await connection.send(pack(served.metadata(list(self._served))))
+        told = served.metadata(list(self._served))
+        await connection.send(pack(told if self._choose is None else {**told, **BLINDED}))
         async for message in connection:
             came_s = time.monotonic()
             if isinstance(message, str):
@@ -187,6 +206,8 @@ class _Room:
                 noise = generator(_seed_of(given, self._seed))
                 await connection.send(pack({"reset": True}))
                 continue
+            if self._choose is not None:
+                served = self._served[self._choose()]
             asked_s = time.monotonic()
             actions = await asyncio.get_running_loop().run_in_executor(self._thread, served.act, given, noise)
             took_ms = 1000 * (time.monotonic() - asked_s)

@@ -64,6 +64,7 @@ from steering.types.rollouts import (
 )
 from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
 from steering.types.spread import Spread, spread_words
+from steering.types.trials import TRIAL_OUTCOMES, Trial, TrialPlan, TrialSlot, Verdict
 
 __all__ = [
     "ACTION_NAMES",
@@ -85,6 +86,7 @@ __all__ = [
     "STACK_LABELS",
     "STATE_NAMES",
     "TOKEN_GROUPS",
+    "TRIAL_OUTCOMES",
     "Activations",
     "Attention",
     "Cell",
@@ -120,7 +122,11 @@ __all__ = [
     "Spread",
     "Stack",
     "SuccessRate",
+    "Trial",
+    "TrialPlan",
+    "TrialSlot",
     "Trust",
+    "Verdict",
     "Why",
     "in_order",
     "origin_of_word",

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from steering.models.pi0 import PI0Policy
 from steering.serving.observing import observation
 from steering.serving.packing import pack, unpack
 from steering.serving.server import MOST_CLIENTS, Served, check_reach, generator, listening
-from steering.types import Robot
+from steering.trials.book import create
+from steering.types import Robot, TrialPlan
 
 openpi = pytest.importorskip("openpi_client.websocket_client_policy", reason="`make test` installs openpi-client")
 
@@ -36,13 +38,13 @@ KEY = "a key that nobody guesses"
 
 
 @contextmanager
-def running(*served: Served, key: str | None = None) -> Iterator[int]:
+def running(*served: Served, **options: Any) -> Iterator[int]:
     """The port of a server that runs in a thread."""
     loop, ready, port = asyncio.new_event_loop(), threading.Event(), []
     stop: Any = asyncio.Event()
 
     async def run() -> None:
-        async with listening({one.name: one for one in served}, host="127.0.0.1", port=0, key=key) as server:
+        async with listening({one.name: one for one in served}, host="127.0.0.1", port=0, **options) as server:
             port.append(server.sockets[0].getsockname()[1])
             ready.set()
             await stop.wait()
@@ -191,3 +193,25 @@ def test_a_taken_address_is_said(policy: PI0Policy) -> None:
 
     with running(served) as port, pytest.raises(InputError, match="Choose another --port"):
         asyncio.run(twice(port))
+
+
+def test_a_trial_book_says_whose_turn_it_is_and_nobody_is_told(policy: PI0Policy, tmp_path: Path) -> None:
+    book = create(tmp_path / "book", TrialPlan(("zero_shot", "nan"), blocks=1))
+    served = Served("zero_shot", policy), Served("nan", Broken(policy, None))
+    with running(*served, choose=book.method_now) as port:
+        url = f"ws://127.0.0.1:{port}"
+        with pytest.raises(InvalidStatus, match="404"), connect(f"{url}/zero_shot"):
+            pass
+        for slot in book.slots:
+            client = openpi.WebsocketClientPolicy(url)
+            told = client.get_server_metadata()
+            assert told["policy"] == told["method"] == "blinded" and told["methods"] == []
+            if slot.method == "nan":
+                with pytest.raises(RuntimeError, match="not finite"):
+                    client.infer(MESSAGE)
+            else:
+                assert np.array_equal(client.infer(MESSAGE)["actions"], bare(policy, 0)[0])
+                client._ws.close()
+            book.record("success")
+        with pytest.raises(RuntimeError, match="Every trial of the plan has an outcome"):
+            openpi.WebsocketClientPolicy(url).infer(MESSAGE)

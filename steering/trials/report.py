@@ -1,0 +1,50 @@
+"""The report of a book in Markdown: rates with Wilson intervals by condition, verdicts, progress, and what was void."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from steering.comparison.intervals import success_rate
+from steering.trials.book import Book
+from steering.trials.verdict import verdicts, words
+from steering.types import Trial, TrialPlan
+
+
+def report(book: Book, names: Mapping[str, str] | None = None) -> str:
+    """Everything that the trials show. names: method -> what people call it."""
+    plan, trials = book.plan, book.trials()
+    counted = [trial for trial in trials if trial.outcome != "void"]
+    called = {method: (names or {}).get(method, method) for method in plan.methods}
+    lines = [f"# Trials of {', '.join(called.values())}", ""]
+    lines += [f"- {words(one, plan, called)}" for one in verdicts(plan, trials)]
+    lines += [
+        "",
+        f"Evidence holds at every look up to the plan's end: {100 * plan.alpha:.3g} % is the chance that a difference "
+        "is shown where there is none, however often somebody looks. The difference's interval holds at every look "
+        "too; being made for every size it is wider than the test, and may still hold zero. Intervals of rates are "
+        "Wilson's.",
+        "",
+    ]
+    lines += ["| method | condition | success | 95 % interval | progress |", "|---|---|---|---|---|"]
+    for method in plan.methods:
+        conditions = ("all", *plan.conditions) if len(plan.conditions) > 1 else plan.conditions
+        for condition in conditions:
+            own = [t for t in counted if t.slot.method == method and condition in ("all", t.slot.condition)]
+            if own:
+                lines.append(f"| {called[method]} | {condition} | {_row(plan, own)} |")
+    void = len(trials) - len(counted)
+    lines += ["", f"{len(counted)} trials of {len(book.slots)} planned; void and run again: {void}."]
+    if book.unblinded:
+        lines += ["Methods' names were asked for before the end: later trials were not blinded."]
+    notes = [f"- block {t.slot.block}, {called[t.slot.method]}, {t.outcome}: {t.note}" for t in trials if t.note]
+    return "\n".join([*lines, *(["", "## Notes", "", *notes] if notes else [])]) + "\n"
+
+
+def _row(plan: TrialPlan, trials: list[Trial]) -> str:
+    rate = success_rate("", np.array([trial.outcome == "success" for trial in trials]))
+    reached = [trial.progress for trial in trials if trial.progress is not None]
+    progress = f"{np.mean(reached):.1f} of {len(plan.stages)}" if reached and plan.stages else ""
+    interval = f"{100 * rate.low:.0f} to {100 * rate.high:.0f} %"
+    return f"{rate.successes} of {rate.trials} | {interval} | {progress}"
