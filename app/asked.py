@@ -7,6 +7,7 @@ Gradio would fetch. Gradio prints a traceback for each and says nothing. Reads a
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -65,7 +66,12 @@ class Asked:
         event = self._event(name, index)
         if event is None or event.fn is None:
             return UNKNOWN if name not in (None, "predict") or isinstance(index, int) else ""
-        return UNKNOWN if isinstance(values, list) and len(values) < len(event.inputs) else ""
+        if not isinstance(values, list) or len(values) >= len(event.inputs):
+            return ""
+        if event.api_visibility != "public":
+            return UNKNOWN
+        names = list(inspect.signature(event.fn).parameters)[1:]  # the first is who asks
+        return f"{event.api_name} takes {len(event.inputs)} values: {', '.join(names)}. docs/QUESTIONS.md shows it."
 
     def _event(self, name: str | None, index: object) -> Any:
         if isinstance(index, int):

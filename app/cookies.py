@@ -19,6 +19,7 @@ import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.monitoring import state_of
 from app.visitors import SERVER, Visitor, asked_by
 
 KEY = "STEERING_KEY"
@@ -111,12 +112,10 @@ def proxies() -> int:
 
 def of_event(request: gr.Request | None) -> Visitor:
     """Who sent an event: the account that Gradio knows, else whom the middleware knows by the cookie."""
-    if request is None or request.request is None:
-        return SERVER
-    known = getattr(request.request.state, "visitor", None)
+    known = getattr(state_of(request), "visitor", None)
     visitor = known if isinstance(known, Visitor) else SERVER
-    if request.username:
-        digest = hashlib.sha256(f"account {request.username}".encode()).hexdigest()
+    if account := getattr(request, "username", None):
+        digest = hashlib.sha256(f"account {account}".encode()).hexdigest()
         return Visitor(digest[:16], 0.0, visitor.address)
     return visitor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -29,6 +30,8 @@ from steering.errors import InputError, SteeringError
 from steering.jobs.client import Jobs
 
 TEND_EVERY_S = 600.0
+MCP = "STEERING_MCP"
+"""Environment variable: 1 answers agents by the Model Context Protocol, at /gradio_api/mcp/."""
 SESSIONS_KEPT = 64
 """Of which Gradio keeps in memory what every component shows, .65 MB each, whether the browser is still there or not.
 Of one that is dropped and comes back nothing is lost: what a page shows lies in its browser and in the store."""
@@ -55,12 +58,22 @@ def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
         show_error=False,
         quiet=True,
         prevent_thread_lock=True,
+        mcp_server=serves_agents(),
         app_kwargs={
             "middleware": [Middleware(monitoring.Watched), ADMISSION, known, COMPRESSION, Middleware(Asked, page=page)],
             "routes": [Route(f"/{PLOTLY_ADDRESS}", plotly_js), *routes],
         },
     )
     return str(address)
+
+
+def serves_agents() -> bool:
+    """Whether agents are answered by the Model Context Protocol. Raises InputError where its package is missing."""
+    if os.environ.get(MCP) != "1":
+        return False
+    if importlib.util.find_spec("mcp") is None:
+        raise InputError(f'{MCP}=1 needs the package mcp, which is not installed. Run: pip install ".[mcp]"')
+    return True
 
 
 def main() -> None:

@@ -137,11 +137,15 @@ def request_id() -> str:
     return _request.get()
 
 
+def state_of(request: gr.Request | Request | None) -> object:
+    """What middleware noted of an event's request; an agent's comes as Starlette's own. None outside of one."""
+    return getattr(getattr(request, "request", request), "state", None)
+
+
 @contextmanager
 def within(request: gr.Request | None) -> Iterator[None]:
     """Let an event's request be the one that is answered, also where Gradio's queue handles it later."""
-    state = getattr(request.request, "state", None) if request is not None else None
-    token = _request.set(getattr(state, "request_id", ""))
+    token = _request.set(getattr(state_of(request), "request_id", ""))
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, questions, session, untrusted
+from app import components, endpoints, questions, session, untrusted
 from app.questions.context import Context
 from app.questions.head_sets import HeadSet
 from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
@@ -59,6 +59,8 @@ def build(context: Context) -> gr.Blocks:
         }
         show_menu, adopt = laboratory.wire(events, context, laboratory_tab, heads_tab, states, watcher)
         show_work = watching.wire(events, context, watcher, panels, finetune_tab.plot, running)
+
+        endpoints.register(context)
 
         # What each step shows; on load, on opening a set and on new results.
         show_heads = Show(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from steering.errors import InputError
+
 STEPS = ("demonstrations", "heads", "finetune", "compare", "learn")
 
 
@@ -29,3 +33,24 @@ def names(value: object, known: tuple[str, ...]) -> list[str]:
     """The known names in a group of tick boxes, in the order of `known`."""
     ticked = value if isinstance(value, list) else []
     return [name for name in known if name in ticked]
+
+
+def within(value: int, low: int, high: int, what: str) -> int:
+    """`value` where it lies within bounds. Raises InputError elsewhere."""
+    if type(value) is not int or not low <= value <= high:
+        raise InputError(f"Expected {what} to be a whole number of {low} to {high}, got {str(value)[:40]!r}.")
+    return value
+
+
+def one_of(value: str, choices: Sequence[str], what: str) -> str:
+    """`value` where it is one of `choices`. Raises InputError elsewhere."""
+    if value not in choices:
+        raise InputError(f"Expected {what} to be one of {', '.join(choices)}; got {str(value)[:40]!r}.")
+    return value
+
+
+def some_of(values: Sequence[str], choices: Sequence[str], what: str) -> list[str]:
+    """`values` where each is one of `choices`, in the order of these. Raises InputError elsewhere."""
+    for value in values:
+        one_of(value, choices, what)
+    return [one for one in choices if one in values]

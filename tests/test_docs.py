@@ -27,6 +27,7 @@ FEWER = {
 """What a reader runs -> what the test runs."""
 ELSEWHERE = {
     "docs/ADAPTERS.md": ("tests/steering/models/test_worked_example.py", "ADAPTERS.md"),
+    "docs/QUESTIONS.md": ("tests/app/test_public.py", "QUESTIONS.md"),
     "docs/ROBOT.md": ("tests/steering/serving/bench_client.py", "WebsocketClientPolicy("),
 }
 """Pages whose code is run elsewhere -> where, and what says so there. openpi's client has an environment of its own."""

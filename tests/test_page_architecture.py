@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("answers", "components", "cookies", "damage", "monitoring", "policies", "questions", "receiving", "session"),
         *("untrusted", "views", "visitors", "words"),
     },
-    "page": {"components", "questions", "session", "tabs", "untrusted", "views"},
+    "endpoints": {"questions", "tabs", "untrusted"},
+    "page": {"components", "endpoints", "questions", "session", "tabs", "untrusted", "views"},
     "main": {
         *("admission", "asked", "components", "compression", "cookies", "media", "monitoring", "page", "policies"),
         *("questions", "theme", "visitors"),

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from steering.types import Cell, CellTest, Comparison, FinetuneResult, OpenLoop, OpenLoopComparison, Rollouts
+from steering.types import (
+    Cell,
+    CellTest,
+    Comparison,
+    FinetuneResult,
+    OpenLoop,
+    OpenLoopComparison,
+    Rollouts,
+    SuccessRate,
+)
+
+MAX_SCENES = 40
+MAX_SCENE_SET = 80  # seeds of rollouts end where those of demonstrations begin (steering.pipeline.scene_seeds)
 
 
 @dataclass(frozen=True)
@@ -103,3 +115,19 @@ class Compared:
     sentences: tuple[str, ...]
     origins: tuple[str, ...]
     made: str = ""
+
+
+@dataclass(frozen=True)
+class ComparisonSummary:
+    """What a comparison shows, in numbers and words. seeds: of its scenes; sentence: what leads; sentences: the
+    verdict; origins: where the heads of methods come from.
+    """
+
+    id: str
+    task: str
+    seeds: tuple[int, ...]
+    sentence: str
+    sentences: tuple[str, ...]
+    rates: tuple[SuccessRate, ...]
+    effects: tuple[Effects, ...]
+    origins: tuple[str, ...]

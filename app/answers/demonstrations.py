@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_EPISODES = 50
+
 
 @dataclass(frozen=True)
 class SetCard:

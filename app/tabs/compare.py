@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import components, questions, session, untrusted
+from app.answers.comparison import MAX_SCENE_SET, MAX_SCENES
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.tabs.events import ACTION, Events, action, in_words, payload
@@ -16,8 +17,6 @@ from app.views.compare_evidence import evidence_card
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import below, tables
 from app.views.comparison import (
-    MAX_SCENE_SET,
-    MAX_SCENES,
     NOTHING,
     UNTRAINED,
     WORDS,

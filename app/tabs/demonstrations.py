@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import components, questions, session, untrusted
+from app.answers.demonstrations import MAX_EPISODES
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.receiving import limits_in_words
@@ -15,7 +16,7 @@ from app.tabs import driving
 from app.tabs.events import ACTION, Events, action, in_words, payload
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
-from app.views.demonstrations import MAX_EPISODES, episode_grid, record_form, set_cards
+from app.views.demonstrations import episode_grid, record_form, set_cards
 from app.views.health import health
 from app.views.holdings import holding, removal_card
 from app.views.mapping import upload_panel

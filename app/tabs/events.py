@@ -6,7 +6,8 @@ import functools
 import inspect
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape, unescape
 from typing import Any
@@ -110,7 +111,9 @@ class Events:
         filled = _listed(outputs)
         told = [] if how["queue"] else [self._told]
         answer = self._answering(handler, len(filled), quick=bool(told))
-        return listener(answer, [self._policy, *_listed(inputs)], [*filled, *told], show_progress_on=self._told, **how)
+        given = [self._policy, *_listed(inputs)]
+        name = f"page_{handler.__name__.strip('<>')}"  # the other names are those of questions
+        return listener(answer, given, [*filled, *told], api_name=name, show_progress_on=self._told, **how)
 
     def after(self, event: Any, *shown: Show) -> Any:
         """Show these after an event, one after the other; the last event."""
@@ -121,7 +124,7 @@ class Events:
     def _answering(self, handler: Callable[..., Any], outputs: int, quick: bool) -> Callable[..., Any]:
         @functools.wraps(handler)
         def answer(sent_by: gr.Request, policy: Any, *given: Any) -> Any:
-            with monitoring.within(sent_by), asked_by(of_event(sent_by)):
+            with asked_by_event(sent_by):
                 try:
                     with self._context.policies.using(untrusted.as_id(policy)):
                         found, said = handler(*given), ""
@@ -138,6 +141,13 @@ class Events:
         answer.__signature__ = signature.replace(parameters=[*first, *signature.parameters.values()])  # type: ignore[attr-defined]
         answer.__annotations__ = {**answer.__annotations__, "sent_by": gr.Request}
         return answer
+
+
+@contextmanager
+def asked_by_event(sent_by: gr.Request | None) -> Iterator[None]:
+    """Let whoever sent an event be who asks, and its request the one that is answered, while the context is open."""
+    with monitoring.within(sent_by), asked_by(of_event(sent_by)):
+        yield
 
 
 def _listed(components: Any) -> list[Any]:

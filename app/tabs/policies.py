@@ -7,16 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, questions, session, untrusted, visitors
-from app.policies import FOLDER, FOLDERS, SERVER
+from app import components, questions, session, untrusted
+from app.policies import FOLDERS
 from app.questions.context import Context
 from app.questions.head_sets import HeadSet
 from app.tabs.events import ACTION, Events, Show, action
 from app.tabs.watching import Watcher
-from app.views.policies import CHOOSER, PolicyRow, checked, chooser
+from app.views.policies import CHOOSER, checked, chooser
 from steering import hub
 from steering.errors import NotFound
-from steering.models.checkpoint import EMBEDDED
 
 NO_FOLDERS = (
     f"Folders on this server show here when whoever runs it names them in {FOLDERS} (several, separated as in PATH)."
@@ -42,24 +41,8 @@ def layout() -> Chooser:
 def show(context: Context) -> list[str]:
     """Markup of the list and of the check."""
     policies = context.policies
-    rows = [
-        PolicyRow(
-            choice.key,
-            choice.name,
-            _place(choice.key),
-            choice.size.head_shape if choice.size else None,
-            choice.size.parameters if choice.size else None,
-            choice.key == policies.key,
-        )
-        for choice in policies.choices()
-    ]
+    rows = questions.policies.choices(context)
     return [chooser(rows, NO_FOLDERS, hub.opens_to_visitors()), checked(policies.check_of(policies.key))]
-
-
-def _place(key: str) -> str:
-    if key == EMBEDDED:
-        return "embedded"
-    return "folder" if key.startswith((FOLDER, SERVER)) else "hub"
 
 
 def adopted(context: Context, opened: Any, before: HeadSet, kept: Any, measure: Any, key: str) -> list[Any]:
@@ -86,7 +69,7 @@ def wire(events: Events, context: Context, tab: Chooser, states: session.States,
         if key == context.policies.start_key:  # in use since the server started: nothing to check
             before = questions.head_sets.head_set(digits, base)
             return [*adopted(context, opened, before, kept, measure, key), "", gr.skip()]
-        job_id = context.policies.open(visitors.owner(), key, untrusted.as_opened(opened)[0])
+        job_id = questions.policies.open_policy(context, key, untrusted.as_opened(opened)[0])
         return [*[gr.skip()] * 4, job_id, watcher.start()]
 
     def adopt(choosing: Any, opened: Any, digits: Any, base: Any, kept: Any, measure: Any) -> list[Any]:

@@ -6,15 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.answers.comparison import Choice, Effects, Square
+from app.answers.comparison import MAX_SCENE_SET, MAX_SCENES, Choice, Effects, Square
 from app.views.compare_table import condition, method_attribute, name_of
 from app.views.markup import button, checks, choice, empty, number, slider, tab_button, term, text
 from app.words import LABELS, how_it_went, label_of
 from steering.types import INSTRUCTIONS, Comparison, Rollouts, SuccessRate
 
 ALWAYS = ("zero_shot", "steering", "lora")
-MAX_SCENES = 40
-MAX_SCENE_SET = 80  # seeds of rollouts end where those of demonstrations begin (steering.pipeline.scene_seeds)
 WORDS = tuple(name for name in INSTRUCTIONS if name != "original")
 NOTHING = empty(
     "Nothing compared yet",

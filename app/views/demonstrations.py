@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from app.answers.demonstrations import SetCard
+from app.answers.demonstrations import MAX_EPISODES, SetCard
 from app.views.health import verdict_tag
 from app.views.markup import button, checks, choice, empty, number, older, segments, slider, tag, text, words
 
-MAX_EPISODES = 50
 RECORDED_BY = (("expert", "Scripted expert"), ("keyboard", "You, by keyboard"))
 
 

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from app.answers.policies import PolicyRow
 from app.views.markup import button, tag, text
 from steering.types import HeadShape, PolicyCheck
 
 CHOOSER = "policy-chooser"
 LAYOUTS = {"transformers": "transformers' own layout", "lerobot": "lerobot's layout"}
 FAMILIES = {"pi0": "π0", "pi05": "π0.5", "pi0_fast": "π0-FAST", "smolvla": "SmolVLA"}
-
-
-@dataclass(frozen=True)
-class PolicyRow:
-    """A policy as the chooser lists it. shape, parameters: None where only its check will tell."""
-
-    key: str
-    name: str
-    place: str
-    shape: HeadShape | None
-    parameters: int | None
-    used: bool
 
 
 def chooser(rows: Sequence[PolicyRow], folders: str, hub: bool = True) -> str:

@@ -131,7 +131,7 @@ class Browser:
 
     def event(self, name: str, *values: object, **sent: object) -> Any:
         """Send the first event of a handler's name; its outputs, or the error in words."""
-        event = next(one for one in self.events if one["api_name"] == name)
+        event = next(one for one in self.events if one["api_name"] == f"page_{name}")
         given = [None, *values, *[None] * (len(event["inputs"]) - len(values) - 1)]  # the first is the policy
         body = {"fn_index": event["id"], "data": given, "event_data": sent, "session_hash": "some"}
         answer = json.loads(self.ask("POST", "/gradio_api/run/predict", json.dumps(body))[2])

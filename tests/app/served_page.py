@@ -10,7 +10,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.main import build, launch  # noqa: E402
+from app.main import launch  # noqa: E402
+from app.page import build  # noqa: E402
 from app.questions.context import open_context  # noqa: E402
 from app.visitors import party  # noqa: E402
 from steering.jobs.client import Jobs  # noqa: E402
