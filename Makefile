@@ -23,7 +23,7 @@ test: .venv/.test
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser and not slow" -n auto --dist loadfile
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "browser and not slow" -n 2 --dist loadfile
 
-test-slow: .venv/.test
+test-slow: .venv/.slow
 	$(RUN) -m pytest -m slow
 
 check: .venv/.test
@@ -68,4 +68,8 @@ clean:
 
 .venv/.test: .venv/.app pyproject.toml
 	PYTHON="$(PYTHON)" bash scripts/install.sh test
+	@touch $@
+
+.venv/.slow: .venv/.test
+	bash scripts/install.sh slow
 	@touch $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv and checks the system's libraries. Usage: install.sh app|test, from the repository's root.
+# Makes .venv and checks the system's libraries. Usage: install.sh app|test|slow, from the repository's root.
 # Versions are those of requirements.lock. Installs Debian packages only where that needs no password; otherwise names them.
 set -euo pipefail
 
@@ -63,15 +63,21 @@ install_app() {
     fi
 }
 
-install_test() {
-    say "Installing the test tools"
-    "$python" - <<'PYTHON' >"$venv/test-tools.txt"
+# Install an extra of pyproject.toml.
+install_extra() {
+    "$python" - "$1" <<'PYTHON' >"$venv/$1.txt"
+import sys
 import tomllib
 
 with open("pyproject.toml", "rb") as file:
-    print("\n".join(tomllib.load(file)["project"]["optional-dependencies"]["dev"]))
+    print("\n".join(tomllib.load(file)["project"]["optional-dependencies"][sys.argv[1]]))
 PYTHON
-    "$python" -m pip install -q -r "$venv/test-tools.txt" -c requirements.lock
+    "$python" -m pip install -q -r "$venv/$1.txt" -c requirements.lock
+}
+
+install_test() {
+    say "Installing the test tools"
+    install_extra dev
     # openpi's client asks for an older NumPy and runs with this one too
     "$python" -m pip install -q --no-deps --upgrade --target "$venv/openpi" "openpi-client>=0.1.2,<0.2"
     if ! command -v chromium chromium-browser google-chrome >/dev/null; then
@@ -82,8 +88,12 @@ PYTHON
 case ${1:-} in
     app) install_app ;;
     test) install_test ;;
+    slow)
+        say "Installing what the slow tests need besides"
+        install_extra loggers
+        ;;
     *)
-        say "Usage: $0 app|test"
+        say "Usage: $0 app|test|slow"
         exit 2
         ;;
 esac

@@ -1,14 +1,16 @@
 """The numbers of a finetune in the logger that people have: TensorBoard, trackio or Weights & Biases.
 
 accelerate's trackers do the writing, so whatever they are told by environment variables (WANDB_MODE, TRACKIO_DIR, …)
-holds. Loss and held-out error are logged at the steps at which the run reports them. None of the three is needed for
-anything else, and none is installed with this package. Costs what the logger costs.
+holds. Loss and held-out error are logged at the steps at which the run reports them. What a logger prints goes to
+standard error. None of the three is needed for anything else, and none is installed with this package (the extra
+`loggers`). Costs what the logger costs.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ def logged(name: str | None, project: str, settings: Mapping[str, Any], folder: 
     if name is None:
         yield beside
         return
-    tracker = _tracker(name, project, folder)
+    with redirect_stdout(sys.stderr):
+        tracker = _tracker(name, project, folder)
     last: dict[str, float] = {}
 
     def sink(report: Report) -> None:
@@ -48,7 +51,8 @@ def logged(name: str | None, project: str, settings: Mapping[str, Any], folder: 
         tracker.store_init_configuration({key: _plain(value) for key, value in settings.items()})
         yield sink
     finally:
-        tracker.finish()
+        with redirect_stdout(sys.stderr):
+            _finish(name, tracker)
 
 
 def _tracker(name: str, project: str, folder: Path) -> Any:
@@ -65,6 +69,15 @@ def _tracker(name: str, project: str, folder: Path) -> Any:
     tracker = kind(project, **needs_folder)
     tracker.start()
     return tracker
+
+
+def _finish(name: str, tracker: Any) -> None:
+    if name == "trackio":  # by its module: a run that is ended by itself is ended again at exit, and printed of
+        import trackio
+
+        trackio.finish()
+    else:
+        tracker.finish()
 
 
 def _plain(value: Any) -> Any:

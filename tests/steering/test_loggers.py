@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
+import os
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +75,43 @@ def test_accelerate_knows_all_of_them() -> None:
     from accelerate import tracking
 
     assert LOGGERS.keys() <= tracking.LOGGER_TYPE_TO_CLASS.keys()
+
+
+def _of_trackio(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    (file,) = folder.glob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as base:
+        rows = base.execute("select step, metrics from metrics order by step").fetchall()
+        (settings,) = base.execute("select config from configs").fetchone()
+    assert json.loads(settings)["rank"] == 2
+    found: dict[str, list[tuple[int, float]]] = {}
+    for step, numbers in rows:
+        for name, value in json.loads(numbers).items():
+            found.setdefault(name, []).append((step, value))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["trackio", "wandb"])
+def test_the_other_loggers_keep_a_finetune_and_leave_standard_output_alone(
+    name: str, policy_folder: Path, demonstrations: Demonstrations, tmp_path: Path
+) -> None:
+    """In a process of its own: both go on until Python ends. wandb's file is of its own kind, and names numbers."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed; make test-slow installs the extra `loggers`")
+    kept = Store(tmp_path / "store").save("demonstrations", demonstrations)
+    command = [sys.executable, "-m", "steering", "finetune", kept, "--method", "lora", "--steps", "3", "--rank", "2"]
+    command += ["--batch-size", "2", "--noise-samples", "1", "--policy", str(policy_folder), "--log-to", name]
+    places = {"TRACKIO_DIR": str(tmp_path / "logs"), "WANDB_DIR": str(tmp_path), "WANDB_MODE": "offline"}
+    environment = {**os.environ, **places, "STEERING_STORE": str(tmp_path / "store")}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert json.loads(ran.stdout)["artefact"].startswith("adapter-"), "something else was printed"
+    if name == "trackio":
+        found = _of_trackio(tmp_path / "logs")
+        assert [step for step, _ in found["loss"]][-1] == 3 and len(found["heldout_error"]) > 1
+    else:
+        (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+        assert all(number in run.read_bytes() for number in (b"loss", b"heldout_error", b"learning_rate"))
 
 
 def test_the_command_logs_a_finetune(policy_folder: Path, demonstrations: Demonstrations, tmp_path: Path) -> None:
