@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from steering import pipeline
-from steering.cli.frame import STORE, Line, StoreOption, app, open_folder, print_json
+from steering.cli.frame import STORE, Line, PolicyOption, StoreOption, app, open_folder, print_json
+from steering.cli.selection import HeadOption, head_named
 from steering.progress import Progress
 
 
@@ -31,6 +32,29 @@ def export_policy(
             progress=Progress(line),
         )
     print_json({"folder": str(made), "files": sorted(path.name for path in made.iterdir())})
+
+
+@app.command("export-rrd")
+def export_rrd(
+    demonstrations: Annotated[str, typer.Argument(help="Id of the demonstrations.")],
+    file: Annotated[Path, typer.Argument(help="A new file; rerun's viewer opens those that end in .rrd.")],
+    episode: Annotated[int, typer.Option(help="Which episode, from 0.")] = 0,
+    head: HeadOption = None,
+    policy: PolicyOption = "embedded",
+    store: StoreOption = STORE,
+) -> None:
+    """Write an episode with attention for rerun's viewer: of the heads named, else the mean of each stack."""
+    with Line() as line:
+        made = pipeline.export_rrd(
+            open_folder(store),
+            demonstrations_id=demonstrations,
+            path=file,
+            episode=episode,
+            heads=[head_named(one) for one in head or ()],
+            policy=policy,
+            progress=Progress(line),
+        )
+    print_json({"file": str(made), "bytes": made.stat().st_size})
 
 
 @app.command()

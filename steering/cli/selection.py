@@ -150,7 +150,7 @@ def why(
 ) -> None:
     """Show why a head predicts what it does at a frame: the frames in which it says similar things."""
     [found] = pipeline.why(
-        open_folder(store), activations_id=activations, head=_head(head), episode=episode, frames=[frame], k=k
+        open_folder(store), activations_id=activations, head=head_named(head), episode=episode, frames=[frame], k=k
     )
     rows = zip(found.neighbour_episode, found.neighbour_frame, found.weight, found.distance, strict=True)
     print(f"{found.head.label()}, episode {found.episode}, frame {found.frame}")
@@ -164,13 +164,14 @@ def _given(store: Store, relevance_id: str, names: list[str] | None, digits: str
     """The heads that --head and --hex name, each once."""
     from steering.selection import exchange
 
-    heads = tuple(_head(name) for name in names or ())
+    heads = tuple(head_named(name) for name in names or ())
     if digits is not None:
         heads += exchange.from_hex(digits, _shape(store, relevance_id))
     return tuple(dict.fromkeys(heads))
 
 
-def _head(name: str) -> Head:
+def head_named(name: str) -> Head:
+    """A head as the command line writes it, STACK.LAYER.HEAD."""
     parts = name.split(".")
     if len(parts) != 3 or not all(part.isdigit() for part in parts[1:]):
         raise InputError(f"Expected a head as STACK.LAYER.HEAD such as vlm.3.5, got {name!r}.")

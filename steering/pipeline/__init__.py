@@ -37,6 +37,7 @@ from steering.pipeline.origins import name_of, origin_of, scored_on, selection_o
 from steering.pipeline.policies import open_policy
 from steering.pipeline.questions import spread
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
+from steering.pipeline.rrd import export_rrd
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
 from steering.pipeline.serving import ZERO_SHOT, served_policies
 from steering.pipeline.uploads import import_upload, inspect_upload
@@ -60,6 +61,7 @@ __all__ = [
     "evaluate",
     "export_demonstrations",
     "export_policy",
+    "export_rrd",
     "film",
     "find_heads",
     "finetune",
