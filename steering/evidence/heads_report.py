@@ -25,8 +25,8 @@ def report(document: Mapping[str, Any]) -> str:
         "## Heads: what relevance finds on the bench",
         f"{settings['demonstrations']} demonstrations a task, policy `{document['policy']['name']}` (weights "
         f"`{document['policy']['weights'][:12]}`), seed {settings['seed']}; sets of {size} heads. Scores are explained "
-        "variance of held-out episodes: beyond the mean action under the paper preset, beyond robot state and time "
-        "under the default. Ablation effects are increases of the flow-matching loss over "
+        "variance of held-out episodes: of the action under the paper preset, of what robot state and time leave open "
+        "of it under the default. Ablation effects are increases of the flow-matching loss over "
         f"{settings['frames']} frames. A negative number means what it says.",
         *_section("Scores and chance", _scores(tasks)),
         *_section("The set as a whole, beside controls", _sets(tasks)),
@@ -45,7 +45,8 @@ def _section(title: str, lines: Iterator[str]) -> tuple[str, str]:
 
 
 def _scores(tasks: Mapping[str, Any]) -> Iterator[str]:
-    yield "Significant: family-wise p < 0.05, max-statistic over heads; null: trajectories permuted between episodes."
+    yield "Significant: family-wise p < 0.05, max-statistic over heads. What changes places between episodes in the"
+    yield "null: trajectories of actions under the paper preset, what state and time leave open of them under the default."
     yield "Frames that count: " + "; ".join(f"{_name(task)} {_frames(found)}" for task, found in tasks.items()) + "."
     yield ""
     columns = ("task", "preset", "heads of", "best head", "its score (95 %)", "median", "above 0", "significant", "k")

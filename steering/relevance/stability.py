@@ -3,10 +3,12 @@
 Bootstrap: episodes are drawn with replacement; those drawn are the queries and, as often as they were drawn, the
 memory. Score and rank of every head are computed anew from the same neighbours, at the score's k, over the same
 baseline, equally resampled; what state and time leave open is not fitted anew. Intervals are percentiles around the
-score (`bench_intervals.py` says how often they hold a known one). Nogueira's S (Nogueira, Sechidis and Brown, JMLR 18,
-2018) says how alike the sets of best heads are: 1 = the same set every time, 0 = as alike as random sets of their size.
-Rank agreement is Spearman's, with a bootstrap over heads (SciPy). Cost: 100 replicates of 20 episodes of 80 frames at
-128 heads take about 4 s on two cores.
+score; a gain has them by its correlation, widened for few episodes as Student's t is (the expanded percentile interval;
+Hesterberg, The American Statistician 69, 2015). `bench_intervals.py` says how often they hold a known score.
+
+Nogueira's S (Nogueira, Sechidis and Brown, JMLR 18, 2018) says how alike the sets of best heads are: 1 = the same set
+every time, 0 = as alike as random sets of their size. Rank agreement is Spearman's, with a bootstrap over heads
+(SciPy). Cost: 100 replicates of 20 episodes of 80 frames at 128 heads take about 4 s on two cores.
 """
 
 from __future__ import annotations
@@ -30,10 +32,16 @@ MIN_EPISODES = 3
 
 @dataclass(frozen=True)
 class Resampled:
-    """Scores of every head in every replicate, float32 [replicate, stack, layer, head]. Higher is better."""
+    """Scores of every head in every replicate, float32 [replicate, stack, layer, head]. Higher is better.
+
+    correlation: of what each head tells with what state and time leave open, alike, and first of the demonstrations as
+    they are, [1 + replicate, …]; None of scores over the mean. Near 0 a gain is its square, which has no normal spread.
+    """
 
     score: np.ndarray
     inert: np.ndarray  # bool [stack, layer, head]
+    episodes: int
+    correlation: np.ndarray | None = None
 
     def intervals(self, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Low and high end of each head's score, float32 [stack, layer, head], NaN for inert heads.
@@ -41,9 +49,15 @@ class Resampled:
         score: float [stack, layer, head], of the demonstrations as they are. A draw holds about two thirds of them, so
         it remembers less and scores lower: the percentiles are moved by the difference of their mean to `score`.
         """
-        low, high = _percentiles(self.score, self.inert)
-        moved = (score - self.score.mean(0)).astype(np.float32)
-        return low + moved, high + moved
+        if self.correlation is None:
+            low, high = _percentiles(self.score, self.inert)
+            moved = (score - self.score.mean(0)).astype(np.float32)
+            return low + moved, high + moved
+        own, drawn = self.correlation[0], self.correlation[1:]
+        wider = _widening(self.episodes)
+        low, high = (own + wider * (end - drawn.mean(0)) for end in _percentiles(drawn, self.inert))
+        moved = (score - own * np.abs(own)).astype(np.float32)
+        return low * np.abs(low) + moved, high * np.abs(high) + moved
 
     def rank_intervals(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high end of each head's rank within its stack; 1 is the best. NaN for inert heads."""
@@ -89,16 +103,22 @@ def bootstrap(
         while np.count_nonzero(row) < 2:  # a draw of one episode only has no memory
             row[:] = np.bincount(generator.integers(0, episodes, episodes), minlength=episodes)
     ks = tuple(sorted(set(k.values())))
+
+    def at_k(values: np.ndarray) -> np.ndarray:
+        """float32 [replicate, stack, layer, head] of float [replicate, k, head], each stack at its own k."""
+        wide = values.reshape(len(values), len(ks), *neighbours.grid)
+        of_stack = [wide[:, ks.index(k[stack]) if stack in k else 0, s] for s, stack in enumerate(neighbours.stacks)]
+        return np.stack(of_stack, axis=1).astype(np.float32)
+
+    if shared:
+        counts = np.concatenate([np.ones_like(counts[:1]), counts])
     sums = resampled(neighbours, target, ks, counts, counted, progress)
     times = counts[:, None, None].astype(np.float64)
     if shared:
-        score = _gain(sums, times)
-    else:
-        error = (sums.error * times).sum(3) / np.maximum((sums.frames * times).sum(3), 1)  # [replicate, k, head]
-        score = 1 - error / _of_mean(neighbours, target, counts, counted)[:, None, None]
-    score = score.reshape(len(counts), len(ks), *neighbours.grid)
-    chosen = [score[:, ks.index(k[stack]) if stack in k else 0, s] for s, stack in enumerate(neighbours.stacks)]
-    return Resampled(np.stack(chosen, axis=1).astype(np.float32), inert)
+        return Resampled(at_k(_gain(sums, times)[1:]), inert, episodes, at_k(_correlation(sums, times)))
+    error = (sums.error * times).sum(3) / np.maximum((sums.frames * times).sum(3), 1)  # [replicate, k, head]
+    score = 1 - error / _of_mean(neighbours, target, counts, counted)[:, None, None]
+    return Resampled(at_k(score), inert, episodes)
 
 
 def _gain(sums: Sums, times: np.ndarray) -> np.ndarray:
@@ -108,6 +128,22 @@ def _gain(sums: Sums, times: np.ndarray) -> np.ndarray:
     share = best_share(*others)
     told: np.ndarray = (2 * share * product - share**2 * square).sum(3) / (sums.target * times).sum(3)
     return told
+
+
+def _correlation(sums: Sums, times: np.ndarray) -> np.ndarray:
+    """float64 [replicate, k, head], 0 where nothing is predicted: of predictions with the target, around 0."""
+    product, square, target = ((one * times).sum(3) for one in (sums.product, sums.square, sums.target))
+    size = np.sqrt(square * target)
+    found: np.ndarray = product / np.where(size > 0, size, 1)
+    return found
+
+
+def _widening(episodes: int) -> float:
+    """By how much the spread of a bootstrap over that many episodes is too small, with Student's t for the normal."""
+    from scipy import stats
+
+    upper = (1 + CONFIDENCE) / 2
+    return float(np.sqrt(episodes / (episodes - 1)) * stats.t.ppf(upper, episodes - 1) / stats.norm.ppf(upper))
 
 
 def nogueira(sets: np.ndarray) -> tuple[float, float, float]:

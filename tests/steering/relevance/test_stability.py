@@ -10,7 +10,7 @@ from scipy import stats
 
 from steering.errors import InputError
 from steering.relevance.scoring import prepare
-from steering.relevance.stability import bootstrap, nogueira, rank_agreement, ranks
+from steering.relevance.stability import Resampled, bootstrap, nogueira, rank_agreement, ranks
 
 K = {"vlm": 4, "expert": 6}
 
@@ -105,3 +105,16 @@ def test_too_few_episodes_or_replicates_are_errors(build):
     two = build((20, 20))
     with pytest.raises(InputError, match="at least 3 episodes"):
         bootstrap(prepare(two), two.action, K, **arguments(two))
+
+
+def test_a_gain_has_its_interval_by_its_correlation_widened_for_few_episodes() -> None:
+    """Of 20 episodes √(20/19) t₁₉ / z = 1.0956 (tables of Student's t); the ends are squares with their sign."""
+    drawn = np.linspace(-0.1, 0.1, 201)  # percentiles at ∓.095
+    shape = (-1, 1, 1, 2)
+    correlation = np.stack([0.3 + drawn, 0.02 + drawn], -1).reshape(shape)
+    correlation = np.concatenate([np.array([0.5, 0.05]).reshape(shape), correlation]).astype(np.float32)
+    found = Resampled(np.zeros((201, 1, 1, 2), np.float32), np.zeros((1, 1, 2), bool), 20, correlation)
+    low, high = found.intervals(np.array([[[0.3, 0.01]]]))
+    reach = 1.0956 * 0.095
+    np.testing.assert_allclose(low[0, 0], [0.05 + (0.5 - reach) ** 2, 0.0075 - (0.05 - reach) ** 2], atol=1e-4)
+    np.testing.assert_allclose(high[0, 0], [0.05 + (0.5 + reach) ** 2, 0.0075 + (0.05 + reach) ** 2], atol=1e-4)
