@@ -67,7 +67,11 @@ def run_demo(
         progress=progress.part(0.1, 0.2),
     )
     relevance = pipeline.score(
-        store, activations_id=activations, keyframes=settings.keyframes, progress=progress.part(0.2, 0.25)
+        store,
+        activations_id=activations,
+        preset="paper",
+        keyframes=settings.keyframes,
+        progress=progress.part(0.2, 0.25),
     )
     selection = pipeline.select(store, relevance_id=relevance, count=settings.heads, stacks=stacks)
     adapters: dict[str, str | None] = {"zero_shot": None}

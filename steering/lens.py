@@ -89,14 +89,14 @@ def open(
 def score(activations: Activations, preset: str | None = None, *, ks: Sequence[int] | None = None) -> Scores:
     """Scores of heads whose outputs you have: those of `Activations.from_arrays` and `steering.tap`, of any model.
 
-    preset: `paper` needs outputs and actions alone; the strict ones need the robot's state. ks: numbers of neighbours
+    preset: `paper` needs outputs and actions alone, `default` the robot's state, and is what is asked where it is
+    there. ks: numbers of neighbours
     tried, by default those of the paper that there are enough rows for.
     """
     from steering.relevance import knn, scoring
 
-    options: dict[str, Any] = {} if preset is None else {"preset": preset}
-    options["ks"] = tuple(ks) if ks is not None else knn.fitting_ks(activations.episode, activations.frame)
-    relevance = scoring.score(activations, **options)
+    ks = tuple(ks) if ks is not None else knn.fitting_ks(activations.episode, activations.frame)
+    relevance = scoring.score(activations, preset, ks)
 
     def choose(count: int, stacks: Sequence[str] | None) -> Selection:
         return rules.top_k(relevance, count, stacks)
@@ -154,9 +154,9 @@ class Lens:
         preset: by default that of `pipeline.score`. question: its other arguments, e.g. `target`, `phase`, `ks`.
         """
         self._whole("Scores")
-        options = question if preset is None else {"preset": preset, **question}
-        activations = self._captured()
-        relevance_id = pipeline.score(self.store, activations_id=activations, progress=self.progress, **options)
+        relevance_id = pipeline.score(
+            self.store, activations_id=self._captured(), preset=preset, progress=self.progress, **question
+        )
 
         def choose(count: int, stacks: Sequence[str] | None) -> Selection:
             selection_id = pipeline.select(self.store, relevance_id=relevance_id, count=count, stacks=stacks)

@@ -24,9 +24,12 @@ def score(
         str, typer.Argument(help="Id or folder of activations or demonstrations, or the authors' activations (HDF5).")
     ],
     preset: Annotated[
-        str,
-        typer.Option(help="paper: as published. default: strict, what heads tell of what state and time leave open."),
-    ] = "paper",
+        str | None,
+        typer.Option(
+            help="paper: as published. default: strict, what heads tell of what state and time leave open. Unset: the "
+            "strict one, or the published one where episodes are too few or the robot's state is not there."
+        ),
+    ] = None,
     metric: Annotated[str, typer.Option(help="knn or ridge.")] = "knn",
     k: Annotated[list[int] | None, typer.Option(help="Numbers of neighbours; may be given several times.")] = None,
     keyframes: Annotated[

@@ -231,7 +231,7 @@ def _train(cell: Cell, settings: GridSettings, store: Store, progress: Progress)
         relevance_id, score_s = timed(
             store,
             lambda: pipeline.score(
-                store, activations_id=activations_id, ks=settings.ks, progress=progress.part(0.3, 0.35)
+                store, activations_id=activations_id, preset="paper", ks=settings.ks, progress=progress.part(0.3, 0.35)
             ),
         )
         rule = how.rule

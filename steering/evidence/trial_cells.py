@@ -249,7 +249,7 @@ def _selection(
     activations_id = pipeline.capture(
         store, demonstrations_id=demonstrations_id, policy=settings.policy, seed=seed, progress=progress
     )
-    relevance_id = pipeline.score(store, activations_id=activations_id)
+    relevance_id = pipeline.score(store, activations_id=activations_id, preset="paper")
     if how.rule == "paper":
         return pipeline.select(store, relevance_id=relevance_id, count=settings.heads, stacks=("vlm",))
     from steering.selection.trainable import drawn

@@ -20,7 +20,7 @@ def score(
     store: Store,
     *,
     activations_id: str,
-    preset: str = "paper",
+    preset: str | None = None,
     metric: str = "knn",
     ks: Sequence[int] | None = None,
     keyframes: bool | None = None,
@@ -31,7 +31,8 @@ def score(
 ) -> str:
     """Score every head. The relevance has the demonstrations as second parent, so that it is found from them alone.
 
-    ks: neighbours tried; by default those of the paper that the demonstrations have enough frames for.
+    preset: `default`, the strict one, or `paper`; unset, the strict one where there are episodes enough and the robot's
+    state. ks: neighbours tried; by default those of the paper that the demonstrations have enough frames for.
     keyframes: whether only keyframes count. By default those of the paper preset, where they are enough for every k;
     else all frames. The manifest says which. target: one of `relevance.targets.TARGETS`. phase: `whole` or one of
     PHASES, the frames whose errors count. include_inert: rules may choose heads that cannot move an action, as the
@@ -39,8 +40,10 @@ def score(
     """
     from steering.relevance import knn
     from steering.relevance.folds import fewest_training_frames
+    from steering.relevance.scoring import fitting_preset
     from steering.relevance.scoring import score as score_heads
 
+    preset = preset or fitting_preset(frames_of(store, activations_id, False))
     wanted = tuple(ks or knn.KS)
     demonstrations_id = demonstrations_of(store, activations_id)
 

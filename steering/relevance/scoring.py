@@ -44,7 +44,7 @@ def prepare(activations: Activations, depth: int = DEPTH, progress: Progress = _
 
 def score(
     activations: Activations,
-    preset: str = "paper",
+    preset: str | None = None,
     ks: Sequence[int] = knn.KS,
     metric: str = "knn",
     progress: Progress = _NO_PROGRESS,
@@ -58,9 +58,10 @@ def score(
 ) -> Relevance:
     """Score every head.
 
-    ks: numbers of neighbours of the k-NN metric and of the baselines. include_inert: heads that cannot move an action
-    may be chosen too, as in the authors' release; else they are scored (`Activations.inert`) and take no part in the
-    best set, and no rule chooses them. The relevance then holds no head inert.
+    preset: one of PRESETS; unset, that of `fitting_preset`. ks: numbers of neighbours of the k-NN metric and of the
+    baselines. include_inert: heads that cannot move an action may be chosen too, as in the authors' release; else they
+    are scored (`Activations.inert`) and take no part in the best set, and no rule chooses them. The relevance then
+    holds no head inert.
     target: from `targets.named`; the preset's action by default. counted: bool [frame], frames whose errors count,
     those of `phase`; all by default. neighbours, conditioner: from `prepare` and `Conditioner` (`clock_only`) on the
     same activations, where they are at hand.
@@ -71,6 +72,7 @@ def score(
     frequent), and `cv_mse` is of held-out episodes. The ridge metric has no k: its `ks` and `best_k` are empty, `error`
     has one row, its set is chosen in sample.
     """
+    preset = preset or fitting_preset(activations)
     return _Scoring(activations, preset, ks, metric, include_inert, target, counted, phase, conditioner).relevance(
         neighbours, progress, with_sets=True
     )
@@ -265,6 +267,11 @@ class _Scoring:
         empty = np.zeros(self.grid[1:], np.float32)
         names = self.activations.shape.names
         return np.stack([choices[stack].share if stack in choices else empty for stack in names])
+
+
+def fitting_preset(activations: Activations) -> str:
+    """`default`, the strict score, where there are episodes enough and the robot's state; else `paper`."""
+    return "default" if can_condition(activations) else "paper"
 
 
 def zero_of(preset: str, target: targets.Target) -> str:

@@ -43,7 +43,8 @@ def test_the_stages_by_hand(
     averaged = ("--samples", "2", "--timestep", "1", "--timestep", "0.5")
     captured = run(capsys, monkeypatch, "capture", made, *averaged, *source, *common)
     assert captured["params"]["samples"] == 2 and captured["params"]["timestep"] == [1.0, 0.5]
-    scored = run(capsys, monkeypatch, "score", captured["artefact"], "--k", "2", "--k", "4", "--all-frames", *common)
+    asked = ("--preset", "paper", "--k", "2", "--k", "4", "--all-frames")
+    scored = run(capsys, monkeypatch, "score", captured["artefact"], *asked, *common)
     assert scored["params"] == {"preset": "paper", "metric": "knn", "ks": [2, 4], "keyframes": False}
     chosen = run(capsys, monkeypatch, "select", scored["artefact"], "--count", "2", *common)
     by_hand = run(capsys, monkeypatch, "select", scored["artefact"], "--head", "vlm.1.2", *common)

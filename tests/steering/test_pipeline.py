@@ -34,7 +34,7 @@ def recorded(store: Store, demonstrations: Demonstrations) -> str:
 @pytest.fixture
 def scored(store: Store, recorded: str, source: str) -> str:
     activations = pipeline.capture(store, demonstrations_id=recorded, policy=source)
-    return pipeline.score(store, activations_id=activations, ks=KS, keyframes=False)
+    return pipeline.score(store, activations_id=activations, preset="paper", ks=KS, keyframes=False)
 
 
 def test_the_stages_follow_each_other_and_every_artefact_names_its_parents(
@@ -75,7 +75,7 @@ def test_work_that_was_done_is_not_done_again(
 
     monkeypatch.setattr(policy_cache, "get", never)
     again = pipeline.capture(store, demonstrations_id=recorded, policy=source)
-    assert pipeline.score(store, activations_id=again, ks=KS, keyframes=False) == scored
+    assert pipeline.score(store, activations_id=again, preset="paper", ks=KS, keyframes=False) == scored
     options = {"demonstrations_id": recorded, "method": "lora", "policy": source}
     assert pipeline.finetune(store, settings=SETTINGS, **options) == adapter
     assert pipeline.attention(store, demonstrations_id=recorded, episode=1, policy=source) == attention
@@ -131,14 +131,16 @@ def test_a_stopped_finetune_leaves_a_checkpoint_and_goes_on(store: Store, record
 
 def test_keyframes_count_only_where_they_are_enough(store: Store, recorded: str, source: str) -> None:
     activations = pipeline.capture(store, demonstrations_id=recorded, policy=source)
-    few = pipeline.score(store, activations_id=activations, ks=(2,))
-    many = pipeline.score(store, activations_id=activations, ks=(20,))
+    few = pipeline.score(store, activations_id=activations, preset="paper", ks=(2,))
+    many = pipeline.score(store, activations_id=activations, preset="paper", ks=(20,))
     default = pipeline.score(store, activations_id=activations, ks=(2,), preset="default")
     used = [store.manifest(made).params["keyframes"] for made in (few, many, default)]
     assert used == [True, False, False]
     assert (
         store.load(few).baselines
-        != store.load(pipeline.score(store, activations_id=activations, ks=(2,), keyframes=False)).baselines
+        != store.load(
+            pipeline.score(store, activations_id=activations, preset="paper", ks=(2,), keyframes=False)
+        ).baselines
     )
 
 

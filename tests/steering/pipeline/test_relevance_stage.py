@@ -36,7 +36,7 @@ def test_a_set_of_few_frames_is_scored_at_the_ks_that_it_has_frames_for(
     )
     store = Store(tmp_path)
     made = store.save("activations", activations)
-    assert store.manifest(pipeline.score(store, activations_id=made)).params["ks"] == list(ks)
+    assert store.manifest(pipeline.score(store, activations_id=made, preset="paper")).params["ks"] == list(ks)
     if ks != KS:
         with pytest.raises(InputError, match="k = 40"):
-            pipeline.score(store, activations_id=made, ks=KS)
+            pipeline.score(store, activations_id=made, preset="paper", ks=KS)

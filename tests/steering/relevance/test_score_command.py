@@ -41,7 +41,8 @@ def stored(tmp_path, build):
 def test_command_python_and_store_agree(stored, tmp_path, capsys, monkeypatch):
     store, made, a = stored
     out = tmp_path / "files" / "scores.json"
-    code, text = run(capsys, monkeypatch, made, "--k", 2, "--k", 4, "--json", out, "--store", store.root)
+    asked = ("--preset", "paper", "--k", 2, "--k", 4)
+    code, text = run(capsys, monkeypatch, made, *asked, "--json", out, "--store", store.root)
     assert code == 0
     line = json.loads(text.splitlines()[-1])
     expected = score(a, "paper", KS)
@@ -145,7 +146,7 @@ def test_a_target_and_a_phase_are_kept_in_the_manifest(stored):
 
 def test_intervals_and_chance_stand_beside_the_scores(stored):
     store, made, _ = stored
-    relevance_id = pipeline.score(store, activations_id=made, ks=KS)
+    relevance_id = pipeline.score(store, activations_id=made, preset="paper", ks=KS)
     trust = store.load(pipeline.trust(store, relevance_id=relevance_id, replicates=20, permutations=20))
     relevance = store.load(relevance_id)
     head, *rows = tables.rows(relevance, (), trust)

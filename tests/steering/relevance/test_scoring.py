@@ -199,6 +199,13 @@ def test_progress_rises_to_one(build):
     assert seen == sorted(seen) and seen[-1] == 1
 
 
+def test_the_strict_score_is_asked_where_it_can_be(build):
+    a = build()
+    without = replace(a, state=a.state[:, :0])
+    two = build((12, 12))
+    assert [score(one, ks=(2,)).preset for one in (a, without, two)] == ["default", "paper", "paper"]
+
+
 def test_unknown_names_and_wrong_masks_are_errors(build):
     a = build()
     with pytest.raises(NotFound, match="Did you mean 'paper'"):
