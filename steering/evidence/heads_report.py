@@ -46,7 +46,7 @@ def _section(title: str, lines: Iterator[str]) -> tuple[str, str]:
 
 def _scores(tasks: Mapping[str, Any]) -> Iterator[str]:
     yield "Significant: family-wise p < 0.05, max-statistic over heads. In the null, what changes places"
-    yield "between episodes is the action under the paper preset, what state and time leave open of it under the default."
+    yield "between episodes is the action under the paper preset, what state and time leave open of it under default."
     yield "Frames that count: " + "; ".join(f"{_name(task)} {_frames(found)}" for task, found in tasks.items()) + "."
     yield ""
     columns = ("task", "preset", "heads of", "best head", "its score (95 %)", "median", "above 0", "significant", "k")
