@@ -15,7 +15,7 @@ from steering.types import (
     FinetuneResult,
     Outcomes,
     Rollouts,
-    p_words,
+    p_number,
 )
 
 LEVEL = 0.05
@@ -120,7 +120,7 @@ def _tests(tests: Sequence[CellTest]) -> str:
 
 
 def _p(p: float) -> str:
-    return text(p_words(p).removeprefix("= "))
+    return text(p_number(p))
 
 
 def failures_card(outcomes: Sequence[Outcomes]) -> str:

@@ -23,7 +23,7 @@ from steering.cli.frame import (
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection, origin_words
+from steering.types import PAPER_SET_SIZE, Head, HeadShape, Relevance, Selection, origin_words, p_words
 
 RelevanceId = Annotated[str, typer.Argument(help="Id of the relevance.")]
 HeadOption = Annotated[
@@ -112,7 +112,7 @@ def overlap(
     for one in found:
         print(
             f"{one.names[0]} and {one.names[1]}: {len(one.shared)} shared of {one.sizes[0]} and {one.sizes[1]} "
-            f"(by chance {one.expected:.1f}, p = {one.p:.2g}); Jaccard {one.jaccard:.2f} "
+            f"(by chance {one.expected:.1f}, p {p_words(one.p)}); Jaccard {one.jaccard:.2f} "
             f"(by chance {one.expected_jaccard:.2f})"
         )
     print_json([{**vars(one), "shared": [head.label() for head in one.shared]} for one in found])

@@ -15,7 +15,7 @@ from steering.comparison.names import method_label, method_name
 from steering.comparison.outcomes import outcomes
 from steering.comparison.paired import holm, mcnemar
 from steering.errors import InputError
-from steering.types import FAILURES, Comparison, Outcomes, PairedTest, Rollouts, p_words
+from steering.types import FAILURES, Comparison, Outcomes, PairedTest, Rollouts, p_number, p_words
 
 LEVEL = 0.05
 
@@ -81,7 +81,7 @@ def _verdict(test: PairedTest, pairs: int) -> str:
     first, second = method_label(test.first), method_label(test.second)
     counts = f"{first} alone succeeded in {_scenes(test.only_first)}, {second} alone in {test.only_second}"
     p = f"exact McNemar p {p_words(test.p)}"
-    p += f", {p_words(test.p_holm).removeprefix('= ')} after Holm over {pairs} pairs" if pairs > 1 else ""
+    p += f", {p_number(test.p_holm)} after Holm over {pairs} pairs" if pairs > 1 else ""
     if test.p_holm >= LEVEL:
         return f"{first} and {second}: no difference shown ({counts}; {p})."
     better, worse = (first, second) if test.only_first > test.only_second else (second, first)

@@ -17,7 +17,7 @@ from steering.evidence.results import Results
 from steering.evidence.seeds import by_seed
 from steering.evidence.tables import curve
 from steering.figures.style import METHOD_COLOURS, NEUTRAL_TEXT, OTHER_COLOURS, faint, styled, text_colour
-from steering.types import SuccessRate
+from steering.types import SuccessRate, p_words
 
 COLOURS = {
     "zero_shot": METHOD_COLOURS["zero_shot"],
@@ -105,7 +105,7 @@ def forest_figure(contrasts: Mapping[str, Contrast], dark: bool | None = None) -
             "array": [100 * (one.high - one.difference) for one in found],
             "arrayminus": [100 * (one.difference - one.low) for one in found],
         },
-        hovertext=[f"{one.seeds} training seeds, p = {one.p:.2g}" for one in found],
+        hovertext=[f"{one.seeds} training seeds, p {p_words(one.p)}" for one in found],
         mode="markers",
         marker={"size": 11, "color": METHOD_COLOURS["steering"]},
         name="Robotic Steering − LoRA",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from steering.types import STACK_LABELS, STACKS
+from steering.types import STACK_LABELS, STACKS, p_number
 
 _MEASURES = {
     "paper": "k-NN, paper preset",
@@ -186,7 +186,7 @@ def _shared(between: Mapping[str, Any]) -> Iterator[str]:
                 f"{pair['expected']:.1f}",
                 f"{pair['jaccard']:.2f}",
                 f"{pair['expected_jaccard']:.2f}",
-                f"{pair['p']:.2g}",
+                p_number(pair["p"]),
             )
             for pair in one["pairs"]
         ]

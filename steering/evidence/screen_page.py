@@ -16,6 +16,7 @@ from steering.evidence.screen_results import CHANCE, UNITS, Predictor, Ratio, dr
 from steering.evidence.screen_rules import CEILING, DRAWS, RULES
 from steering.evidence.tables import Table, markdown
 from steering.figures.style import METHOD_COLOURS, styled, text_colour
+from steering.types import p_number
 
 ROW_PX, FRAME_PX = 26, 130
 PUBLISHED = "paper_keyframes"
@@ -63,7 +64,7 @@ def ratio_table(found: Sequence[Ratio]) -> Table:
             f"{one.ratio:.2f}",
             _interval(one.low, one.high),
             _interval(one.task_low, one.task_high),
-            _number(one.p_holm, ".2g"),
+            p_number(one.p_holm),
             f"{one.units} of {UNITS}",
             f"{one.time:.2f}",
             f"{one.layer:.1f}",

@@ -17,7 +17,7 @@ from steering.evidence.inference import MARGIN, power
 from steering.evidence.inference import holm as corrected
 from steering.evidence.results import Condition, Results
 from steering.evidence.seeds import by_seed
-from steering.types import FAILURES, PairedTest, SuccessRate
+from steering.types import FAILURES, PairedTest, SuccessRate, p_number, p_words
 
 LEVEL = 0.05
 
@@ -127,8 +127,8 @@ def test_table(results: Results) -> Table:
             METHODS[test.first].label,
             str(test.only_second),
             str(test.only_first),
-            f"{test.p:.2g}",
-            f"{test.p_holm:.2g}",
+            p_number(test.p),
+            p_number(test.p_holm),
         ]
         for condition, test in paired_tests(results)
     ]
@@ -147,8 +147,8 @@ def seed_table(results: Results) -> Table:
             f"{round(100 * one.difference):+d}",
             f"{round(100 * one.low):+d} to {round(100 * one.high):+d}",
             str(one.seeds),
-            f"{different[name]:.2g}",
-            f"{equal[name]:.2g}",
+            p_number(different[name]),
+            p_number(equal[name]),
             f"{power(MARGIN, one.spread, one.seeds):.2f}" if one.spread else "",
         ]
         for name, one in found.items()
@@ -228,7 +228,7 @@ def agreement(results: Results) -> list[str]:
         claim = f"{where(condition)}: the paper has Robotic Steering above LoRA by {steering - lora:g} points"
         pairs = zip(results.by_seed(OURS, condition), results.by_seed(BASELINE, condition), strict=False)
         gains = ", ".join(f"{100 * (ours - theirs):+.0f}" for ours, theirs in pairs)
-        found = f"{gains} points by seed, p = {test.p_holm:.2g} after Holm"
+        found = f"{gains} points by seed, p {p_words(test.p_holm)} after Holm"
         if test.p_holm >= LEVEL:
             verdict = "the twin shows no difference"
         else:

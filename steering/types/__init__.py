@@ -60,6 +60,7 @@ from steering.types.rollouts import (
     PairedTest,
     Rollouts,
     SuccessRate,
+    p_number,
     p_words,
 )
 from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
@@ -132,6 +133,7 @@ __all__ = [
     "origin_of_word",
     "origin_word",
     "origin_words",
+    "p_number",
     "p_words",
     "spread_words",
     "stack_label",

@@ -27,6 +27,7 @@ from steering.evidence.tables import (
     seed_table,
     success_table,
 )
+from steering.types import p_number, p_words
 
 SCENES = 40
 
@@ -116,7 +117,7 @@ def test_agreement_names_what_agrees_and_what_does_not(results: Results) -> None
     assert contrary.startswith("push cup to bowl: the paper has Robotic Steering above LoRA by 7.5 points")
     assert any("22.6 times fewer in the paper, 22.0 times in the twin" in line for line in lines)
     assert any("50 % less (50 to 50) in training, 40 % less (40 to 40) with extraction" in line for line in lines)
-    assert contrary.endswith("the twin shows the contrary (-40, -40, -40 points by seed, p = 0.00031 after Holm).")
+    assert contrary.endswith("the twin shows the contrary (-40, -40, -40 points by seed, p < .001 after Holm).")
 
 
 def test_equal_methods_show_no_difference() -> None:
@@ -194,3 +195,16 @@ def test_the_page_and_figures_are_written_from_the_files(tmp_path: Path, results
 def test_the_paper_s_numbers_cover_its_tasks() -> None:
     assert set(paper.SUCCESS) == set(TASKS) and set(paper.VARIATIONS) == {"lighting", "form", "distractors"}
     assert {cell.task for cell in cells()} == set(paper.SUCCESS)
+
+
+def test_p_values_are_written_alike_everywhere() -> None:
+    assert [p_number(p) for p in (0.0004, 0.0042, 0.031, 0.5, 0.999, 1.0, float("nan"))] == [
+        "< .001",
+        ".004",
+        ".03",
+        ".50",
+        "1",
+        "1",
+        "",
+    ]
+    assert p_words(0.0004) == "< .001" and p_words(0.031) == "= .03"
