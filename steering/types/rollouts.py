@@ -103,18 +103,18 @@ class PairedTest:
 
 
 def p_words(p: float) -> str:
-    """A p-value with its sign: `< .001`, `= .02`, `= 1`."""
+    """A p-value with its sign: `< .001`, `= .021`, `= 1`."""
     found = p_number(p)
     return found if found.startswith("<") else f"= {found}"
 
 
 def p_number(p: float) -> str:
-    """A p-value without the zero before the point, as tables have it: `< .001`, `.02`, `1`; nothing where it is NaN."""
+    """A p-value without the zero before the point, as tables have it: `< .001`, `.021`, `1`; nothing where it is NaN."""
     if p != p:
         return ""
     if p < 0.001:
         return "< .001"
-    shown = f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+    shown = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
     return "1" if shown == "1.00" else shown.removeprefix("0")
 
 

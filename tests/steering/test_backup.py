@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.visitors import KEY_FILE, signing_key
+from app.cookies import KEY_FILE, signing_key
 from steering import backup
 from steering.cli.main import app
 from steering.errors import InputError

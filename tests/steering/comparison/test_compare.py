@@ -153,7 +153,7 @@ def test_a_difference_that_correction_takes_away_is_not_reported_as_shown():
     text = report(
         compare([rollouts("steering", [1] * 6), rollouts("lora", [0] * 6), rollouts("zero_shot", [1] * 3 + [0] * 3)])
     )
-    assert "p = .03, .09 after Holm over 3 pairs" in text
+    assert "p = .031, .094 after Holm over 3 pairs" in text
     assert "better" not in text and "No difference between the methods is shown" in text
 
 

@@ -201,10 +201,10 @@ def test_p_values_are_written_alike_everywhere() -> None:
     assert [p_number(p) for p in (0.0004, 0.0042, 0.031, 0.5, 0.999, 1.0, float("nan"))] == [
         "< .001",
         ".004",
-        ".03",
+        ".031",
         ".50",
         "1",
         "1",
         "",
     ]
-    assert p_words(0.0004) == "< .001" and p_words(0.031) == "= .03"
+    assert p_words(0.0004) == "< .001" and p_words(0.031) == "= .031"
