@@ -109,7 +109,7 @@ def p_words(p: float) -> str:
 
 
 def p_number(p: float) -> str:
-    """A p-value without the zero before the point, as tables have it: `< .001`, `.021`, `1`; nothing where it is NaN."""
+    """A p-value without the zero before the point, as in tables: `< .001`, `.021`, `1`; nothing where it is NaN."""
     if p != p:
         return ""
     if p < 0.001:
