@@ -21,6 +21,12 @@ name.BenchEnvironment
 name.action_space
 name.observation_space
 
+# lerobot's evaluation asks the bench for these.
+name.make_env
+name.cfg
+name.task_description
+name._max_episode_steps
+
 # Measures that no command asks, for Python and the tests.
 name.as_recorded
 name.equivalence_power

@@ -19,7 +19,7 @@ TOOLS = {"mkdocs-material", "mkdocstrings-python", "mypy", "pytest-benchmark", "
 """Tools of `make check` and `make docs` and plugins of pytest, which nothing imports."""
 ELSEWHERE = {
     "gym_aloha": ("scripts/serve_gym_aloha.py",),
-    "lerobot": ("scripts/check_export.py", "scripts/check_lerobot.py"),
+    "lerobot": ("scripts/check_envhub.py", "scripts/check_export.py", "scripts/check_lerobot.py"),
     "openpi_client": ("scripts/serve_gym_aloha.py", "tests/steering/serving/bench_client.py"),
     "robosuite": ("tests/benchmarks/robosuite_lift.py",),
 }

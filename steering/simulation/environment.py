@@ -38,9 +38,10 @@ class BenchEnvironment(gymnasium.Env[BenchObservation, np.ndarray]):
     Observation: `exterior` and `wrist`, uint8 [image_px, image_px, 3]; `state`, float32 [8].
     Action: float32 [7] in [-1, 1]. Reward: 1 when the task succeeds, which ends the episode, else 0.
 
-    info: `instruction`; `seed` of the scene; `success`; `position_m` [3] and `rotation` [3, 3] of every thing by name,
-    base frame; `tool_m` [3], the tool centre point; with `segmentation=True` also `segmentation`: camera -> int16
-    [image_px, image_px], index into `things` (names in order), -1 elsewhere, -2 the robot.
+    info: `instruction`; `seed` of the scene; `success`, also as `is_success`, which lerobot counts; `position_m` [3]
+    and `rotation` [3, 3] of every thing by name, base frame; `tool_m` [3], the tool centre point; with
+    `segmentation=True` also `segmentation`: camera -> int16 [image_px, image_px], index into `things` (names in order),
+    -1 elsewhere, -2 the robot.
 
     `render()` gives uint8 [render_px, render_px, 3] of `render_camera`.
     """
@@ -129,6 +130,7 @@ class BenchEnvironment(gymnasium.Env[BenchObservation, np.ndarray]):
             "instruction": world.scene.instruction,
             "seed": self._seed,
             "success": success,
+            "is_success": success,
             "things": tuple(names),
             "position_m": {name: world.thing_m(name) for name in names},
             "rotation": {name: world.thing_rotation(name) for name in names},

@@ -85,7 +85,7 @@ def test_the_expert_is_rewarded_once_and_the_episode_ends(make: Make) -> None:
         action, _ = expert_action(environment.unwrapped.world)
         observation, reward, terminated, truncated, info = environment.step(action)
         assert observation in environment.observation_space and not truncated
-        assert info["success"] == terminated
+        assert info["success"] == info["is_success"] == terminated
         rewards.append(reward)
     assert rewards[-1] == 1.0 and sum(rewards) == 1.0
 
