@@ -1,4 +1,4 @@
-"""`envhub/env.py` gives the bench as lerobot's EnvHub asks for it; lerobot itself runs it in scripts/check_envhub.py."""
+"""`envhub/env.py` gives the bench as lerobot's EnvHub asks for it; lerobot runs it in scripts/check_envhub.py."""
 
 import importlib.util
 from pathlib import Path
