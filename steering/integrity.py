@@ -55,6 +55,10 @@ _KINDS: Mapping[str, tuple[str, str]] = {
         "Press Compare on recordings in the Compare step again, or run python -m steering open-loop",
     ),
     "policy": ("check of a policy", "Open the policy again by the Policy chip"),
+    "policy_export": (
+        "export of a policy",
+        "Press Export beside the result in the Finetune step, or run python -m steering export-policy",
+    ),
 }
 
 

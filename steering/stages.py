@@ -55,6 +55,7 @@ MADE_BY = {
     "comparison": ("comparison",),
     "open_loop_comparison": ("comparison",),
     "policy": ("models",),
+    "policy_export": ("models", "finetune"),
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from app.answers.report import File, Finetuned, Run, Scene, Shot
 from app.questions import comparison, head_sets, measures, results
 from app.questions.context import Context
+from app.visitors import owner
 from app.words import LABELS, how_it_went
 from steering import pipeline
 from steering.errors import InputError, NotFound
@@ -24,6 +25,7 @@ from steering.types import (
     Head,
     OpenLoopComparison,
     Origin,
+    PolicyExport,
     Relevance,
     Rollouts,
     Selection,
@@ -80,6 +82,22 @@ def report(context: Context, run_id: str) -> File:
         raise InputError(f"{run_id} is no run. Open the report from a finished finetune or comparison.")
     old = "" if run.predictions else context.store.old_words(run_id)  # predictions say it themselves
     return context.media.report(f"{run_id}.html", replace(run, notes=(old,) if old else ()))
+
+
+def policy(context: Context, adapter_id: str) -> str:
+    """Id of the job that makes an adapter's zip file for others to load; `made_policy` gives it."""
+    if context.store.manifest(adapter_id).kind != "adapter":
+        raise InputError("Only a finished finetune is a policy to export. Choose one of the results.")
+    return context.submit("package_policy", adapter_id=adapter_id)
+
+
+def made_policy(context: Context, job_id: str) -> File | None:
+    """The zip file that a job of whoever asks made; None while there is none."""
+    for status in context.jobs.recent(owner()):
+        if (status.id, status.function, status.state) == (job_id, "package_policy", "done") and status.result:
+            made: PolicyExport = context.store.load(status.result)
+            return File(context.media.recording(status.result, made.file), made.file.name)
+    return None
 
 
 def _compared(context: Context, run_id: str, value: Comparison) -> Run:

@@ -24,6 +24,7 @@ _TITLES = {
     "measure": "Measuring heads",
     "attribute": "Measuring heads with the policy",
     "head_change": "Scoring the finetuned heads",
+    "package_policy": "Exporting the policy",
     "trust": "Measuring intervals and chance",
     "select": "Growing a head set",
     "evaluate": "Running the methods in the same scenes",

@@ -29,7 +29,7 @@ PURPOSE = (
 @dataclass(frozen=True)
 class FinetuneTab:
     """Components of the step. costs: what the form shows beside its fields. live: numbers of what runs. change, maps:
-    what a finished run did to the heads, in words and drawn.
+    what a finished run did to the heads, in words and drawn. exporting: id of the job whose file is waited for.
     """
 
     form: gr.HTML
@@ -40,6 +40,7 @@ class FinetuneTab:
     results: gr.HTML
     change: gr.HTML
     maps: gr.HTML
+    exporting: gr.State
 
 
 def layout(plotly: str) -> FinetuneTab:
@@ -55,7 +56,7 @@ def layout(plotly: str) -> FinetuneTab:
     change = components.panel()
     with gr.Column(elem_classes="wb-plot", elem_id="head-change-maps"):
         maps = components.figure(plotly)
-    return FinetuneTab(form, costs, jobs, live, plot, results, change, maps)
+    return FinetuneTab(form, costs, jobs, live, plot, results, change, maps, gr.State(""))
 
 
 def show_form(fields: Any) -> str:
@@ -117,13 +118,16 @@ def wire(
     def look(event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name == "report":
-            return [asdict(questions.exports.report(context, untrusted.as_id(chosen.value))), *[gr.skip()] * 4]
+            return [asdict(questions.exports.report(context, untrusted.as_id(chosen.value))), *[gr.skip()] * 5]
+        if chosen.name == "export":
+            job_id = questions.exports.policy(context, untrusted.as_id(chosen.value))
+            return [gr.skip(), watcher.start(), *[gr.skip()] * 3, job_id]
         if chosen.name in ("delete", "remove", "close"):
-            return [*[gr.skip()] * 4, _deleting(context, chosen.name, untrusted.as_id(chosen.value))]
+            return [*[gr.skip()] * 4, _deleting(context, chosen.name, untrusted.as_id(chosen.value)), gr.skip()]
         if chosen.name != "heads_after":
-            return [gr.skip()] * 5
+            return [gr.skip()] * 6
         found = questions.results.heads_after(context, untrusted.as_id(chosen.value))
-        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(context, found), gr.skip()]
+        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(context, found), *[gr.skip()] * 2]
 
     def act(opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
@@ -148,11 +152,17 @@ def wire(
     def follow() -> str:
         return show_live(context)
 
+    def made(job_id: Any) -> list[Any]:
+        file = questions.exports.made_policy(context, job_id) if isinstance(job_id, str) and job_id else None
+        return [gr.skip()] * 2 if file is None else [asdict(file), ""]
+
     def scored() -> list[Any]:
         return show_change(context, questions.results.just_scored(context))
 
-    events.on(tab.results.action, look, None, [download, watcher.timer, tab.change, tab.maps, tab.results], **ACTION)
+    looked = [download, watcher.timer, tab.change, tab.maps, tab.results, tab.exporting]
+    events.on(tab.results.action, look, None, looked, **ACTION)
     events.on(watcher.finished.change, scored, None, [tab.change, tab.maps], **WATCH)
+    events.on(watcher.finished.change, made, tab.exporting, [download, tab.exporting], **WATCH)
     events.on(
         tab.form.action,
         act,

@@ -32,6 +32,7 @@ STEP_OF = {
     "select": "heads",
     "finetune": "finetune",
     "head_change": "finetune",
+    "package_policy": "finetune",
     "evaluate": "compare",
     "open_loop": "compare",
     "open_policy": "policy",

@@ -299,6 +299,8 @@ def _row(row: ResultRow, star: str) -> str:
     buttons = button("Heads after", "heads_after", row.id, quiet=True, testid="heads-after") + button(
         "Report", "report", row.id, quiet=True, testid="report"
     )
+    if row.method != "full":
+        buttons += button("Export", "export", row.id, quiet=True, testid="export-policy")
     buttons += button("Delete", "delete", row.id, quiet=True) if row.own else ""
     cells = "".join(f"<td>{value}</td>" for value in (*values, f'<div class="wb-buttons">{buttons}</div>'))
     label = text(METHOD_LABELS.get(row.method, row.method))

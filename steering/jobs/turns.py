@@ -18,6 +18,7 @@ USUAL_S = {
     "open_loop": 60.0,
     "head_change": 60.0,
     "import_upload": 30.0,
+    "package_policy": 10.0,
     "trust": 30.0,
 }
 """Seconds of a job of which none has run here yet; OTHERS_S for the rest."""

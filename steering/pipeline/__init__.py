@@ -28,7 +28,7 @@ from steering.pipeline.demonstrations import (
 )
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
-from steering.pipeline.exporting import LAYOUTS, export_policy, push_policy
+from steering.pipeline.exporting import LAYOUTS, export_policy, package_policy, push_policy
 from steering.pipeline.finding import find_heads
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.heldout import heldout_notice, open_loop_notices, origin_notice
@@ -89,6 +89,7 @@ __all__ = [
     "origin_of",
     "over_time",
     "overlap",
+    "package_policy",
     "predicted_path",
     "preview_demonstrations",
     "projection",
@@ -136,6 +137,7 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         evaluate,
         open_loop,
         open_policy,
+        package_policy,
     )
 }
 """The functions that a job may run, by name."""

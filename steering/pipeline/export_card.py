@@ -110,17 +110,23 @@ def _held_out(store: Store, adapter_id: str, result: FinetuneResult) -> list[str
     return [said.strip(), ""]
 
 
+def results_of(store: Store, adapter_id: str) -> list[str]:
+    """Ids of the rollouts of an adapter and of the comparisons that hold them."""
+    own = {one.id for one in store.find("rollouts") if adapter_id in one.parents}
+    compared = {one.id for one in store.find("comparison") if own & set(one.parents)}
+    return sorted(own | compared)
+
+
 def _results(store: Store, adapter_id: str) -> list[str]:
     """Comparisons that it took part in, then rollouts that no comparison holds."""
     from steering.comparison.intervals import success_rate
 
-    own = {one.id for one in store.find("rollouts") if adapter_id in one.parents}
+    found = results_of(store, adapter_id)
     lines, compared = [], set[str]()
-    for manifest in store.find("comparison"):
-        if own & set(manifest.parents):
-            compared |= own & set(manifest.parents)
-            lines += _comparison(load(store, manifest.id, Comparison))
-    for one in sorted(own - compared):
+    for one in (one for one in found if one.startswith("comparison-")):
+        compared |= set(store.manifest(one).parents)
+        lines += _comparison(load(store, one, Comparison))
+    for one in (one for one in found if one not in compared and one.startswith("rollouts-")):
         rollouts: Rollouts = load(store, one, Rollouts)
         where = ", ".join((rollouts.task, *rollouts.variations))
         lines.append(f"- {where}, in simulation: {_rate(success_rate(rollouts.method, rollouts.success))}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from steering import hub
 from steering.errors import InputError, unknown_name
 from steering.pipeline.demonstrations import MAPPING_FILE
-from steering.pipeline.export_card import sections
+from steering.pipeline.export_card import results_of, sections
 from steering.pipeline.making import adapter_folder, load
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import METHOD_LABELS, Demonstrations, FinetuneResult, HeadShape
+from steering.types import METHOD_LABELS, Demonstrations, FinetuneResult, HeadShape, PolicyExport
 
 if TYPE_CHECKING:
     from steering.export.robots import Carried
@@ -68,6 +69,34 @@ def export_policy(
     return target
 
 
+def package_policy(store: Store, *, adapter_id: str, progress: Progress = Progress()) -> str:
+    """An adapter as one zip file to take away, in lerobot's layout where that has its policy, else as PEFT's.
+
+    Of a policy in a folder of this machine it says the name alone. Made again once there are new results for the card.
+    """
+    export = _Export(store, adapter_id, progress, apart=True)
+    layout = "lerobot"
+    try:
+        export.check(layout, merged=False)
+    except InputError:
+        layout = "peft"
+        export.check(layout, merged=False)
+    params = {"layout": layout, "results": results_of(store, adapter_id)}
+    if done := store.find_made("policy_export", (adapter_id,), params):
+        return done
+    with store.new_folder("policy_export") as folder, tempfile.TemporaryDirectory() as work:
+        made = Path(work) / "policy"
+        made.mkdir()
+        (export.lerobot if layout == "lerobot" else export.peft)(made, False)
+        export.describe(made, layout, False)
+        file = folder / f"{export.result.method}-{layout}.zip"
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(made.rglob("*")):
+                archive.write(path, path.relative_to(made))
+        made_of = PolicyExport(layout, file)
+        return store.save("policy_export", made_of, parents=(adapter_id,), params=params, folder=folder)
+
+
 def push_policy(folder: Path | str, repository: str, *, public: bool = False) -> str:
     """Upload what `export_policy` wrote to the hub, with the login of whoever runs this; its address."""
     place = Path(folder)
@@ -79,12 +108,12 @@ def push_policy(folder: Path | str, repository: str, *, public: bool = False) ->
 class _Export:
     """One adapter with all that belongs to it."""
 
-    def __init__(self, store: Store, adapter_id: str, progress: Progress) -> None:
+    def __init__(self, store: Store, adapter_id: str, progress: Progress, *, apart: bool = False) -> None:
         from steering.export.weights import open_adapter
         from steering.models.checkpoint import open_checkpoint
         from steering.models.families import family_of
 
-        self.store, self.adapter_id, self.progress = store, adapter_id, progress
+        self.store, self.adapter_id, self.progress, self.apart = store, adapter_id, progress, apart
         self.manifest = store.manifest(adapter_id)
         self.result: FinetuneResult = load(store, adapter_id, FinetuneResult)
         self.adapter: Adapter = open_adapter(adapter_folder(store, adapter_id))
@@ -181,8 +210,9 @@ class _Export:
 
     @property
     def base(self) -> str:
-        """The policy that it was trained on, as a hub id or a folder."""
-        return hub.shown(self.source)
+        """The policy that it was trained on, as a hub id or a folder; of a folder the name where others read it."""
+        here = self.apart and hub.named(self.source) is None
+        return self.checkpoint.name if here else hub.shown(self.source)
 
     def statistics(self) -> Any:
         """Those that it was trained under."""

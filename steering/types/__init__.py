@@ -45,7 +45,7 @@ from steering.types.finetuning import (
     FinetuneSettings,
 )
 from steering.types.origin import Origin, origin_of_word, origin_word, origin_words
-from steering.types.policies import PolicyCheck
+from steering.types.policies import PolicyCheck, PolicyExport
 from steering.types.relevance import HeadChange, Neighbours, RankAgreement, Relevance, Trust
 from steering.types.robot import ARM_JOINTS, COLUMN_ROLES, Robot
 from steering.types.rollouts import (
@@ -111,6 +111,7 @@ __all__ = [
     "Overlap",
     "PairedTest",
     "PolicyCheck",
+    "PolicyExport",
     "Projection",
     "RankAgreement",
     "Relevance",

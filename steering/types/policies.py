@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from steering.types.axes import HeadShape
 
@@ -25,3 +26,11 @@ class PolicyCheck:
     statistics: str
     load_s: float
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PolicyExport:
+    """A trained adapter in a layout that others load, as one zip file. layout: `lerobot` or `peft`."""
+
+    layout: str
+    file: Path

@@ -9,6 +9,7 @@ import re
 import shlex
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -24,7 +25,7 @@ from steering.cli import finetuning as cli
 from steering.errors import InputError
 from steering.finetune.presets import PRESETS
 from steering.pipeline.heldout import HEADS_SAW
-from steering.types import FinetuneSettings, Head, HeadChange
+from steering.types import FinetuneSettings, Head, HeadChange, PolicyExport
 
 Samples = tuple[Path, dict[str, str]]
 HEADS = (Head("vlm", 1, 1), Head("vlm", 4, 3))
@@ -208,6 +209,29 @@ def test_the_page_is_told_costs_and_command(context: Context, samples: Samples) 
     assert "python -m steering finetune" in told["slots"]["command"]
     form = finetune.show_form({"rank": "4", "methods": ["full"], "preset": '"><script>'})
     assert form.count('name="methods"') == len(OFFERS) and form.count("checked") == 1 and "<script>" not in form
+
+
+def test_a_policy_is_exported_by_a_job_and_its_file_given_once_it_is_there(
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = context.store.find("adapter")[0].id
+    assert 'data-testid="export-policy"' in results_table(questions.results.finetunes(context))
+    job_id = questions.exports.policy(context, adapter)
+    assert submitted(context)[-1] == ("package_policy", {"adapter_id": adapter})
+    with pytest.raises(InputError, match="Choose one of the results"):
+        questions.exports.policy(context, samples[1]["relevance"])
+    listed: list[SimpleNamespace] = []
+    monkeypatch.setattr(context.jobs, "recent", lambda *_: listed, raising=False)
+    assert questions.exports.made_policy(context, job_id) is None
+    with context.store.new_folder("policy_export") as folder:
+        (folder / "steering-peft.zip").write_bytes(b"zip")
+        value = PolicyExport("peft", folder / "steering-peft.zip")
+        made = context.store.save("policy_export", value, parents=(adapter,), folder=folder)
+    listed.append(SimpleNamespace(id=job_id, function="package_policy", state="done", result=made))
+    file = questions.exports.made_policy(context, job_id)
+    assert file is not None and file.name == "steering-peft.zip" and file.url.endswith(".zip")
+    assert (context.media.folder / Path(file.url).name).read_bytes() == b"zip"
+    assert questions.exports.made_policy(context, "another") is None
 
 
 def test_heads_after_a_finetune_are_scored_once_and_then_shown(context: Context, samples: Samples) -> None:

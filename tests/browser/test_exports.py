@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,3 +50,16 @@ def test_tables_of_a_comparison(open_page: OpenPage, sample_address: str, tmp_pa
         return wb.tableText(table); }"""
     )
     assert quoted.splitlines() == ['"\'=1+1"', '"-0.5"', '"\'+x"', '"\'@a"', '"−3"']
+
+
+@pytest.mark.slow
+def test_a_finetuned_policy_as_one_file(open_page: OpenPage, real_address: str, tmp_path: Path) -> None:
+    page = open_page(f"{real_address}?tab=finetune")
+    page.set_default_timeout(60_000)
+    path = kept(page, page.get_by_test_id("export-policy").first, tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(archive.namelist())
+    page.reload()
+    page.get_by_test_id("export-policy").first.wait_for()
+    page.wait_for_timeout(1500)
+    assert page.evaluate("() => document.querySelectorAll('a[download]').length") == 0  # asked for once, given once

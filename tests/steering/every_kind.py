@@ -25,6 +25,7 @@ from steering.types import (
     OpenLoop,
     OpenLoopComparison,
     PolicyCheck,
+    PolicyExport,
     Relevance,
     RelevanceOverTime,
     Replication,
@@ -111,6 +112,12 @@ def adapter(folder: Path) -> FinetuneResult:
     )
 
 
+def policy_export(folder: Path) -> PolicyExport:
+    file = folder / "policy.zip"
+    file.write_bytes(bytes(range(200)))
+    return PolicyExport("peft", file)
+
+
 def save_all(store: Store) -> dict[str, str]:
     """Kind -> the id of one artefact of it, each made from those before it."""
     ids: dict[str, str] = {}
@@ -155,5 +162,6 @@ def save_all(store: Store) -> dict[str, str]:
     errors = (numbers(1, 2, 7),) * 3
     summed = (numbers(1, 2, 3), numbers(1, 7, 3), numbers(1, 3), numbers(1, 3))
     save("open_loop_comparison", OpenLoopComparison(("lora",), (0,), ("x",) * 7, 20.0, *errors, *summed), "open_loop")
+    with_files("policy_export", policy_export, "adapter", layout="peft")
     save("policy", PolicyCheck("embedded", "pi0", "transformers", HeadShape.pair(3, 4, 6), 10, "", "own", 0.1))
     return ids

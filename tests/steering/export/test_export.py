@@ -9,6 +9,7 @@ import importlib.util
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,24 @@ def test_only_exports_are_pushed_and_to_a_name_of_ones_own(own: tuple[Store, str
             pipeline.push_policy(folder, name)
     with pytest.raises(InputError, match=r"did not take me/policy .* HF_HUB_OFFLINE"):
         pipeline.push_policy(folder, "me/policy")
+
+
+def test_an_export_to_take_away_is_one_file_and_names_no_folder(
+    own: tuple[Store, str], trained: tuple[str, Path, Store, str], tmp_path: Path
+) -> None:
+    family, base, store, adapter = trained
+    made_id = pipeline.package_policy(store, adapter_id=adapter)
+    assert pipeline.package_policy(store, adapter_id=adapter) == made_id
+    value = store.load(made_id)
+    assert (value.layout, value.file.name) == ("lerobot", "steering-lerobot.zip")
+    with zipfile.ZipFile(value.file) as archive:
+        assert {"README.md", "adapter_config.json", "adapter_model.safetensors", "config.json"} <= set(
+            archive.namelist()
+        )
+        told = b"".join(archive.read(name) for name in archive.namelist())
+    assert str(base.parent).encode() not in told and b"noise of an arm" in told
+    embedded, one = own
+    assert embedded.load(pipeline.package_policy(embedded, adapter_id=one)).layout == "peft"
 
 
 def test_the_command_says_what_it_wrote(
