@@ -9,7 +9,7 @@ import gradio as gr
 from app import components, endpoints, questions, session, untrusted
 from app.questions.context import Context
 from app.questions.head_sets import HeadSet
-from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, watching
+from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, trials, watching
 from app.tabs.events import ACTION, QUICK, WATCH, Events, Show, action
 from app.views.damage import damage
 from app.views.header import header
@@ -39,6 +39,7 @@ def build(context: Context) -> gr.Blocks:
                 finetune_tab = finetune.layout(components.PLOTLY_ADDRESS)
             with gr.Tab("Compare", id="compare") as compare_step:
                 compare_tab = compare.layout(components.PLOTLY_ADDRESS)
+                trials_tab = trials.layout()
             with gr.Tab("Learn", id="learn"):
                 learn.layout()
 
@@ -50,6 +51,7 @@ def build(context: Context) -> gr.Blocks:
         demonstrations.wire(events, context, sets_tab, states, watcher, heads_tab, download)
         finetune.wire(events, context, finetune_tab, states, watcher, download)
         compare.wire(events, context, compare_tab, states, watcher, download)
+        show_trials = trials.wire(events, context, trials_tab, states)
         panels = {
             "demonstrations": [sets_tab.jobs, heads_tab.jobs],
             "heads": [laboratory_tab.jobs],
@@ -159,7 +161,9 @@ def build(context: Context) -> gr.Blocks:
         events.after(loaded, show_curves)
         every_step = (show_sets, show_upload, show_finetune, show_compare)
         # not on the first screen: waits for it
-        events.after(drawn, show_menu, show_policies, show_form, *every_step, show_driving, show_damage, prepare)
+        events.after(
+            drawn, show_menu, show_policies, show_form, *every_step, show_trials, show_driving, show_damage, prepare
+        )
 
         around = (show_heads, show_episode, show_header, show_menu)
         for panel in (sets_tab.sets, sets_tab.health, sets_tab.upload, sets_tab.episodes):
@@ -175,7 +179,7 @@ def build(context: Context) -> gr.Blocks:
         for step, shown in (
             (demonstrations_step, (show_sets, show_upload, show_episodes)),
             (finetune_step, (show_finetune,)),
-            (compare_step, (show_compare,)),
+            (compare_step, (show_compare, show_trials)),
         ):
             for one in (*shown, show_damage):
                 events.on(step.select, one.handler, one.inputs, one.outputs, **QUICK)

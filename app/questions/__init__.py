@@ -20,6 +20,7 @@ from app.questions import (
     public,
     results,
     training,
+    trials,
     uploads,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "public",
     "results",
     "training",
+    "trials",
     "uploads",
 ]

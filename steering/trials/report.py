@@ -28,12 +28,7 @@ def report(book: Book, names: Mapping[str, str] | None = None) -> str:
         "",
     ]
     lines += ["| method | condition | success | 95 % interval | progress |", "|---|---|---|---|---|"]
-    for method in plan.methods:
-        conditions = ("all", *plan.conditions) if len(plan.conditions) > 1 else plan.conditions
-        for condition in conditions:
-            own = [t for t in counted if t.slot.method == method and condition in ("all", t.slot.condition)]
-            if own:
-                lines.append(f"| {called[method]} | {condition} | {_row(plan, own)} |")
+    lines += [f"| {' | '.join(row)} |" for row in rows(book, names)]
     void = len(trials) - len(counted)
     lines += ["", f"{len(counted)} trials of {len(book.slots)} planned; void and run again: {void}."]
     if book.unblinded:
@@ -42,9 +37,22 @@ def report(book: Book, names: Mapping[str, str] | None = None) -> str:
     return "\n".join([*lines, *(["", "## Notes", "", *notes] if notes else [])]) + "\n"
 
 
-def _row(plan: TrialPlan, trials: list[Trial]) -> str:
+def rows(book: Book, names: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str, str]]:
+    """Method, condition, successes, Wilson interval and mean progress, in words; of all conditions first."""
+    plan = book.plan
+    counted = [trial for trial in book.trials() if trial.outcome != "void"]
+    conditions = ("all", *plan.conditions) if len(plan.conditions) > 1 else plan.conditions
+    found = []
+    for method in plan.methods:
+        for condition in conditions:
+            own = [t for t in counted if t.slot.method == method and condition in ("all", t.slot.condition)]
+            if own:
+                found.append(((names or {}).get(method, method), condition, *_rate(plan, own)))
+    return found
+
+
+def _rate(plan: TrialPlan, trials: list[Trial]) -> tuple[str, str, str]:
     rate = success_rate("", np.array([trial.outcome == "success" for trial in trials]))
     reached = [trial.progress for trial in trials if trial.progress is not None]
     progress = f"{np.mean(reached):.1f} of {len(plan.stages)}" if reached and plan.stages else ""
-    interval = f"{100 * rate.low:.0f} to {100 * rate.high:.0f} %"
-    return f"{rate.successes} of {rate.trials} | {interval} | {progress}"
+    return f"{rate.successes} of {rate.trials}", f"{100 * rate.low:.0f} to {100 * rate.high:.0f} %", progress

@@ -1,0 +1,131 @@
+"""Trials on a robot: the books of this server, planned, recorded and read. None where strangers use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.answers.trials import BookCard, Trials
+from app.questions import comparison
+from app.questions.context import Context
+from app.words import LABELS
+from steering.errors import InputError, unknown_name
+from steering.public import is_public
+from steering.trials.book import PLAN, Book, create, open_book
+from steering.trials.plan import power_words
+from steering.trials.report import rows
+from steering.trials.verdict import verdicts, words
+from steering.types import TRIAL_OUTCOMES, TrialPlan
+
+ZERO_SHOT = "zero_shot"
+_NAME = re.compile(r"[\w][\w -]{0,59}")
+
+
+def shown(context: Context, demonstrations_id: str, name: str) -> Trials | None:
+    """Every book, and the one called `name` where there is one; None where strangers use the server."""
+    if is_public():
+        return None
+    known = _names(context)
+    trained = comparison.trained(context, demonstrations_id)
+    offered = {method: LABELS[method] for method in LABELS if method == ZERO_SHOT or method in trained}
+    return Trials(tuple(known), _card(context, name) if name in known else None, offered)
+
+
+def plan(
+    context: Context,
+    demonstrations_id: str,
+    name: str,
+    methods: Sequence[str],
+    conditions: Sequence[str],
+    blocks: int,
+    matters: float,
+    expected: float,
+    stages: Sequence[str],
+) -> str:
+    """Make a book; its name. matters, expected: success rates, 0..1. Raises InputError, in words, for what is none."""
+    _own_server()
+    called = name.strip()
+    if not _NAME.fullmatch(called):
+        raise InputError("Give the trials a name of letters, digits, spaces and dashes, at most 60.")
+    trained = comparison.trained(context, demonstrations_id)
+    if missing := [method for method in methods if method != ZERO_SHOT and method not in trained]:
+        raise InputError(f"{LABELS.get(missing[0], missing[0])} is not trained on these demonstrations yet.")
+    asked = TrialPlan(
+        methods=tuple(methods),
+        conditions=tuple(conditions) or ("usual",),
+        blocks=blocks,
+        matters=matters,
+        expected=expected,
+        stages=tuple(stages),
+        adapters={method: trained[method] for method in methods if method != ZERO_SHOT},
+        policy=context.policy,
+    )
+    power_words(asked)  # says where there is no room for such a difference
+    create(_folder(context) / called, asked)
+    return called
+
+
+def record(context: Context, name: str, slot: int, outcome: str, stage: str = "", note: str = "") -> None:
+    """Write how trial number `slot` ended; nothing where another one is to be run now, as after a double click."""
+    book = _open(context, name)
+    if outcome not in TRIAL_OUTCOMES:
+        raise unknown_name("outcome", outcome, TRIAL_OUTCOMES)
+    now = book.next()
+    if now is not None and now.number == slot:
+        reached = stage if stage in book.plan.stages and outcome != "success" else None
+        book.record(outcome, progress=reached, note=note)
+
+
+def undo(context: Context, name: str) -> None:
+    """Take back the last trial."""
+    _open(context, name).undo()
+
+
+def unblind(context: Context, name: str) -> None:
+    """Show the methods' names from here on; the book keeps that it was asked."""
+    _open(context, name).unblind()
+
+
+def _card(context: Context, name: str) -> BookCard:
+    book = _open(context, name)
+    trials, slot = book.trials(), book.next()
+    named = book.unblinded or slot is None
+    done = len({trial.slot.number for trial in trials if trial.outcome != "void"})
+    called = {method: LABELS.get(method, method) for method in book.plan.methods}
+    said = [words(one, book.plan, called if named else None) for one in verdicts(book.plan, trials)]
+    return BookCard(
+        name=name,
+        slot=slot,
+        blocks=book.plan.blocks,
+        done=done,
+        total=len(book.slots),
+        last=bool(trials),
+        stages=book.plan.stages,
+        power="" if trials else power_words(book.plan),
+        verdicts=tuple(said),
+        rows=tuple(rows(book, called)) if named else (),
+        command=f'python -m steering serve --trial "{book.folder}" --store "{context.store.root}"',
+    )
+
+
+def _folder(context: Context) -> Path:
+    return context.store.root / "trials"
+
+
+def _names(context: Context) -> list[str]:
+    found = [path.parent for path in _folder(context).glob(f"*/{PLAN}")]
+    return [path.name for path in sorted(found, key=lambda path: (path / PLAN).stat().st_mtime, reverse=True)]
+
+
+def _open(context: Context, name: str) -> Book:
+    _own_server()
+    known = _names(context)
+    if name not in known:  # which also keeps the name inside the folder
+        raise unknown_name("trial book", name, known)
+    return open_book(_folder(context) / name)
+
+
+def _own_server() -> None:
+    if is_public():
+        raise InputError("Trials on a robot are kept on a server of one's own, not where strangers use it.")
