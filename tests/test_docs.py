@@ -141,7 +141,10 @@ def test_the_one_line_of_the_readme_prints_heads() -> None:
 
 STARTS = ("python -m steering ", "accelerate launch ", "torchrun ")
 COMMANDS = [
-    (path, run) for path in PAGES for block in shell(path) if (run := [x for x in block if x.startswith(STARTS)])
+    (path, run)
+    for path in PAGES
+    for block in shell(path)
+    if (run := [line for line in block if line.startswith(STARTS) and not line.startswith(SERVES)])
 ]
 
 

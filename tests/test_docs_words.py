@@ -33,7 +33,8 @@ def _code(page: Path) -> list[str]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     within = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
     lines = [line for language, block in blocks if not language for line in block.splitlines()]
-    return [" ".join(one.split()) for one in (*lines, *within)]
+    indented = re.findall(r"^    ((?:python -m )?steering .*)$", text, re.MULTILINE)
+    return [" ".join(one.split()) for one in (*lines, *indented, *within)]
 
 
 @cache
