@@ -132,7 +132,7 @@ def push(folder: Path, repository: str, *, public: bool = False) -> str:
     if not is_id(repository):
         raise InputError(f"Expected the name of a repository on the hub, as me/my-policy; got {repository[:80]!r}.")
     try:
-        api = HfApi()
+        api = HfApi(token=True)  # that of whoever is logged in here
         url = str(api.create_repo(repository, private=not public, exist_ok=True))
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="A policy of the workbench")
     except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError) as error:

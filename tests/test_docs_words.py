@@ -131,6 +131,7 @@ def test_the_symptoms_are_sentences_of_the_code() -> None:
     assert not strangers, f"no error says: {strangers}"
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_holds_every_page(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

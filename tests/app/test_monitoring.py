@@ -135,7 +135,7 @@ def test_the_served_page_answers_all_of_it(public: Any) -> None:
     assert headers["x-request-id"] not in {line["id"] for line in lines}, "probes are not logged"
 
 
-@pytest.mark.parametrize("when", ["idle", "job"])
+@pytest.mark.parametrize("when", [pytest.param("idle", marks=pytest.mark.slow), "job"])
 def test_a_server_ends_within_ten_seconds_whatever_it_does(
     tmp_path: Path, samples: tuple[Path, dict[str, str]], serve: Callable[..., Any], browse: Any, when: str
 ) -> None:

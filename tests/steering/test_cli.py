@@ -59,6 +59,7 @@ def test_the_stages_by_hand(
     assert chosen["origin"] in (result.folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_whole_way(tmp_path: Path, policy_folder: Path) -> None:
     summary = run_demo(tmp_path, task="press_button", policy=str(policy_folder), settings=TINY)
     assert json.loads((tmp_path / "demo.json").read_text()) == summary

@@ -75,6 +75,7 @@ def tiny(policy_folder: Path) -> GridSettings:
     return replace(QUICK, policy=str(policy_folder), trials=1, demonstrations=2, stride=16)
 
 
+@pytest.mark.slow
 def test_a_cell_says_what_was_trained_what_it_cost_and_every_outcome(tmp_path: Path, tiny: GridSettings) -> None:
     store = Store(tmp_path)
     result = make_cell(parse_cell("press_button/steering_both/1"), tiny, store, processes=1)

@@ -50,6 +50,7 @@ def test_arms_train_what_their_presets_say_at_the_trial_s_rank_and_steps():
     assert PRESETS["release"].noise_samples != release.noise_samples
 
 
+@pytest.mark.slow
 def test_a_rate_is_chosen_by_demonstrations_that_no_training_saw(policy_folder, demonstrations, tmp_path, monkeypatch):
     """The lowest error on them wins, whatever the trainings' own loss says; trainings see every demonstration."""
     store, asked, judged = Store(tmp_path), [], []

@@ -63,6 +63,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(policy, policy_folder, demonstra
     np.testing.assert_array_equal(resumed.heldout_error, whole.heldout_error)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_two_processes_train_the_adapter_of_one(policy, policy_folder, demonstrations, tmp_path):
     finetune(policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path / "one")
