@@ -1,6 +1,7 @@
 """What is shipped under assets/ is what the code makes: the embedded policy and the samples of the first screen."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from steering.models.loading import EMBEDDED_FOLDER, load_policy
 from steering.relevance.keyframes import keyframes, take
 from steering.relevance.scoring import score
 from steering.samples import MAX_BYTES, SAMPLES, open_store
-from steering.types import STACKS, Demonstrations, Relevance, Selection
+from steering.types import STACKS, Relevance, Selection
 
 RESULTS_PAGE = Path(__file__).resolve().parents[1] / "docs" / "RESULTS.md"
 MOST_POLICY_BYTES = 25_000_000
@@ -74,14 +75,15 @@ def test_the_samples_are_small_and_complete(store):
 
 
 def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
-    """Capture and score anew, by the stages themselves: the stored scores and selection come out again."""
+    """An episode's head outputs and all scores come out again, by the stages themselves, and so does the selection."""
     from steering.activations.capture import capture
 
     found = [one for one in store.find("relevance") if one.params["metric"] == "knn"]
     assert {one.params["preset"] for one in found} == {"default", "paper"}
-    demonstrations: Demonstrations = store.load(found[0].parents[1])
-    policy = load_policy()
-    activations = capture(policy, demonstrations)
+    activations, demonstrations = (store.load(one) for one in found[0].parents)
+    first = capture(load_policy(), replace(demonstrations, episodes=demonstrations.episodes[:1]))
+    stored_outputs = activations.outputs[activations.episode == 0]
+    np.testing.assert_allclose(first.outputs, stored_outputs, atol=1e-3 * np.abs(stored_outputs).max())
     few = take(activations, keyframes(activations, demonstrations.episodes[0].rate_hz))
     for manifest in found:
         stored: Relevance = store.load(manifest.id)
