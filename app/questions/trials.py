@@ -11,6 +11,7 @@ from app.questions import comparison
 from app.questions.context import Context
 from app.words import LABELS
 from steering.errors import InputError, unknown_name
+from steering.pipeline.export_card import TRIALS
 from steering.public import is_public
 from steering.trials.book import PLAN, Book, create, open_book
 from steering.trials.plan import power_words
@@ -110,7 +111,7 @@ def _card(context: Context, name: str) -> BookCard:
 
 
 def _folder(context: Context) -> Path:
-    return context.store.root / "trials"
+    return context.store.root / TRIALS
 
 
 def _names(context: Context) -> list[str]:

@@ -18,6 +18,9 @@ from steering.types import (
     p_words,
 )
 
+TRIALS = "trials"
+"""The folder of a store that holds trial books."""
+
 
 def sections(
     store: Store,
@@ -37,7 +40,7 @@ def sections(
         "What was trained": [_trained(result), "", *head_lines(result.method, result.selection)],
         "Robot": [*robot_lines(demonstrations.columns, undone=undone), *_cameras(store, adapter_id)],
         "Data": _data(store, adapter_id, demonstrations),
-        "Results": [*_held_out(store, adapter_id, result), *_results(store, adapter_id)],
+        "Results": [*_held_out(store, adapter_id, result), *_results(store, adapter_id), *trials_of(store, adapter_id)],
     }
 
 
@@ -130,6 +133,23 @@ def _results(store: Store, adapter_id: str) -> list[str]:
         rollouts: Rollouts = load(store, one, Rollouts)
         where = ", ".join((rollouts.task, *rollouts.variations))
         lines.append(f"- {where}, in simulation: {_rate(success_rate(rollouts.method, rollouts.success))}")
+    return lines
+
+
+def trials_of(store: Store, adapter_id: str) -> list[str]:
+    """Trials on a robot that it took part in and that are over, of the books of the store."""
+    from steering.trials.book import PLAN, open_book
+    from steering.trials.report import rows
+    from steering.trials.verdict import verdicts, words
+
+    lines = []
+    for path in sorted((store.root / TRIALS).glob(f"*/{PLAN}")):
+        book = open_book(path.parent)
+        if adapter_id in book.plan.adapters.values() and book.next() is None:
+            lines += ["On a robot, every method from the same starts:", ""]
+            lines += [f"- {', '.join(part for part in row if part)}" for row in rows(book)]
+            lines += [f"- {words(one, book.plan, {})}" for one in verdicts(book.plan, book.trials())]
+            lines += [""]
     return lines
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from steering import hub
 from steering.errors import InputError, unknown_name
+from steering.pipeline import export_card
 from steering.pipeline.demonstrations import MAPPING_FILE
-from steering.pipeline.export_card import results_of, sections
 from steering.pipeline.making import adapter_folder, load
 from steering.progress import Progress
 from steering.store import Store
@@ -81,7 +81,8 @@ def package_policy(store: Store, *, adapter_id: str, progress: Progress = Progre
     except InputError:
         layout = "peft"
         export.check(layout, merged=False)
-    params = {"layout": layout, "results": results_of(store, adapter_id)}
+    on_robot = export_card.trials_of(store, adapter_id)
+    params = {"layout": layout, "results": export_card.results_of(store, adapter_id), "trials": on_robot}
     if done := store.find_made("policy_export", (adapter_id,), params):
         return done
     with store.new_folder("policy_export") as folder, tempfile.TemporaryDirectory() as work:
@@ -204,7 +205,9 @@ class _Export:
             exchange.write(selection, folder / "selection.json")
         library = "transformers" if layout == "peft" and merged else layout
         title = f"{METHOD_LABELS[self.result.method]} on {plain(self.base)}, {plain(self.demonstrations.name)}"
-        said = sections(self.store, self.adapter_id, self.result, self.demonstrations, layout=layout, merged=merged)
+        said = export_card.sections(
+            self.store, self.adapter_id, self.result, self.demonstrations, layout=layout, merged=merged
+        )
         text = model_card(title, self.base, library, said, dict(self.manifest.versions))
         (folder / CARD).write_text(text, encoding="utf-8")
 

@@ -30,7 +30,8 @@ from steering.models.loading import load_policy, without_peft_warning
 from steering.pipeline import exporting
 from steering.samples import open_store
 from steering.store import Store
-from steering.types import Demonstrations, HeadShape, Rollouts
+from steering.trials.book import create
+from steering.types import Demonstrations, HeadShape, Rollouts, TrialPlan
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "check_export.py"
 
@@ -134,6 +135,12 @@ def test_the_card_says_what_why_and_how_it_did(trained: tuple[str, Path, Store, 
     ]
     ids = [store.save("rollouts", row, parents=[adapter] if row.method == "steering" else []) for row in rows]
     pipeline.compare(store, rollouts_ids=ids)
+    before = pipeline.package_policy(store, adapter_id=adapter)
+    plan = TrialPlan(("zero_shot", "steering"), blocks=3, adapters={"steering": adapter})
+    book = create(store.root / "trials" / "cups", plan)
+    for slot in book.slots:
+        book.record("success" if slot.method == "steering" else "failure")
+    assert pipeline.package_policy(store, adapter_id=adapter) != before
     folder = pipeline.export_policy(store, adapter_id=adapter, folder=tmp_path / "out")
     card = (folder / "README.md").read_text()
     for said in (
@@ -144,6 +151,8 @@ def test_the_card_says_what_why_and_how_it_did(trained: tuple[str, Path, Store, 
         "zero_shot: 0 of 4",
         "p = .25",
         "noise of an arm: 2 demonstrations",
+        "- steering, usual, 3 of 3, 44 to 100 %",
+        "- steering against zero_shot: the plan is used up and neither is shown.",
         "Robot: so_arm.",
         "Turned over for training: gripper.pos; the statistics here give it as the robot does",
         "steering ",

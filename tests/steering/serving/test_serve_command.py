@@ -23,7 +23,8 @@ from steering.serving.observing import Wanted, observation
 from steering.serving.server import generator
 from steering.simulation.tasks import TASKS, bench_scene
 from steering.store import Store
-from steering.types import Demonstrations, Episode, Robot
+from steering.trials.book import create
+from steering.types import Demonstrations, Episode, Robot, TrialPlan
 
 ROOT = Path(__file__).parents[3]
 OPENPI = ROOT / ".venv" / "openpi"
@@ -46,22 +47,44 @@ def serving(*options: str) -> Iterator[dict]:
 @pytest.mark.skipif(not OPENPI.is_dir(), reason="`make test` installs openpi-client")
 def test_the_bench_is_a_client_like_any_robot(tmp_path: Path) -> None:
     with serving("--store", str(tmp_path)) as said:
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{OPENPI}"}
-        command = [sys.executable, str(Path(__file__).with_name("bench_client.py"))]
-        arguments = [said["url"], TASK, str(SEED), str(STEPS)]
-        ran = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    told = json.loads(ran.stdout.splitlines()[-1])
+        told = client(said["url"], STEPS)
     assert told["metadata"]["method"] == "zero_shot" and told["metadata"]["policy"] == "embedded"
     expected, ended = by_bare_calls()
     assert np.allclose(told["first_actions"], expected, atol=1e-3)
     assert (told["success"], told["steps"]) == ended
 
 
-def by_bare_calls() -> tuple[np.ndarray, tuple[bool, int]]:
+@pytest.mark.slow
+@pytest.mark.skipif(not OPENPI.is_dir(), reason="`make test` installs openpi-client")
+def test_a_trial_book_switches_the_adapters_itself(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    adapters = {str(one.params["method"]): one.id for one in store.find("adapter")}
+    plan = TrialPlan(("zero_shot", "steering"), blocks=1, adapters={"steering": adapters["steering"]})
+    book, told = create(tmp_path / "book", plan), {}
+    with serving("--store", str(tmp_path / "store"), "--trial", str(book.folder)) as said:
+        assert said["methods"] == []
+        for slot in book.slots:
+            told[slot.method] = client(said["url"], 5)
+            assert told[slot.method]["metadata"]["method"] == "blinded"
+            book.record("failure")
+    first = {method: np.array(one["first_actions"][0]) for method, one in told.items()}
+    assert np.abs(first["zero_shot"] - first["steering"]).max() > 1e-3
+    assert np.allclose(first["zero_shot"], by_bare_calls(5)[0][0], atol=1e-3)
+
+
+def client(url: str, steps: int) -> dict:
+    """What the bench's process says when it is over."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{OPENPI}"}
+    command = [sys.executable, str(Path(__file__).with_name("bench_client.py")), url, TASK, str(SEED), str(steps)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def by_bare_calls(steps: int = STEPS) -> tuple[np.ndarray, tuple[bool, int]]:
     """The same scene with the policy in this process."""
     policy, noise = load_policy("embedded"), generator(SEED)
-    episode, first = Scene(Start(0, bench_scene(TASK, SEED), min(STEPS, TASKS[TASK].step_limit))), []
+    episode, first = Scene(Start(0, bench_scene(TASK, SEED), min(steps, TASKS[TASK].step_limit))), []
     while not episode.ended:
         seen = episode.see()
         message = {**{f"observation/{name}": image for name, image in seen.cameras.items()}, "prompt": seen.instruction}
