@@ -1,7 +1,7 @@
 # make app    install what is missing and serve the page
 # make test   the same, with Chromium and the test tools, and run the tests
 # make test-slow   the tests of heavy work: every format, other policies, words, Ray
-# make check  format, lint, types and names that nothing uses
+# make check  format, lint, types and names that nothing uses; the page's scripts too, where npm is there
 # make bench  benchmarks
 # make docs   the documentation as a site, in site/
 # make mutants   would the tests notice small changes of the code? MUTANTS="--sample 20 --room store" asks for fewer
@@ -14,7 +14,7 @@ PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: app test test-slow check format bench docs mutants audit lock space clean
+.PHONY: app test test-slow check scripts format bench docs mutants audit lock space clean
 
 app: .venv/.app
 	$(RUN) app.py
@@ -31,6 +31,14 @@ check: .venv/.test
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(RUN) -m vulture
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory scripts; else echo "npm is not here, so the page's scripts are not checked."; fi
+
+scripts: node_modules/.here
+	npm run --silent check
+
+node_modules/.here: package.json package-lock.json
+	npm ci
+	@touch $@
 
 format: .venv/.test
 	$(RUN) -m ruff format .
@@ -55,7 +63,7 @@ space: .venv/.app
 	$(RUN) scripts/space.py $(DIR)
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache site
+	rm -rf .venv node_modules .pytest_cache .ruff_cache .mypy_cache site
 
 .venv/.audit: .venv/.app
 	$(RUN) -m venv .venv/audit

@@ -10,6 +10,8 @@ leaf, which took 47 000 copies and a quarter of a second a click while they were
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +23,33 @@ from app.glossary import GLOSSARY
 from app.questions.lead_sentence import PLACES
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = (
-    *("workbench", "terms", "picture", "link", "keyboard", "panel", "head_set", "head_map", "head_map_image", "lead"),
-    *("attention_contours", "frame_player", "inspector", "rollout_player", "figure", "download", "learn", "laboratory"),
-    *("policies", "finetune", "upload", "compare_paths", "teleoperation", "curves"),
-)
 STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare", "driving")
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
 SHELL = "<div></div>"
 
 
+@functools.cache
+def scripts_address() -> str:
+    """Below this address lie the scripts of static/, and nothing else is ever under it: it names their content."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.rglob("*.js")):
+        digest.update(path.relative_to(STATIC).as_posix().encode() + path.read_bytes())
+    return f"scripts/{digest.hexdigest()[:16]}"
+
+
 def scripts() -> str:
-    """Every script of static/, the glossary and the names of places, as one element for the page's head."""
-    words = (
-        orjson.dumps({key: [term.name, term.meaning] for key, term in GLOSSARY.items()}).decode().replace("</", "<\\/")
-    )
-    places = orjson.dumps(PLACES).decode()
-    read = [(STATIC / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    return "<script>\n" + "\n".join([*read, f"wb.glossary = {words};", f"wb.PLACES = {places};"]) + "\n</script>"
+    """For the page's head: glossary and names of places as data, and every module of static/, fetched at once."""
+    words = {"glossary": {key: [term.name, term.meaning] for key, term in GLOSSARY.items()}, "places": PLACES}
+    told = orjson.dumps(words).decode().replace("</", "<\\/")
+    modules = (path.relative_to(STATIC).as_posix() for path in sorted(STATIC.rglob("*.js")))
+    ahead = "".join(f'<link rel="modulepreload" href="{scripts_address()}/{name}">' for name in modules)
+    return f'<script type="application/json" id="wb-words">{told}</script>{ahead}'
+
+
+def main_script(call: str) -> str:
+    """JavaScript that calls `call` of static/main.js."""
+    return f"import(new URL('{scripts_address()}/main.js', document.baseURI)).then((page) => page.{call});"
 
 
 def styles() -> str:
@@ -95,14 +105,14 @@ def uploader(value: dict[str, Any]) -> gr.HTML:
     """Takes files: `begin` carries {files: [{name, size}]}, answered by {upload} or {error}; `sent` and `abandon` carry
     {upload}, `hub` a dataset's {name}. Every event has a serial, which the answer repeats.
     """
-    return _drawn("upload", ("begin", "sent", "abandon", "hub"), value=value)
+    return _drawn("uploader", ("begin", "sent", "abandon", "hub"), value=value)
 
 
 def driving_panel() -> gr.HTML:
     """Live driving; its value as `app.views.driving` gives it, or {note} and {error} in words. `save` asks to store
     what was kept, `end` to drop the rest.
     """
-    return _drawn("teleoperation", ("save", "end"))
+    return _drawn("driving", ("save", "end"))
 
 
 def rollout_player() -> gr.HTML:
@@ -135,10 +145,11 @@ def _drawn(
 ) -> gr.HTML:
     """A `gr.HTML` mounted by `script`. Gradio finds the events by their quoted names in `js_on_load`."""
     named = "".join(f' "{event}";' for event in events)
+    mount = main_script(f"mount({script!r}, {str(markup).lower()}, element, props, trigger, watch)")
     made = gr.HTML(
         value if markup else _json(value),
         html_template=shell,
-        js_on_load=f'{named} wb.mount("{script}", element, {"props" if markup else "wb.data(props)"}, trigger, watch);',
+        js_on_load=f"{named} {mount}",
         apply_default_css=False,
         elem_classes="wb-html",
         **options,

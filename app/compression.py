@@ -8,18 +8,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+SCRIPTS = "/scripts/"
 PATHS = ("", "/", "/config", "/gradio_api/run/predict")
 
 
 class PageCompression:
-    """ASGI middleware: gzip for PATHS only."""
+    """ASGI middleware: gzip for PATHS and the page's scripts only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._plain, self._compressed = app, GZipMiddleware(app, minimum_size=2000)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, compressed where the path is one of PATHS."""
-        chosen = self._compressed if scope["type"] == "http" and scope["path"] in PATHS else self._plain
+        path = scope["path"] if scope["type"] == "http" else None
+        plain = path is None or not (path in PATHS or path.startswith(SCRIPTS))
+        chosen = self._plain if plain else self._compressed
         await chosen(scope, receive, send)
 
 

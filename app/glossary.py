@@ -1,6 +1,6 @@
 """The words of the page and what they mean: every term opens its meaning where it stands, and "?" lists all of them.
 
-`app.views.markup.term` and `wb.term` of the scripts name an entry by its key; measures explain themselves
+`app.views.markup.term` and `term` of the scripts name an entry by its key; measures explain themselves
 (`steering.metrics`).
 """
 

@@ -12,7 +12,7 @@ import time
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app import components, cookies, monitoring, questions, visitors
@@ -39,6 +39,13 @@ Of one that is dropped and comes back nothing is lost: what a page shows lies in
 
 def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
     """Serve `page` from threads of its own; its address. port: None for the first free one from 7860."""
+    scripts = {path.relative_to(components.STATIC).as_posix(): path for path in components.STATIC.rglob("*.js")}
+
+    def script(request: Request) -> Response:
+        found = scripts.get(request.path_params["name"])
+        if found is None:
+            return PlainTextResponse("There is no such script. Reload the page.", 404)
+        return FileResponse(found, media_type="text/javascript", headers=KEPT)
 
     def plotly_js(_: Request) -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
@@ -61,7 +68,11 @@ def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
         mcp_server=serves_agents(),
         app_kwargs={
             "middleware": [Middleware(monitoring.Watched), ADMISSION, known, COMPRESSION, Middleware(Asked, page=page)],
-            "routes": [Route(f"/{PLOTLY_ADDRESS}", plotly_js), *routes],
+            "routes": [
+                Route(f"/{PLOTLY_ADDRESS}", plotly_js),
+                Route(f"/{components.scripts_address()}/{{name:path}}", script),
+                *routes,
+            ],
         },
     )
     return str(address)

@@ -155,7 +155,7 @@ def build(context: Context) -> gr.Blocks:
         restored = [*chosen_now, states.beside, states.policy, compare_tab.wanted, steps, head]
         loaded = events.on(page.load, restore, chosen_now, restored, **QUICK)
         drawn = events.after(loaded, show_heads)
-        drawn.then(None, None, None, js="() => wb.ready()", show_progress_on=told)
+        drawn.then(None, None, None, js=f"() => {{ {components.main_script('ready()')} }}", show_progress_on=told)
         events.after(loaded, show_episode)
         events.on(loaded.then, show_work.handler, show_work.inputs, show_work.outputs, **WATCH)
         events.after(loaded, show_curves)

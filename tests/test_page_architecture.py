@@ -116,6 +116,13 @@ def test_questions_know_nothing_of_gradio_and_of_markup() -> None:
     assert found.stdout.strip() == "set()"
 
 
+def test_a_public_question_takes_and_gives_types_that_say_what_they_are() -> None:
+    tree = ast.parse((ROOT / "app" / "questions" / "public.py").read_text(encoding="utf-8"))
+    asked = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    vague = [one.name for one in asked for node in ast.walk(one) if isinstance(node, ast.Name) and node.id == "Any"]
+    assert len(asked) > 20 and not vague and all(one.returns and ast.get_docstring(one) for one in asked)
+
+
 def test_nothing_of_gradios_insides_is_touched() -> None:
     touched = [
         f"{name}: {ast.unparse(node)}"

@@ -118,12 +118,15 @@ def test_the_page_is_served_from_the_wheel(installed: Path, outside: Path) -> No
         server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             page = _fetched(f"http://127.0.0.1:{port}/", server, outside / "log")
+            found = set(re.findall(r"(scripts/[0-9a-f]{16}/([\w/]+\.js))", page))
+            scripts = {n: _fetched(f"http://127.0.0.1:{port}/{at}", server, outside / "log") for at, n in found}
         finally:
             server.terminate()
             server.wait(60)
-    for script in (ROOT / "app" / "static").rglob("*.js"):
-        longest = max(re.findall(r"[\w .=,;:()]+", script.read_text(encoding="utf-8")), key=len)  # nothing to escape
-        assert longest in page, f"{script.name} is not in the page"
+    static = ROOT / "app" / "static"
+    assert set(scripts) == {path.relative_to(static).as_posix() for path in static.rglob("*.js")}
+    for name, script in scripts.items():
+        assert script == (static / name).read_text(encoding="utf-8"), f"{name} is another in the wheel"
     assert (outside / "store").is_dir()
 
 

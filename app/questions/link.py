@@ -2,7 +2,7 @@
 
 policy, demonstrations, metric (a measure's key), heads (hexadecimal digits, or `none`), origin (where these come from),
 episode and tab are read here; frame and head (the one shown) concern the browser alone and are read, within range, by
-static/link.js.
+static/shared/address.js.
 """
 
 from __future__ import annotations

@@ -165,6 +165,6 @@ def _with_told(found: Any, said: str, outputs: int) -> Any:
 
 
 def _toast(words: str) -> str:
-    """Markup that static/panel.js shows as a toast; with the time, for the same may have to be said again."""
+    """Markup that static/shared/panel.js shows as a toast; with the time, for the same may have to be said again."""
     emitted = text(json.dumps([words]))
     return f'<span hidden data-emit="notes" data-emitted="{emitted}" data-at="{time.time_ns()}"></span>'

@@ -74,7 +74,7 @@ def show_menu(context: Context, opened: Any, measure: Any) -> str:
 def answer(
     context: Context, opened: Any, measure: str, beside: str, heads: str, asked: dict[str, Any]
 ) -> dict[str, Any]:
-    """What static/laboratory.js draws for the question `asked`, which comes from the client."""
+    """What static/heads/laboratory.js draws for the question `asked`, which comes from the client."""
     demonstrations_id, episode = untrusted.as_opened(opened)
     kind = next((kind for kind in KINDS if kind == asked.get("kind")), KINDS[0])
     serial = untrusted.whole(asked.get("serial"), 0, 10**9, 0)

@@ -1,4 +1,4 @@
-"""The Learn step: short lessons on the page's real controls. They run in the browser (static/learn.js)."""
+"""The Learn step: short lessons on the page's real controls. They run in the browser (static/learn/lessons.js)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Chooser:
 
 
 def layout() -> Chooser:
-    """The chooser, which static/policies.js makes a popover of the header's chip."""
+    """The chooser, which static/shared/policies.js makes a popover of the header's chip."""
     with gr.Column(elem_id=CHOOSER):
         found = Chooser(components.panel(), components.panel(), components.panel())
     return found

@@ -114,7 +114,7 @@ def rollout_player(
     traces: Sequence[Mapping[int, str]] = (),
     squares: Sequence[Sequence[Square]] = (),
 ) -> dict[str, Any]:
-    """What static/rollout_player.js draws; scenes where methods differ come first.
+    """What static/compare/rollout_player.js draws; scenes where methods differ come first.
 
     videos, traces: a method's addresses by seed. squares: [method][scene].
     """

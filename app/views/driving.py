@@ -1,7 +1,7 @@
 """The live driving panel: both cameras, what is known of the try, the keys as buttons to hold, and what becomes of it.
 
-The markup is drawn once a drive; `static/teleoperation.js` fills in pictures and numbers. Every button to hold carries
-its key, so the buttons are the legend too.
+The markup is drawn once a drive; `static/demonstrations/driving.js` fills in pictures and numbers. Every button to hold
+carries its key, so the buttons are the legend too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TILT = (
 
 
 def driving(card: DriveCard | None) -> dict[str, Any] | None:
-    """What static/teleoperation.js takes: {id, markup, rate, idle_s}; None where nobody drives."""
+    """What static/demonstrations/driving.js takes: {id, markup, rate, idle_s}; None where nobody drives."""
     if card is None:
         return None
     return {"id": card.id, "markup": driving_panel(card), "rate": CONTROL_HZ, "idle_s": card.idle_s}

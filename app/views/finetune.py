@@ -61,7 +61,7 @@ def form(
     batches: Sequence[int],
 ) -> str:
     """The whole form. fields: name -> value as text, `methods` and `options` as lists of what is ticked. What depends
-    on the numbers is filled in by static/finetune.js, so that typing is never undone by an update.
+    on the numbers is filled in by static/finetune/form.js, so that typing is never undone by an update.
     """
     shown = {name: text(value) for name, value in fields.items()}
     cards = "".join(_card(name, name in fields["methods"]) for name in offers)
@@ -136,7 +136,7 @@ def _card(name: str, ticked: bool) -> str:
 
 
 def costs(found: Mapping[str, Outlook], command: str, python: str) -> str:
-    """What the form shows beside its fields, for static/finetune.js: name of a slot -> markup, and what is off."""
+    """What the form shows beside its fields, for static/finetune/form.js: name of a slot -> markup, and what is off."""
     lora = sum(found["lora"].parameters.values()) if "lora" in found else 0
     slots = {f"cost-{name}": _cost(name, cost, lora) for name, cost in found.items()}
     slots["command"] = _code("Shell", command, "command-shell") + _code("Python", python, "command-python")

@@ -32,8 +32,8 @@ def frame_player(
     keyframes: Sequence[bool] | np.ndarray = (),
     robot: Robot | None = None,
 ) -> dict[str, Any]:
-    """What static/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the set;
-    keyframes: bool [frame]; robot: whose columns the curves are.
+    """What static/demonstrations/frame_player.js draws. sprites: camera -> address; outcomes: of every episode of the
+    set; keyframes: bool [frame]; robot: whose columns the curves are.
     """
     columns_of = robot or Robot()
     tile, columns = sheet_layout(episode)

@@ -37,7 +37,7 @@ def head_map(
     strip: Mapping[str, Any] | None = None,
     lead: str = "",
 ) -> dict[str, Any]:
-    """What static/head_map.js and static/inspector.js draw.
+    """What static/heads/head_map.js and static/heads/inspector.js draw.
 
     key: names the relevance; demonstrations: the set. version: another one whenever a rule or a file chose `selected`;
     0 where the map is only drawn, and the page knows its set best.

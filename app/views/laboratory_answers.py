@@ -1,4 +1,4 @@
-"""Data of the laboratory under the head map (static/laboratory.js): why a head, gains, words, the strip over time."""
+"""Data of the laboratory (static/heads/laboratory.js): why a head, gains, words, the strip over time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The lessons of the Learn step: predict, act on the page's real controls, then see what this page's own data says.
 
-static/learn.js runs them. `{name}` in a reveal is a fact that it reads from what is open (see `facts` there); a choice
-is right when its name is the fact `answer` of the lesson.
+static/learn/lessons.js runs them. `{name}` in a reveal is a fact that it reads from what is open (see `facts` there); a
+choice is right when its name is the fact `answer` of the lesson.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to do. done: the condition of static/learn.js that ends it; tab: where; find: selector to point at."""
+    """One thing to do. done: the condition of static/learn that ends it; tab: where; find: selector to point at."""
 
     text: str
     done: str
@@ -174,5 +174,5 @@ LIST = '<div data-lessons></div><span hidden data-emit="lessons" data-emitted="n
 
 
 def lessons() -> list[dict[str, Any]]:
-    """What static/learn.js runs."""
+    """What static/learn/lessons.js runs."""
     return [asdict(lesson) for lesson in LESSONS]

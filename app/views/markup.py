@@ -20,7 +20,7 @@ def words(name: str) -> str:
 
 
 def term(key: str, shown: str = "") -> str:
-    """A word that opens its meaning (`app.glossary`, static/terms.js). Not inside a button, a label or a summary."""
+    """A word that opens its meaning (`app.glossary`, static/shared/terms.js). Not in a button, a label or a summary."""
     return f'<button type="button" class="wb-term" data-term="{text(key)}">{text(shown or GLOSSARY[key].name)}</button>'
 
 
@@ -45,7 +45,7 @@ def purpose(line: str) -> str:
 
 
 def kept_table(name: str, table: str) -> str:
-    """A table that scrolls in its card, and the button that keeps it as name.csv (static/download.js)."""
+    """A table that scrolls in its card, and the button that keeps it as name.csv (static/shared/download.js)."""
     return (
         f'<div class="wb-kept"><div class="wb-scroll">{table}</div><div class="wb-figure-tools"><button type="button" '
         f'class="wb-button wb-quiet" data-keep-table="{text(name)}" title="Keep this table">CSV</button></div></div>'

@@ -31,7 +31,7 @@ def made(make: Callable[[], gr.Blocks]) -> gr.Blocks:
 
 
 def said(markup: str) -> str:
-    """The words that static/panel.js shows as a toast."""
+    """The words that static/shared/panel.js shows as a toast."""
     found = re.search(r'data-emit="notes" data-emitted="(.*?)"', markup)
     return json.loads(unescape(found[1]))[0] if found else ""
 

@@ -72,3 +72,20 @@ def test_a_hostile_link_opens_a_sound_screen_and_says_so(open_page: OpenPage, sa
     assert page.evaluate("() => wb.state.frame < wb.state.episode.frames && wb.state.pinned < 128")
     expect(page.get_by_test_id("toasts").locator("p").first).to_be_visible()
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_back_and_forward_move_between_steps_and_keep_what_is_open(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(f"{sample_address}?frame=3")
+    for step in ("Finetune", "Compare"):
+        page.get_by_role("tab", name=step).click()
+        page.wait_for_function("(tab) => location.search.includes(`tab=${tab}`)", arg=step.lower())
+    page.go_back()
+    expect(page.get_by_role("tab", name="Finetune")).to_have_attribute("aria-selected", "true")
+    page.go_back()
+    expect(page.get_by_role("tab", name="Heads")).to_have_attribute("aria-selected", "true")
+    page.evaluate("() => wb.pin(7)")  # another head since: the address says that of now, also after Forward
+    page.wait_for_function("() => location.search.includes('head=7')")
+    page.go_forward()
+    expect(page.get_by_role("tab", name="Finetune")).to_have_attribute("aria-selected", "true")
+    page.wait_for_function("() => location.search.includes('head=7') && location.search.includes('tab=finetune')")
+    assert page.evaluate("() => wb.state.pinned") == 7

@@ -6,19 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from app.views.markup import checks, choice, segments, slider
 
 pytestmark = pytest.mark.browser
-PANEL = Path(__file__).parents[2] / "app/static/panel.js"
-SHELL = """() => {
-  window.wb = { mounts: {}, emit() {}, link() {} };
-  document.body.innerHTML = "<div id=panel></div>";
-}"""
-MOUNT = """() => {
-  const panel = document.getElementById("panel");
-  wb.mounts.panel(panel, {}, () => {}, (name, drawn) => { window.drawn = drawn; });
+STATIC = Path(__file__).parents[2] / "app/static"
+SHELL = """() => { document.body.innerHTML = "<div id=panel></div>"; }"""
+MOUNT = """async () => {
+  const { panel } = await import("/shared/panel.js");
+  panel(document.getElementById("panel"), {}, () => {}, (name, drawn) => { window.drawn = drawn; });
 }"""
 # The page's drawing in small: nodes of the same place are kept, and only attributes that differ are written.
 DRAW = """(markup) => {
@@ -50,13 +47,23 @@ def form(methods: dict[str, bool], scenes: int = 10, task: str = "lift", look: s
     )
 
 
+def serve(route: Route) -> None:
+    """The scripts as they lie in static/, below an empty page."""
+    path = STATIC / route.request.url.removeprefix("http://page.test/")
+    if path.is_file():
+        route.fulfill(path=path, content_type="text/javascript")
+    else:
+        route.fulfill(body="<!doctype html>", content_type="text/html")
+
+
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
+    page.route("http://page.test/**", serve)
+    page.goto("http://page.test/")
     page.evaluate(SHELL)
     page.evaluate(DRAW, form({"lora": True, "steering": True}))
-    page.add_script_tag(path=str(PANEL))
     page.evaluate(MOUNT)
     yield page
     context.close()
