@@ -1,4 +1,5 @@
-"""Work in parts on a Ray cluster: on cores of this machine, or on many machines. Each part is a task of one core.
+"""Work in parts on a Ray cluster: on cores of this machine, or on many machines. Each part is a task of one core, and
+of a GPU where it asks for one.
 
 Every node needs this package, its dependencies, and policies that it can open. What a part needs is sent to it and what
 it gives comes back as data, so no folder is shared. Ray starts a part again that a lost node took along. Costs some
@@ -18,10 +19,13 @@ from steering.progress import Progress
 
 @dataclass(frozen=True)
 class Cluster:
-    """address: of a Ray cluster that runs; None for one of `workers` cores here, which ends with the work."""
+    """address: of a Ray cluster that runs; None for one of `workers` cores here, which ends with the work. gpus: that a
+    part has to itself, or the share of one (.5: two parts a GPU); 0: none is counted, and parts share what they find.
+    """
 
     workers: int = 2
     address: str | None = None
+    gpus: float = 0.0
 
 
 def spread(
@@ -53,7 +57,7 @@ def spread(
             log_to_driver=False,
         )
     try:
-        task = ray.remote(num_cpus=1, max_calls=1 if fresh else 0)(function)
+        task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_calls=1 if fresh else 0)(function)
         sent = [ray.put(one) for one in shared]
         pending = {task.remote(*sent, *part): number for number, part in enumerate(parts)}
         while pending:

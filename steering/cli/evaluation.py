@@ -11,6 +11,7 @@ from steering.cli.frame import (
     STORE,
     AddressOption,
     EngineOption,
+    GpusOption,
     Line,
     PolicyOption,
     SeedOption,
@@ -42,13 +43,18 @@ def rollout(
     engine: EngineOption = "local",
     workers: WorkersOption = 2,
     address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     policy: PolicyOption = "embedded",
     store: StoreOption = STORE,
 ) -> None:
     """Run the policy in the simulator. The same seed gives every method the same scenes."""
     method = open_folder(store).manifest(adapter).params["method"] if adapter else "zero_shot"
     options: dict[str, Any] = {"trials": trials, "seed": seed, "variations": tuple(variation or ()), "videos": videos}
-    options |= {"instruction": instruction, "processes": processes, "cluster": cluster_of(engine, workers, address)}
+    options |= {
+        "instruction": instruction,
+        "processes": processes,
+        "cluster": cluster_of(engine, workers, address, gpus),
+    }
     run(store, pipeline.rollout, task=task, method=method, adapter_id=adapter, policy=policy, **options)
 
 

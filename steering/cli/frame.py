@@ -41,6 +41,7 @@ WorkersOption = Annotated[int, typer.Option(help="Cores of a Ray cluster that is
 AddressOption = Annotated[
     str | None, typer.Option(help="Address of a Ray cluster that runs; unset: one is started here.")
 ]
+GpusOption = Annotated[float, typer.Option(help="GPUs that a part on the cluster has, or its share of one.")]
 TaskOption = Annotated[str, typer.Option(help="A bench task, e.g. place_cube_in_bowl, press_button, pick_cube.")]
 STORE = Path(".workbench")
 ENGINES = ("local", "ray")
@@ -59,11 +60,11 @@ def run(root: Path, function: Callable[..., str], **arguments: Any) -> None:
     print_json(summary(store, made))
 
 
-def cluster_of(engine: str, workers: int, address: str | None) -> Cluster | None:
+def cluster_of(engine: str, workers: int, address: str | None, gpus: float) -> Cluster | None:
     """Where work runs; None for this process. Raises NotFound for an unknown engine."""
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    return Cluster(workers, address) if engine == "ray" else None
+    return Cluster(workers, address, gpus) if engine == "ray" else None
 
 
 def summary(store: Store, artefact_id: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from steering.cli.frame import (
     STORE,
     AddressOption,
     EngineOption,
+    GpusOption,
     Line,
     PolicyOption,
     SeedOption,
@@ -44,13 +45,14 @@ def capture(
     engine: EngineOption = "local",
     workers: WorkersOption = 2,
     address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     store: StoreOption = STORE,
 ) -> None:
     """Capture the output of every attention head over demonstrations."""
     times = timestep or [1.0]
     options: dict[str, Any] = {"vlm_token": vlm_token, "expert_token": expert_token, "samples": samples}
     options |= {"stride": stride, "timestep": times[0] if len(times) == 1 else times}
-    options |= {"cluster": cluster_of(engine, workers, address)}
+    options |= {"cluster": cluster_of(engine, workers, address, gpus)}
     run(store, pipeline.capture, demonstrations_id=demonstrations, policy=policy, seed=seed, **options)
 
 

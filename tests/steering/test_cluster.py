@@ -26,7 +26,7 @@ def test_ray_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def started() -> Iterator[None]:
     ray = pytest.importorskip("ray", reason="needs Ray: make test installs it")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -56,6 +56,14 @@ def test_an_error_keeps_its_words_and_leaves_the_others_running(started: None) -
     assert isinstance(found[1][1], InputError) and str(found[1][1]) == "This part cannot be."
     with pytest.raises(InputError, match="cannot be"):
         gather(part, [(0,), (1,)], CLUSTER)
+
+
+@pytest.mark.slow
+def test_a_part_sees_the_gpu_that_it_asks_for(started: None) -> None:
+    assert gather(lambda: os.environ.get("CUDA_VISIBLE_DEVICES"), [()], Cluster(gpus=0.5)) == ["0"]
+    assert gather(lambda: os.environ.get("CUDA_VISIBLE_DEVICES"), [()], Cluster()) == [
+        os.environ.get("CUDA_VISIBLE_DEVICES")
+    ]
 
 
 @pytest.mark.slow
