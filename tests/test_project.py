@@ -138,6 +138,8 @@ def test_forms_and_workflows_are_readable_and_run_what_must_pass() -> None:
     assert len(forms) > 1
     flow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
     assert {"run": ".ci/run"} in flow["jobs"]["checks"]["steps"]
+    site = yaml.safe_load((ROOT / ".github" / "workflows" / "docs.yml").read_text(encoding="utf-8"))
+    assert "make docs" in {step.get("run") for step in site["jobs"]["site"]["steps"]}
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
     assert {one["package-ecosystem"] for one in updates} == {"pip", "npm", "github-actions"}
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
