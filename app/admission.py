@@ -16,6 +16,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -51,9 +52,12 @@ POLICY = "; ".join(
         "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co",
     )
 )
+NO_GUESSING = "x-content-type-options"
+SCRIPTS = "/scripts/"
+"""Below it lie the page's scripts, two dozen small files: what concerns documents alone is not sent with each."""
 HEADERS = {
     "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
+    NO_GUESSING: "nosniff",
     "referrer-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
@@ -80,7 +84,8 @@ class Admission:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _with_headers(send)
+        script = scope["path"].startswith(SCRIPTS)
+        answer = _with_headers(send, {NO_GUESSING: HEADERS[NO_GUESSING]} if script else HEADERS)
         headers = Headers(scope=scope)
         status, words = await self._refusal(scope, headers)
         if status:
@@ -182,11 +187,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, given: Mapping[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in given.items():
                 headers[name] = value
         await send(message)
 

@@ -8,7 +8,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-SCRIPTS = "/scripts/"
+from app.admission import SCRIPTS
+
 PATHS = ("", "/", "/config", "/gradio_api/run/predict")
 
 
@@ -16,7 +17,7 @@ class PageCompression:
     """ASGI middleware: gzip for PATHS and the page's scripts only."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._plain, self._compressed = app, GZipMiddleware(app, minimum_size=2000)
+        self._plain, self._compressed = app, GZipMiddleware(app, minimum_size=700)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, compressed where the path is one of PATHS."""

@@ -39,13 +39,15 @@ Of one that is dropped and comes back nothing is lost: what a page shows lies in
 
 def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
     """Serve `page` from threads of its own; its address. port: None for the first free one from 7860."""
-    scripts = {path.relative_to(components.STATIC).as_posix(): path for path in components.STATIC.rglob("*.js")}
+    scripts = {
+        path.relative_to(components.STATIC).as_posix(): path.read_bytes() for path in components.STATIC.rglob("*.js")
+    }
 
     def script(request: Request) -> Response:
         found = scripts.get(request.path_params["name"])
         if found is None:
             return PlainTextResponse("There is no such script. Reload the page.", 404)
-        return FileResponse(found, media_type="text/javascript", headers=KEPT)
+        return Response(found, media_type="text/javascript", headers=KEPT)
 
     def plotly_js(_: Request) -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
