@@ -134,7 +134,7 @@ def _standard(relevance: Relevance) -> dict[str, Any] | None:
     low, high = relevance.score - 1.96 * error, relevance.score + 1.96 * error
     unstable = _wide(low, high, relevance)
     found = {"low": _rounded(low), "high": _rounded(high), "p": None, "rank_low": None, "doubtful": unstable.tolist()}
-    return {**found, "sure": _sure(low, high, relevance)}
+    return {**found, "sure": _sure(low, high, relevance.score)}
 
 
 def _wide(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> np.ndarray:
@@ -144,10 +144,11 @@ def _wide(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> np.ndarray
     return flat
 
 
-def _sure(low: np.ndarray, high: np.ndarray, relevance: Relevance) -> list[float]:
-    """How sure a score is, flat: 1 where its interval is a point, 0 where it covers WIDE of the colour scale."""
-    bottom, top = colour_range(relevance)
-    share = np.nan_to_num((high - low) / (WIDE * max(top - bottom, 1e-12)), nan=1.0, posinf=1.0)
+def _sure(low: np.ndarray, high: np.ndarray, score: np.ndarray) -> list[float]:
+    """How sure it is that a score is not 0, flat: 1 where its interval is a point, 0 where it reaches 0."""
+    towards = np.where(score > 0, score - low, high - score)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.nan_to_num(towards / np.abs(score), nan=1.0, posinf=1.0)
     return [round(float(one), 2) for one in 1 - np.clip(share, 0, 1).reshape(-1)]
 
 
@@ -164,7 +165,7 @@ def _trust(trust: Trust, relevance: Relevance) -> dict[str, Any]:
         "doubtful": [
             bool(DOUBTFUL[0] < share < DOUBTFUL[1] or w) for share, w in zip(shares, wide.tolist(), strict=True)
         ],
-        "sure": _sure(trust.score_low, trust.score_high, relevance),
+        "sure": _sure(trust.score_low, trust.score_high, relevance.score),
     }
 
 

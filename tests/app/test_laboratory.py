@@ -116,12 +116,15 @@ def test_wide_intervals_are_unstable(lab: Context, filled: Any) -> None:
         chosen_share=np.ones_like(trust.chosen_share),
     )
     assert not any(head_map._trust(sure, relevance)["doubtful"])
-    assert min(np.array(head_map._trust(sure, relevance)["sure"])[~relevance.inert.reshape(-1)]) > 0.98
     wide = sure.score_high.copy()
     wide[PLACE] += 50
     found = head_map._trust(replace(sure, score_high=wide), relevance)["doubtful"]
     assert found.index(True) == FLAT and sum(found) == 1
-    assert head_map._trust(replace(sure, score_high=wide), relevance)["sure"][FLAT] == 0
+
+
+def test_a_score_is_as_sure_as_its_interval_stays_away_from_0() -> None:
+    low, high, score = np.array([[0.2, 0.1, -0.1, -0.3, 0.0], [0.2, 0.3, 0.3, -0.1, 0.1], [0.2, 0.2, 0.1, -0.2, 0.0]])
+    assert head_map._sure(low, high, score) == [1.0, 0.5, 0.0, 0.5, 0.0]
 
 
 def test_why_holds_neighbours_of_other_episodes_and_predicts_the_action(lab: Context, filled: Any) -> None:

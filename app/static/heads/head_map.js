@@ -185,7 +185,7 @@ export const headMap = (element, props, trigger, watch) => {
     const key = (look, ...label) => make("span", {}, make("i", { class: `wb-key ${look}` }), make("span", {}, ...label));
     return make("div", { class: "wb-legend" }, key("wb-key-ring", "selected"), key("wb-key-dot", "shown"),
       data.inert.includes(true) ? key("wb-inert", term("inert", "inert"), ": cannot move an action") : null,
-      data.trust ? key("wb-key-sure", "smaller: less sure (a wider ", term("interval", "95 % interval"), ")") : null,
+      data.trust ? key("wb-key-sure", "smaller: less sure (the ", term("interval", "95 % interval"), " reaches nearer to 0)") : null,
       data.second ? key("wb-key-split", `below the diagonal: ${data.second.name}`) : null);
   }
 

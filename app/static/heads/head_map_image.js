@@ -18,7 +18,7 @@ export const headMapImage = () => {
   const side = CELL + GAP;
   const width = LEFT + data.heads * side + 24;
   const notes = [low < 0 && high > 0 && data.zero ? `0: ${data.zero}` : "", "one scale for all stacks; ring: selected",
-    data.trust ? "smaller: less sure (a wider 95 % interval)" : "", data.inert.includes(true) ? "striped: inert, cannot move an action" : "",
+    data.trust ? "smaller: less sure (the 95 % interval reaches nearer to 0)" : "", data.inert.includes(true) ? "striped: inert, cannot move an action" : "",
     data.second ? `below the diagonal: ${data.second.name}` : ""].filter(Boolean);
   const height = TOP + data.layers * side + 60 + 15 * notes.length;
   const canvas = make("canvas", { width: SCALE * width * data.stacks.length, height: SCALE * height });
