@@ -6,7 +6,7 @@ ASGI middleware, microseconds a request. What it stops:
   Allowed are addresses (they cannot be rebound), this machine's own names, those of a Space, and those of HOSTS.
 - **Origins.** A page elsewhere sends a form or a script's request to this server. What changes something comes from the
   server's own pages, or from no page at all (scripts); so does what a script wants to read.
-- **Bodies.** Of any size from anybody. Uploads go to `PUT uploads/…`, which bounds itself (`app.receiving`).
+- **Bodies.** Of any size from anybody. Uploads go to `PUT uploads/…`, which bounds itself (`app.uploads`).
 - **Routes.** Gradio has some that write files, fetch addresses or develop; below its prefix only those of OPEN answer.
 - **Answers.** A content security policy, no guessing of types, and frames only by the Hugging Face site.
 """

@@ -14,7 +14,7 @@ from app.driving import Driving
 from app.evidence import Grid
 from app.media import Media
 from app.policies import Policies
-from app.receiving import Receiving
+from app.uploads import Uploads
 from app.visible import VisitorStore
 from app.visitors import owner
 from steering.jobs.client import Jobs
@@ -35,7 +35,7 @@ class Context:
     jobs: Jobs
     policies: Policies
     media: Media
-    uploads: Receiving
+    uploads: Uploads
     driving: Driving
     grid: Grid
     dismissed: set[str] = field(default_factory=set)
@@ -78,7 +78,7 @@ def open_context(store: Store, jobs: Jobs, policy: str = "embedded", roots: Sequ
         jobs=jobs,
         policies=Policies(seen, jobs, policy, roots),
         media=Media(seen),
-        uploads=Receiving(seen),
+        uploads=Uploads(seen),
         driving=Driving(seen),
         grid=Grid(),
     )

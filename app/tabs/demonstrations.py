@@ -11,11 +11,11 @@ from app import components, questions, session, untrusted
 from app.answers.demonstrations import MAX_EPISODES
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
-from app.receiving import limits_in_words
 from app.tabs import driving
 from app.tabs.events import ACTION, Events, action, in_words, payload
 from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
+from app.uploads import limits_in_words
 from app.views.demonstrations import episode_grid, record_form, set_cards
 from app.views.health import health
 from app.views.holdings import holding, removal_card

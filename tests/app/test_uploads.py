@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from app import questions, receiving
+from app import questions
+from app import uploads as received
 from app.answers.uploads import Finding, UploadCard
 from app.questions.context import open_context
 from app.questions.mapping_form import mapping_of, ranges, ranges_text
 from app.questions.uploads import health_card
-from app.receiving import Receiving, safe_path
+from app.uploads import Uploads, safe_path
 from app.views.health import health
 from app.views.mapping import upload_panel
 from steering import pipeline
@@ -30,7 +31,7 @@ from steering.types import Selection
 OWNER = "0123456789abcdef"
 
 
-def put(server: Receiving, path: str, parts: list[bytes]) -> tuple[int, str]:
+def put(server: Uploads, path: str, parts: list[bytes]) -> tuple[int, str]:
     """Status and body of a PUT, through the application's own routing."""
     sent: list[dict[str, Any]] = []
     waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
@@ -48,15 +49,15 @@ def put(server: Receiving, path: str, parts: list[bytes]) -> tuple[int, str]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Receiving:
-    return Receiving(Store(tmp_path / "store"))
+def server(tmp_path: Path) -> Uploads:
+    return Uploads(Store(tmp_path / "store"))
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_files_arrive_under_safe_names_in_a_folder_of_their_own(server: Receiving, tmp_path: Path) -> None:
+def test_files_arrive_under_safe_names_in_a_folder_of_their_own(server: Uploads, tmp_path: Path) -> None:
     upload = server.begin(OWNER, [{"name": "set/meta/info.json", "size": 5}, {"name": "set/../../a:b?.mp4", "size": 2}])
     assert put(server, f"/uploads/{upload}/0", [b"he", b"llo"])[0] == 204
     assert server.of_owner(OWNER) is None, "it has not arrived yet"
@@ -75,7 +76,7 @@ def test_files_arrive_under_safe_names_in_a_folder_of_their_own(server: Receivin
     [([b"too", b"long"], 413, "larger than it was said"), ([b"s"], 400, "in part only")],
 )
 def test_more_or_less_than_announced_is_refused(
-    server: Receiving, tmp_path: Path, parts: list[bytes], status: int, words: str
+    server: Uploads, tmp_path: Path, parts: list[bytes], status: int, words: str
 ) -> None:
     upload = server.begin(OWNER, [{"name": "a.npz", "size": 4}])
     found = put(server, f"/uploads/{upload}/0", parts)
@@ -86,15 +87,15 @@ def test_more_or_less_than_announced_is_refused(
     assert not (tmp_path / "store" / "uploads" / upload).exists()
 
 
-def test_strangers_may_send_less(server: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert receiving.limits_in_words().startswith("Up to 4 GB") and upload_limits().unpacked_bytes == 8 << 30
+def test_strangers_may_send_less(server: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert received.limits_in_words().startswith("Up to 4 GB") and upload_limits().unpacked_bytes == 8 << 30
     monkeypatch.setenv("STEERING_PUBLIC", "1")
-    assert receiving.limits_in_words().startswith("Up to 1 GB") and upload_limits().unpacked_bytes == 2 << 30
+    assert received.limits_in_words().startswith("Up to 1 GB") and upload_limits().unpacked_bytes == 2 << 30
     with pytest.raises(InputError, match="1 GB is the most"):
         server.begin(OWNER, [{"name": "a", "size": 2 << 30}])
 
 
-def test_what_was_not_announced_is_refused(server: Receiving) -> None:
+def test_what_was_not_announced_is_refused(server: Uploads) -> None:
     upload = server.begin(OWNER, [{"name": "a.npz", "size": 4}])
     for path in (f"/uploads/{upload}/1", f"/uploads/{'0' * 32}/0", "/uploads/..%2f..%2fetc/0"):
         assert put(server, path, [b"data"])[0] == 404
@@ -111,26 +112,26 @@ def test_what_was_not_announced_is_refused(server: Receiving) -> None:
         ([{"name": 3, "size": 1}], "cannot be read"),
         (["a"], "cannot be read"),
         ([{"name": "a", "size": 5 << 30}], "4 GB is the most"),
-        ([{"name": str(i), "size": 1} for i in range(receiving.MOST_FILES + 1)], "are more than 20000"),
+        ([{"name": str(i), "size": 1} for i in range(received.MOST_FILES + 1)], "are more than 20000"),
         ([{"name": "a?", "size": 1}, {"name": "a:", "size": 1}], "would both be called 'a_'"),
         ([{"name": "../..", "size": 1}], "is no file in a folder"),
         ([{"name": "a/" * 20, "size": 1}], "is no file in a folder"),
     ],
 )
-def test_what_is_too_much_is_refused_before_it_is_sent(server: Receiving, files: object, words: str) -> None:
+def test_what_is_too_much_is_refused_before_it_is_sent(server: Uploads, files: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         server.begin(OWNER, files)
 
 
 def test_others_leave_room_and_what_is_old_goes(
-    server: Receiving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = server.begin("a" * 16, [{"name": "a", "size": 900}])
-    monkeypatch.setattr(receiving, "ALL_BYTES", 1000)
+    monkeypatch.setattr(received, "ALL_BYTES", 1000)
     with pytest.raises(InputError, match="no room"):
         server.begin(OWNER, [{"name": "b", "size": 200}])
     about = tmp_path / "store" / "uploads" / first / "upload.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"created_s": time.time() - receiving.KEEP_S - 1}))
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"created_s": time.time() - received.KEEP_S - 1}))
     server.begin(OWNER, [{"name": "b", "size": 200}])
     assert not about.exists()
 

@@ -1,6 +1,6 @@
 """Receives files from the browser: announced first, then streamed to disk one by one, bounded in size and number.
 
-`PUT uploads/<upload>/<number>` carries file `number` of an upload that `Receiving.begin` was told of, to its announced
+`PUT uploads/<upload>/<number>` carries file `number` of an upload that `Uploads.begin` was told of, to its announced
 size and no further. Every upload has a folder of its own under the store, named by a random id that only its browser
 knows; names of files are made safe first and lead nowhere else. Nothing is opened here. PUT makes a browser ask before
 another site's page may send it.
@@ -53,7 +53,7 @@ def limits_in_words() -> str:
     return f"{most} Uploads are kept a day, or until the next one."
 
 
-class Receiving:
+class Uploads:
     """The uploads of a store. An owner has one at a time."""
 
     def __init__(self, store: Store) -> None:
