@@ -9,6 +9,7 @@ source gives is checked here against what the reader announced, so that no reade
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +77,9 @@ class Source(Protocol):
         ...
 
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
-        """The pictures of the `frames`, which rise: [height, width, 3] or another form that `pictures.rgb` knows."""
+        """The pictures of the `frames`, which rise: [height, width, 3] or another form that `pictures.rgb` knows, of
+        8 bits or of numbers that `pictures.scale_of` brings to them.
+        """
         ...
 
     def close(self) -> None:
@@ -90,6 +93,7 @@ class Dataset:
 
     task, variations, made_by: of our own recordings, else empty. notices: what the reader passed over, as sentences.
     absolute_actions: whether actions are positions to reach, None where the dataset does not say.
+    scales: camera -> what brought its pictures to 8 bits, of those read so far that were other numbers.
     cleanup: called when it is closed, after the source. absent: episode -> why it cannot be read, as far as is known
     without reading: its files are not there.
     """
@@ -108,6 +112,7 @@ class Dataset:
     absolute_actions: bool | None = None
     made_by: Robot | None = None
     absent: Mapping[int, str] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
 
     def __enter__(self) -> Dataset:
         return self
@@ -177,6 +182,8 @@ class Dataset:
             )
         found: list[np.ndarray] = []
         for image in self.source.images(index, feature, wanted):
+            if image.dtype.kind in "iuf" and image.dtype != np.uint8:
+                image = pictures.eight_bits(image, self._scale(feature), feature)
             picture = pictures.smaller(pictures.rgb(image, feature, self.limits.side_px), image_px)
             if found and picture.shape != found[0].shape:
                 raise InputError(f"The pictures of {feature} in {summary.name} differ in size; they must be one size.")
@@ -246,6 +253,18 @@ class Dataset:
             parts.append(values)
         frames = self._summary(index).frames
         return np.concatenate(parts, axis=1) if parts else np.zeros((frames, 0))
+
+    def _scale(self, feature: str) -> float:
+        """What brings a camera's pictures to 8 bits, by nine of them: of the dataset's begin, middle and end."""
+        if feature not in self.scales:
+            seen: list[np.ndarray] = []
+            indices = [index for index, one in enumerate(self.episodes) if one.frames and index not in self.absent]
+            for index in dict.fromkeys((indices[0], indices[len(indices) // 2], indices[-1])):
+                last = self._summary(index).frames - 1
+                with contextlib.suppress(InputError):  # that episode is named when it is read
+                    seen += self.source.images(index, feature, sorted({0, last // 2, last}))
+            self.scales[feature] = pictures.scale_of(seen, feature) if seen else 1.0
+        return self.scales[feature]
 
     def _feature(self, name: str, kind: str) -> Feature:
         of_kind = {key: feature for key, feature in self.features.items() if feature.kind == kind}

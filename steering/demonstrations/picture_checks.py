@@ -33,6 +33,11 @@ def cameras(sample: Sample) -> Iterator[Problem]:
             words = f"No camera is mapped as {role}."
             meaning = "The policy runs with that view masked; heads that use it look irrelevant."
             yield Problem("warning", "missing_camera", words, meaning)
+    for camera in mapped.values():
+        if scale := sample.dataset.scales.get(camera.feature):
+            kind = sample.dataset.features[camera.feature].dtype
+            words = f"{camera.feature} holds pictures as {kind} from 0 to {255 / scale:g}."
+            yield Problem("note", "float_pictures", words, "They are brought to 8 bits from 0 to 255.")
     for role, words in sample.picture_errors.items():
         severity = "warning" if role in sample.pictures else "error"
         yield Problem(severity, "unreadable_camera", f"The {role} camera cannot be read everywhere. {words}", _LEAVE)

@@ -6,6 +6,7 @@ Making a 480 x 640 picture smaller takes about 1 ms.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,43 @@ if TYPE_CHECKING:
     from steering.demonstrations.mapping import Camera
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+COLOURS = (3, 4)
+LEAST_PX = 8  # of a side; smaller blocks of numbers are matrices
+
+
+def are_pictures(shape: Sequence[int], dtype: np.dtype) -> bool:
+    """Whether an array is pictures, a row a frame: of 8 bits, or other numbers in three or four colours.
+
+    Other numbers in one channel are distances. Sides and colours in either order.
+    """
+    if len(shape) != 4 or dtype == np.uint8:
+        return len(shape) == 4
+    sides = shape[1:3] if shape[3] in COLOURS else shape[2:] if shape[1] in COLOURS else (0,)
+    return dtype.kind in "iuf" and min(sides) >= LEAST_PX
+
+
+def scale_of(images: Sequence[np.ndarray], name: str) -> float:
+    """What brings pictures that are not of 8 bits to 0..255: 255 where they go from 0 to 1, else 1.
+
+    Judged on several, for a dark picture fits both. Raises InputError for any other range.
+    """
+    low, high = (float(bound([bound(image) for image in images])) for bound in (np.min, np.max))
+    if low >= -1e-3 and high <= 1.001 and images[0].dtype.kind == "f":
+        return 255.0
+    if low >= -0.5 and high <= 255.5:
+        return 1.0
+    raise InputError(
+        f"{name} holds pictures of {images[0].dtype} from {low:g} to {high:g}; those from 0 to 1 or from 0 to 255 are "
+        "read. Convert them, or map another camera."
+    )
+
+
+def eight_bits(image: np.ndarray, scale: float, name: str) -> np.ndarray:
+    """A picture of numbers as uint8, `scale` times as large. InputError where it does not lie in 0..255 then."""
+    scaled = image * np.float64(scale)
+    if not (scaled.min() >= -0.5 and scaled.max() <= 255.5):
+        raise InputError(f"{name} holds numbers beyond the range of its other pictures, 0 to {255 / scale:g}. Mend it.")
+    return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
 
 def rgb(image: np.ndarray, name: str, side_px: int) -> np.ndarray:

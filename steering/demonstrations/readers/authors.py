@@ -10,8 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers import hdf5
@@ -68,5 +67,5 @@ def open_authors(path: Path, limits: Limits) -> Dataset:
 
 
 def _feature(key: str, array: Any) -> Feature:
-    picture = array.dtype == np.uint8 and array.ndim == 4
+    picture = pictures.are_pictures(array.shape, array.dtype)
     return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype))

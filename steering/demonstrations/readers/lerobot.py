@@ -27,6 +27,7 @@ from steering.errors import InputError
 
 TASK = "task_index"
 ROLE = "steering.role"  # in the info of a camera: what an export of ours says that it is
+IN_COLUMNS = ("uint8", "float16", "float32", "float64")  # pictures that were written as plain numbers
 OWN_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", TASK)
 PATHS = {
     3: (
@@ -135,7 +136,11 @@ class _Source:
         for batch, path in self._batches(episode, [feature]):
             column = batch.column(0)
             while waiting and waiting[-1] < row + batch.num_rows:
-                yield self._picture(column[waiting.pop() - row].as_py(), feature, path)
+                at = waiting.pop() - row
+                if self._features[feature].dtype in IN_COLUMNS:
+                    yield tables.plain(column.slice(at, 1), feature, path)[0]
+                else:
+                    yield self._picture(column[at].as_py(), feature, path)
             row += batch.num_rows
             if not waiting:
                 return
@@ -253,6 +258,8 @@ def _feature(key: str, spec: object) -> Feature | None:
         return Feature(key, "image", tuple(shape), dtype, role=known)
     if not re.fullmatch(r"bool|u?int\d+|float\d+", dtype):
         return None
+    if dtype in IN_COLUMNS and pictures.are_pictures((1, *shape), np.dtype(dtype)):
+        return Feature(key, "image", tuple(shape), dtype)
     return Feature(key, "number", tuple(shape), dtype, _component_names(spec.get("names")))
 
 

@@ -2,7 +2,7 @@
 
     action          float [frame, dim]                      needed
     state           float [frame, dim]                      needed; more as state.<name>
-    image.<camera>  uint8 [frame, height, width, 3]         as many as there are cameras
+    image.<camera>  uint8 [frame, height, width, 3]         as many as there are cameras; or float, 0 to 1 or 255
     instruction     text, or one a frame
     rate_hz         one number, frames a second
 
@@ -25,6 +25,7 @@ from typing import IO
 
 import numpy as np
 
+from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers.hdf5 import natural
@@ -103,14 +104,14 @@ class _Source:
 
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
         array = self._episodes[episode][feature]
-        size = int(np.prod(array.shape[1:]))
-        if array.fortran or array.dtype != np.uint8:
-            raise InputError(f"{array.file.name}: {array.member} should be uint8 in C order, got {array.dtype}.")
+        size = int(np.prod(array.shape[1:])) * array.dtype.itemsize
+        if array.fortran or array.dtype.kind not in "iuf":
+            raise InputError(f"{array.file.name}: {array.member} should be numbers in C order, got {array.dtype}.")
         with _opened(array) as stream:
             at = 0
             for frame in frames:
                 _skip(stream, (frame - at) * size, array)
-                yield np.frombuffer(_take(stream, size, array), np.uint8).reshape(array.shape[1:])
+                yield np.frombuffer(_take(stream, size, array), array.dtype).reshape(array.shape[1:])
                 at = frame + 1
 
     def close(self) -> None:
@@ -118,7 +119,7 @@ class _Source:
 
 
 def _feature(key: str, array: _Array) -> Feature:
-    picture = array.dtype == np.uint8 and len(array.shape) == 4
+    picture = pictures.are_pictures(array.shape, array.dtype)
     return Feature(key, "image" if picture else "number", array.shape[1:], str(array.dtype))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers import hdf5
@@ -119,7 +120,7 @@ def _arrays(group: Any, file: str) -> Iterator[tuple[str, Any]]:
 
 
 def _feature(key: str, array: Any) -> Feature:
-    picture = array.dtype == np.uint8 and array.ndim == 4
+    picture = pictures.are_pictures(array.shape, array.dtype)
     return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype))
 
 

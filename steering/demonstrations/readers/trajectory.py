@@ -119,7 +119,7 @@ class _Source:
 
 def _feature(key: str, array: Any, limits: Limits) -> Feature:
     packed = array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] > limits.dims and "image" in key
-    picture = packed or (array.dtype == np.uint8 and array.ndim == 4)
+    picture = packed or pictures.are_pictures(array.shape, array.dtype)
     return Feature(
         key, "image" if picture else "number", tuple(array.shape[1:]), "JPEG" if packed else str(array.dtype)
     )
