@@ -45,7 +45,8 @@ class HealthCard:
 class Camera:
     """An image feature. url: of its first picture, empty with `words` where there is none. size: (height, width).
 
-    role: empty where it is left out. rotate: degrees clockwise, then mirror; bgr: red and blue are swapped.
+    role: empty where it is left out. rotate: degrees clockwise, then mirror; bgr: red and blue are swapped;
+    either_order: they may well be, so that both pictures are shown.
     """
 
     feature: str
@@ -56,6 +57,7 @@ class Camera:
     rotate: int
     mirror: bool
     bgr: bool
+    either_order: bool = False
 
 
 @dataclass(frozen=True)

@@ -264,6 +264,7 @@ def _camera(picture: Mapping[str, Any], mapped: tuple[str, Mapping[str, Any]] | 
         rotate=int(turns.get("rotate", 0)),
         mirror=bool(turns.get("mirror")),
         bgr=bool(turns.get("bgr")),
+        either_order=bool(picture.get("either_order")),
     )
 
 

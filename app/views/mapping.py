@@ -128,8 +128,22 @@ def _camera(i: int, camera: Camera) -> str:
         f"<figcaption><b>{text(camera.feature)}</b><small>{size}</small></figcaption>"
         + choice(f"role-{i}", "Is the camera", roles, camera.role)
         + choice(f"rotate-{i}", "Shown", TURNS, str(camera.rotate))
-        + f'<div class="wb-ticks">{boxes}</div></figure>'
+        + f'<div class="wb-ticks">{boxes}</div>{_both_orders(camera)}</figure>'
     )
+
+
+def _both_orders(camera: Camera) -> str:
+    """The picture as it is and with red and blue swapped, where the file does not say which is right."""
+    if not (camera.either_order and camera.url):
+        return ""
+    both = "".join(
+        f'<span><img src="{text(camera.url)}" alt="{alt}"{" data-swapped" if swapped else ""}>{label}</span>'
+        for label, alt, swapped in (
+            ("As stored", "The picture as it is stored", False),
+            ("Swapped", "The picture with red and blue swapped", True),
+        )
+    )
+    return f'<div class="wb-orders" data-testid="both-orders">{both}</div>'
 
 
 def _numbers(what: str, label: str, chosen: Sequence[Columns], numbers: Sequence[NumberFeature]) -> str:

@@ -50,6 +50,10 @@ def inspect(
     mapping_out: Annotated[
         Path | None, typer.Option("--mapping-out", help="Write the mapping here, to be corrected and given back.")
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Write each camera's first picture here (PNG): as mapped, and red and blue swapped."),
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Compare with what this policy is normalised by.")] = None,
     store: StoreOption = STORE,
 ) -> None:
@@ -77,6 +81,8 @@ def inspect(
     numbers = ("usable", "name", "format", "episodes", "frames", "rate_hz")
     summary: dict[str, Any] = {name: report.get(name) for name in numbers}
     print_json(summary | {"problems": [problem["kind"] for problem in report["problems"]]})
+    if pictures is not None and "mapping" in report:
+        pipeline.write_pictures(path, pictures, mapping=report["mapping"])
     raise typer.Exit(exit_code(report))
 
 

@@ -30,6 +30,7 @@ class Feature:
     """What a dataset holds for every frame. kind: `number` or `image`. shape: of one frame, () for a plain number.
 
     names: of the components where the dataset has them, e.g. of joints. role: of a camera where the dataset says it.
+    bgr: whether its red and blue are swapped, None where the dataset does not say.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Feature:
     dtype: str
     names: tuple[str, ...] = ()
     role: str = ""
+    bgr: bool | None = None
+
+    @property
+    def either_order(self) -> bool:
+        """Whether its red and blue may well be swapped: JPEGs in arrays, which some recorders of ALOHA write so."""
+        return self.dtype == "JPEG" and self.bgr is None
 
     @property
     def size(self) -> int:

@@ -46,6 +46,8 @@ def guess(dataset: Dataset, memory: Path | None = None) -> Guess:
     if declared := {feature.role: Camera(name) for name, feature in dataset.features.items() if feature.role}:
         mapping = replace(mapping, cameras=declared)
         reasons = [f"The dataset says which camera is which: {', '.join(declared)}.", *reasons]
+    mapping, swapped = _colour_order(dataset, mapping)
+    reasons += swapped
     mapping, chunks = _first_steps(dataset, mapping)
     reasons += chunks
     if dataset.rate_hz is None and len({e.rate_hz for e in dataset.episodes}) <= 1:
@@ -164,6 +166,19 @@ def _numbers_named(dataset: Dataset, what: str, words: Sequence[str], taken: set
     exact = [f for f in usable if spellings(f.name) & {what, f"{what}s", f"observation.{what}"}]
     named = exact or [f for f in usable if _has(f.name, words)]
     return max(named, key=lambda f: f.size, default=None)
+
+
+def _colour_order(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, list[str]]:
+    """Red and blue swapped where the dataset, or else the camera's name, says `bgr`."""
+
+    def swapped(camera: Camera) -> bool:
+        said = dataset.features[camera.feature].bgr
+        return "bgr" in words_of(camera.feature) if said is None else said
+
+    cameras = {role: replace(camera, bgr=swapped(camera)) for role, camera in mapping.cameras.items()}
+    names = ", ".join(camera.feature for camera in cameras.values() if camera.bgr)
+    reasons = [f"The pictures of {names} are said to be BGR; red and blue are swapped."] if names else []
+    return replace(mapping, cameras=cameras), reasons
 
 
 def _gripper(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, str]:

@@ -34,6 +34,10 @@ def cameras(sample: Sample) -> Iterator[Problem]:
             meaning = "The policy runs with that view masked; heads that use it look irrelevant."
             yield Problem("warning", "missing_camera", words, meaning)
     for camera in mapped.values():
+        if sample.dataset.features[camera.feature].either_order and not camera.bgr:
+            words = f"{camera.feature} holds JPEGs without their order of colours; some recorders swap red and blue."
+            meaning = "Look at a picture both ways, and set `bgr` of the camera where red things look blue."
+            yield Problem("note", "colour_order", words, meaning)
         if scale := sample.dataset.scales.get(camera.feature):
             kind = sample.dataset.features[camera.feature].dtype
             words = f"{camera.feature} holds pictures as {kind} from 0 to {255 / scale:g}."

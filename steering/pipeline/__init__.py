@@ -25,6 +25,7 @@ from steering.pipeline.demonstrations import (
     mappings,
     preview_demonstrations,
     record,
+    write_pictures,
 )
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
 from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
@@ -108,6 +109,7 @@ __all__ = [
     "trainable_parameters",
     "trust",
     "why",
+    "write_pictures",
 ]
 
 RUNNABLE: Mapping[str, Callable[..., str]] = {

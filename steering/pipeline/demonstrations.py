@@ -71,6 +71,23 @@ def inspect_demonstrations(
     return _run("inspect", arguments, path, limits, progress)
 
 
+def write_pictures(path: Path | str, out: Path, **options: Any) -> Path:
+    """Write the first picture of every camera as PNG, a row each: as mapped, and with red and blue swapped.
+
+    options: as `preview_demonstrations` takes them.
+    """
+    from PIL import Image
+
+    found = preview_demonstrations(path, **options)
+    rows = [np.concatenate([shown[0], shown[0][..., ::-1]], axis=1) for shown in found.values()]
+    width = max((row.shape[1] for row in rows), default=0)
+    if not width:
+        raise InputError(f"The mapping of {path} has no camera, so there is no picture to write.")
+    sheet = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    Image.fromarray(np.concatenate(sheet)).save(out, "PNG")
+    return out
+
+
 def preview_demonstrations(
     path: Path | str,
     *,

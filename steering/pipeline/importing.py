@@ -200,7 +200,8 @@ def _picture(dataset: Dataset, name: str, out: Path, number: int) -> dict[str, A
         whole = dataset.images(index, name, [0])[0]
         small = Image.fromarray(pictures.smaller(whole, PICTURE_PX))
         small.save(out / f"picture-{number}.webp", "WEBP", quality=80)
-        return {"feature": name, "file": f"picture-{number}.webp", "size": list(whole.shape[:2])}
+        found = {"feature": name, "file": f"picture-{number}.webp", "size": list(whole.shape[:2])}
+        return found | {"either_order": dataset.features[name].either_order}
     except InputError as error:
         return {"feature": name, "words": str(error)}
 

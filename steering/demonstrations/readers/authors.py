@@ -68,4 +68,5 @@ def open_authors(path: Path, limits: Limits) -> Dataset:
 
 def _feature(key: str, array: Any) -> Feature:
     picture = pictures.are_pictures(array.shape, array.dtype)
-    return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype))
+    bgr = hdf5.is_bgr(array, array.file) if picture else None
+    return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype), bgr=bgr)

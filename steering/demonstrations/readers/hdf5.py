@@ -20,6 +20,8 @@ MAX_CHUNK_BYTES = 256 << 20
 MAX_OBJECTS = 2_000_000
 SAID = ("instruction", "instructions", "language_instruction", "language_instructions", "language", "task")
 """What arrays of instructions are called."""
+COLOUR_ORDER = ("encoding", "color_space", "color_order", "channel_order", "color_format", "pixel_format")
+"""What attributes are called that say `rgb` or `bgr`, as messages of ROS do."""
 ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, UnicodeDecodeError)
 """What h5py raises for damaged files."""
 
@@ -138,6 +140,15 @@ def attribute(holder: Any, name: str) -> str:
     if isinstance(found, bytes):
         found = found.decode("utf-8", "replace")
     return found if isinstance(found, str) else ""
+
+
+def is_bgr(*holders: Any) -> bool | None:
+    """Whether red and blue are swapped by what the first of the arrays and files says; None where none does."""
+    for holder in holders:
+        for said in (attribute(holder, name).lower() for name in COLOUR_ORDER):
+            if "bgr" in said or "rgb" in said:
+                return "bgr" in said
+    return None
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -121,7 +121,8 @@ def _arrays(group: Any, file: str) -> Iterator[tuple[str, Any]]:
 
 def _feature(key: str, array: Any) -> Feature:
     picture = pictures.are_pictures(array.shape, array.dtype)
-    return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype))
+    bgr = hdf5.is_bgr(array, array.file) if picture else None
+    return Feature(key, "image" if picture else "number", tuple(array.shape[1:]), str(array.dtype), bgr=bgr)
 
 
 def _success(arrays: dict[str, Any], file: str, limits: Limits) -> bool | None:

@@ -120,9 +120,8 @@ class _Source:
 def _feature(key: str, array: Any, limits: Limits) -> Feature:
     packed = array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] > limits.dims and "image" in key
     picture = packed or pictures.are_pictures(array.shape, array.dtype)
-    return Feature(
-        key, "image" if picture else "number", tuple(array.shape[1:]), "JPEG" if packed else str(array.dtype)
-    )
+    kind, dtype = "image" if picture else "number", "JPEG" if packed else str(array.dtype)
+    return Feature(key, kind, tuple(array.shape[1:]), dtype, bgr=hdf5.is_bgr(array, array.file) if picture else None)
 
 
 def _videos(path: Path, arrays: dict[str, Any], limits: Limits) -> dict[str, Path]:
