@@ -62,6 +62,15 @@ class Repository:
         )
         return Path(found)
 
+    def file(self, kind: Literal["model", "dataset"], name: str, revision: str) -> Path:
+        """One file of a revision in the cache, downloaded where it is not there yet.
+
+        Raises what `huggingface_hub.hf_hub_download` raises.
+        """
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(self.id, name, repo_type=kind, revision=revision, **self.access))
+
 
 def is_pointer(path: Path) -> bool:
     """Whether a file only points to the real one, as Git LFS leaves it; opened only where it is small enough."""

@@ -39,6 +39,7 @@ class Progress:
         self._sink = sink
         self._should_cancel = should_cancel
         self._start, self._end = start, end
+        self._reached = [start]  # of the whole; its parts share it
         self._began_s = time.monotonic()
 
     def report(self, fraction: float, message: str, **metrics: float) -> None:
@@ -53,9 +54,19 @@ class Progress:
             after = (1 - self._end) / (self._end - self._start) if self._end > self._start else 0.0
             left_s = elapsed_s / fraction * (1 - min(fraction, 1.0) + after)
         whole = self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0)
+        self._reached[0] = whole
         self._sink(Report(whole, message, left_s, metrics))
+
+    def say(self, message: str) -> None:
+        """Report `message` where the work has got to, such as a download that it waits for. Raises as `report`."""
+        if self._should_cancel is not None and self._should_cancel():
+            raise Cancelled("Stopped at your request; finished results are kept.")
+        if self._sink is not None:
+            self._sink(Report(self._reached[0], message, None))
 
     def part(self, start: float, end: float) -> Progress:
         """A Progress for the part of the work between the fractions `start` and `end` of this one."""
         span = self._end - self._start
-        return Progress(self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end)
+        part = Progress(self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end)
+        part._reached = self._reached
+        return part

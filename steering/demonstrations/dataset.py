@@ -101,6 +101,7 @@ class Dataset:
     task, variations, made_by: of our own recordings, else empty. notices: what the reader passed over, as sentences.
     absolute_actions: whether actions are positions to reach, None where the dataset does not say.
     scales: camera -> what brought its pictures to 8 bits, of those read so far that were other numbers.
+    among: the only episodes to look at before some are asked for, as others are fetched first; None for any.
     cleanup: called when it is closed, after the source. absent: episode -> why it cannot be read, as far as is known
     without reading: its files are not there.
     """
@@ -119,6 +120,7 @@ class Dataset:
     absolute_actions: bool | None = None
     made_by: Robot | None = None
     absent: Mapping[int, str] = field(default_factory=dict)
+    among: tuple[int, ...] | None = None
     scales: dict[str, float] = field(default_factory=dict)
 
     def __enter__(self) -> Dataset:
@@ -138,6 +140,11 @@ class Dataset:
         """The rate that all episodes share; None where they differ or none is given."""
         rates = {episode.rate_hz for episode in self.episodes}
         return rates.pop() if len(rates) == 1 else None
+
+    @property
+    def candidates(self) -> Sequence[int]:
+        """Episodes that guesses and reports may look at."""
+        return range(len(self.episodes)) if self.among is None else self.among
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -265,7 +272,7 @@ class Dataset:
         """What brings a camera's pictures to 8 bits, by nine of them: of the dataset's begin, middle and end."""
         if feature not in self.scales:
             seen: list[np.ndarray] = []
-            indices = [index for index, one in enumerate(self.episodes) if one.frames and index not in self.absent]
+            indices = [i for i in self.candidates if self.episodes[i].frames and i not in self.absent] or [0]
             for index in dict.fromkeys((indices[0], indices[len(indices) // 2], indices[-1])):
                 last = self._summary(index).frames - 1
                 with contextlib.suppress(InputError):  # that episode is named when it is read

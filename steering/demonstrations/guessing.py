@@ -208,7 +208,7 @@ def _judged(dataset: Dataset, mapping: Mapping) -> list[Episode]:
     """The first episodes without their pictures; those that cannot be read are left out."""
     mapping = mapping if mapping.rate_hz else replace(mapping, rate_hz=UNKNOWN_RATE_HZ)
     found = []
-    for index in range(min(len(dataset.episodes), JUDGED_EPISODES)):
+    for index in dataset.candidates[:JUDGED_EPISODES]:
         try:
             found.append(dataset.episode(index, mapping, cameras=False))
         except InputError:

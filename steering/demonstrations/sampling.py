@@ -75,8 +75,9 @@ class Sample:
 
 def read_sample(dataset: Dataset, mapping: Mapping, most: int, progress: Progress) -> Sample:
     """Read up to `most` episodes, evenly over the dataset; what cannot be read is noted, not raised."""
-    count = len(dataset.episodes)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist() if count else []
+    count = len(dataset.candidates)
+    places = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist() if count else []
+    chosen = [dataset.candidates[place] for place in places]
     episodes: dict[int, Episode] = {}
     unreadable: dict[int, str] = {}
     for done, index in enumerate(chosen):

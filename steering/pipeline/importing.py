@@ -50,7 +50,7 @@ def inspect_in_child(
     progress: Progress,
 ) -> dict[str, Any]:
     """The health report as a document. policy: fields of `PolicyStatistics`."""
-    with open_dataset(path, Limits(**limits)) as dataset:
+    with open_dataset(path, Limits(**limits), progress=progress) as dataset:
         return _report(dataset, _guess(dataset, mapping, memory), policy, progress)
 
 
@@ -67,7 +67,7 @@ def preview_in_child(
 ) -> None:
     """Write the pictures of some frames to the NPZ file `out`."""
     progress.report(0.0, "Reading pictures")
-    with open_dataset(path, Limits(**limits)) as dataset:
+    with open_dataset(path, Limits(**limits), episodes=[episode], progress=progress) as dataset:
         shown = _guess(dataset, mapping, memory).mapping
         if not shown.rate_hz and dataset.rate_hz is None:
             shown = mappings.corrected(shown, {"rate_hz": 1})
@@ -89,7 +89,7 @@ def look_in_child(
     """
     if tasks := activation_tasks(path):
         return {"kind": "activations", "name": Path(path).stem, "tasks": tasks}
-    with open_dataset(path, Limits(**limits)) as dataset:
+    with open_dataset(path, Limits(**limits), progress=progress) as dataset:
         guessed = _guess(dataset, mapping, memory)
         report = _report(dataset, guessed, policy, progress.part(0, 0.9))
         progress.report(0.9, "Looking through every camera")
@@ -145,7 +145,7 @@ def store_in_child(
     """Import into the store at `root`; the artefact's id."""
     store = Store(root, owner=owner)
     memory = kept_mappings(store)
-    with open_dataset(path, Limits(**limits)) as dataset:
+    with open_dataset(path, Limits(**limits), episodes=episodes, progress=progress) as dataset:
         guessed = _guess(dataset, mapping, str(memory))
         report = _report(dataset, guessed, policy, progress.part(0, 0.2))
         options: dict[str, Any] = {"episodes": episodes, "image_px": image_px, "skip_unreadable": skip_unreadable}
@@ -193,7 +193,7 @@ def _are(some: Mapping[int, str]) -> str:
 
 def _picture(dataset: Dataset, name: str, out: Path, number: int) -> dict[str, Any]:
     """Write the first picture of a camera as WebP; where none can be read, say why."""
-    index = next((i for i, episode in enumerate(dataset.episodes) if episode.frames), None)
+    index = next((i for i in dataset.candidates if dataset.episodes[i].frames), None)
     try:
         if index is None:
             raise InputError("No episode has frames.")

@@ -154,7 +154,7 @@ class _Source:
                 values = entry.videos.get(camera, (entry.values, 0.0))[0]
                 name = filled(self._video_path, {**values, "video_key": camera})
                 if name not in there:
-                    there[name] = (self._place.root / name).exists()
+                    there[name] = self._place.has(name)
                 if not there[name]:
                     found.setdefault(index, f"The dataset has no file {name[:120]!r}.")
         return found
@@ -199,12 +199,12 @@ class _Source:
 
     def _tables(self, entry: _Entry) -> Iterator[Path]:
         """The table that holds an episode by the metadata, then the others of v3, those after it first."""
-        named = self._place.file(filled(self._data_path, entry.values))
-        yield named
+        named = filled(self._data_path, entry.values)
+        yield self._place.file(named)
         if "file_index" in entry.values:
-            every = self._place.glob("data", ".parquet", self._limits)
+            every = self._place.names("data", ".parquet", self._limits)
             at = every.index(named) if named in every else 0
-            yield from (path for path in (*every[at:], *every[:at]) if path != named)
+            yield from (self._place.file(name) for name in (*every[at:], *every[:at]) if name != named)
 
     def _read_rows(self, episode: int) -> dict[str, np.ndarray]:
         """Every number feature of an episode, and its tasks where there are some."""

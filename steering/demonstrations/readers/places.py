@@ -12,9 +12,9 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from steering.demonstrations.limits import Limits
 from steering.errors import InputError
@@ -24,12 +24,25 @@ _PART = 1 << 20
 _ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
-class Place:
-    """A folder; `temporary` says that it is ours and goes when the place is closed."""
+class Elsewhere(Protocol):
+    """The files of a folder that lie elsewhere until they are fetched. Names are relative, with slashes."""
 
-    def __init__(self, root: Path, *, temporary: Path | None = None) -> None:
+    @property
+    def names(self) -> Collection[str] | None:
+        """All of them; None where that cannot be asked for."""
+        ...
+
+    def fetch(self, name: str) -> None:
+        """Bring a file into the folder; nothing where there is none of that name. Raises InputError in words."""
+        ...
+
+
+class Place:
+    """A folder. temporary: it is ours and goes when the place is closed. elsewhere: files that are fetched by name."""
+
+    def __init__(self, root: Path, *, temporary: Path | None = None, elsewhere: Elsewhere | None = None) -> None:
         self.root = root.resolve()
-        self._temporary = temporary
+        self._temporary, self._elsewhere = temporary, elsewhere
         snapshot = self.root.parent.name == "snapshots" and (self.root.parent.parent / "blobs").is_dir()
         self._blobs = (self.root.parent.parent / "blobs") if snapshot else None
 
@@ -44,9 +57,25 @@ class Place:
             raise InputError(
                 f"The dataset names the file {name[:120]!r}, which is outside its folder; that is refused."
             )
+        if self._elsewhere is not None and not (self.root / name).exists():
+            self._elsewhere.fetch(name)
         path = self.checked(self.root / name)
         refuse_pointer(path)
         return path
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name, or may be one elsewhere."""
+        if (self.root / name).exists() or self._elsewhere is None:
+            return (self.root / name).exists()
+        names = self._elsewhere.names
+        return names is None or name in names
+
+    def names(self, below: str, suffix: str, limits: Limits) -> list[str]:
+        """Names for `file` of every file with that ending below a folder, sorted; nothing is fetched."""
+        names = None if self._elsewhere is None else self._elsewhere.names
+        if names is not None:
+            return sorted(name for name in names if name.startswith(f"{below}/") and name.endswith(suffix))
+        return [path.relative_to(self.root).as_posix() for path in self.glob(below, suffix, limits)]
 
     def checked(self, path: Path) -> Path:
         """`path` itself, when it is a plain file inside the folder."""

@@ -20,26 +20,38 @@ from steering.demonstrations.readers.places import Place, unpacked
 from steering.demonstrations.readers.recordings import open_recordings
 from steering.errors import InputError, NotFound
 from steering.hub import named, refuse_pointer
+from steering.progress import Progress
 
 FORMATS = (
     "LeRobotDataset v3 or v2 (folder, zip or hub id), LIBERO or robomimic HDF5, DROID or ALOHA HDF5, "
     "the Robotic Steering release's HDF5, NPZ, or a workbench recording"
 )
+HUB_EPISODES = 8  # of a dataset on the hub that are fetched to guess and report by
 PICKLE = b"\x80"
 ZIP = b"PK\x03\x04"
 PARQUET = b"PAR1"
 HELD = (".hdf5", ".h5", ".npz", ".zip", ".parquet")
 
 
-def open_dataset(path: Path | str, limits: Limits = LIMITS) -> Dataset:
+def open_dataset(
+    path: Path | str,
+    limits: Limits = LIMITS,
+    *,
+    episodes: Sequence[int] | None = None,
+    progress: Progress = Progress(),
+) -> Dataset:
     """Open what `path` holds; a hub id where it is marked `hub:` or nothing here has that name.
 
-    Use it in a `with` statement, or call `close`.
+    Use it in a `with` statement, or call `close`. Of a LeRobotDataset on the hub the metadata is fetched, and files of
+    episodes as they are read. episodes: those that will be, so that guesses and reports look at no others of it; None
+    for HUB_EPISODES of them. progress: is told what is fetched.
 
     Raises NotFound where there is nothing, InputError where it is no dataset of a known format or is damaged.
     """
     if repository := named(path):
-        return _folder(Place(hub.fetch(repository, limits)), repository.id, limits)
+        folder, elsewhere = hub.fetch(repository, limits, progress)
+        dataset = _folder(Place(folder, elsewhere=elsewhere), repository.id, limits)
+        return dataset if elsewhere is None else replace(dataset, among=_among(len(dataset.episodes), episodes))
     path = Path(path)
     try:
         if path.is_dir():
@@ -53,6 +65,14 @@ def open_dataset(path: Path | str, limits: Limits = LIMITS) -> Dataset:
             f"{path.name!r} cannot be opened ({type(error).__name__}). Check that it may be read."
         ) from None
     raise NotFound(f"There is no file or folder {str(path)[:200]!r}. Check the path, or give a hub id as owner/name.")
+
+
+def _among(count: int, episodes: Sequence[int] | None) -> tuple[int, ...]:
+    """The episodes to look at: those asked for that exist, else a few from the first to the last."""
+    if episodes is None:
+        few = min(count, HUB_EPISODES)
+        return tuple(round(i * (count - 1) / max(few - 1, 1)) for i in range(few))
+    return tuple(sorted({index for index in episodes if 0 <= index < count}))
 
 
 def _file(path: Path, limits: Limits) -> Dataset:
