@@ -134,8 +134,9 @@ def _first_steps(dataset: Dataset, mapping: Mapping) -> tuple[Mapping, list[str]
 def _by_words(dataset: Dataset) -> tuple[Mapping, list[str]]:
     reasons: list[str] = []
     cameras: dict[str, Camera] = {}
-    wrist = _by_word(dataset.cameras, WRIST_WORDS)
-    outside = [name for name in dataset.cameras if name != wrist and not _has(name, WRIST_WORDS, VIEWS)]
+    coloured = [name for name in dataset.cameras if "depth" not in words_of(name)]
+    wrist = _by_word(coloured, WRIST_WORDS)
+    outside = [name for name in coloured if name != wrist and not _has(name, WRIST_WORDS, VIEWS)]
     exterior = _by_word(outside, EXTERIOR_WORDS) or next(iter(outside), None)
     if exterior is not None:
         cameras["exterior"] = Camera(exterior)

@@ -15,6 +15,7 @@ from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers import hdf5
 from steering.demonstrations.readers.robomimic import HDF5Source
+from steering.demonstrations.readers.shared import shared
 from steering.errors import InputError
 
 RATE_HZ = 15.0
@@ -40,7 +41,7 @@ def open_authors(path: Path, limits: Limits) -> Dataset:
 
     file = hdf5.open_file(path)
     summaries, groups, notices = [], [], []
-    features: dict[str, Feature] | None = None
+    features: list[dict[str, Feature]] = []
     for instruction, group in hdf5.members(file, path.name).items():
         if not isinstance(group, h5py.Group):
             continue
@@ -57,13 +58,14 @@ def open_authors(path: Path, limits: Limits) -> Dataset:
             several = f"{instruction[:60]}/{label}"
             summaries.append(EpisodeSummary(several, frames, instruction[: limits.instruction_characters], RATE_HZ))
             groups.append((path.name, arrays))
-            own = {key: _feature(key, array) for key, array in arrays.items() if array.shape[:1] == (frames,)}
-            features = own if features is None else {k: f for k, f in features.items() if k in own}
+            features.append({key: _feature(key, a) for key, a in arrays.items() if a.shape[:1] == (frames,)})
             if len(groups) > limits.episodes:
                 raise InputError(f"{path.name} holds more than {limits.episodes} episodes; split it.")
     source = HDF5Source(groups, [file], limits)
     name = "Robotic Steering HDF5"
-    return Dataset(path.stem, name, features or {}, tuple(summaries), source, limits, "droid", tuple(notices[:20]))
+    found, absent = shared(features)
+    shown = tuple(notices[:20])
+    return Dataset(path.stem, name, found, tuple(summaries), source, limits, "droid", shown, absent=absent)
 
 
 def _feature(key: str, array: Any) -> Feature:

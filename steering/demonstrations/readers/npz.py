@@ -29,6 +29,7 @@ from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers.hdf5 import natural
+from steering.demonstrations.readers.shared import of_episode, shared
 from steering.errors import InputError
 
 IMAGE = "image."
@@ -84,9 +85,8 @@ def open_npz(files: Sequence[Path], name: str, limits: Limits) -> Dataset:
         summaries.append(EpisodeSummary(label, frames, texts[0], rate, instructions=different))
         by_frame.append(texts if different else None)
         kept.append({k: a for k, a in arrays.items() if a.dtype.kind in "biuf" and a.shape[:1] == (frames,)})
-    common = [key for key in kept[0] if all(key in arrays for arrays in kept)] if kept else []
-    features = {key: _feature(key, kept[0][key]) for key in common}
-    return Dataset(name, "NPZ", features, tuple(summaries), _Source(kept, limits, by_frame), limits)
+    features, absent = shared([{key: _feature(key, array) for key, array in arrays.items()} for arrays in kept])
+    return Dataset(name, "NPZ", features, tuple(summaries), _Source(kept, limits, by_frame), limits, absent=absent)
 
 
 class _Source:
@@ -103,7 +103,8 @@ class _Source:
         return _read(self._episodes[episode][feature], self._limits)
 
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
-        array = self._episodes[episode][feature]
+        own = self._episodes[episode]
+        array = of_episode(own, feature, next(iter(own.values())).file.name)
         size = int(np.prod(array.shape[1:])) * array.dtype.itemsize
         if array.fortran or array.dtype.kind not in "iuf":
             raise InputError(f"{array.file.name}: {array.member} should be numbers in C order, got {array.dtype}.")

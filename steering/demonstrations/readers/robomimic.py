@@ -18,6 +18,7 @@ from steering.demonstrations import pictures
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers import hdf5
+from steering.demonstrations.readers.shared import of_episode, shared
 from steering.errors import InputError
 
 RATE_HZ = 20.0
@@ -37,7 +38,7 @@ def open_robomimic(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
     import h5py
 
     files = [hdf5.open_file(path) for path in paths]
-    summaries, groups, by_frame, notices, features = [], [], [], [], None
+    summaries, groups, by_frame, notices, features = [], [], [], [], []
     libero = False
     for path, file in zip(paths, files, strict=True):
         data = hdf5.members(file, path.name).get("data")
@@ -66,13 +67,14 @@ def open_robomimic(paths: Sequence[Path], name: str, limits: Limits) -> Dataset:
             by_frame.append(texts if different else None)
             arrays = {key: array for key, array in arrays.items() if not hdf5.is_text(array)}
             groups.append((path.name, arrays))
-            own = {key: _feature(key, array) for key, array in arrays.items() if array.shape[:1] == (frames,)}
-            features = own if features is None else {k: f for k, f in features.items() if k in own}
+            features.append({key: _feature(key, a) for key, a in arrays.items() if a.shape[:1] == (frames,)})
             if len(groups) > limits.episodes:
                 raise InputError(f"{name} holds more than {limits.episodes} episodes; split it.")
     source = HDF5Source(groups, files, limits, by_frame)
     kind = "LIBERO HDF5" if libero else "robomimic HDF5"
-    return Dataset(name, kind, features or {}, tuple(summaries), source, limits, notices=tuple(notices[:20]))
+    found, absent = shared(features)
+    shown = tuple(notices[:20])
+    return Dataset(name, kind, found, tuple(summaries), source, limits, notices=shown, absent=absent)
 
 
 class HDF5Source:
@@ -99,7 +101,7 @@ class HDF5Source:
     def images(self, episode: int, feature: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
         """Single frames of an array."""
         file, arrays = self._episodes[episode]
-        array = hdf5.checked(arrays[feature], file)
+        array = hdf5.checked(of_episode(arrays, feature, file), file)
         for frame in frames:
             if frame >= array.shape[0] or np.prod(array.shape[1:], dtype=np.float64) > 4 * self._limits.side_px**2:
                 raise InputError(f"{file}: {array.name} has the shape {array.shape}, too few frames or too large.")

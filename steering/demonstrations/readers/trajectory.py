@@ -20,6 +20,7 @@ from steering.demonstrations import pictures, videos
 from steering.demonstrations.dataset import Dataset, EpisodeSummary, Feature
 from steering.demonstrations.limits import Limits
 from steering.demonstrations.readers import hdf5
+from steering.demonstrations.readers.shared import of_episode, shared
 from steering.errors import InputError
 from steering.hub import refuse_pointer
 
@@ -46,7 +47,7 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
     """The dataset of the files, an episode each, in natural order of their paths."""
     episodes, summaries, notices = [], [], []
     shortened: list[str] = []
-    features: dict[str, Feature] | None = None
+    features: list[dict[str, Feature]] = []
     kind = ""
     for path in paths:
         file = hdf5.open_file(path)
@@ -63,7 +64,7 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
         episode = _Episode(path, file, arrays, _videos(path, arrays, limits) if kind == "droid" else {})
         own = {key: _feature(key, array, limits) for key, array in arrays.items()}
         own |= {key: Feature(key, "image", (0, 0, 3), "video") for key in episode.videos}
-        features = own if features is None else {k: f for k, f in features.items() if k in own}
+        features.append(own)
         if frames - 1 in {videos.frames_promised(video) for video in episode.videos.values()}:
             frames -= 1
             shortened.append(label)
@@ -76,7 +77,8 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
         summaries.append(EpisodeSummary(label, frames, instruction, rate_hz, success, different))
         episode.told = texts if different else None
         episodes.append(episode)
-    if kind and not (features and any(f.kind == "image" for f in features.values())):
+    found, absent = shared(features)
+    if kind and not any(feature.kind == "image" for feature in found.values()):
         notices.append("No pictures were found: expected arrays, or recordings/MP4/<serial>.mp4 beside each file.")
     if shortened:
         notices.append(
@@ -85,7 +87,7 @@ def open_trajectories(paths: Sequence[Path], name: str, limits: Limits) -> Datas
         )
     title = {"droid": "DROID HDF5", "aloha": "ALOHA HDF5", "": "HDF5"}[kind]
     source = _Source(episodes, [one.frames for one in summaries], limits)
-    return Dataset(name, title, features or {}, tuple(summaries), source, limits, kind, tuple(notices))
+    return Dataset(name, title, found, tuple(summaries), source, limits, kind, tuple(notices), absent=absent)
 
 
 class _Source:
@@ -105,7 +107,7 @@ class _Source:
         if feature in one.videos:
             yield from videos.frames_counted(one.videos[feature], frames, side_px=side_px)
             return
-        array = one.arrays[feature]
+        array = of_episode(one.arrays, feature, one.path.name)
         for frame in frames:
             if np.prod(array.shape[1:], dtype=np.float64) > 4 * side_px**2:
                 raise InputError(f"{one.path.name}: {array.name} has the shape {array.shape}, which is too large.")

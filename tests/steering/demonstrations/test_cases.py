@@ -181,6 +181,48 @@ def test_episodes_that_cannot_be_read_are_skipped_where_asked(make, files: Modul
         pipeline.import_demonstrations(store, path=path, episodes=[0, 1], skip_unreadable=True)
 
 
+def _without_pictures_of_one(kind: str, files: ModuleType, path: Path) -> Path:
+    """Four episodes, of which episode 1 lacks its exterior camera."""
+    truth = files.episodes(4, frames=8)
+    path = getattr(files, kind)(path.with_suffix(".npz") if kind == "npz" else path, truth)
+    if kind == "droid":
+        (path / "episode_1/recordings/MP4/1111.mp4").unlink()
+    elif kind == "npz":
+        arrays = dict(np.load(path))
+        arrays["episode_1/image.exterior"] = arrays["episode_1/image.exterior"][:-1]
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "a") as file:
+            name = "data/demo_1/obs/agentview_rgb" if kind == "libero" else f"{files.INSTRUCTION}/ep_1_view_0"
+            del file[name]
+    return path
+
+
+@pytest.mark.parametrize("kind", ["droid", "libero", "authors", "npz"])
+def test_an_episode_without_a_camera_does_not_take_it_from_the_others(
+    kind: str, files: ModuleType, tmp_path: Path
+) -> None:
+    path, store = _without_pictures_of_one(kind, files, tmp_path / "set"), Store(tmp_path / "store")
+    with open_dataset(path) as dataset:
+        assert list(dataset.absent) == [1]
+        found = guess(dataset)
+        assert set(found.mapping.cameras) == {"exterior", "wrist"}
+        assert any(one.episodes == (1,) and "for every frame" in one.words for one in examine(dataset, found).problems)
+    with pytest.raises(InputError, match="Episode 1 cannot be imported.*for every frame.*--skip-unreadable"):
+        pipeline.import_demonstrations(store, path=path)
+    made = pipeline.import_demonstrations(store, path=path, skip_unreadable=True)
+    assert [one.frames for one in store.load(made).episodes] == [8, 10, 11]
+
+
+def test_a_camera_of_depth_by_its_name_is_not_guessed(files: ModuleType, tmp_path: Path) -> None:
+    one = files.episodes(1)[0]
+    cameras = {"image.depth": one.cameras["exterior"], "image.wrist": one.cameras["wrist"]}
+    np.savez(tmp_path / "set.npz", action=one.action, state=one.state, rate_hz=10, **cameras)
+    with open_dataset(tmp_path / "set.npz") as dataset:
+        found = guess(dataset)
+    assert set(found.mapping.cameras) == {"wrist"} and any("image.depth is left out" in one for one in found.reasons)
+
+
 def test_episodes_without_their_video_are_named(files: ModuleType, tmp_path: Path) -> None:
     with open_dataset(_without_a_video(files, tmp_path / "set")) as dataset:
         assert list(dataset.absent) == [0, 1]
