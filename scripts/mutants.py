@@ -54,6 +54,9 @@ SIZES = ("_BYTES", "_BATCH", "_MB", "_S", "_ELEMENTS", "LIMIT", "BLOCK", "EMBED"
 EQUIVALENT = {
     "minima.shape[1] >= 5 * k": "how far columns are halved before they are sorted; any number gives the same ones",
     "np.partition(minima, k - 1, axis=1)": "a larger bound lets more columns through to the sort",
+    "strict=True": "of zip, whose lists have one length by construction; another length is a fault of ours",
+    "full_matrices=False": "more rows of the decomposition, which nothing reads",
+    "initial=0": "of sizes that are compared with more than 1",
     "cancel_futures=True": "ends waiting work sooner; what was asked for fails or is cancelled all the same",
 }
 """Source whose changes cost time or memory and change no result, and why."""

@@ -63,7 +63,7 @@ def _head_errors(
         of_fold = target - y_fold
         fold_gram = gram - x[out].T @ x[out] - frames * np.outer(x_fold, x_fold)
         fold_cross = x.T @ of_fold - x[out].T @ of_fold[out]
-        ridge = penalty * max(float(np.trace(fold_gram)) / len(fold_gram), np.finfo(np.float64).tiny)
+        ridge = max(penalty * float(np.trace(fold_gram)) / len(fold_gram), np.finfo(np.float64).tiny)
         weights = np.linalg.solve(fold_gram + ridge * np.eye(len(fold_gram)), fold_cross)
         errors[rows] = ((x[rows] - x_fold) @ weights + y_fold - target[rows]) ** 2
     return errors

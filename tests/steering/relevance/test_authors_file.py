@@ -160,3 +160,12 @@ def test_other_files_are_refused_with_words(tmp_path):
         pass
     with pytest.raises(InputError, match="no task"):
         authors_file.read(tmp_path / "empty.h5")
+
+
+def test_numbers_and_natural_order_of_names() -> None:
+    number = authors_file._number
+    assert [number(n) for n in ("f12", "a1b007", "x", "9" * 9, "9" * 10)] == [12, 7, None, 999_999_999, None]
+    names = ["demo_10", "demo_2", "demo", "7", "10a"]
+    assert sorted(names, key=authors_file._natural) == ["7", "10a", "demo", "demo_2", "demo_10"]
+    clock = authors_file._clock(np.array([0, 0, 0, 1, 1, 2]), np.array([4, 8, 6, 0, 1, 9]))
+    np.testing.assert_allclose(clock, [0, 1, 0.5, 0, 1, 0])

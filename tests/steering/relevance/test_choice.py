@@ -9,7 +9,7 @@ import pytest
 
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.relevance import choice, targets
+from steering.relevance import choice, scoring, targets
 from steering.relevance.conditioning import Conditioner
 from steering.relevance.keyframes import take
 from steering.relevance.scoring import prepare, rescore, score
@@ -151,3 +151,36 @@ def test_a_head_that_only_the_judging_episode_speaks_for_is_not_chosen_there(act
     assert sorted(asked) == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 1)]
     np.testing.assert_allclose(found.share[0], [0.8, 0.2], atol=1e-6)
     assert found.error == pytest.approx(5 / 55)
+
+
+def test_the_best_heads_are_movable_and_the_first_of_equals() -> None:
+    error, inert = np.array([[3.0, 1, 2], [1, 1, 0]]), np.array([[False, False, False], [False, False, True]])
+    assert choice.best_heads(error, inert, 3).tolist() == [1, 3, 4]
+    assert choice.best_heads(error, inert).tolist() == [1, 3, 4, 2, 0]
+    with pytest.raises(InputError, match="marked inert"):
+        choice.best_heads(error, np.ones((2, 3), bool))
+    assert choice.Choice(np.array([2, 1, 2, 1, 0]), 0.0, error, nested=True).common() == 1
+
+
+def test_a_stack_without_movable_heads_has_no_choice(build) -> None:
+    a = build((6, 7, 8))
+    inert = np.zeros((2, 3, 4), bool)
+    inert[0] = True
+    assert (
+        choice.given(a, inert[0]) is None
+        and choice.linear(a, a.action, np.ones(21, bool), np.zeros((2, 3, 4)), inert)[0] is None
+    )
+    given = choice.given(a, inert[1])
+    assert given is not None and given.index.tolist() == [0, 0, 0] and not given.nested and np.isnan(given.error)
+    assert not given.share.any() and given.share.shape == (3, 4)
+    error = np.random.default_rng(0).random((1, 2, 3, 4))
+    vlm, expert = choice.in_sample(a, a.action, np.ones(21, bool), error, (3,), inert)
+    assert vlm is None and expert is not None
+    assert expert.index.tolist() == [0, 0, 0] and not expert.nested and (expert.share == 1).all()
+    assert (
+        choice.judged(a, error.reshape(1, 1, -1), np.ones(21, bool), (3,), inert, lambda *_: 0.0, Progress())[0] is None
+    )
+    for preset in ("paper", "default"):
+        r = scoring.score(replace(a, inert=inert), preset, (3,))
+        assert set(r.best_k) == set(r.cv_mse) == {"expert"} and np.isfinite(r.score).all()
+        assert r.fold_share is None if preset == "paper" else not r.fold_share[0].any() and r.fold_share[1].any()

@@ -253,3 +253,16 @@ def test_the_bootstrap_of_what_is_open_shrinks_by_the_other_episodes(planted) ->
         share = (others @ (predicted * values).sum(1)) / (others @ (predicted**2).sum(1))
         told += times[e] * ((values[own] ** 2).sum() - ((values - np.clip(share, 0, 1) * predicted)[own] ** 2).sum())
     assert found.score[0, 0, 0, 5] == pytest.approx(told / (weight @ (values**2).sum(1)), abs=1e-4)
+
+
+def test_the_share_that_fits_best_lies_between_nothing_and_all() -> None:
+    product, square = np.array([-1.0, 0, 1, 3, 2]), np.array([2.0, 0, 4, 2, 0])
+    np.testing.assert_allclose(conditional.best_share(product, square), [0, 0, 0.25, 1, 1])
+
+
+def test_frames_that_fit_are_evenly_spaced(monkeypatch) -> None:
+    counted = np.ones(21, bool)
+    counted[0] = False
+    np.testing.assert_array_equal(conditional.fitted(counted), np.arange(1, 21))
+    monkeypatch.setattr(conditional, "FITTED", 3)
+    np.testing.assert_array_equal(conditional.fitted(counted), [1, 10, 20])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cosine
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import KNeighborsRegressor
 
 from steering.errors import Cancelled, InputError
 from steering.progress import Progress
 from steering.relevance import neighbours
+from steering.relevance.baselines import baseline_features
 from steering.relevance.knn import errors_of
 from steering.relevance.neighbours import nearest, nearest_by_euclid
 from steering.relevance.regression import frame_errors
@@ -214,3 +216,46 @@ def test_euclidean_equals_scikit_learn_and_averages_exact_matches(build):
                 weights = 1 / (np.take_along_axis(d, near, 1) + 1e-8)
                 predicted = np.einsum("qk,qkd->qd", weights, a.action[memory][near]) / weights.sum(1, keepdims=True)
                 np.testing.assert_allclose(ours[i, query], ((predicted - a.action[query]) ** 2).mean(1), atol=1e-5)
+
+
+def test_nearest_counts_what_rounding_put_below_zero_as_zero() -> None:
+    for kind in (np.float32, np.float64):
+        columns, values = neighbours.nearest(np.array([[0.5, -1e-9, 0, 2.0, -1e-3]], kind), 4)
+        assert columns.tolist() == [[1, 2, 4, 0]] and values.tolist() == [[0, 0, 0, 0.5]]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [3, 5, 8, 9, 37, 64])
+def test_nearest_is_a_stable_sort_whatever_the_width(kind, columns) -> None:
+    distance = np.random.default_rng(columns).integers(0, 6, (7, columns)).astype(kind)
+    distance[:, ::3] = np.inf
+    for k in range(1, columns + 1):
+        found, values = neighbours.nearest(distance, k)
+        np.testing.assert_array_equal(found, np.argsort(distance, axis=1, kind="stable")[:, :k])
+        np.testing.assert_array_equal(values, np.sort(distance, axis=1)[:, :k])
+
+
+def test_equal_directions_are_at_distance_zero_and_near_ones_are_exact() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((12, 5)) + 3
+    x[7], x[9] = 3 * x[0], x[0] + 1e-5 * generator.standard_normal(5)
+    order, distance = neighbours.of_rows(x, np.array([0, 1]), np.eye(12, dtype=bool)[:2], 11)
+    exact = [sorted((max(cosine(x[row], x[other]), 0), other) for other in range(12) if other != row) for row in (0, 1)]
+    assert order.tolist() == [[other for _, other in one] for one in exact]
+    np.testing.assert_allclose(distance[0, 1], exact[0][1][0], rtol=1e-3)  # about 1e-12: float32 alone keeps nothing
+    np.testing.assert_allclose(distance, [[away for away, _ in one] for one in exact], atol=1e-6)
+    assert distance[0, 0] == 0
+
+
+def test_unit_vectors_and_numbers_of_frames() -> None:
+    np.testing.assert_allclose(neighbours.unit_vectors(np.array([[3, 4], [0, 0]])), [[0.6, 0.8], [0, 0]])
+    assert [neighbours.row_type(n) for n in (65_535, 65_536)] == [np.uint16, np.int32]
+
+
+def test_baselines_alone_where_no_head_is_asked_for(build) -> None:
+    a = build((5, 6, 7))
+    found = neighbours.find(a, baseline_features(a), 4, of_heads=False)
+    whole = neighbours.find(a, baseline_features(a), 4)
+    assert found.grid == (2, 0, 4) and whole.grid == (2, 3, 4) and found.baselines == ("time", "state", "state_time")
+    np.testing.assert_array_equal(found.order, whole.order[24:])
+    assert neighbours.find(a, {}, 99).order.shape == (24, 18, 13)  # all that any frame may have

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from steering.errors import InputError
-from steering.relevance import null
+from steering.relevance import conditional_null, conditioning, null, scoring
 from steering.relevance.conditioning import Conditioner
 from steering.relevance.null import permutation_null, permuted_rows
 from steering.relevance.scoring import prepare, rescore, score
@@ -167,3 +167,20 @@ def _planted(build):
     state[:, 0] = clock
     heads = {"action": (0, 1, 2), "clock": (1, 0, 3), "noise": (1, 2, 1)}
     return replace(a, outputs=outputs, action=action, state=state), heads
+
+
+def test_a_null_needs_episodes_permutations_and_movable_heads(build) -> None:
+    a = build((5, 6, 7))
+    given = {"counted": np.ones(18, bool), "permutations": 1}
+    some, none = np.zeros((2, 3, 4), bool), np.ones((2, 3, 4), bool)
+    found = null.permutation_null(scoring.prepare(a, 4), a.action, (2,), inert=some, **given)
+    assert found.maxima.shape == (1,) and set(np.unique(found.p)) <= {np.float32(0.5), np.float32(1)}
+    conditioner = conditioning.Conditioner(a)
+    strict = conditional_null.conditional_null(scoring.prepare(a, 4), conditioner, a.action, (2,), inert=some, **given)
+    assert strict.maxima.shape == (1,)
+    for inert, permutations, words in ((none, 1, "marked inert"), (some, 0, "at least one permutation")):
+        asked = {"counted": np.ones(18, bool), "permutations": permutations, "inert": inert}
+        with pytest.raises(InputError, match=words):
+            null.permutation_null(scoring.prepare(a, 4), a.action, (2,), **asked)
+        with pytest.raises(InputError, match=words):
+            conditional_null.conditional_null(scoring.prepare(a, 4), conditioner, a.action, (2,), **asked)

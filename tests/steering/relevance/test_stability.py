@@ -7,8 +7,10 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cosine
 
 from steering.errors import InputError
+from steering.relevance import scoring, stability
 from steering.relevance.scoring import prepare
 from steering.relevance.stability import Resampled, bootstrap, nogueira, rank_agreement, ranks
 
@@ -118,3 +120,112 @@ def test_a_gain_has_its_interval_by_its_correlation_widened_for_few_episodes() -
     reach = 1.0956 * 0.095
     np.testing.assert_allclose(low[0, 0], [0.05 + (0.5 - reach) ** 2, 0.0075 - (0.05 - reach) ** 2], atol=1e-4)
     np.testing.assert_allclose(high[0, 0], [0.05 + (0.5 + reach) ** 2, 0.0075 + (0.05 + reach) ** 2], atol=1e-4)
+
+
+def test_nogueira_by_the_formulas_of_the_paper() -> None:
+    """Theorems 5 and 7 in plain loops, for sets of unequal sizes."""
+    sets_of = np.random.default_rng(3).random((6, 9)) < 0.4
+    number, items = sets_of.shape
+    share, size = sets_of.mean(0), sets_of.sum(1).mean()
+    spread = size / items * (1 - size / items)
+    s = 1 - np.mean([number / (number - 1) * p * (1 - p) for p in share]) / spread
+    phi = []
+    for one in sets_of.astype(float):
+        k = one.sum()
+        middle = s / 2 * (2 * k * size / items**2 - k / items - size / items + 1)
+        phi.append(((one @ share) / items - k * size / items**2 + middle) / spread)
+    deviation = 1.959964 * np.sqrt(4 / number**2 * np.sum((np.array(phi) - np.mean(phi)) ** 2))
+    assert stability.nogueira(sets_of) == pytest.approx((s - deviation, s, min(s + deviation, 1)))
+    alike = np.array([[1, 1, 0, 0]] * 5 + [[1, 1, 1, 0]], bool)
+    low, s, high = stability.nogueira(alike)
+    assert low < s < high == 1
+    assert np.isnan(stability.nogueira(np.ones((2, 4), bool))).all()
+
+
+def test_chosen_heads_are_the_highest_movable_scores() -> None:
+    score = np.array([[[[0.1, 0.4, 0.3, 0.2]], [[1.0, 2.0, 3.0, 4.0]]]] * 2)
+    inert = np.array([[[False, False, False, False]], [[True] * 4]])
+    found = stability.Resampled(score, inert, 5).chosen(2)
+    np.testing.assert_array_equal(found, [[[[False, True, True, False]], [[False] * 4]]] * 2)
+
+
+def test_intervals_over_the_mean_are_percentiles_moved_to_the_score() -> None:
+    drawn = np.linspace(0, 1, 201)[:, None, None, None] + np.zeros((1, 1, 1, 2))
+    found = stability.Resampled(drawn, np.array([[[False, True]]]), 5)
+    low, high = found.intervals(np.array([[[0.7, 0.7]]]))
+    np.testing.assert_allclose([low[0, 0, 0], high[0, 0, 0]], [0.225, 1.175], atol=1e-6)
+    assert np.isnan(low[0, 0, 1]) and np.isnan(high[0, 0, 1]) and low.dtype == np.float32
+
+
+def test_rank_agreement_at_its_boundaries() -> None:
+    x = np.array([[1.0, 2, 3, 4]])
+    found = stability.rank_agreement(x, np.array([[1.0, 2, 4, 3]]), ("a", "b"), replicates=50)
+    assert found.heads == 4 and found.rho == pytest.approx(0.8)
+    again = stability.rank_agreement(x, np.array([[1.0, 2, 4, 3]]), ("a", "b"), replicates=50, seed=0)
+    assert (again.low, again.high) == (found.low, found.high)
+    for first, second in (
+        (x[:, :3], x[:, 1:]),
+        (x, np.ones((1, 4))),
+        (np.ones((1, 4)), x),
+        (x, x * [[1, 1, 1, np.nan]]),
+    ):
+        with pytest.raises(InputError, match="different scores"):
+            stability.rank_agreement(first, second, ("a", "b"))
+    with pytest.raises(InputError, match="same heads"):
+        stability.rank_agreement(x, x, ("a", "b"), np.zeros((1, 3), bool))
+    mixed = np.array([[1.0, np.nan, 2, 5, 9, np.inf]])
+    found = stability.rank_agreement(mixed, np.array([[4.0, 1, 3, 2, 1, 0]]), ("a", "b"), replicates=20)
+    assert found.heads == 4 and found.rho == pytest.approx(-1)
+
+
+def test_an_interval_of_a_rank_agreement_resamples_heads() -> None:
+    """By a plain loop: ρ of the ranks of each draw, ties at their mean rank, 0 where a draw does not vary."""
+    from scipy import stats
+
+    x, y = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 4, 3, 5])
+    found = stability.rank_agreement(x, y, ("a", "b"), replicates=400, seed=3)
+    draws = np.random.default_rng(3).integers(0, 5, (400, 5))
+    rho = []
+    for rows in draws:
+        varies = np.ptp(x[rows]) > 0
+        rho.append(stats.spearmanr(x[rows], y[rows]).statistic if varies else 0)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(rho, [2.5, 97.5])), abs=1e-9)
+
+
+def test_a_bootstrap_needs_three_episodes_and_two_draws(build) -> None:
+    a = build((5, 6, 7))
+    given = {"counted": np.ones(18, bool), "inert": np.zeros((2, 3, 4), bool)}
+    found = stability.bootstrap(scoring.prepare(a, 6), a.action, {"vlm": 2, "expert": 3}, replicates=2, **given)
+    assert found.score.shape == (2, 2, 3, 4) and found.episodes == 3 and found.correlation is None
+    with pytest.raises(InputError, match="two bootstrap replicates"):
+        stability.bootstrap(scoring.prepare(a, 6), a.action, {"vlm": 2}, replicates=1, **given)
+
+
+def test_a_bootstrap_over_the_mean_by_hand(build) -> None:
+    """Both stacks at their own k; episodes drawn as memory and as queries, over the mean of what was drawn."""
+    a = build((5, 6, 4, 5))
+    counted = np.ones(20, bool)
+    counted[::4] = False
+    given = {"counted": counted, "inert": np.zeros((2, 3, 4), bool), "replicates": 3, "seed": 7}
+    found = stability.bootstrap(scoring.prepare(a, 40), a.action, {"vlm": 3, "expert": 2}, **given)
+    generator, draws = np.random.default_rng(7), []
+    for _ in range(3):
+        times = np.zeros(4, int)
+        while np.count_nonzero(times) < 2:
+            times = np.bincount(generator.integers(0, 4, 4), minlength=4)
+        draws.append(times)
+    y = a.action.astype(float)
+    for r, times in enumerate(draws):
+        for s, k in enumerate((3, 2)):
+            x = a.outputs[:, s, 1, 2].astype(float)
+            told, zero = 0.0, 0.0
+            for q in np.flatnonzero(counted):
+                memory = [
+                    row for row in range(20) for _ in range(times[a.episode[row]]) if a.episode[row] != a.episode[q]
+                ]
+                near = sorted(memory, key=lambda row: cosine(x[row], x[q]))[:k]
+                weight = [1 / (cosine(x[row], x[q]) + 1e-8) for row in near]
+                told += times[a.episode[q]] * ((np.average(y[near], axis=0, weights=weight) - y[q]) ** 2).mean()
+                mean = y[[row for row in memory if counted[row]]].mean(0)
+                zero += times[a.episode[q]] * ((mean - y[q]) ** 2).mean()
+            assert found.score[r, s, 1, 2] == pytest.approx(1 - told / zero, abs=1e-4)

@@ -10,7 +10,7 @@ import pytest
 from steering.errors import InputError, NotFound
 from steering.relevance import phases, targets
 from steering.relevance.scoring import prepare, rescore, score
-from steering.types import PHASES, Demonstrations, Episode
+from steering.types import PHASES, Demonstrations, Episode, Robot
 
 
 def demonstrations_of(a, instructions, places=(), recorded=None):
@@ -167,3 +167,25 @@ def test_the_instruction_of_a_frame_is_what_a_head_may_tell(build):
     assert target.names == ("pick", "place")
     expected = (a.episode == 0) & (a.frame >= 5)
     np.testing.assert_array_equal(target.values[:, 1], expected)
+
+
+def test_standardised_features_and_what_counts_as_constant() -> None:
+    wide = np.array([[1.0, 5, 0, 1e-9], [3, 5 + 2e-6, 0, 3e-9]])
+    np.testing.assert_allclose(targets.standardise(wide), [[-1, 0, 0, -1], [1, 0, 0, 1]])
+
+
+def test_shares_of_a_chunk_are_added_over_its_steps() -> None:
+    values = np.array([[0, 0, 0, 0, 9.0], [2, 2, 4, 0, 9]])
+    target = targets.Target("", values, ("x@0", "y@0", "x@1", "y@1", "g@0"), (0, 1, 2, 3))
+    names, found, apart = targets.shares(target, np.ones(2, bool))
+    assert names == ("x", "y") and apart == ("g",)
+    np.testing.assert_allclose(found, [5 / 6, 1 / 6])
+
+
+def test_a_robot_of_grippers_alone_is_scored_by_them(build) -> None:
+    a = build((4, 5), action=np.random.default_rng(0).random((9, 2)).astype(np.float32))
+    robot = Robot(state_roles=("other",) * 8, action_roles=("gripper", "gripper"))
+    a = replace(a, robot=robot, chunk=np.stack([a.action, a.action], 1))
+    found = targets.named("action", a)
+    assert found.scored == (0, 1) and found.grippers == () and not found.text.endswith("apart")
+    assert targets.named("chunk", a).scored == (0, 1, 2, 3)

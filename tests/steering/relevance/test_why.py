@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from steering.errors import InputError
-from steering.relevance import knn, targets
+from steering.relevance import knn, projection, targets
 from steering.relevance.neighbours import unit_vectors
 from steering.relevance.over_time import over_time
 from steering.relevance.projection import project
@@ -137,3 +137,14 @@ def test_a_head_that_knows_the_end_only_is_relevant_at_the_end(build):
     target = targets.named("action", a, preset="paper")
     found = over_time(a, prepare(a, 5), target, k=5, preset="paper", bins=2).score[:, 0, 1, 1]
     assert found[1] > found[0] + 0.2
+
+
+def test_a_projection_of_one_dimension_has_one(build) -> None:
+    a = build((3, 4))
+    a.outputs[:, 0, 0, 0] = 0
+    a.outputs[:, 0, 0, 0, 2] = [-1, 2, 3, -4, -5, 6, 7]  # directions −1 and 1 on one axis
+    found = projection.project(a, Head("vlm", 0, 0), np.zeros(7))
+    mean = 1 / 7
+    np.testing.assert_allclose(found.points[:, 0], np.sign([-1, 2, 3, -4, -5, 6, 7]) - mean, atol=1e-6)
+    np.testing.assert_allclose(found.points[:, 1], 0, atol=1e-6)
+    assert found.explained == pytest.approx((1, 0), abs=1e-9)
