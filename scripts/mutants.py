@@ -54,6 +54,11 @@ SIZES = ("_BYTES", "_BATCH", "_MB", "_S", "_ELEMENTS", "LIMIT", "BLOCK", "EMBED"
 EQUIVALENT = {
     "minima.shape[1] >= 5 * k": "how far columns are halved before they are sorted; any number gives the same ones",
     "np.partition(minima, k - 1, axis=1)": "a larger bound lets more columns through to the sort",
+    "draws=HELDOUT_FRAMES * evaluations": "what is kept in memory for later draws; the numbers are the same",
+    "draws=settings.steps * settings.batch_size": "likewise",
+    "draws=self.settings.steps * self.settings.batch_size": "likewise",
+    "draws=2 * self.heldout_frames * max(len(self.heldout.episodes), 2)": "likewise",
+    "len(frame) > limit": "as many frames as the limit, evenly spread, are those frames",
     "strict=True": "of zip, whose lists have one length by construction; another length is a fault of ours",
     "full_matrices=False": "more rows of the decomposition, which nothing reads",
     "initial=0": "of sizes that are compared with more than 1",

@@ -79,8 +79,8 @@ def _slow(activations: Activations, rows: np.ndarray) -> np.ndarray:
     arm = activations.state[rows][:, list(robot.arm(activations.state.shape[1], action.shape[1])[1])].astype(np.float64)
     if arm.shape[1]:
         elapsed = np.maximum(np.diff(activations.frame[rows]), 1)[:, None]
-        speed = np.linalg.norm(np.diff(arm, axis=0, prepend=arm[:1]) / np.concatenate([[[1]], elapsed]), axis=1)
-        speed[:1] = speed[1:2]
+        between = np.linalg.norm(np.diff(arm, axis=0) / elapsed, axis=1)
+        speed = np.append(between[:1] if len(between) else 0.0, between)
     else:
         speed = np.linalg.norm(np.delete(action, list(robot.grippers(action.shape[1])), axis=1), axis=1)
     moving = speed[speed > 0]

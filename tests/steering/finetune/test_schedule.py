@@ -67,3 +67,20 @@ def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_a_tenth() -> None:
     assert learning_rate(5, replace(settings, warmup_steps=10)) == pytest.approx(2.0 * 6 / 10)
     assert learning_rate(0, FinetuneSettings(steps=1, warmup_steps=0, learning_rate=2.0)) == 2.0
     assert learning_rate(500, settings) == pytest.approx(0.2), "past the end it stays"
+
+
+def test_draws_are_those_of_generators_named_by_seed_purpose_and_step() -> None:
+    """Written out, since a resumed or repeated run of an earlier version must draw the same."""
+    found, rng = _draws(), np.random.default_rng((5, 2, 2))
+    np.testing.assert_array_equal(found.noise, rng.standard_normal((8, 3, CHUNK, DIM), np.float32))
+    np.testing.assert_array_equal(found.timestep, (rng.beta(1.5, 1.0, (8, 3)) * 0.9 + 0.05).astype(np.float32))
+    first, second = (np.random.default_rng((5, 0, p)).permutation(FRAMES) for p in (0, 1))
+    assert found.rows.tolist() == [*first[16:], *second[:4]]
+
+
+def test_the_rate_at_the_ends_of_the_warm_up() -> None:
+    settings = FinetuneSettings(steps=12, warmup_steps=4, learning_rate=1.0)
+    assert [learning_rate(step, settings) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert learning_rate(5, settings) == pytest.approx(0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi / 7)))
+    assert learning_rate(1, FinetuneSettings(steps=2, warmup_steps=1, learning_rate=1.0)) == 1.0
+    assert learning_rate(1, FinetuneSettings(steps=2, warmup_steps=0, learning_rate=1.0)) == pytest.approx(0.1)

@@ -30,6 +30,7 @@ def test_phases_of_a_grasp_that_is_never_released_and_of_one_that_is_twice(build
     assert found([4, 5, 6, 7]) == "aaaggtttrr"
     assert found([4, 6, 7]) == "aaaggtttrr"  # the last opening counts
     assert found([3]) == "aaaggttttt"  # opened within the grasp
+    assert found([3, 4]) == "aaaggrrrrr"  # and just after it
     assert found([0, 1]) == "gtrrrrrrrr"
     assert found([]) == "a" * 10
 
@@ -47,3 +48,10 @@ def test_slow_is_below_half_the_median_of_the_moving_frames(build) -> None:
     action[:, 0], action[:, 6] = [4, 4, 4, 2, 1.75, 0], 100
     moved = replace(a, state=state, action=action, robot=robot)
     np.testing.assert_array_equal(phases._slow(moved, np.arange(6)), [0, 0, 0, 0, 1, 1])
+
+
+def test_an_episode_of_one_frame_has_a_phase(build) -> None:
+    a = build((1, 3))
+    action = np.full((4, 7), -1, np.float32)
+    action[[0, 2], 6] = 1
+    assert [PHASES[p] for p in phases.infer(replace(a, action=action))][:2] == ["grasp", "approach"]
