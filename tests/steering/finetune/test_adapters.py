@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 from steering.errors import InputError
-from steering.finetune.adapters import COLUMNS, ROWS, HeadBlocks, HeadLoraConfig, add_head_lora, restrict
+from steering.finetune.adapters import (
+    COLUMNS,
+    ROWS,
+    HeadBlocks,
+    HeadLoraConfig,
+    _size,
+    add_head_lora,
+    head_masks,
+    restrict,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
@@ -189,3 +200,111 @@ def test_a_model_that_does_not_say_how_wide_its_heads_are_is_told() -> None:
         add_head_lora(Attention(), HeadLoraConfig({"o_proj": [0]}))
     adapted = add_head_lora(Attention(), HeadLoraConfig({"o_proj": HeadBlocks((1,), COLUMNS, 4)}))
     assert adapted(torch.ones(1, 8)).shape == (1, 8)
+
+
+def _lora(config: HeadLoraConfig, model: nn.Module | None = None) -> LoraConfig:
+    adapted = add_head_lora(model or llama(), config, seed=0)
+    found = adapted.peft_config["default"]
+    assert isinstance(found, LoraConfig)
+    return found
+
+
+def test_ranks_and_scales_in_pefts_words() -> None:
+    """The rank of a module counts the factors of all its heads; the scale is alpha / rank everywhere."""
+    plain = _lora(HeadLoraConfig(CHOSEN, rank=3, alpha=6, ranks={QUERY: 5}, dropout=0.25))
+    assert (plain.r, plain.lora_alpha, plain.lora_dropout, plain.fan_in_fan_out) == (3, 6, 0.25, False)
+    escaped = QUERY.replace(".", r"\.")
+    assert plain.rank_pattern == {escaped: 5} and plain.alpha_pattern == {escaped: 10}
+    own = _lora(HeadLoraConfig({QUERY: [1, 3], KEY: [1]}, rank=3, alpha=6, own_factors=True))
+    assert (own.r, own.lora_alpha) == (3, 6) and own.rank_pattern == {escaped: 6} and own.alpha_pattern == {escaped: 12}
+    dense = _lora(HeadLoraConfig({QUERY: [1, 3], KEY: [1]}, rank=3, alpha=6, dense=True))
+    assert (dense.r, dense.lora_alpha) == (2 * DIM, 2 * DIM)
+    assert list(dense.rank_pattern.values()) == list(dense.alpha_pattern.values()) == [DIM]
+    config = HeadLoraConfig({QUERY: [0], OTHER: None}, rank=4, dense=True)
+    assert config.rank_of(OTHER, None) == 1 and config.rank_of(QUERY, HeadBlocks((0, 2, 3), ROWS, 5)) == 15
+    config = HeadLoraConfig({OTHER: None}, rank=4, own_factors=True)
+    assert config.rank_of(OTHER, None) == 4 and config.rank_of(QUERY, HeadBlocks((0, 2, 3), ROWS, 5)) == 12
+    assert _lora(HeadLoraConfig({OTHER: None, QUERY: [0]}, dense=True)).modules_to_save == [OTHER]
+
+
+def test_masks_leave_each_head_its_own_block_of_its_own_factors() -> None:
+    for own in (False, True):
+        config = HeadLoraConfig({QUERY: [1, 3], OUTPUT: [2, 0]}, rank=2, own_factors=own)
+        adapted = add_head_lora(llama(), config)
+        model = adapted.get_base_model()
+        masks = head_masks(model, config, config.blocks(model))
+        rank = 4 if own else 2
+        query, output = (
+            torch.zeros(HEADS * DIM, rank, dtype=torch.bool),
+            torch.zeros(rank, HEADS * DIM, dtype=torch.bool),
+        )
+        for index, (row, column) in enumerate(((1, 2), (3, 0))):
+            factors = slice(2 * index, 2 * index + 2) if own else slice(None)
+            query[row * DIM : (row + 1) * DIM, factors] = True
+            output[factors, column * DIM : (column + 1) * DIM] = True
+        assert torch.equal(masks[f"{QUERY}.lora_B.default.weight"], query)
+        assert torch.equal(masks[f"{OUTPUT}.lora_A.default.weight"], output) and len(masks) == 2
+
+
+def test_bounds_of_blocks_ranks_and_heads() -> None:
+    assert HeadBlocks((2, 0), COLUMNS, 1, start=3).units == ((5,), (3,))
+    for axis, dim, start in ((ROWS, 0, 0), (ROWS, 4, -1), ("diagonal", 4, 0)):
+        with pytest.raises(InputError, match="Expected heads in"):
+            HeadBlocks((0,), axis, dim, start)
+    model = llama()
+    for wrong in ({"rank": 0}, {"alpha": 0}, {"ranks": {QUERY: 0}}):
+        with pytest.raises(InputError, match="rank of at least 1 and a positive alpha"):
+            HeadLoraConfig(CHOSEN, **wrong).blocks(model)
+    assert len(HeadLoraConfig(CHOSEN, rank=1, alpha=0.5).blocks(model)) == 4
+    assert HeadLoraConfig({QUERY: None}).blocks(model) == {}
+    for heads in ([-1], HeadBlocks((3,), ROWS, DIM, start=1), HeadBlocks((3,), ROWS, DIM, start=DIM)):
+        with pytest.raises(InputError, match="counted from 0"):
+            HeadLoraConfig({QUERY: heads}).blocks(model)
+    held = HeadLoraConfig({QUERY: HeadBlocks((2,), ROWS, DIM, start=DIM)}).blocks(model)
+    assert held[QUERY].units == (tuple(range(18, 24)),)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "config", "wide"),
+    [
+        ({"head_dim": 2}, {"head_dim": 4}, {}, 2),
+        ({}, {"head_dim": 4}, {}, 4),
+        ({}, {}, {"attention_head_size": 6}, 6),
+        ({"num_heads": 3}, {}, {"head_dim": 6}, 6),  # a width is believed before a number
+        ({"num_heads": 3}, {}, {}, 4),
+        ({"n_head": 1}, {}, {}, 12),
+        ({"head_dim": 5}, {}, {"n_heads": 6}, 2),  # 5 does not divide 12
+        ({"head_dim": 0}, {}, {"num_attention_heads": 2}, 6),
+        ({"head_dim": 2.0}, {}, {"num_attention_heads": 12}, 1),
+    ],
+    ids=str,
+)
+def test_how_wide_a_head_is_says_the_nearest_module(inner, outer, config, wide) -> None:
+    attention, model = nn.Module(), nn.Module()
+    attention.o_proj = nn.Linear(12, 5, bias=False)
+    model.attention, model.config = attention, SimpleNamespace(**config)
+    for module, values in ((attention, inner), (model, outer)):
+        for name, value in values.items():
+            setattr(module, name, value)
+    blocks = HeadLoraConfig({"attention.o_proj": [0]}).blocks(model)["attention.o_proj"]
+    assert (blocks.dim, blocks.axis, blocks.start) == (wide, COLUMNS, 0)
+
+
+def test_sizes_of_projections_however_they_keep_them() -> None:
+    packed = SimpleNamespace(out_features=6, in_features=9, weight=torch.zeros(27, 1))  # quantised
+    assert _size(packed) == (6, 9) and _size(Conv1D(4, 7)) == (4, 7)
+    assert _size(SimpleNamespace(weight=torch.zeros(3, 8))) == (3, 8)
+
+
+def test_without_a_seed_it_draws_on_and_a_whole_dense_adapter_may_be_restricted(tmp_path: Path) -> None:
+    model = llama()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    add_head_lora(model, HeadLoraConfig(CHOSEN))
+    assert not torch.equal(torch.get_rng_state(), before)
+    config = HeadLoraConfig(CHOSEN, dense=True)
+    adapted = add_head_lora(llama(), config, seed=0)
+    fixed = adapted.get_base_model().get_submodule(QUERY).lora_B["default"].weight
+    assert torch.equal(fixed, torch.eye(HEADS * DIM)[:, [*range(DIM, 2 * DIM), *range(3 * DIM, 4 * DIM)]])
+    assert not fixed.requires_grad and not adapted.get_base_model().get_submodule(QUERY).lora_A["default"].weight.any()
+    assert restrict(adapted, config) is adapted

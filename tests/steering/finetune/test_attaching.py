@@ -237,3 +237,40 @@ def test_the_card_names_the_robot_its_columns_and_what_was_turned_over():
     told = card("embedded", "lora", None, robot)
     assert "Robot: so101_follower." in told and "Action, in this order: elbow, grip b per." in told
     assert "Turned over for training: grip b per; where the policy says x, the robot takes 100 - x." in told
+
+
+def test_a_full_finetune_fits_to_the_byte(policy, monkeypatch):
+    """Weight, gradient, two moments and the old weight in single precision: 20 bytes; 24 where the best is kept."""
+    elements = sum(p.numel() for p in policy.model.parameters())
+    for keep_best, each in ((False, 20), (True, 24)):
+        settings = dataclasses.replace(SETTINGS, keep_best=keep_best)
+        for free, fits in ((elements * each, True), (elements * each - 1, False)):
+            monkeypatch.setattr("steering.finetune.attaching.free_bytes", lambda _, free=free: free)
+            before = {name: p.data for name, p in policy.model.named_parameters()}
+            if fits:
+                with attached(policy, "full", settings, None) as (adapted, masks):
+                    assert adapted is None and not masks
+                    assert all(p.requires_grad and p.dtype == torch.float32 for p in policy.model.parameters())
+                    assert all(p.data_ptr() != before[n].data_ptr() for n, p in policy.model.named_parameters())
+            else:
+                with pytest.raises(InputError, match="GB of free memory"), attached(policy, "full", settings, None):
+                    pass
+            assert all(p.data is before[n] or torch.equal(p, before[n]) for n, p in policy.model.named_parameters())
+            assert not any(p.requires_grad for p in policy.model.parameters())
+
+
+def test_the_card_to_the_letter():
+    robot = Robot("arm <1>", ("a",), ("x", "grip"), action_roles=("pose", "gripper"), turned=(0.5, 1))
+    told = card("my/policy", "steering", SELECTION, robot)
+    assert told.splitlines() == [
+        *("---", 'base_model: "my/policy"', "library_name: peft", "tags: [robotics, robotic-steering]", "---", ""),
+        *("# Robotic Steering on my/policy", "", "Made by the Robotic Steering workbench: a PEFT adapter.", ""),
+        *("Robot: arm  1.", "", "State, in this order: a.", "", "Action, in this order: x, grip.", ""),
+        *("Turned over for training: grip; where the policy says x, the robot takes 1.5 - x.", ""),
+        "Heads that were trained: 3. Where they come from: origin unknown.",
+        *("", "- VLM, layer.head: 0.1, 0.3", "- action expert, layer.head: 1.2"),
+    ]
+    full = card("p", "full", None)
+    assert "library_name" not in full and "a full finetune." in full and "Robot" not in full.replace("Robotic", "")
+    assert "Heads whose parameters its rank was matched to: 3." in card("p", "lora_rank_matched", SELECTION)
+    assert "Robot: " + "n" * 60 + "." in card("p", "lora", None, Robot("n" * 61, (), ()))
