@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from steering.comparison.compare import compare, report, scenes_to_watch
+from steering.comparison.compare import _short, compare, report, scenes_to_watch, verdicts
 from steering.comparison.intervals import success_rate, wilson
 from steering.comparison.paired import holm, mcnemar
 from steering.errors import InputError
@@ -179,3 +179,45 @@ def test_scenes_to_watch_are_of_methods_on_the_same_scenes():
         scenes_to_watch([rollouts("lora", [0, 1]), rollouts("steering", [1, 0, 1])], 2)
     with pytest.raises(InputError, match="at least one"):
         scenes_to_watch([], 2)
+
+
+def test_a_difference_is_shown_below_five_per_cent_and_not_at_it():
+    comparison = compare([rollouts("steering", [1] * 6), rollouts("lora", [0] * 6)])
+    for p, shown in ((0.05, False), (0.0499, True)):
+        test = replace(comparison.tests[0], p=p, p_holm=p)
+        lines = verdicts(replace(comparison, tests=(test,)))
+        assert ("is better than" in lines[0]) == shown and ("no difference shown" in lines[0]) == (not shown)
+        assert len(lines) == (1 if shown else 2)
+
+
+def test_long_lists_are_cut_in_an_error():
+    assert _short("x" * 80) == "x" * 80 and _short("x" * 81) == "x" * 77 + "…"
+    with pytest.raises(InputError, match="seeds of Robotic Steering and LoRA"):
+        compare([rollouts("steering", [1, 0]), rollouts("lora", [1, 0], seeds=(1, 2))])
+
+
+def test_what_a_method_was_like_is_said_in_order():
+    failed = rollouts(
+        "steering",
+        [1, 0],
+        failure=("", "dropped"),
+        distance_m=np.array([0, 0.025], np.float32),
+        wrong_object=np.array([True, False]),
+        named=np.array([1, 0], np.int8),
+    )
+    said = report(compare([failed])).splitlines()[2]
+    assert said == (
+        "Robotic Steering: successes took 50 steps in the median; failures were picked up, then dropped 1, with 2.5 cm "
+        "left on average; another thing was touched in 1 scene; the goal that the changed words name was reached in 1 "
+        "of 2."
+    )
+    plain = replace(failed, wrong_object=np.zeros(2, bool), named=None)
+    assert "another thing" not in report(compare([plain])) and "changed words" not in report(compare([plain]))
+
+
+def test_tests_of_several_methods_lie_along_scenes():
+    with pytest.raises(InputError, match="same scenes"):
+        mcnemar("a", np.ones((2, 2), bool), "b", np.ones((2, 2), bool))
+    three = [rollouts(name, [won]) for name, won in (("steering", 1), ("lora", 1), ("zero_shot", 1))]
+    assert compare(three).disagreement == ()
+    assert compare([*three[:2], rollouts("zero_shot", [0])]).disagreement == (100,)

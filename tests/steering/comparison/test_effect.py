@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from steering.comparison.effect import effect
+from steering.comparison.effect import Z, effect
 from steering.comparison.paired import mcnemar
 from steering.errors import InputError
 from steering.types import PairedTest
@@ -45,3 +45,12 @@ def test_it_covers_the_truth_about_as_often_as_it_says(p: float, q: float, scene
 def test_fewer_scenes_than_tell_them_apart_are_refused() -> None:
     with pytest.raises(InputError, match="10 scenes"):
         effect(counted(8, 2), 9)
+
+
+def test_at_the_ends() -> None:
+    assert Z == 1.959964
+    assert effect(counted(8, 2), 10).difference == pytest.approx(0.6)
+    assert effect(counted(1, 0), 1).high == 1 and effect(counted(0, 1), 1).low == -1
+    assert effect(counted(0, 0), 1).difference == 0
+    with pytest.raises(InputError, match="got 0"):
+        effect(counted(0, 0), 0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from steering.comparison import open_loop
 from steering.comparison.open_loop import compare_open_loop, open_loop_report
 from steering.errors import InputError
 from steering.types import OpenLoop
@@ -104,3 +106,29 @@ def test_other_frames_are_refused() -> None:
         compare_open_loop([one, one])
     with pytest.raises(InputError, match="at least one"):
         compare_open_loop([])
+
+
+def test_the_numbers_of_the_comparison() -> None:
+    found = inspect.signature(compare_open_loop).parameters
+    assert (found["resamples"].default, found["seed"].default) == (2000, 0)
+    assert open_loop.CONFIDENCE == 0.95 and open_loop._SMALLEST_SPREAD == 0.01
+
+
+def test_ends_of_an_interval_at_zero_show_nothing() -> None:
+    comparison = compare_open_loop([prediction("zero_shot", 0.1), prediction("steering", 0.1)], resamples=20)
+    for low, high, words in ((-2, -1e-3, "lower."), (-2, 0, "no difference shown."), (0, 2, "no difference shown.")):
+        difference = comparison.difference.copy()
+        difference[1] = (low + high) / 2, low, high
+        assert open_loop_report(replace(comparison, difference=difference), {}).endswith(words)
+    difference[1] = 1, 1e-3, 2
+    assert open_loop_report(replace(comparison, difference=difference), {}).endswith("higher.")
+
+
+def test_an_interval_is_the_percentiles_of_the_seeds_own_draws() -> None:
+    one = prediction("lora", 0.1)
+    found = compare_open_loop([one], resamples=40, seed=3)
+    drawn = np.random.default_rng(3).integers(0, 6, (40, 6))
+    per_episode = [squared(one)[one.episode == e][one.valid[one.episode == e]] for e in range(6)]
+    means = [np.concatenate([per_episode[e] for e in rows]).mean() for rows in drawn]
+    assert found.total[0, 1:] == pytest.approx(np.percentile(means, (2.5, 97.5)), rel=1e-5)
+    assert found.low.shape == found.high.shape == (1, STEPS, DIMS) and (found.low < found.high).all()

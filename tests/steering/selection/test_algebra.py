@@ -99,3 +99,25 @@ def test_empty_or_impossible_sets_are_worded_errors(inert):
     with pytest.raises(InputError, match="at most 8 heads of vlm"):
         algebra.overlap(VLM[:9], VLM[:2], SHAPE, inert, ("a", "b"))
     assert Head("vlm", 0, 0) in algebra.in_order({Head("vlm", 0, 0)})
+
+
+def test_sets_as_large_as_all_that_can_move_share_all(inert):
+    found = algebra.overlap(VLM[:8], VLM[:8], SHAPE, inert, ("a", "b"))
+    assert (found.jaccard, found.expected_jaccard, found.p) == (1, 1, 1) and found.expected == pytest.approx(8)
+    apart = algebra.overlap(VLM[:2], EXPERT[:2], SHAPE, inert, ("a", "b"))
+    assert (apart.jaccard, apart.expected, apart.expected_jaccard, apart.p) == (0, 0, 0, 1) and apart.shared == ()
+    one = algebra.overlap(VLM[:1], VLM[:2], SHAPE, inert, ("a", "b"))  # shared with the chance of a quarter
+    assert (one.jaccard, one.p) == (0.5, pytest.approx(0.25)) and one.expected_jaccard == pytest.approx(0.25 / 2)
+
+
+def test_held_by_is_a_poisson_binomial_law(inert):
+    """Two of 8 and four of 8: both with 1/8, one with 1/2, none with 3/8 of the heads."""
+    counted, expected = algebra.held_by({"a": VLM[:2], "b": VLM[1:5]}, SHAPE, inert)
+    assert counted.tolist() == [3, 4, 1] and expected == pytest.approx([3, 4, 1])
+    assert counted.dtype.kind == "i"
+
+
+def test_the_rule_of_a_combined_set_says_how_it_was_made():
+    sets = [Selection((VLM[0], VLM[1]), "manual"), Selection((VLM[1],), "manual")]
+    rules = [algebra.combine(sets, one).rule for one in algebra.OPERATIONS]
+    assert rules == ["shared by 2 sets", "union of 2 sets", "first without the others of 2 sets"]

@@ -121,3 +121,33 @@ def test_hex_bits_beyond_the_last_head_are_an_error():
             exchange.from_hex(digits, ODD)
     with pytest.raises(InputError, match="another policy"):
         exchange.to_hex([Head("vlm", 3, 0)], ODD)
+
+
+def test_numbers_of_zero_and_whole_errors_are_read():
+    text = '{"trainable_head_indices": [[0, 1]], "best_k": 0, "cv_mse": 0}'
+    selection = exchange.from_json(text, PI0)
+    assert (selection.best_k, selection.cv_mse) == (0, 0)
+    assert exchange.from_json(text.replace('"cv_mse": 0', '"cv_mse": 0.0'), PI0).cv_mse == 0.0
+    for wrong in ('"cv_mse": Infinity', '"best_k": -1', '"best_k": 0.0', '"cv_mse": "1"'):
+        with pytest.raises(InputError, match="to be a (whole )?number from 0 up"):
+            exchange.from_json('{"trainable_head_indices": [[0, 1]], ' + wrong + "}", PI0)
+
+
+def test_a_file_of_the_largest_size_is_read_and_its_rule_is_cut(tmp_path):
+    text = '{"trainable_head_indices": [[0, 1]], "rule": "' + "r" * 201 + '"}'
+    full = text + " " * (exchange.MAX_BYTES - len(text))
+    assert exchange.MAX_BYTES == 1024 * 1024 and exchange.from_json(full, PI0).rule == "r" * 200
+    (tmp_path / "full.json").write_text(full)
+    assert exchange.read(tmp_path / "full.json", PI0).heads == (Head("vlm", 0, 1),)
+    for rule in ('""', "7", "null"):
+        text = '{"trainable_head_indices": [[0, 1]], "rule": ' + rule + "}"
+        assert exchange.from_json(text, PI0).rule == "imported"
+
+
+def test_our_file_to_the_letter():
+    text = exchange.to_json(Selection((Head("vlm", 3, 5),), "manual", None, 0.5))
+    assert text.splitlines()[:4] == ["{", ' "trainable_head_indices": [', "  [", "   3,"]
+    assert list(json.loads(text)) == [
+        *("trainable_head_indices", "best_k", "cv_mse", "unit_mode", "trainable_head_stacks", "rule"),
+        "origin_in_words",
+    ]

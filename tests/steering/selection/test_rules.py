@@ -232,3 +232,43 @@ def test_heads_of_another_task_say_how_many_are_shared(relevance):
     assert chosen.rule.endswith(f"for press_button by knn (paper), {len(shared)} of them also the task's own")
     with pytest.raises(InputError, match="same heads"):
         controls.other_task(relevance, replace(other, score=other.score[:, :2], stacks=()), "press_button", 5)
+
+
+def test_alpha_lies_between_0_and_1_and_p_below_it(relevance):
+    place = tuple(map(int, np.argwhere(~relevance.inert)[0]))
+    p = p_values(relevance)
+    p[place] = 0.25
+    assert rules.ALPHA == 0.05
+    assert rules.above_null(relevance, p, 0.26).heads == (Head("vlm", *place[1:]),)
+    with pytest.raises(InputError, match=r"at p < 0.25; the lowest p-value is 0.25"):
+        rules.above_null(relevance, p, 0.25)
+    with pytest.raises(InputError, match="no p-value is known"):
+        rules.above_null(relevance, np.full_like(p, np.nan))
+    for alpha in (1, 0, -0.1, 1.1):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            rules.above_null(relevance, p, alpha)
+
+
+def test_a_budget_may_hold_all_heads_or_one(relevance):
+    asked = []
+
+    def count(heads):
+        asked.append(len(heads))
+        return 10 * len(heads)
+
+    assert len(rules.budget(relevance, 140, count).heads) == len(rules.budget(relevance, 10**9, count).heads) == 14
+    assert len(rules.budget(relevance, 10, count).heads) == 1 and len(asked) <= 3 * 4
+    nobody = replace(relevance, inert=np.ones((2, 3, 8), bool))
+    with pytest.raises(InputError, match="parameters. Raise"):
+        rules.budget(nobody, 10, count)
+
+
+def test_as_many_heads_as_can_be_chosen(relevance):
+    assert len(rules.top_k(relevance, 14).heads) == len(controls.bottom(relevance, 14).heads) == 14
+    assert len(rules.top_k(relevance, 1).heads) == len(controls.bottom(relevance, 1).heads) == 1
+    first = rules.greedy(relevance, lambda k, chosen, heads: np.arange(len(heads)) + k + 0.5, 14)
+    assert len(first.heads) == 14 and (first.best_k, first.cv_mse) == (10, 10.5)
+    assert rules.top_k(relevance, 14, ("vlm",)).rule == "top 14 of vlm by knn (paper)"
+    assert rules.chosen_stacks(replace(relevance), None) == ("vlm",)
+    with pytest.raises(InputError, match="each once"):
+        rules.check_stacks(("vlm", "vlm"), SHAPE)
