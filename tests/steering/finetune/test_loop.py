@@ -126,6 +126,7 @@ def test_patience_counts_evaluations_after_the_best(loop) -> None:
 def test_what_it_reports_of_a_step(loop) -> None:
     run, _ = loop([1.0] * 3, steps=10, batch_size=4, learning_rate=0.5)
     assert run._metrics(TrainingState()) == {"step": 0, "peak_memory_mb": 7}
+    assert set(run._metrics(TrainingState(step=1, loss=[1.0]))) == {"step", "peak_memory_mb"}  # no time has passed
     state = TrainingState(step=4, loss=[3.0, 2.5], train_s=2.0, heldout=[(0, 9.0), (4, 0.75)])
     rate = learning_rate(3, run.settings)
     assert run._metrics(state) == {
