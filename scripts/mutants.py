@@ -65,7 +65,6 @@ EQUIVALENT = {
     "len(frame) > limit": "as many frames as the limit, evenly spread, are those frames",
     "strict=True": "of zip, whose lists have one length by construction; another length is a fault of ours",
     "full_matrices=False": "more rows of the decomposition, which nothing reads",
-    "initial=0": "of sizes that are compared with more than 1",
     "cancel_futures=True": "ends waiting work sooner; what was asked for fails or is cancelled all the same",
 }
 """Source whose changes cost time or memory and change no result, and why."""

@@ -59,3 +59,25 @@ def test_frozen_layers_give_the_same_losses(policy, demonstrations, monkeypatch,
         cached.heldout_error, whole.heldout_error, rtol=1e-3 if precision == "bfloat16" else 1e-5
     )
     assert len(policy.model.model.vlm.language_model.layers) == 3
+
+
+def test_what_is_kept_depends_on_draws_and_on_half_of_the_free_memory(policy, demonstrations, monkeypatch):
+    """Six frames: drawn more than once they are kept; twice over, the frozen layers with them."""
+    made = [
+        frame_set(policy, demonstrations, [0], Progress(), draws=draws, frozen_layers=1) for draws in (6, 7, 11, 12)
+    ]
+    assert [(one.kept_frames, one.frozen_layers) for one in made] == [(0, 0), (6, 0), (6, 0), (6, 1)]
+    of_frame = made[1].kept_bytes // 6
+    for free, kept in ((6 * of_frame, 3), (7 * of_frame, 3), (8 * of_frame, 4), (2 * of_frame - 1, 0), (10**12, 6)):
+        monkeypatch.setattr(frames_module, "free_bytes", lambda _, free=free: free)
+        assert frame_set(policy, demonstrations, [0], Progress(), draws=7).kept_frames == kept
+    embedded = frame_set(policy, demonstrations, [0], Progress(), draws=99, frozen_layers=None)
+    assert embedded.kept is None and embedded.frozen_layers is None and embedded.kept_bytes == 0
+
+
+def test_a_limit_takes_frames_evenly_over_all_episodes(policy, demonstrations):
+    frames = frame_set(policy, demonstrations, [1, 3], Progress(), draws=1, limit=4)  # 7 and 9 frames
+    assert list(zip(frames.episode.tolist(), frames.frame.tolist(), strict=True)) == [(1, 0), (1, 5), (3, 3), (3, 8)]
+    assert len(frame_set(policy, demonstrations, [1, 3], Progress(), draws=1, limit=16)) == 16
+    assert frames.chunk.shape == (4, 4, 7)
+    np.testing.assert_array_equal(frames.chunk[1, 0], demonstrations.episodes[1].action[5])
