@@ -47,12 +47,12 @@ def paired_runs(first: str, first_success: np.ndarray, second: str, second_succe
 
 def holm(tests: Sequence[PairedTest]) -> tuple[PairedTest, ...]:
     """The same tests with `p_holm` corrected over all of them (step-down, never above 1)."""
-    corrected = [1.0] * len(tests)
+    corrected: dict[int, float] = {}
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(tests)), key=lambda i: tests[i].p)):
         highest = max(highest, min(1.0, (len(tests) - rank) * tests[index].p))
         corrected[index] = highest
-    return tuple(replace(test, p_holm=p) for test, p in zip(tests, corrected, strict=True))
+    return tuple(replace(test, p_holm=corrected[index]) for index, test in enumerate(tests))
 
 
 def _sign_flip(difference: np.ndarray) -> float:

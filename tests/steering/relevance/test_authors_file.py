@@ -169,3 +169,43 @@ def test_numbers_and_natural_order_of_names() -> None:
     assert sorted(names, key=authors_file._natural) == ["7", "10a", "demo", "demo_2", "demo_10"]
     clock = authors_file._clock(np.array([0, 0, 0, 1, 1, 2]), np.array([4, 8, 6, 0, 1, 9]))
     np.testing.assert_allclose(clock, [0, 1, 0.5, 0, 1, 0])
+
+
+def test_as_much_as_is_allowed_is_read_and_not_more(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.h5", lengths=(3, 2), datasets=tuple(authors_file.DATASETS))
+    bytes_of_outputs = 5 * 2 * 3 * 4 * 5 * 4
+    for name, most in (("MAX_FRAMES", 5), ("MAX_BYTES", bytes_of_outputs), ("MAX_DIMS", 8)):
+        with monkeypatch.context() as patch:
+            patch.setattr(authors_file, name, most)
+            assert len(authors_file.read(path).episode) == 5
+            patch.setattr(authors_file, name, most - 1)
+            with pytest.raises(InputError, match="Split the file|split the file"):
+                authors_file.read(path)
+    with h5py.File(path, "a") as file:
+        for frame in (file[f"pick/demo_{e}/{f}"] for e, f in ((8, 0), (8, 2), (8, 4), (9, 0), (9, 2))):
+            del frame["action_label"]
+            frame["action_label"] = np.zeros(0, np.float32)
+    with pytest.raises(InputError, match="expected 1 to"):
+        authors_file.read(path)
+
+
+def test_what_it_reads_to_the_letter(tmp_path):
+    path = write(tmp_path / "a.h5", lengths=(3, 2))
+    with h5py.File(path, "a") as file:
+        file["pick"].move("demo_9/2", "demo_9/later")  # a name without a number: frames are counted instead
+        file["pick"].attrs["x"] = 1
+        file["pick"]["note"] = np.zeros(3)
+    a = authors_file.read(path)
+    assert a.episode.tolist() == [0, 0, 0, 1, 1] and a.frame.tolist() == [0, 2, 4, 0, 1]
+    np.testing.assert_allclose(a.time_in_episode, [0, 0.5, 1, 0, 1])
+    assert (a.timestep, a.seed) == (1.0, 0) and a.chunk.shape == (5, 1, 8)
+    np.testing.assert_array_equal(a.chunk[:, 0], a.action)
+    with h5py.File(path, "a") as file:
+        file["pick"].move("demo_8/2", "demo_8/again_0")  # a number twice
+    assert authors_file.read(path).frame.tolist() == [0, 1, 2, 0, 1]
+    with h5py.File(path, "a") as file:
+        del file["pick/demo_8"], file["pick/demo_9"]
+    with pytest.raises(InputError, match="holds no frames"):
+        authors_file.read(path)
+    (tmp_path / "text.h5").write_text("no")
+    assert not authors_file.is_authors_file(tmp_path / "text.h5")

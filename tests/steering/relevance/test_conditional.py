@@ -219,6 +219,8 @@ def test_what_leaving_out_pairs_takes_is_found_once_for_all_targets(planted, one
     crowded = Conditioner(planted)
     np.testing.assert_array_equal(crowded.nested(values[:, ::-1].copy(), DIMS, counted), again)
     assert not any(crowded._kept_pairs.values())
+    crowded.nested(values, DIMS, counted)
+    assert len(crowded._remembered) == 1  # the last alone
 
 
 @pytest.mark.parametrize("preset", ["paper", "default"])

@@ -12,8 +12,9 @@ from sklearn.neighbors import KNeighborsRegressor
 from steering.errors import InputError, NotFound
 from steering.progress import Progress
 from steering.relevance import knn
-from steering.relevance.baselines import BASELINES
+from steering.relevance.baselines import BASELINES, mean_errors
 from steering.relevance.keyframes import keyframes, of_demonstrations, take
+from steering.relevance.regression import frame_errors
 from steering.relevance.ridge import PENALTY, ridge_frame_errors
 from steering.relevance.scoring import PRESETS, prepare, rescore, score
 from steering.relevance.targets import standardise
@@ -304,3 +305,35 @@ def test_joints_in_degrees_are_still_at_the_same_speed(build):
     a = replace(a, state=state, action=np.zeros((6, 6), np.float32))
     np.testing.assert_array_equal(np.flatnonzero(keyframes(a, rate_hz=20)), [0, 3, 5])
     np.testing.assert_array_equal(keyframes(replace(a, state=np.deg2rad(state)), rate_hz=20), keyframes(a, rate_hz=20))
+
+
+def test_neighbours_of_other_activations_are_refused(build):
+    a, other = build((12, 15, 14, 13)), build((15, 12, 14, 13))
+    half = replace(a, outputs=a.outputs[:, :, :2], inert=a.inert[:, :2], stacks=())
+    shifted = replace(a, frame=a.frame + 1)
+    for one in (other, half, shifted):
+        with pytest.raises(InputError, match="other activations"):
+            score(a, "paper", (3,), neighbours=prepare(one))
+
+
+def test_a_probes_error_is_over_the_frames_that_count(build):
+    a = build((12, 15, 14))
+    counted = np.random.default_rng(0).random(41) > 0.5
+    found = score(a, "paper", (3,), metric="ridge", counted=counted)
+    errors = ridge_frame_errors(a.outputs.reshape(41, -1, 6), a.action, a.episode, a.frame)
+    np.testing.assert_allclose(found.error[0].ravel(), errors[:, counted].mean((1, 2)), rtol=1e-5)
+    zero = found.baselines["mean_action"]
+    np.testing.assert_allclose(found.score, 1 - found.error[0] / zero, rtol=1e-4)
+    for dim in (0, 6):
+        expected = 1 - errors[:, counted, dim].sum(1) / mean_errors(a.action, a.episode, a.frame, counted)[:, dim].sum()
+        np.testing.assert_allclose(found.dimension_r2[dim].ravel(), expected, rtol=1e-4)
+
+
+def test_baselines_are_over_the_frames_that_count(build):
+    a = build((12, 15, 14))
+    counted = np.random.default_rng(1).random(41) > 0.4
+    found = score(a, "paper", (3, 5), counted=counted).baselines
+    errors = frame_errors(prepare(a), a.action, (3, 5))[:, 24:, counted].mean(2)  # [k, time state state_time]
+    assert found["time"] == pytest.approx(errors[:, 0].min(), rel=1e-5)
+    assert found["state"] == pytest.approx(errors[:, 1].min(), rel=1e-5)
+    assert found["state_time"] <= errors.min() * (1 + 1e-6)  # the best of the three, and of the smoothers

@@ -142,6 +142,13 @@ def test_nogueira_by_the_formulas_of_the_paper() -> None:
     assert np.isnan(stability.nogueira(np.ones((2, 4), bool))).all()
 
 
+def test_ranks_of_many_scores_are_those_of_each() -> None:
+    scores = np.random.default_rng(0).random((5, 2, 3, 4))
+    inert = np.zeros((2, 3, 4), bool)
+    inert[0, 1] = True
+    np.testing.assert_array_equal(stability.ranks(scores, inert), [stability.ranks(one, inert) for one in scores])
+
+
 def test_chosen_heads_are_the_highest_movable_scores() -> None:
     score = np.array([[[[0.1, 0.4, 0.3, 0.2]], [[1.0, 2.0, 3.0, 4.0]]]] * 2)
     inert = np.array([[[False, False, False, False]], [[True] * 4]])

@@ -11,12 +11,12 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from steering.errors import InputError
-from steering.relevance import knn, projection, targets
+from steering.relevance import conditional, knn, projection, targets
 from steering.relevance.neighbours import unit_vectors
 from steering.relevance.over_time import over_time
 from steering.relevance.projection import project
 from steering.relevance.regression import frame_errors
-from steering.relevance.scoring import prepare, rescore
+from steering.relevance.scoring import left_open, prepare, rescore
 from steering.relevance.why import rows_of, why
 from steering.types import ACTION_NAMES, STACKS, Head
 
@@ -148,3 +148,26 @@ def test_a_projection_of_one_dimension_has_one(build) -> None:
     np.testing.assert_allclose(found.points[:, 0], np.sign([-1, 2, 3, -4, -5, 6, 7]) - mean, atol=1e-6)
     np.testing.assert_allclose(found.points[:, 1], 0, atol=1e-6)
     assert found.explained == pytest.approx((1, 0), abs=1e-9)
+
+
+def test_parts_of_the_strict_relevance_are_those_of_its_held_out_errors(build):
+    """Where the bins are the episodes' halves, their errors and worths add up to those of the whole."""
+    a = build((15, 15, 15, 15))
+    target, neighbours = targets.named("action", a), prepare(a, 5)
+    whole, halves = (over_time(a, neighbours, target, k=5, preset="default", bins=n) for n in (1, 2))
+    residuals = left_open(a, target, np.ones(60, bool), "default", None)[..., list(target.scored)]
+    squared = (conditional.own(residuals, a.episode).astype(float) ** 2).mean(1)
+    worth = [squared[a.time_in_episode < 0.5].sum(), squared[a.time_in_episode >= 0.5].sum()]
+    told = sum((1 - halves.score[i].astype(float)) * worth[i] for i in range(2))
+    np.testing.assert_allclose(told, (1 - whole.score[0].astype(float)) * sum(worth), rtol=1e-4)
+    assert whole.zero == "state_time" and halves.frames.tolist() == [28, 32] and whole.k == 5
+
+
+def test_by_default_ten_neighbours_are_shown_and_two_tied_for_exact_stand_alone(build):
+    a = build((12, 15, 14, 13))
+    [found] = why(a, HEAD, [20])
+    assert len(found.weight) == len(found.distance) == 10 and found.weight.sum() == pytest.approx(1)
+    outputs = a.outputs.copy()
+    outputs[[2, 40]] = outputs[20]
+    [found] = why(replace(a, outputs=outputs), HEAD, [20], 3)
+    assert found.weight.tolist() == [1, 0, 0] and found.neighbour_episode.tolist()[:2] == [0, 2]
