@@ -66,6 +66,7 @@ EQUIVALENT = {
     "strict=True": "of zip, whose lists have one length by construction; another length is a fault of ours",
     "full_matrices=False": "more rows of the decomposition, which nothing reads",
     "os.nice(5)": "how much of the processor a worker leaves to the page",
+    "os.fsync(file.fileno())": "what a loss of power leaves on the disk, which no test can take away",
     "cancel_futures=True": "ends waiting work sooner; what was asked for fails or is cancelled all the same",
 }
 """Source whose changes cost time or memory and change no result, and why."""

@@ -207,3 +207,21 @@ def test_a_worker_has_half_a_minute_to_take_its_lock(jobs) -> None:
     its.close(wait_s=0)
     its.warm()
     assert len(started) == 2  # closed for good
+
+
+@pytest.mark.parametrize(("name", "idle_s"), [(MAIN, None), (MAIN, 7.0), (SIDE, None)])
+def test_a_worker_settles_and_cleans_up_before_it_serves(monkeypatch, tmp_path: Path, name, idle_s) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(worker.faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(worker.os, "nice", lambda by: None)
+    monkeypatch.setattr(worker, "_Ending", lambda: "ending")
+    monkeypatch.setattr(Store, "sweep", lambda self: said.append("swept"))
+    for what in ("release_orphans", "forget_old"):
+        monkeypatch.setattr(worker.Queue, what, lambda self, *given, what=what: said.append((what, *given[1:])))
+    monkeypatch.setattr(worker, "serve", lambda store, queue, *given: said.append(given))
+    command = ["--store", str(tmp_path), "--name", name, *([] if idle_s is None else ["--idle-s", str(idle_s)])]
+    assert worker.main(command) == 0
+    cleaned = [("forget_old",), "swept"] if name == MAIN else []
+    usual_s = 15 * 60 if name == MAIN else 2 * 60
+    assert said == [("release_orphans", name), *cleaned, (name, idle_s or usual_s, "ending")]
+    assert client.WorkerLock(tmp_path, name).acquire()  # given back
