@@ -74,3 +74,10 @@ def test_instructions_of_one_method_are_compared_as_methods_of_their_own() -> No
     assert "Robotic Steering (another thing named): 0 of 5" in text
     assert "the goal that the changed words name was reached in 2 of 3" in text
     assert "failures were went for another thing 5" in text
+
+
+def test_a_named_goal_that_was_never_reached_is_said() -> None:
+    found = outcomes(rollouts(named=np.array([0, -1, 0, -1, -1], np.int8)))
+    assert found is not None and found.named == (0, 2)
+    nothing = outcomes(rollouts(named=np.full(5, -1, np.int8)))
+    assert nothing is not None and nothing.named is None
