@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steering.demonstrations.readers.places import Place
 
-DEPTH = 4  # of a hub cache: datasets--owner--name/snapshots/<commit>/meta/info.json
+DEPTH = 5  # of a hub cache: hub/datasets--owner--name/snapshots/<commit>/meta/info.json
 SHOWN = 8
 MOST_FOLDERS = 20_000  # looked at on each level
 TO_LEROBOT = "Convert it to a LeRobotDataset, and open that"
@@ -27,6 +27,7 @@ ROBOTWIN = (
     "{name} is an episode of RoboTwin. Convert the task with RoboTwin's own script for ACT (process_data.sh), whose "
     "ALOHA files are read, or to a LeRobotDataset with its script for π0."
 )
+POLICY = ("config.json", "adapter_config.json")
 ZARR = (".zgroup", ".zarray", "zarr.json")
 
 
@@ -43,6 +44,8 @@ def sets_below(place: Place) -> str:
 
 def what_it_is(place: Place, name: str) -> str:
     """A sentence for a folder of a format that is not read, by the names in it; empty where none is known."""
+    if any((place.root / file).is_file() for file in POLICY):
+        return f"{name} is a policy or an adapter, not demonstrations. Give it where a policy is chosen."
     for path in _below(place.root):
         if path.name in ZARR or path.suffix == ".zarr":
             return f"{name} {FILES['.zarr']}"

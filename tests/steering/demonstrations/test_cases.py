@@ -241,6 +241,17 @@ def test_sets_below_a_folder_are_named(files: ModuleType, tmp_path: Path) -> Non
     files.lerobot_v2(cache)
     with pytest.raises(InputError, match="cache holds a dataset: datasets--me--pick/snapshots/abc"):
         open_dataset(tmp_path / "cache")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "cache").rename(tmp_path / "home" / "hub")
+    with pytest.raises(InputError, match="home holds a dataset: hub/datasets--me--pick/snapshots/abc"):
+        open_dataset(tmp_path / "home")
+
+
+@pytest.mark.parametrize("file", ["config.json", "adapter_config.json"])
+def test_a_policy_is_no_set(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(InputError, match="is a policy or an adapter, not demonstrations"):
+        open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
