@@ -1,11 +1,11 @@
-"""π0 at its published size with random weights: load, act, capture 20 keyframes, score, select, train one step.
+"""π0 or π0.5 at its published size with random weights: load, act, capture 20 keyframes, score, select, train a step.
 
-    python tests/benchmarks/bench_full_size.py [--keyframes 20] [--threads 2] [--keep FOLDER] [--quick]
+    python tests/benchmarks/bench_full_size.py [--family pi0|pi05] [--keyframes 20] [--threads 2] [--keep DIR] [--quick]
 
-Writes a folder as `lerobot/pi0_base` is published (its names and configuration, bfloat16, shards of 1 GB, 7 GB in all)
-to a temporary place and deletes it afterwards. Prints time and peak memory of every stage. Random weights take as long
-as trained ones; only the tokenizer is a small one, made on the spot. Needs 9 GB of free memory; uses a GPU if there is.
-`--quick` narrows everything but the heads.
+Writes a folder as `lerobot/pi0_base` or `pi05_base` is published (their names and configuration, bfloat16, shards of
+1 GB, 7 GB in all) to a temporary place and deletes it afterwards. Prints time and peak memory of every stage. Random
+weights take as long as trained ones; only the tokenizer is a small one, made on the spot. Needs 9 GB of free memory;
+uses a GPU if there is. `--quick` narrows everything but the heads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import numpy as np
 import psutil
 import torch
 from safetensors.torch import save_file
-from transformers import PI0Config, PI0ForConditionalGeneration
+from torch import nn
+from transformers import GemmaConfig, PaliGemmaConfig, PI0Config, PI0ForConditionalGeneration
 
 from steering.activations.capture import capture
 from steering.finetune.training import finetune
@@ -32,6 +33,7 @@ from steering.models.architecture import train_tokenizer
 from steering.models.checkpoint import open_checkpoint
 from steering.models.loading import load_policy
 from steering.models.memory import place
+from steering.models.pi05_model import PI05Config, PI05Model
 from steering.models.preprocessing import observe
 from steering.progress import Progress, Report
 from steering.relevance.scoring import score
@@ -39,6 +41,8 @@ from steering.selection.rules import top_k
 from steering.types import CAMERAS, Demonstrations, Episode, FinetuneSettings
 
 SHARD_BYTES = 1_000_000_000
+PROMPT = {"pi0": 48, "pi05": 200}
+"""Tokens at most; π0.5 has the state among them."""
 EPISODES = 5
 INSTRUCTION = "pick up the red cube and place it in the bowl"
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
@@ -60,7 +64,17 @@ def published_name(name: str) -> str:
     return f"model.{name}"
 
 
-def narrow() -> PI0Config:
+def architecture(family: str, *, narrow: bool) -> nn.Module:
+    """The model on the meta device. narrow: the published heads, and as little as can be of the rest."""
+    config = narrow_pi0() if narrow else PI0Config()
+    with torch.device("meta"):
+        if family == "pi0":
+            return PI0ForConditionalGeneration(config)
+        vlm, expert = config.vlm_config.to_dict(), config.dit_config.to_dict()
+        return PI05Model(PI05Config(PaliGemmaConfig(**vlm), GemmaConfig(**expert)))
+
+
+def narrow_pi0() -> PI0Config:
     """The published heads, 18 layers × 8 of 256 in both stacks, and as little as can be of the rest."""
     gemma = {"model_type": "gemma", "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1}
     gemma |= {"hidden_size": 32, "intermediate_size": 48, "head_dim": 256}
@@ -70,10 +84,8 @@ def narrow() -> PI0Config:
     return PI0Config(vlm_config={**paligemma, "projection_dim": 32, "image_token_id": 399}, dit_config=gemma)
 
 
-def write_checkpoint(folder: Path, config: PI0Config) -> int:
-    """A random checkpoint in `folder`; returns its number of parameters."""
-    with torch.device("meta"):
-        model = PI0ForConditionalGeneration(config)
+def write_checkpoint(folder: Path, family: str, model: nn.Module) -> int:
+    """A random checkpoint of the model's sizes in `folder`; returns its number of parameters."""
     generator = torch.Generator().manual_seed(0)
     shard: dict[str, torch.Tensor] = {}
     where: dict[str, str] = {}
@@ -97,13 +109,19 @@ def write_checkpoint(folder: Path, config: PI0Config) -> int:
             tensor.fill_(float(name.endswith("weight")))
         shard[published_name(name)] = tensor
         elements += parameter.numel()
+    if family == "pi05":  # words of the expert, published and used by nothing
+        words = model.config.vlm_config.text_config.vocab_size
+        shard[published_name("model.dit.embed_tokens.weight")] = torch.zeros(
+            (words, model.config.dit_config.hidden_size), dtype=torch.bfloat16
+        )
+        elements += words * model.config.dit_config.hidden_size
     flush()
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
     visual = {f"observation.images.{slot}": {"type": "VISUAL", "shape": [3, 224, 224]} for slot in SLOTS}
-    config = {"type": "pi0", "input_features": visual, "chunk_size": 50, "max_state_dim": 32, "max_action_dim": 32}
-    config |= {"num_inference_steps": 10, "tokenizer_max_length": 48, "dtype": "bfloat16"}
+    config = {"type": family, "input_features": visual, "chunk_size": 50, "max_state_dim": 32, "max_action_dim": 32}
+    config |= {"num_inference_steps": 10, "tokenizer_max_length": PROMPT[family], "dtype": "bfloat16"}
     (folder / "config.json").write_text(json.dumps(config))
-    tokenizer = train_tokenizer([INSTRUCTION] * 5, vocab_size=300)
+    tokenizer = train_tokenizer([INSTRUCTION, "Task: , State: 0 1 2 3 4 5 6 7 8 9;\nAction: "] * 5, vocab_size=300)
     tokenizer.save_pretrained(folder)
     text = (folder / "tokenizer.json").read_text().replace("<image>", "<unused>")  # its own id is past the vocabulary
     (folder / "tokenizer.json").write_text(text)
@@ -179,6 +197,7 @@ def run(folder: Path, keyframes: int) -> None:
 def main() -> None:
     """Build, run, delete."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", choices=PROMPT, default="pi0")
     parser.add_argument("--keyframes", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="keep the checkpoint in this folder, or use the one that is there")
@@ -192,7 +211,7 @@ def main() -> None:
         if not (folder / "config.json").is_file():
             folder.mkdir(parents=True, exist_ok=True)
             with measured("write the checkpoint"):
-                elements = write_checkpoint(folder, narrow() if given.quick else PI0Config())
+                elements = write_checkpoint(folder, given.family, architecture(given.family, narrow=given.quick))
             print(f"  {elements / 1e9:.2f} billion parameters")
         run(folder, given.keyframes)
 
