@@ -111,7 +111,7 @@ def test_checks_of_the_words_join_the_table(
 def words_are_checked(page: Page) -> None:
     page.get_by_text("New comparison").click()
     for label in ("Robotic Steering", "LoRA, all heads"):
-        page.get_by_label(label, exact=True).uncheck()
+        page.get_by_label(label, exact=True).first.uncheck()
     page.get_by_label("No words").check()
     page.locator("#steps [name=task]").last.select_option("press_button")
     page.locator("[name=trials]").last.fill("2")
@@ -135,7 +135,7 @@ def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, sample
     page = open_page(f"{sample_address}?tab=compare")
     page.get_by_text("New comparison").click()
     for label in ("Robotic Steering", "LoRA, all heads"):
-        page.get_by_label(label, exact=True).uncheck()
+        page.get_by_label(label, exact=True).first.uncheck()
     page.get_by_test_id("open-loop-start").click()
     card = page.get_by_test_id("open-loop")
     expect(card).to_contain_text("1 held-out episode", timeout=240_000)
