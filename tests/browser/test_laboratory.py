@@ -308,3 +308,16 @@ def test_answers_can_be_kept(open_page: OpenPage, address: str, tmp_path: Path) 
     assert "PNG" in kept("PNG")[:4]
     points = kept("CSV").splitlines()
     assert points[0] == "curve,x,y" and len(points) > 10
+
+
+def test_why_comes_while_frames_go_by(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.evaluate(
+        """() => { const scrub = document.querySelector('.wb-player input[type=range]'); let frame = 0;
+        setInterval(() => {
+          scrub.value = frame = (frame + 1) % 8;
+          scrub.dispatchEvent(new Event('input', { bubbles: true }));
+        }, 60); }"""
+    )
+    page.get_by_test_id("lab-body").scroll_into_view_if_needed()
+    expect(page.locator(".wb-near").first).to_be_visible(timeout=10_000)

@@ -42,6 +42,7 @@ export const laboratory = (element, props, trigger, watch) => {
   }
 
   function ask() {
+    timer = null;
     const now = subject();
     if (!seen || !now || answer?.stopped || !element.isConnected || element.offsetParent === null) return;
     if (now === asked && !answer?.pending) return;
@@ -292,7 +293,10 @@ export const laboratory = (element, props, trigger, watch) => {
 
   const moved = () => {
     if (!seen || !state.heads || answer?.stopped) return;  // what is out of sight is drawn when it comes into sight
-    if (!answer || answer.empty || answer.pending) { soon(); return; }
+    if (!answer || answer.empty || answer.pending) {
+      if (timer === null || PER_FRAME.includes(kind)) soon();  // while it plays, every frame would put the rest off
+      return;
+    }
     if (kind === "why") why();
     else if (PER_FRAME.includes(kind) && subject() !== asked) {
       state.drawOver = null;  // it belonged to another frame
@@ -304,7 +308,7 @@ export const laboratory = (element, props, trigger, watch) => {
     seen = entries.some((entry) => entry.isIntersecting);
     if (!seen) return;
     moved();
-    if (subject() !== asked) soon();
+    if (subject() !== asked) soon(0);
   }, { rootMargin: "-40px" });
   observer.observe(element);
   on(element, "frame", moved);
