@@ -32,7 +32,7 @@ def opened(browser: Browser, address: str, theme: str) -> Page:
     """The Heads step, as it opens."""
     page = browser.new_page(viewport={"width": FIRST_SCREEN[0], "height": FIRST_SCREEN[1]})
     page.goto(f"{address}?__theme={theme}&frame=40")  # a frame of its own stands still
-    page.wait_for_function("() => window.wb?.state.attention")
+    page.wait_for_selector("html[data-ready='1']")
     page.wait_for_timeout(SETTLE_MS)
     return page
 
@@ -47,9 +47,10 @@ def playing(browser: Browser, address: str) -> None:
     """The episode plays, and what the head shown looks at moves with it; every third frame."""
     page = opened(browser, address, "light")
     pictures = []
-    for frame in range(0, page.evaluate("wb.state.episode.frames"), 3):
-        page.locator("input[type=range]").first.evaluate(
-            "(scrubber, at) => { scrubber.value = at; scrubber.dispatchEvent(new Event('input', { bubbles: true })); }",
+    scrubber = page.locator("input[type=range]").first
+    for frame in range(0, int(scrubber.get_attribute("max") or 0) + 1, 3):
+        scrubber.evaluate(
+            "(one, at) => { one.value = at; one.dispatchEvent(new Event('input', { bubbles: true })); }",
             frame,
         )
         page.wait_for_timeout(60)
