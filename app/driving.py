@@ -23,8 +23,8 @@ from starlette.routing import Route
 
 from app.answers.driving import DriveCard
 from app.words import without_places
+from steering.driving.driver import IDLE_S, Driver
 from steering.errors import InputError, NotFound, SteeringError
-from steering.pipeline.driver import IDLE_S, Driver
 from steering.public import quota
 from steering.store import Store
 from steering.types import ACTION_NAMES

@@ -1,7 +1,7 @@
 """Child processes that are asked and answer: started, framed, waited for and ended in one way.
 
 The one room for them: reading other people's files (`demonstrations.guard`), simulations (`rollout.simulators`) and
-driving (`pipeline.driving`); workers of jobs and cells of the grid take their environment and their end from here. A
+driving (`driving.process`); workers of jobs and cells of the grid take their environment and their end from here. A
 message is one line of JSON, followed by as many bytes as its `sizes` say: plain values and blobs, so that reading one
 runs nothing. The child keeps its standard output for messages and sends what libraries print to standard error. Whoever
 serves ends when its parent is gone: then there is no next message. Costs 0.1 s to start Python, and the copying.
@@ -66,7 +66,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @dataclass
 class Child:
-    """A process that runs Python with `arguments`, e.g. ("-m", "steering.pipeline.driving"). Threads may share it.
+    """A process that runs Python with `arguments`, e.g. ("-m", "steering.driving.process"). Threads may share it.
 
     more: variables of its environment. quiet: nobody hears its standard error. inbox: where its messages arrive, as
     (child, Message), and (child, None) when it has ended; by default a queue of its own, which `receive` reads.

@@ -26,7 +26,7 @@ ALL = STAGES | {
         "backup",
     ),
     *("jobs", "models", "simulation", "figures", "pretraining"),
-    *("serving", "export", "trials", "cluster"),
+    *("serving", "driving", "export", "trials", "cluster"),
     *("hub", "disk", "doctor", "policy_cache", "pipeline", "demo", "samples", "evidence", "lens", "loggers", "cli"),
 }
 
@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hub": set(),
     "disk": set(),
     "cluster": set(),
+    "driving": {"demonstrations", "pipeline", "simulation", "store"},
     "doctor": {"disk", "hub", "jobs", "models", "samples", "simulation", "store", "__init__"},
     "policy_cache": {"models", "hub"},
     "jobs": {"store", "manifest", "keeping", "pipeline", "policy_cache", "disk", "__init__"},
@@ -70,7 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"models"},
     "figures": set(),
     "pretraining": {"models", "simulation", "demonstrations", "rollout", "finetune", "store"},
-    "pipeline": ALL - {"keeping", "backup", "jobs", "cli", "demo", "doctor", "samples", "evidence", "lens", "loggers"},
+    "pipeline": ALL
+    - {"keeping", "backup", "jobs", "cli", "demo", "doctor", "driving", "samples", "evidence", "lens", "loggers"},
     "demo": {"pipeline", "store", "manifest"},
     "loggers": set(),
     "lens": {"attribution", "hub", "models", "pipeline", "policy_cache", "relevance", "samples", "selection", "store"},
@@ -99,6 +101,7 @@ NO_TORCH_AT_IMPORT = (
     "jobs",
     "pipeline",
     "serving",
+    "driving",
     "trials",
     "cli",
     "samples",

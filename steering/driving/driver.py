@@ -1,4 +1,4 @@
-"""The server's hand on a driving process (`steering.pipeline.driving`): start it, ask it, end it.
+"""The server's hand on a driving process (`steering.driving.process`): start it, ask it, end it.
 
 Starting takes about a second, of which the caller waits for none until it asks. Loads neither torch nor MuJoCo.
 """
@@ -27,7 +27,7 @@ class Driver:
     def __init__(
         self, root: Path, task: str, seed: int, variations: Sequence[str], idle_s: float = IDLE_S, owner: str = ""
     ) -> None:
-        self._child = Child(("-m", "steering.pipeline.driving"), ONE_CORE)
+        self._child = Child(("-m", "steering.driving.process"), ONE_CORE)
         self._idle_s = idle_s
         self._one_at_a_time = threading.Lock()
         self._greeted = False

@@ -1,6 +1,6 @@
 """Demonstrations that a person drives: the process that holds the scene, and how the kept episodes are stored.
 
-The process is `python -m steering.pipeline.driving`, started by `steering.pipeline.driver`: a wish in, the state and
+The process is `python -m steering.driving.process`, started by `steering.driving.driver`: a wish in, the state and
 pictures out (`steering.child`). It ends when it is told to, when nobody asks for `idle_s`, and when its server is gone,
 in the last two cases after storing what was kept. It starts in half a second, holds one episode in memory (220 kB a
 frame) and the kept ones on disk, and answers a step in 15 ms on one core; as much again goes while the answer travels.

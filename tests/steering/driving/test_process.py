@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from steering.demonstrations.recording import driven_seed
+from steering.driving import process as driving
+from steering.driving.process import Drive, keep_driven
 from steering.errors import InputError
-from steering.pipeline import driving
-from steering.pipeline.driving import Drive, keep_driven
 from steering.simulation.experts import expert_action
 from steering.simulation.tasks import TASKS
 from steering.store import Store
