@@ -7,11 +7,10 @@ About a minute for 20 demonstrations and the embedded policy on two cores, most 
 from __future__ import annotations
 
 from steering.pipeline.activations import attention, capture
-from steering.pipeline.making import load
+from steering.pipeline.questions import frames_of
 from steering.pipeline.relevance import neighbours, score, trust
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import Demonstrations
 
 
 def find_heads(
@@ -22,12 +21,10 @@ def find_heads(
     That is the strict one with its intervals and null, where there are episodes enough and they hold the robot's state;
     else the paper's.
     """
-    from steering.relevance.conditioning import MIN_EPISODES
+    from steering.relevance.scoring import fitting_preset
 
-    episodes = load(store, demonstrations_id, Demonstrations).episodes
-    strict = len(episodes) >= MIN_EPISODES and episodes[0].state.shape[1] > 0
-    presets = ("default", "paper") if strict else ("paper",)
     captured = capture(store, demonstrations_id=demonstrations_id, policy=policy, progress=progress.part(0, 0.5))
+    presets = tuple(dict.fromkeys((fitting_preset(frames_of(store, captured, False)), "paper")))
     neighbours(store, activations_id=captured, progress=progress.part(0.5, 0.55))  # scores and their trust use them
     scores = []
     for i, preset in enumerate(presets):

@@ -1,6 +1,6 @@
 """How far a relevance can be trusted: bootstrap, set stability and permutation null put together.
 
-Cost on two cores, 20 episodes of 100 frames at 128 heads: about 7 s for 100 bootstrap replicates and 5 s for 200
+Cost on two cores, 20 episodes of 100 frames at 128 heads: about 7 s for 100 bootstrap replicates and 3 s for 200
 permutations of the strict score.
 """
 

@@ -145,19 +145,11 @@ def counted(session: CDPSession) -> list[float]:
     return sizes
 
 
-EXPORTS = """addEventListener("DOMContentLoaded", async () => {
-  const found = document.getElementsByTagName("link"), ours = (one) => one.href.includes("/scripts/");
-  while (![...found].some(ours)) await new Promise((done) => setTimeout(done, 20));
-  window.wb = Object.assign({}, ...await Promise.all([...found].filter(ours).map((one) => import(one.href))));
-});"""
-"""Gives a test what the page's modules export, as `wb`: they leave nothing global."""
-
-
 def first_screen(browser: Browser, address: str) -> Iterator[Row]:
     """Navigation, weight, click and scrub."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    page.add_init_script(EXPORTS)
+    page.add_init_script(path=ROOT / "tests" / "browser" / "exports.js")
     sizes = counted(context.new_cdp_session(page))
     yield Row("navigation to head map, cold", navigate(page, address), "s", 3.5)
     page.wait_for_selector(READY)

@@ -200,7 +200,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()
-        page.add_init_script(EXPORTS)
+        page.add_init_script(path=Path(__file__).with_name("exports.js"))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
         page.on("request", lambda request: foreign.append(request.url) if not _local(request.url) else None)
@@ -214,13 +214,6 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert errors == []
     assert foreign == []
 
-
-EXPORTS = """addEventListener("DOMContentLoaded", async () => {
-  const found = document.getElementsByTagName("link"), ours = (one) => one.href.includes("/scripts/");
-  while (![...found].some(ours)) await new Promise((done) => setTimeout(done, 20));
-  window.wb = Object.assign({}, ...await Promise.all([...found].filter(ours).map((one) => import(one.href))));
-});"""
-"""Gives a test what the page's modules export, as `wb`: they leave nothing global."""
 
 LEFT = "AbortError: BodyStreamBuffer was aborted"
 """What a stream of Gradio's reports when its page is left or loaded anew while it still reads."""

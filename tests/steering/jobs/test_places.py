@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import time
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from steering.jobs.turns import Waiting
 from steering.progress import Report
 from steering.public import Quota
 
+from .rows import add, change
+
 NOW_S = 1_000_000.0
 
 
@@ -24,18 +25,6 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A queue at NOW_S, whatever the clock says."""
     monkeypatch.setattr(time, "time", lambda: NOW_S)
     return Queue(tmp_path)
-
-
-def add(queue: Queue, owner: str = "ann", number: int = 0, function: str = "evaluate", **settings: object) -> str:
-    settings = {"resumable": False, **settings}
-    return queue.add(function, {"n": number}, owner=owner, **settings)  # type: ignore[arg-type]
-
-
-def change(queue: Queue, job: str, **values: object) -> None:
-    with sqlite3.connect(queue._path) as db:
-        for name, value in values.items():
-            db.execute(f"UPDATE jobs SET {name}=? WHERE id=?", (value, job))
-    db.close()
 
 
 def check(queue: Queue, most: Quota, owner: str = "ann", party: str = "ann") -> None:

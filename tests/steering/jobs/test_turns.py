@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
 
@@ -16,23 +15,13 @@ from steering.jobs.turns import Waiting
 from steering.progress import Report
 from steering.public import STRANGERS, SWITCH, VARIABLES
 
+from .rows import add, change
+
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     monkeypatch.setenv(SWITCH, "1")
     return Queue(tmp_path)
-
-
-def add(queue: Queue, owner: str, number: int = 0, function: str = "evaluate", **settings: object) -> str:
-    settings = {"resumable": False, **settings}
-    return queue.add(function, {"n": number}, owner=owner, **settings)  # type: ignore[arg-type]
-
-
-def change(queue: Queue, job: str, **values: object) -> None:
-    with sqlite3.connect(queue._path) as db:
-        for name, value in values.items():
-            db.execute(f"UPDATE jobs SET {name}=? WHERE id=?", (value, job))
-    db.close()
 
 
 def test_parties_take_turns_and_the_one_served_longest_ago_is_first() -> None:
