@@ -7,7 +7,7 @@
 # make mutants   would the tests notice small changes of the code? MUTANTS="--sample 20 --room store" asks for fewer
 # make audit  known holes in the locked versions; asks pypi.org or osv.dev, so it needs the network
 # make lock   requirements.lock anew, from what .venv holds
-# make space DIR=folder   a folder that runs as a Docker Space, or as an image anywhere
+# make space DIR=folder   a folder that runs as a Docker Space, or as an image anywhere; ZERO=1: as a ZeroGPU Space
 # PYTHON=... chooses the interpreter (3.11 or 3.12) that .venv is made from.
 
 PYTHON ?=
@@ -60,7 +60,7 @@ lock: .venv/.test
 	$(RUN) scripts/lock.py
 
 space: .venv/.app
-	$(RUN) scripts/space.py $(DIR)
+	$(RUN) scripts/space.py $(DIR) $(if $(ZERO),zero)
 
 clean:
 	rm -rf .venv node_modules .pytest_cache .ruff_cache .mypy_cache site

@@ -4,7 +4,7 @@ import globals from "globals";
 export default [
   js.configs.recommended,
   {
-    files: ["app/static/**/*.js"],
+    files: ["app/static/**/*.js", "app/twin/*.js"],
     languageOptions: { globals: globals.browser },
     rules: {
       eqeqeq: "error",

@@ -18,33 +18,51 @@ from typing import Any
 import gradio as gr
 import orjson
 import plotly
+from markupsafe import Markup
 
 from app.glossary import GLOSSARY
 from app.questions.lead_sentence import PLACES
+from app.views.templates import Macros
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("page", "steps", "learn", "laboratory", "policies", "finetune", "upload", "compare", "driving")
+STYLES = ("page", "steps", "messages", "measures", "policies", "finetune", "upload", "compare", "driving")
+LATER = ("learn/", "exports/", "frames/", "tour/", "strength/", "shared/sending.js", "shared/style.js")
+"""What of static/ a page loads when it first needs it, and not with the first screen: folders and files."""
+NARROW = "narrow.css"
+"""Linked from the page's head, see there."""
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_ADDRESS = f"plotly-{plotly.__version__}.min.js"
-SHELL = "<div></div>"
+PAGE = Macros("page.html")
+SHELL = PAGE.shell()
 
 
 @functools.cache
 def scripts_address() -> str:
-    """Below this address lie the scripts of static/, and nothing else is ever under it: it names their content."""
+    """Below this address lies what `served` gives, and nothing else is ever under it: it names their content."""
     digest = hashlib.sha256()
-    for path in sorted(STATIC.rglob("*.js")):
-        digest.update(path.relative_to(STATIC).as_posix().encode() + path.read_bytes())
+    for name, content in sorted(served().items()):
+        digest.update(name.encode() + content)
     return f"scripts/{digest.hexdigest()[:16]}"
 
 
-def scripts() -> str:
-    """For the page's head: glossary and names of places as data, and every module of static/, fetched at once."""
-    words = {"glossary": {key: [term.name, term.meaning] for key, term in GLOSSARY.items()}, "places": PLACES}
-    told = orjson.dumps(words).decode().replace("</", "<\\/")
-    modules = (path.relative_to(STATIC).as_posix() for path in sorted(STATIC.rglob("*.js")))
-    ahead = "".join(f'<link rel="modulepreload" href="{scripts_address()}/{name}">' for name in modules)
-    return f'<script type="application/json" id="wb-words">{told}</script>{ahead}'
+def served() -> dict[str, bytes]:
+    """Name below static/ -> content, of every script, and of the styles that do not go through Gradio."""
+    found = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in STATIC.rglob("*.*")}
+    linked = (*LATER, NARROW)
+    return {name: content for name, content in found.items() if name.endswith(".js") or name.startswith(linked)}
+
+
+def scripts() -> Markup:
+    """For the page's head: what `words` says, a style sheet, and the modules of the first screen, fetched at once."""
+    modules = (name for name in sorted(served()) if name.endswith(".js") and not name.startswith(LATER))
+    below = scripts_address()
+    return PAGE.head(words(), f"{below}/{NARROW}", [f"{below}/{name}" for name in modules])
+
+
+def words() -> dict[str, Any]:
+    """Glossary and names of places, which the scripts read."""
+    glossary = {key: [term.name, term.meaning] for key, term in GLOSSARY.items()}
+    return {"glossary": glossary, "places": PLACES}
 
 
 def main_script(call: str) -> str:
@@ -53,8 +71,13 @@ def main_script(call: str) -> str:
 
 
 def styles() -> str:
-    """Every style sheet of static/."""
+    """Every style sheet of the first screen."""
     return "\n".join((STATIC / f"{name}.css").read_text("utf-8") for name in STYLES)
+
+
+def linked_styles() -> list[str]:
+    """Every style sheet that does not go through Gradio."""
+    return [content.decode() for name, content in sorted(served().items()) if name.endswith(".css")]
 
 
 def panel(value: str = "", **options: Any) -> gr.HTML:
@@ -94,11 +117,11 @@ def what_if() -> gr.HTML:
     return _drawn("whatIf", ("ask",), markup=True)
 
 
-def laboratory(plotly: str) -> gr.HTML:
+def measures(plotly: str) -> gr.HTML:
     """Questions about the head shown; `ask` carries {kind, head, frame, serial, turn}, answered by the value; an empty
     panel's button sends `measure` with {metric}; `stop` carries the {job} that an answer waits for.
     """
-    return _drawn("laboratory", ("ask", "measure", "stop"), plotly=plotly)
+    return _drawn("measures", ("ask", "measure", "stop"), plotly=plotly)
 
 
 def uploader(value: dict[str, Any]) -> gr.HTML:
@@ -120,9 +143,9 @@ def rollout_player() -> gr.HTML:
     return _drawn("rolloutPlayer", ("report",))
 
 
-def learn(lessons: list[dict[str, Any]]) -> gr.HTML:
-    """Runs the lessons: fills the Learn step's list, and puts the lesson that is on into a corner of every step."""
-    return _drawn("learn", value=lessons)
+def learn() -> gr.HTML:
+    """The Learn step: the list of lessons, and classes; a lesson that is on stands beside every step."""
+    return _drawn("learn")
 
 
 def figure(plotly: str) -> gr.HTML:

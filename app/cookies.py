@@ -1,7 +1,10 @@
-"""Cookies: which visitor sends a request, by a value that this server signs, or by the account where there is one.
+"""Who sends a request: the account where one is signed in, else whom a cookie names that this server signs.
 
 ASGI middleware reads the cookie and gives one to whoever has none. The key lies in the store, readable by its owner
-alone, or in the environment variable KEY, so that cookies outlive a disk that does not last. Microseconds a request.
+alone, or in the environment variable KEY, so that cookies outlive a disk that does not last. An account is what
+Gradio's sign-in notes in the session, which it signs with the Space's secret; its token goes to `steering.logins`. What
+a visitor made before they signed in stays with their cookie: a browser may be shared, and signing out shows it again.
+Microseconds a request.
 """
 
 from __future__ import annotations
@@ -14,18 +17,22 @@ import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.monitoring import state_of
-from app.visitors import SERVER, Visitor, asked_by
+from app.visitors import SERVER, Visitor, asked_by, offers_accounts
+from steering import logins
+from steering.logins import Login
 
 KEY = "STEERING_KEY"
 """Environment variable: the text that visitors' cookies are signed with, of at least 16 characters."""
 PROXIES = "STEERING_PROXIES"
 """Environment variable: how many proxies stand before the server, each of which adds to X-Forwarded-For."""
+SIGN_OUT = "/logout"
 COOKIE = "steering-visitor"
 KEEP_S = 400 * 24 * 3600
 KEY_FILE = "visitors.key"
@@ -62,9 +69,14 @@ class Visitors:
             return
         headers = Headers(scope=scope)
         known = self._read(headers.get("cookie", ""))
-        visitor = Visitor(*(known or (secrets.token_hex(8), time.time())), address=self._address(scope, headers))
+        address = self._address(scope, headers)
+        visitor = _account(scope, address) or Visitor(*(known or (secrets.token_hex(8), time.time())), address=address)
         scope.setdefault("state", {})["visitor"] = visitor
-        embedded = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
+        embedded = (
+            visitor.name
+            or headers.get("sec-fetch-site") == "cross-site"
+            and headers.get("sec-fetch-mode") != "navigate"
+        )
         answer = send if known or embedded else self._giving(send, visitor, _is_https(scope, headers))
         with asked_by(visitor):
             await self._app(scope, receive, answer)
@@ -111,13 +123,25 @@ def proxies() -> int:
 
 
 def of_event(request: gr.Request | None) -> Visitor:
-    """Who sent an event: the account that Gradio knows, else whom the middleware knows by the cookie."""
+    """Who sent an event, as the middleware noted."""
     known = getattr(state_of(request), "visitor", None)
-    visitor = known if isinstance(known, Visitor) else SERVER
-    if account := getattr(request, "username", None):
-        digest = hashlib.sha256(f"account {account}".encode()).hexdigest()
-        return Visitor(digest[:16], 0.0, visitor.address)
-    return visitor
+    return known if isinstance(known, Visitor) else SERVER
+
+
+def _account(scope: Scope, address: str) -> Visitor | None:
+    """Who is signed in; None for nobody, and where the session holds no login that fits or has not ended."""
+    info: Any = scope.get("session", {}).get("oauth_info") if offers_accounts() else None
+    try:
+        user, token, until_s = info["userinfo"], info["access_token"], float(info["expires_at"])
+        subject, name = str(user["sub"]), str(user["preferred_username"])
+    except (TypeError, KeyError, ValueError):
+        return None
+    owner = hashlib.sha256(f"account {subject}".encode()).hexdigest()[:16]
+    if until_s <= time.time() or scope["path"].endswith(SIGN_OUT):
+        logins.forget(owner)
+        return None
+    logins.remember(Login(owner, str(token), until_s))
+    return Visitor(owner, 0.0, address, name)
 
 
 def _is_https(scope: Scope, headers: Headers) -> bool:

@@ -7,9 +7,9 @@ Counting a method takes a few milliseconds at π0's size.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 from steering import hub
@@ -34,7 +34,12 @@ class PolicySize:
 
     def plan(self, method: str, settings: FinetuneSettings, heads: Sequence[Head] = ()) -> Plan:
         """What a method trains. Raises InputError where it cannot train anything."""
-        return plan(method, settings, Selection(tuple(heads), "counted"), self.sizes)
+        return self._planned(method, settings, tuple(heads))
+
+    @cached_property
+    def _planned(self) -> Callable[[str, FinetuneSettings, tuple[Head, ...]], Plan]:
+        """Keeps the newest plans: the page asks for every method's at each look."""
+        return lru_cache(maxsize=512)(partial(_plan, self.sizes))
 
     def groups(self, method: str, settings: FinetuneSettings, heads: Sequence[Head] = ()) -> dict[str, int]:
         """Group -> trainable parameters."""
@@ -63,6 +68,10 @@ def policy_size(source: str, name: str) -> PolicySize:
     if not config.is_file():
         raise NotFound(f"There is no policy in {folder.name}: config.json is missing. Fetch the repository's assets.")
     return _read(source, name, config.stat().st_mtime_ns)
+
+
+def _plan(sizes: Sizes, method: str, settings: FinetuneSettings, heads: tuple[Head, ...]) -> Plan:
+    return plan(method, settings, Selection(heads, "counted"), sizes)
 
 
 @lru_cache(maxsize=16)

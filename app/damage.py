@@ -6,19 +6,34 @@ line under the header names all of it (`lines`). What is asked for by a button e
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import ParamSpec, TypeVar
 
 from steering.integrity import Damage, Damaged
+from steering.manifest import Manifest
 from steering.store import Store
 
+Asker = TypeVar("Asker")
+Found = TypeVar("Found")
+Given = ParamSpec("Given")
 
-def unless_damaged(ask: Callable[..., Any], *arguments: Any) -> Any:
+
+def unless_damaged(ask: Callable[Given, Found], *arguments: Given.args, **named: Given.kwargs) -> Found | None:
     """The answer of `ask`; None where something that it reads is damaged, which `lines` names then."""
     try:
-        return ask(*arguments)
+        return ask(*arguments, **named)
     except Damaged:
         return None
+
+
+def readable(
+    ask: Callable[[Asker, Manifest], Found | None], asker: Asker, manifests: Iterable[Manifest]
+) -> Iterator[Found]:
+    """What `ask` gives of each; what is damaged, or of which it gives None, is left out."""
+    for manifest in manifests:
+        found = unless_damaged(ask, asker, manifest)
+        if found is not None:
+            yield found
 
 
 def lines(store: Store) -> list[str]:

@@ -1,8 +1,8 @@
 """Live driving: who drives which process, and the route over which the browser sends commands and gets pictures.
 
 `POST driving/<id>` carries {do, action} as JSON, at most MOST_BYTES, and is answered by four bytes that say how long
-the state is (big-endian), the state as JSON, and the two pictures as JPEG. The id is random and only its browser knows
-it; JSON makes a browser ask before another site's page may send it. Nothing here loads MuJoCo.
+the state is (big-endian), the state as JSON, and the two pictures as JPEG. The id is random, and only who began a drive
+may command it; JSON makes a browser ask before another site's page may send it. Nothing here loads MuJoCo.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.answers.driving import DriveCard
+from app.visitors import may_act_on
 from app.words import without_places
-from steering.driving.driver import IDLE_S, Driver
+from steering.driving.client import IDLE_S, DriveClient
 from steering.errors import InputError, NotFound, SteeringError
 from steering.public import quota
 from steering.store import Store
@@ -53,7 +54,7 @@ AT_ADDRESS = (
 @dataclass(frozen=True)
 class _Drive:
     owner: str
-    driver: Driver
+    client: DriveClient
     task: str
     variations: tuple[str, ...]
     party: str = ""
@@ -83,10 +84,10 @@ class Driving:
             if len(self._drives) >= MOST_DRIVES:
                 raise InputError(ALL_TAKEN)
             key = secrets.token_hex(16)
-            driver = Driver(self._store.root, task, seed, variations, self._idle_s, owner)
-            self._drives[key] = _Drive(owner, driver, task, tuple(variations), party)
+            client = DriveClient(self._store.root, task, seed, variations, self._idle_s, owner)
+            self._drives[key] = _Drive(owner, client, task, tuple(variations), party)
         try:
-            driver.ask({"do": "look"})
+            client.ask({"do": "look"})
         except SteeringError:
             self._drop(key)
             raise
@@ -94,7 +95,7 @@ class Driving:
     @property
     def count(self) -> int:
         """Drives that go on."""
-        return sum(one.driver.alive for one in list(self._drives.values()))
+        return sum(one.client.alive for one in list(self._drives.values()))
 
     def shown(self, owner: str) -> DriveCard | None:
         """The drive of an owner that goes on, or None."""
@@ -107,7 +108,7 @@ class Driving:
     def save(self, owner: str) -> str:
         """Store what the owner has kept, and end the drive; the id. Raises InputError where nothing was kept."""
         key, drive = self._of(owner)
-        state, _ = drive.driver.ask({"do": "save"})
+        state, _ = drive.client.ask({"do": "save"})
         self._drop(key)
         return str(state["saved"])
 
@@ -122,7 +123,7 @@ class Driving:
         """The server ends: so do all drives, after storing what was kept."""
         with self._changing:
             for one in self._drives.values():
-                one.driver.close(discard=False)
+                one.client.close(discard=False)
             self._drives.clear()
 
     async def answer(self, request: Request) -> Response:
@@ -138,7 +139,7 @@ class Driving:
                 body += part
                 if len(body) > MOST_BYTES:
                     return _refused(413, f"Expected at most {MOST_BYTES} bytes. Reload the page.")
-            state, pictures = await run_in_threadpool(drive.driver.ask, wish_of(bytes(body)))
+            state, pictures = await run_in_threadpool(drive.client.ask, wish_of(bytes(body)))
         except ClientDisconnect:
             return _refused(400, "Stopped.")
         except NotFound as error:
@@ -152,7 +153,8 @@ class Driving:
     def _going_on(self, key: str) -> _Drive | None:
         with self._changing:
             self._end_overdue()
-            return self._drives.get(key)
+            drive = self._drives.get(key)
+        return drive if drive is not None and may_act_on(drive.owner) else None
 
     def _of(self, owner: str) -> tuple[str, _Drive]:
         with self._changing:
@@ -165,12 +167,12 @@ class Driving:
         with self._changing:
             drive = self._drives.pop(key, None)
         if drive is not None:
-            drive.driver.close()
+            drive.client.close()
 
     def _forget_ended(self) -> None:
         for key, one in list(self._drives.items()):
-            if not one.driver.alive:
-                one.driver.close()
+            if not one.client.alive:
+                one.client.close()
                 del self._drives[key]
         self._end_overdue()
 
@@ -179,7 +181,7 @@ class Driving:
         most_s = quota().drive_minutes * 60
         for key, one in list(self._drives.items()):
             if time.monotonic() - one.started_s > most_s:
-                threading.Thread(target=one.driver.finish, daemon=True).start()
+                threading.Thread(target=one.client.finish, daemon=True).start()
                 del self._drives[key]
 
 
@@ -190,7 +192,7 @@ def _unknown() -> str:
 
 
 def wish_of(body: bytes) -> Mapping[str, Any]:
-    """What a browser asks, in the form that `Driver.ask` takes. Raises InputError for anything else."""
+    """What a browser asks, in the form that `DriveClient.ask` takes. Raises InputError for anything else."""
     try:
         sent = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,13 +1,15 @@
 """The evidence of the grid (steering.evidence), read from assets/evidence/grid as far as it is made.
 
 Its tests, tables and figures cost half a second, once. Files are read again when one of them changed, so a grid that
-runs beside the page shows as it grows.
+runs beside the page shows as it grows; whether one has is asked every LOOK_EVERY_S.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from steering.evidence.results import Results, read_results
 from steering.evidence.tables import sections
 from steering.figures import plain
 
+LOOK_EVERY_S = 2.0
 GRID = Path(__file__).resolve().parents[1] / "assets" / "evidence" / "grid"
 
 
@@ -31,6 +34,7 @@ class Grid:
         self._folder = folder or Path(os.environ.get("STEERING_EVIDENCE", GRID))
         self._lock = threading.Lock()
         self._seen: tuple[tuple[str, int], ...] = ()
+        self._looked_s = -math.inf
         self._evidence: Evidence | None = None
         self._figures: dict[str, dict[str, Any]] = {}
 
@@ -47,6 +51,9 @@ class Grid:
             return self._figures.get(name)
 
     def _read(self) -> None:
+        if time.monotonic() - self._looked_s < LOOK_EVERY_S:
+            return
+        self._looked_s = time.monotonic()
         seen = tuple((str(file), file.stat().st_mtime_ns) for file in sorted(self._folder.glob("*/*/*.json")))
         if seen == self._seen:
             return

@@ -1,6 +1,6 @@
 """The words of the page and what they mean: every term opens its meaning where it stands, and "?" lists all of them.
 
-`app.views.markup.term` and `term` of the scripts name an entry by its key; measures explain themselves
+`term` of app/views/pieces.html and `term` of the scripts name an entry by its key; measures explain themselves
 (`steering.metrics`).
 """
 
@@ -112,6 +112,24 @@ _OWN = {
         "rank of an adapter",
         "How many directions an adapter can change in each part that it adapts: more fit more, and cost more.",
     ),
+    "query": Term(
+        "queries and outputs",
+        "What a head asks of the other tokens, and how it writes its answer into the layer: the two parts of it that "
+        "an adapter of its own can change.",
+    ),
+    "ffn": Term(
+        "feed-forward layer",
+        "The other half of every layer: it works on each token by itself, without looking at others.",
+    ),
+    "frozen": Term("frozen", "Not trained: every number stays as it was, to the last bit."),
+    "parameter": Term("parameter", "One number of the policy. Training changes some of them, and freezes the rest."),
+    "step": Term("step (training)", "One small change of what trains, after looking at one batch."),
+    "batch": Term("batch", "How many frames training looks at before each change: more is steadier, and slower."),
+    "learning_rate": Term(
+        "learning rate",
+        "How far each step goes. Too small: nothing is learnt in time; too large: what was known is lost.",
+    ),
+    "loss": Term("loss", "What training makes small: how far what the policy would do lies from what was done."),
     "lora": Term(
         "LoRA",
         "Low-rank adapters; here on all heads and feed-forward layers, the usual way to finetune cheaply.",
@@ -127,6 +145,18 @@ _OWN = {
         "Heads chosen at random, or the worst, trained in the same way. A rule that does not beat it has "
         "shown nothing.",
     ),
+    "demonstration": Term(
+        "demonstration",
+        "A recording of somebody, or something, doing the task: pictures, joint state and action at every moment.",
+    ),
+    "episode": Term("episode", "One attempt at the task from beginning to end."),
+    "frame": Term("frame", "One moment of an episode: a picture of each camera, the joint state, the action."),
+    "scripted": Term("scripted expert", "A program that knows where things are and does the task by fixed rules."),
+    "variation": Term(
+        "variation",
+        "What a scene changes against the usual one, to see what of a task was learnt: its things, colours or places.",
+    ),
+    "outcome": Term("outcome", "Whether the task was done at the end of an episode, where that is known."),
     "rollout": Term("rollout", "The policy acting in a scene from beginning to end."),
     "scene": Term("scene", "One arrangement of the things on the table. Every method gets the same ones."),
     "seed": Term("seed", "The number from which everything random is drawn: the same seed gives the same scene again."),

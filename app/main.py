@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import signal
 import sys
 import threading
 import time
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -27,11 +29,20 @@ from app.questions.context import Context, default_store, open_context, store_fo
 from app.theme import theme
 from steering.disk import check_writable
 from steering.errors import InputError, SteeringError
+from steering.heap import return_freed
 from steering.jobs.client import Jobs
+from steering.jobs.zero import Inside, serves_inside
 
-TEND_EVERY_S = 600.0
+TEND_EVERY_S, LOOK_EVERY_S = 600.0, 30.0
+MOST_STARTS = 5
 MCP = "STEERING_MCP"
 """Environment variable: 1 answers agents by the Model Context Protocol, at /gradio_api/mcp/."""
+SWITCH_S = 0.0005
+"""After which a thread that computes lets others go on, a tenth of Python's own. An answer looks at some hundred files;
+after each look it waits so long where others compute, which doubled what fifty browsers waited.
+"""
+MOST_ANSWERS = 12
+"""That are computed at a time; Gradio's 40 take turns at one interpreter, so that all of them are late."""
 SESSIONS_KEPT = 64
 """Of which Gradio keeps in memory what every component shows, .65 MB each, whether the browser is still there or not.
 Of one that is dropped and comes back nothing is lost: what a page shows lies in its browser and in the store."""
@@ -39,22 +50,23 @@ Of one that is dropped and comes back nothing is lost: what a page shows lies in
 
 def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
     """Serve `page` from threads of its own; its address. port: None for the first free one from 7860."""
-    scripts = {
-        path.relative_to(components.STATIC).as_posix(): path.read_bytes() for path in components.STATIC.rglob("*.js")
-    }
+    scripts = components.served()
 
     def script(request: Request) -> Response:
-        found = scripts.get(request.path_params["name"])
+        name = request.path_params["name"]
+        found = scripts.get(name)
         if found is None:
             return PlainTextResponse("There is no such script. Reload the page.", 404)
-        return Response(found, media_type="text/javascript", headers=KEPT)
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
+        return Response(found, media_type=kind, headers=KEPT)
 
     def plotly_js(_: Request) -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers=KEPT)
 
     known = Middleware(cookies.Visitors, key=cookies.signing_key(context.store.root))
     routes = [*monitoring.routes(context), *context.uploads.routes, *context.driving.routes, *context.media.routes]
-    _, address, _ = page.launch(
+    return _started(
+        page,
         theme=theme(),
         css=components.styles(),
         head=components.scripts(),
@@ -62,6 +74,7 @@ def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
         max_file_size=0,  # and the route is closed, see app.admission
         footer_links=[],
         state_session_capacity=SESSIONS_KEPT,
+        max_threads=MOST_ANSWERS,
         ssr_mode=False,
         share=False,
         show_error=False,
@@ -77,7 +90,18 @@ def launch(page: gr.Blocks, context: Context, port: int | None = None) -> str:
             ],
         },
     )
-    return str(address)
+
+
+def _started(page: gr.Blocks, **how: Any) -> str:
+    """Launch a page; its address. Gradio gives up where a first answer takes three seconds, as on a busy machine."""
+    for _ in range(MOST_STARTS - 1):
+        try:
+            return str(page.launch(**how)[1])
+        except ValueError as error:
+            if "localhost is not accessible" not in str(error):
+                raise
+            page.close()
+    return str(page.launch(**how)[1])
 
 
 def serves_agents() -> bool:
@@ -100,20 +124,27 @@ def main() -> None:
 
 def tend(context: Context) -> None:
     """Look after the store for as long as the server runs."""
+    tended_s = -math.inf
     while True:
         try:
-            questions.holdings.tend(context)
+            if jump_s := context.jobs.follow_clock():
+                context.classes.move_times(jump_s)
+            if time.monotonic() - tended_s >= TEND_EVERY_S:
+                tended_s = time.monotonic()
+                questions.holdings.tend(context)
         except (SteeringError, OSError) as error:
             print(f"The store could not be tidied: {error}", file=sys.stderr, flush=True)
-        time.sleep(TEND_EVERY_S)
+        time.sleep(LOOK_EVERY_S)
 
 
 def serve() -> None:
     """Serve the page until it is ended."""
+    sys.setswitchinterval(SWITCH_S)
+    return_freed()
     check_writable(store_folder())
     store = default_store()
     source = os.environ.get("STEERING_POLICY", "embedded")
-    jobs = Jobs(store, party=visitors.party)
+    jobs = Jobs(store, party=visitors.party, inside=Inside(store) if serves_inside() else None)
     context = open_context(store, jobs, source, allowed_roots())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stop ends the worker too, through `finally`
     threading.Thread(target=questions.ahead.warm, args=(context,), daemon=True).start()

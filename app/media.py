@@ -15,11 +15,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -27,10 +26,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from app.answers.heads import Atlas
 from app.answers.report import File, Run
 from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
 from app.views.report import report
 from app.words import duration, without_places
+from steering.demonstrations.videos import frames_counted, frames_promised
 from steering.errors import InputError, NotFound, SteeringError
 from steering.progress import Progress, Report
 from steering.store import Store
@@ -41,7 +42,11 @@ MEDIA_TYPES = {".webp": "image/webp", ".gz": "application/gzip"}
 SHOWN_TYPES = {**MEDIA_TYPES, ".mp4": "video/mp4", ".json": "application/json"}
 KEPT = {"Cache-Control": "private, max-age=604800, immutable"}  # another layout gets another address
 _OF_EPISODE = re.compile(r"previews/([^/]+)/(\d{1,6})/(.+)/(squares|first)\.webp")
-_OF_ARTEFACT = re.compile(r"previews/([^/]+)/(atlas\.webp|pooled\.gz)")
+_OF_ARTEFACT = re.compile(r"previews/([^/]+)/(atlas\.webp|levels\.gz)")
+_CONTENT = re.compile(r"^[0-9a-f]{16}-")  # what `export` puts before a name
+SHEETS_AT_ONCE, ATLASES_AT_ONCE = 2, 1
+"""Each computes, and holds the frames of an episode, or of all: more at once would be later, and take more memory."""
+FREE = nullcontext()
 PATIENCE_S = 1.0
 """How long a fetch of pictures waits, which may take a minute: a browser keeps six requests open, all in all."""
 
@@ -76,6 +81,7 @@ class Media:
         self._lock = threading.Lock()
         self._making: dict[str, _Making] = {}
         self._ahead: set[str] = set()
+        self._sheets, self._atlases = threading.Semaphore(SHEETS_AT_ONCE), threading.Semaphore(ATLASES_AT_ONCE)
 
     def sprites(self, demonstrations_id: str, index: int, cameras: Iterable[str]) -> dict[str, str]:
         """Camera -> address of the sprite sheet of an episode, laid out by `sheet_layout`."""
@@ -85,7 +91,7 @@ class Media:
         """Address of the first frame of an episode."""
         return f"{_of_camera(demonstrations_id, index, camera)}/first.webp"
 
-    def atlas(self, demonstrations_id: str) -> dict[str, Any]:
+    def atlas(self, demonstrations_id: str) -> Atlas:
         """Every frame of the set's first camera in one picture: its address, tile size, columns, frames between two
         tiles, and the first tile of every episode.
         """
@@ -95,13 +101,12 @@ class Media:
             "tile": TILE_PX,
             "columns": ATLAS_COLUMNS,
             "step": step,
-            "tiles": sum(counts),
             "starts": [sum(counts[:i]) for i in range(len(counts))],
         }
 
     def attention(self, attention_id: str) -> str:
         """Address of the attention file of an episode."""
-        return f"previews/{attention_id}/pooled.gz"
+        return f"previews/{attention_id}/levels.gz"
 
     def ahead(self, name: str, addresses: Callable[[], Iterable[str]]) -> None:
         """Begin to make the files of `addresses`, which somebody is about to fetch; once for each `name`."""
@@ -109,20 +114,22 @@ class Media:
             self._ahead.add(name)
             threading.Thread(target=self._make_ahead, args=(addresses,), daemon=True).start()
 
-    def file(self, address: str) -> Path:
+    def file(self, address: str, patience_s: float | None = PATIENCE_S) -> Path:
         """The file of an address of an artefact's, made where it is not there yet.
 
-        Raises SteeringError, and NotYet where pictures take longer than PATIENCE_S.
+        Raises SteeringError, and NotYet where pictures take longer than `patience_s`; None waits for them.
         """
         if found := _OF_EPISODE.fullmatch(address):
             demonstrations_id, index, camera = found[1], int(found[2]), found[3]
-            make = self._sheet if found[4] == "squares" else self._first
+            sheet = found[4] == "squares"
+            make = partial(self._sheet if sheet else self._first, demonstrations_id, index, camera)
             name = f"{demonstrations_id}-{index}-{quote(camera, safe='')}-{found[4]}.webp"
-            return self._file(name, partial(make, demonstrations_id, index, camera), PATIENCE_S)
+            return self._file(name, make, patience_s, self._sheets if sheet else FREE)
         if found := _OF_ARTEFACT.fullmatch(address):
             artefact_id, is_atlas = found[1], found[2] == "atlas.webp"
-            whole, wait_s = (self._atlas, PATIENCE_S) if is_atlas else (self._attention, None)
-            return self._file(f"{artefact_id}-{found[2]}", partial(whole, artefact_id), wait_s)
+            whole, wait_s = (self._atlas, patience_s) if is_atlas else (self._attention, None)
+            turn = self._atlases if is_atlas else self._sheets
+            return self._file(f"{artefact_id}-{found[2]}", partial(whole, artefact_id), wait_s, turn)
         raise NotFound("There is no such picture. Reload the page.")
 
     def forget(self, artefact_id: str) -> None:
@@ -140,6 +147,12 @@ class Media:
     def report(self, name: str, run: Run) -> File:
         """A run as one page that opens offline."""
         return File(self.export(name, report(run).encode()), name)
+
+    def poster(self, film: Path) -> bytes:
+        """The last picture of a film, as WebP: how it ended. Empty where there is none."""
+        count = frames_promised(film)
+        last = list(frames_counted(film, [count - 1])) if count else []
+        return encode(last[0], quality=70) if last else b""
 
     def recording(self, artefact_id: str, path: Path) -> str:
         """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none.
@@ -179,7 +192,7 @@ class Media:
             found,
             media_type=SHOWN_TYPES.get(found.suffix, "application/octet-stream"),
             headers=KEPT,
-            filename=None if shown else found.name,
+            filename=None if shown else _CONTENT.sub("", found.name),
         )
 
     def _make_ahead(self, addresses: Callable[[], Iterable[str]]) -> None:
@@ -226,24 +239,35 @@ class Media:
             raise InputError(f"{demonstrations_id} holds no demonstrations. Reload the page.")
         return value
 
-    def _file(self, name: str, make: Callable[[Progress], bytes], wait_s: float | None = None) -> Path:
+    def _file(
+        self,
+        name: str,
+        make: Callable[[Progress], bytes],
+        wait_s: float | None = None,
+        turn: AbstractContextManager[object] = FREE,
+    ) -> Path:
+        """turn: what is held while the file is made."""
         target = self.folder / name
         if not target.exists():
             with self._lock:  # two visitors at once: the second waits for what the first began
                 making = self._making.get(name)
                 if making is None:
                     making = self._making[name] = _Making()
-                    threading.Thread(target=self._make, args=(target, make, making), daemon=True).start()
+                    threading.Thread(target=self._make, args=(target, make, making, turn), daemon=True).start()
             try:
                 making.done.result(wait_s)
             except TimeoutError:
                 raise NotYet(making.report) from None
         return target
 
-    def _make(self, target: Path, make: Callable[[Progress], bytes], making: _Making) -> None:
+    def _make(
+        self, target: Path, make: Callable[[Progress], bytes], making: _Making, turn: AbstractContextManager[object]
+    ) -> None:
         draft = target.with_name(f"{uuid.uuid4().hex}.tmp")
         try:
-            draft.write_bytes(make(making.progress()))
+            with turn:
+                content = make(making.progress())
+            draft.write_bytes(content)
             draft.replace(target)
             making.done.set_result(None)
         except Exception as error:  # for those who wait

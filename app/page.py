@@ -6,14 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import components, endpoints, questions, session, untrusted
+from app import components, endpoints, questions, session, untrusted, visitors
 from app.questions.context import Context
 from app.questions.head_sets import HeadSet
-from app.tabs import compare, demonstrations, driving, finetune, heads, laboratory, learn, policies, trials, watching
+from app.tabs import compare, demonstrations, driving, finetune, heads, learn, measures, policies, trials, watching
 from app.tabs.events import ACTION, QUICK, WATCH, Events, Show, action
 from app.views.damage import damage
 from app.views.header import header
-from app.views.learn import lessons
 
 TITLE = "Robotic Steering workbench"
 
@@ -28,13 +27,14 @@ def build(context: Context) -> gr.Blocks:
         running = components.panel(elem_id="running")
         damaged = components.panel(elem_id="damage")
         download, told = components.download(), components.panel()
-        components.learn(lessons())
+        if visitors.offers_accounts():
+            gr.LoginButton(visible=False)  # Gradio opens the addresses of signing in; the header leads there
         with gr.Tabs(selected="heads", elem_id="steps") as steps:
             with gr.Tab("Demonstrations", id="demonstrations") as demonstrations_step:
                 sets_tab = demonstrations.layout()
             with gr.Tab("Heads", id="heads"):
                 heads_tab = heads.layout()
-                laboratory_tab = laboratory.layout(components.PLOTLY_ADDRESS)
+                measures_tab = measures.layout(components.PLOTLY_ADDRESS)
             with gr.Tab("Finetune", id="finetune") as finetune_step:
                 finetune_tab = finetune.layout(components.PLOTLY_ADDRESS)
             with gr.Tab("Compare", id="compare") as compare_step:
@@ -43,8 +43,8 @@ def build(context: Context) -> gr.Blocks:
             with gr.Tab("Learn", id="learn"):
                 learn.layout()
 
-        def render_header(opened: Any, chosen: HeadSet, measure: Any) -> str:
-            return header(questions.link.header_of(context, opened, chosen, untrusted.as_id(measure)))
+        def render_header(opened: Any, chosen: HeadSet, measure: Any, notes: tuple[str, ...] = ()) -> str:
+            return header(questions.link.header_of(context, opened, chosen, untrusted.as_id(measure), notes))
 
         events = Events(context, states.policy, told)
         heads.wire(events, context, heads_tab, states, head, render_header, download)
@@ -54,12 +54,12 @@ def build(context: Context) -> gr.Blocks:
         show_trials = trials.wire(events, context, trials_tab, states)
         panels = {
             "demonstrations": [sets_tab.jobs, heads_tab.jobs],
-            "heads": [laboratory_tab.jobs],
+            "heads": [measures_tab.jobs],
             "finetune": [finetune_tab.jobs],
             "compare": [compare_tab.jobs],
             "policy": [chooser.jobs],
         }
-        show_menu, adopt = laboratory.wire(events, context, laboratory_tab, heads_tab, states, watcher)
+        show_menu, adopt = measures.wire(events, context, measures_tab, heads_tab, states, watcher)
         show_work = watching.wire(events, context, watcher, panels, finetune_tab.plot, running)
 
         endpoints.register(context)
@@ -91,6 +91,7 @@ def build(context: Context) -> gr.Blocks:
             [sets_tab.shown],
             [sets_tab.upload, sets_tab.shown],
         )
+        show_recording = Show(lambda: demonstrations.show_form(context), (), [sets_tab.form])
         show_driving = Show(lambda: driving.show_driving(context), (), [sets_tab.driving])
         show_form = Show(finetune.show_form, [states.training], [finetune_tab.form])
         show_finetune = Show(
@@ -159,7 +160,7 @@ def build(context: Context) -> gr.Blocks:
         events.after(loaded, show_episode)
         events.on(loaded.then, show_work.handler, show_work.inputs, show_work.outputs, **WATCH)
         events.after(loaded, show_curves)
-        every_step = (show_sets, show_upload, show_finetune, show_compare)
+        every_step = (show_sets, show_upload, show_recording, show_finetune, show_compare)
         # not on the first screen: waits for it
         events.after(
             drawn, show_menu, show_policies, show_form, *every_step, show_trials, show_driving, show_damage, prepare

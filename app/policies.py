@@ -3,7 +3,8 @@
 Browsers name policies by keys and never by paths: `embedded`, `folder:NAME` under one of the roots that the operator
 allows, `server:NAME` for the folder that the server was started with, or a hub id. Every event of a page brings its key
 (`app.tabs.policies.bind`), which stands in a context variable while the event is handled, so two browsers may work with
-two policies. A key becomes usable once its check, a job, has loaded it. Looking through the roots costs milliseconds.
+two policies. A key becomes usable once its check, a job, has loaded it; a hub id of whoever is signed in is
+what opens to them, checked for them alone. Looking through the roots costs milliseconds.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from app.costs import PolicySize, policy_size
 from app.damage import unless_damaged
+from app.visitors import account
 from steering import hub
 from steering.errors import InputError, NotFound, SteeringError
 from steering.integrity import Damaged
@@ -99,7 +101,7 @@ class Policies:
                 f"are those under {FOLDERS}, which whoever runs the server sets."
             )
         if hub.is_id(key):
-            return hub.marked(key)
+            return hub.marked(key, account())
         raise NotFound(
             "Expected the id of a policy on the hub, such as lerobot/pi0_base: an owner, a slash and a name. "
             f"Got {key[:80]!r}."
@@ -143,7 +145,7 @@ class Policies:
             keys.append(EMBEDDED)
         keys += self._folders()
         checked = (str(m.params.get("policy")) for m in self._store.find("policy"))
-        keys += [hub.shown(source) for source in checked if source.startswith(hub.MARK)]
+        keys += [key for source in checked if source.startswith(hub.MARK) and (key := self.key_of(source))]
         known = [key for key in dict.fromkeys(keys) if key in keys[:2] or key.startswith(FOLDER) or hub.is_id(key)]
         return [self._choice(key) for key in known]
 
@@ -167,7 +169,8 @@ class Policies:
         if source == self._start:
             return self.start_key
         if source == EMBEDDED or source.startswith(hub.MARK):
-            return hub.shown(source)
+            key = hub.shown(source)
+            return key if key == EMBEDDED or self.source_of(key) == source else ""
         return next((key for key, path in self._folders().items() if str(path) == source), "")
 
     def made(self, manifest: Manifest) -> bool:

@@ -15,8 +15,8 @@ def as_id(value: object) -> str:
 
 
 def as_opened(value: object) -> tuple[str, int]:
-    """(demonstrations id, episode) of the opened state."""
-    if isinstance(value, list) and len(value) == 2:
+    """(demonstrations id, episode) of the opened state; an id of another kind counts as none."""
+    if isinstance(value, list) and len(value) == 2 and as_id(value[0]).startswith("demonstrations-"):
         return as_id(value[0]), whole(value[1], 0, 100_000, 0)
     return "", 0
 

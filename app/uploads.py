@@ -1,9 +1,9 @@
 """Receives files from the browser: announced first, then streamed to disk one by one, bounded in size and number.
 
 `PUT uploads/<upload>/<number>` carries file `number` of an upload that `Uploads.begin` was told of, to its announced
-size and no further. Every upload has a folder of its own under the store, named by a random id that only its browser
-knows; names of files are made safe first and lead nowhere else. Nothing is opened here. PUT makes a browser ask before
-another site's page may send it.
+size and no further; only who began an upload sends to it. Every upload has a folder of its own under the store, named
+by a random id; names of files are made safe first and lead nowhere else. Nothing is opened here. PUT makes a browser
+ask before another site's page may send it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import secrets
 import shutil
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app.visitors import may_act_on
 from steering.errors import InputError, NotFound
 from steering.keeping import check_room
 from steering.pipeline.uploads import FILES, HUB, upload_folder
@@ -42,6 +44,17 @@ _MOST_PARTS, _MOST_CHARACTERS = 16, 100
 _ABOUT = "upload.json"
 
 
+OVER = "This upload is over. Send the files again."
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """Files that are to come. files: safe path and bytes of each."""
+
+    owner: str
+    files: tuple[tuple[str, int], ...]
+
+
 def most_bytes() -> int:
     """Of one upload on this server."""
     return PUBLIC_MOST_BYTES if is_public() else MOST_BYTES
@@ -58,7 +71,7 @@ class Uploads:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._announced: dict[str, list[tuple[str, int]]] = {}
+        self._announced: dict[str, _Announced] = {}
         self._arriving: set[tuple[str, int]] = set()
         self.routes = [Route("/uploads/{upload}/{number:int}", self.receive, methods=["PUT"])]
 
@@ -77,21 +90,22 @@ class Uploads:
         same = all(path.split("/")[0] == first for path, _ in wanted)
         upload = self._new(owner, first if same else f"{len(wanted)} files", total)
         (upload_folder(self._store, upload) / FILES).mkdir()
-        self._announced[upload] = wanted
+        self._announced[upload] = _Announced(owner, tuple(wanted))
         return upload
 
-    def of_hub(self, owner: str, dataset: str) -> str:
-        """An upload of nothing: a dataset that lies on the hub."""
+    def of_hub(self, owner: str, dataset: str, account: str = "") -> str:
+        """An upload of nothing: a dataset that lies on the hub. account: of an owner who is signed in there."""
         self._make_room(owner, 0)
         upload = self._new(owner, dataset, 0)
-        (upload_folder(self._store, upload) / HUB).write_text(json.dumps({"id": dataset}), encoding="utf-8")
+        asked = {"id": dataset, "account": account}
+        (upload_folder(self._store, upload) / HUB).write_text(json.dumps(asked), encoding="utf-8")
         return upload
 
     def finish(self, upload: str) -> None:
         """All files are said to be here. Raises InputError where they are not."""
-        wanted = self._announced.pop(upload, None)
+        announced = self._announced.pop(upload, None)
         place = upload_folder(self._store, upload) / FILES
-        if wanted is None or not all(_size(place / path) == size for path, size in wanted):
+        if announced is None or not all(_size(place / path) == size for path, size in announced.files):
             self.remove(upload)
             raise InputError("Not every file arrived. Send them again.")
 
@@ -125,10 +139,11 @@ class Uploads:
     async def receive(self, request: Request) -> Response:
         """Take one file. Answers 204, or what is wrong in words."""
         upload, number = request.path_params["upload"], request.path_params["number"]
-        wanted = self._announced.get(upload, [])
-        if number >= len(wanted) or (upload, number) in self._arriving:
-            return _refused(404, "This upload is over. Send the files again.")
-        path, size = wanted[number]
+        announced = self._announced.get(upload)
+        expected = announced is not None and number < len(announced.files) and may_act_on(announced.owner)
+        if announced is None or not expected or (upload, number) in self._arriving:
+            return _refused(404, OVER)
+        path, size = announced.files[number]
         target = upload_folder(self._store, upload) / FILES / path
         draft = upload_folder(self._store, upload) / f"part-{uuid.uuid4().hex}"
         self._arriving.add((upload, number))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from app.classbook import ClassBook
 from app.visitors import owner
 from steering.errors import NotFound
 from steering.integrity import Damage, Damaged
@@ -28,12 +29,18 @@ class VisitorStore(Store):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store.root, store.readonly)
+        self.classes = ClassBook(store.root)
         self._roots = lru_cache(maxsize=10_000)(self._demonstrations_of)
+
+    @property
+    def apart(self) -> bool:
+        """Whether whoever asks sees their own things alone, and settles these alone."""
+        return is_public() or self.classes.takes_part(owner())
 
     def find(self, kind: str) -> list[Manifest]:
         """The manifests of `kind` that whoever asks may see, newest first."""
         found = self.everybodys(kind)
-        if not is_public():
+        if not self.apart:
             return found
         known = self._known()
         return [manifest for manifest in found if self._seen(manifest, known)]
@@ -41,7 +48,7 @@ class VisitorStore(Store):
     def damaged(self, kind: str = "") -> list[Damage]:
         """What is damaged of what whoever asks may see."""
         found = super().damaged(kind)
-        if not is_public():
+        if not self.apart:
             return found
         known = self._known()
         return [damage for damage in found if self._seen(damage, known)]
@@ -50,13 +57,13 @@ class VisitorStore(Store):
         """Whether an artefact is of whoever asks; NotFound when there is none."""
         if self.is_sample(artefact_id):
             return False
-        return not is_public() or owner() in self.owners.of(artefact_id)
+        return not self.apart or owner() in self.owners.of(artefact_id)
 
     def follow(self, artefact_id: str) -> None:
         """Open what a link names for whoever asks; nothing where it names none, or is seen anyway."""
         try:
             manifest = self.manifest(artefact_id)
-            if is_public() and manifest not in self.find(manifest.kind):
+            if self.apart and manifest not in self.find(manifest.kind):
                 self.owners.link(owner(), artefact_id)
         except (Damaged, NotFound):
             return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-from steering.types import CONTROL_LABELS, FAILURES, INSTRUCTIONS, METHOD_LABELS, Rollouts
+from steering.types import CONTROL_LABELS, FAILURES, INSTRUCTIONS, METHOD_LABELS, SURGERY_LABELS, Rollouts
 
-LABELS = {**METHOD_LABELS, **CONTROL_LABELS}
+LABELS = {**METHOD_LABELS, **CONTROL_LABELS, **SURGERY_LABELS}
 TARGET_LABELS = {
     "action": "the action",
     "chunk": "the action chunk",
@@ -26,6 +27,21 @@ def duration(seconds: float) -> str:
     if whole < 6000:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plain(name: str) -> str:
+    """A simulator's name in plain words: `pick_cube` → `Pick cube`."""
+    return name.replace("_", " ").strip().capitalize()
+
+
+def file_name(what: str, *of: str, ending: str) -> str:
+    """The name of a file to keep, which says what is in it: `head-map_pick-cube_embedded-small-pi0_2026-11-30.csv`.
+
+    Of what is empty nothing is said. static/exports/about.js names the browser's files alike.
+    """
+    plain = (unicodedata.normalize("NFKD", one).lower().replace("π", "pi") for one in (what, *of))
+    slugs = (re.sub(r"[^a-z0-9.]+", "-", one).strip("-") for one in plain)
+    return f"{'_'.join(filter(None, slugs))}.{ending}"
 
 
 def without_places(words: str) -> str:

@@ -79,6 +79,12 @@ name.timesteps
 name.weight_bytes
 name.idea
 name.reveal
+name.know
+name.covers
+
+# Fields that only templates read.
+name.kept_until
+name.samples_per_s
 
 # An argument that is only there to be part of a cache's key.
 name.changed_ns

@@ -1,8 +1,9 @@
 """A store as one tar file, written while the server runs, and back into an empty folder.
 
-Artefacts come whole, for they are renamed into place when they are finished; the list of jobs is copied by SQLite, as
-it stands at one moment; owners, mappings and the key of the visitors' cookies come with them. What is made anew
-(pictures, checkpoints of what runs, half-finished work) and uploads, which are kept a day, do not. As fast as the disk.
+Artefacts come whole, for they are renamed into place when they are finished; the lists of jobs and of classes are
+copied by SQLite, as they stand at one moment; owners, mappings and the key of the visitors' cookies come with them.
+What is made anew (pictures, checkpoints of what runs, half-finished work) and uploads, which are kept a day, do not. As
+fast as the disk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pathlib import Path
 from steering.errors import InputError
 
 FOLDERS = ("artefacts", "owners", "mappings")
-KEY, JOBS = "visitors.key", "jobs.sqlite"
+KEY = "visitors.key"
+JOBS, CLASSES = "jobs.sqlite", "classes.sqlite"
+DATABASES = (JOBS, CLASSES)
 
 
 def write(store: Path, target: Path) -> int:
@@ -57,7 +60,7 @@ def read(source: Path, store: Path) -> int:
     store.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(source, mode="r:") as tar:
-            members = [one for one in tar if one.name.split("/")[0] in (*FOLDERS, KEY, JOBS) and one.isfile()]
+            members = [one for one in tar if one.name.split("/")[0] in (*FOLDERS, KEY, *DATABASES) and one.isfile()]
             if not members:
                 raise InputError(f"{source} holds no store. Name a file that `python -m steering backup` wrote.")
             for member in members:
@@ -89,8 +92,9 @@ def _added(store: Path, tar: tarfile.TarFile, elsewhere: Path) -> Iterator[str]:
     if (store / KEY).is_file():
         tar.add(store / KEY, KEY)
         yield KEY
-    if (store / JOBS).is_file():
-        with closing(sqlite3.connect(store / JOBS)) as running, closing(sqlite3.connect(elsewhere / JOBS)) as copy:
-            running.backup(copy)
-        tar.add(elsewhere / JOBS, JOBS)
-        yield JOBS
+    for name in DATABASES:
+        if (store / name).is_file():
+            with closing(sqlite3.connect(store / name)) as running, closing(sqlite3.connect(elsewhere / name)) as copy:
+                running.backup(copy)
+            tar.add(elsewhere / name, name)
+            yield name

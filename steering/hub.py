@@ -3,24 +3,32 @@
 A source that somebody else than the operator chose (a field of the page, a name inside a dataset or checkpoint) is
 marked: `hub:owner/name`. A marked name never becomes a path, however a folder here is called, and is fetched without
 anybody's token, so that a visitor sees what everybody may see. On a public server it also has a cache of its own:
-what the operator downloaded with their token stays theirs. Names on the command line are the operator's: a folder of
-that name comes first, and their `hf auth login` holds.
+what the operator downloaded with their token stays theirs. A visitor who is signed in (`hub:owner/name@account`) asks
+with their own token (`steering.logins`) and has a cache of their own, so what opens to them opens to nobody else. Names
+on the command line are the operator's: a folder of that name comes first, and their `hf auth login` holds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from steering import logins
 from steering.errors import InputError, NotFound
 from steering.public import is_public
 
 MARK = "hub:"
 POINTER = b"version https://git-lfs.github.com/spec/v1"
 MAX_POINTER_BYTES = 1024  # by the specification of Git LFS
+LAPSED = " Your login is not known here any more: sign in again, then try again."
+_ACCOUNT = re.compile(r"(.*)@([0-9a-f]{16})", re.DOTALL)
+_TOKEN = re.compile(r"[!-~]{1,200}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 
@@ -33,22 +41,33 @@ def opens_to_visitors() -> bool:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of the hub. id: owner/name. chosen_here: by whoever runs this, so their token and cache hold."""
+    """A repository of the hub. id: owner/name. chosen_here: by whoever runs this, so their token and cache hold.
+    account: who is signed in and chose it, so that theirs do; empty for nobody.
+    """
 
     id: str
     chosen_here: bool = False
+    account: str = ""
 
     @property
     def source(self) -> str:
         """As pipeline functions take it."""
-        return self.id if self.chosen_here else f"{MARK}{self.id}"
+        return self.id if self.chosen_here else marked(self.id, self.account)
 
     @property
     def access(self) -> dict[str, Any]:
         """Token and cache, as huggingface_hub's functions take them."""
         if self.chosen_here:
             return {"token": None, "cache_dir": None}
-        return {"token": False, "cache_dir": _visitors_cache()}
+        if self.account:
+            login = logins.of(self.account)
+            return {"token": login.token if login else False, "cache_dir": visitors_cache() / self.account}
+        return {"token": False, "cache_dir": visitors_cache() if is_public() else None}
+
+    @property
+    def lapsed(self) -> str:
+        """A sentence, after what went wrong, where whoever chose it is not signed in any more; else empty."""
+        return LAPSED if self.account and logins.of(self.account) is None else ""
 
     def snapshot(self, kind: Literal["model", "dataset"], patterns: Sequence[str], *, here: bool = False) -> Path:
         """The folder in the cache with the files of `patterns`, downloaded where they are not there yet; here: never.
@@ -97,15 +116,17 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None and ".." not in text
 
 
-def marked(text: object) -> str:
-    """The source of a repository that a visitor, or a file of others, names. Raises InputError for what is no name."""
+def marked(text: object, account: str = "") -> str:
+    """The source of a repository that a visitor, or a file of others, names. account: of whoever is signed in and does.
+    Raises InputError for what is no name.
+    """
     name = text.removeprefix(MARK) if isinstance(text, str) else ""
     if not is_id(name):
         raise InputError(
             "Expected the name of a repository on the Hugging Face hub, an owner, a slash and a name such as "
             f"lerobot/pi0_base; got {str(text)[:80]!r}."
         )
-    return f"{MARK}{name}"
+    return f"{MARK}{name}@{account}" if account else f"{MARK}{name}"
 
 
 def named(source: str | Path) -> Repository | None:
@@ -115,7 +136,9 @@ def named(source: str | Path) -> Repository | None:
     """
     text = str(source)
     if text.startswith(MARK):
-        return Repository(marked(text).removeprefix(MARK))
+        found = _ACCOUNT.fullmatch(text)
+        name, account = (found[1], found[2]) if found else (text, "")
+        return Repository(marked(name).removeprefix(MARK), account=account)
     if isinstance(source, Path) or not is_id(text) or Path(text).exists():
         return None
     return Repository(text, chosen_here=True)
@@ -127,40 +150,75 @@ def beside(source: str, text: object) -> Repository:
         name = marked(text).removeprefix(MARK)
     except InputError as error:
         raise NotFound(f"{shown(source)} names another repository that is none. {error}") from None
-    return Repository(name, chosen_here=not source.startswith(MARK))
+    if not source.startswith(MARK):
+        return Repository(name, chosen_here=True)
+    found = named(source)
+    return Repository(name, account=found.account if found else "")
 
 
-def push(folder: Path, repository: str, *, public: bool = False) -> str:
-    """Upload a folder to a model repository of whoever is logged in here, made where it does not exist; its address.
+def push(folder: Path, repository: str, *, public: bool = False, token: str = "") -> str:
+    """Upload a folder to a model repository, made where it does not exist; its address.
 
-    Raises InputError, in words, for what is no repository's name, and where the hub does not take it.
+    token: of whoever uploads, for this call alone; empty for the login of whoever runs this. Raises InputError, in
+    words without the token, for what is no repository's name or token, and where the hub does not take it.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     if not is_id(repository):
         raise InputError(f"Expected the name of a repository on the hub, as me/my-policy; got {repository[:80]!r}.")
+    if token and not _TOKEN.fullmatch(token):
+        raise InputError("Expected a token of the Hugging Face hub: letters, digits and signs without spaces.")
     try:
-        api = HfApi(token=True)  # that of whoever is logged in here
+        api = HfApi(token=token or True)
         url = str(api.create_repo(repository, private=not public, exist_ok=True))
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="A policy of the workbench")
-    except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:  # the hub's, the system's, and those of whatever HTTP is spoken by
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if token:
+            said = (
+                f"The hub did not take {repository} ({what.replace(token, '…')}). Give a token of yours that may write."
+            )
+            raise InputError(said) from None  # what caused it may hold the token
         raise InputError(
-            f"The hub did not take {repository} ({str(error).splitlines()[0]}). Log in with `hf auth login`, or set "
-            "HF_TOKEN to a token of yours that may write; HF_HUB_OFFLINE must not be set."
+            f"The hub did not take {repository} ({what}). Log in with `hf auth login`, or set HF_TOKEN to a token of "
+            "yours that may write; HF_HUB_OFFLINE must not be set."
         ) from error
     return url
 
 
 def shown(source: str | Path) -> str:
-    """A source in messages: without the mark."""
-    return str(source).removeprefix(MARK)
+    """A source in messages: without mark and account."""
+    text = str(source)
+    if not text.startswith(MARK):
+        return text
+    found = _ACCOUNT.fullmatch(text)
+    return (found[1] if found else text).removeprefix(MARK)
 
 
-def _visitors_cache() -> Path | None:
-    """Where visitors' downloads lie; None for the cache of whoever runs this."""
-    if not is_public():
-        return None
+def account_of(values: Iterable[object]) -> str:
+    """The account whose login a job needs for one of its values; empty where it needs none."""
+    for value in values:
+        if isinstance(value, str) and value.startswith(MARK) and (found := _ACCOUNT.fullmatch(value)):
+            return found[2]
+    return ""
+
+
+def forget_downloads(account: str) -> None:
+    """Delete what was fetched with the login of an account."""
+    if _ACCOUNT.fullmatch(f"@{account}"):
+        shutil.rmtree(visitors_cache() / account, ignore_errors=True)
+
+
+def forget_old_downloads(keep_s: float) -> None:
+    """Delete what was fetched with logins of accounts that have fetched nothing else for `keep_s`."""
+    for folder in visitors_cache().glob("*"):
+        with suppress(FileNotFoundError):  # another server was quicker
+            if folder.stat().st_mtime < time.time() - keep_s:
+                forget_downloads(folder.name)
+
+
+def visitors_cache() -> Path:
+    """Where downloads of visitors lie that are not everybody's, and of accounts, each in a folder of their own."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HOME) / "steering-visitors"

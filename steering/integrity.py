@@ -46,6 +46,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     ),
     "rollouts": ("rollouts", "Press Compare in the Compare step again, or run python -m steering rollout"),
     "comparison": ("comparison", "Press Compare in the Compare step again, or run python -m steering compare"),
+    "surgery": ("surgery of heads", "Run it again with python -m steering surgery"),
+    "strength": ("strengths of an adapter", "Run it again with python -m steering strength"),
     "open_loop": (
         "predictions on recordings",
         "Press Compare on recordings in the Compare step again, or run python -m steering open-loop",

@@ -16,7 +16,7 @@ from typing import Any
 
 from steering.lossless_video import LazyArrays
 
-KEPT_BYTES = 512 << 20
+KEPT_BYTES = 192 << 20
 IDLE_S = 600.0
 _ALWAYS = 3
 
@@ -54,7 +54,7 @@ class Kept:
                 except BaseException:
                     self._entries.pop(name, None)
                     raise
-                entry.bytes = size_of(entry.value)
+                self._measure()
             value = entry.value
         with self._lock:
             entry.used_s = time.monotonic()
@@ -66,6 +66,12 @@ class Kept:
         """Drop everything."""
         with self._lock:
             self._entries.clear()
+
+    def _measure(self) -> None:
+        """Measure everything: of what was read before, frames may have been decoded since."""
+        with self._lock:
+            for entry in self._entries.values():
+                entry.bytes = size_of(entry.value)
 
     def _make_room(self) -> None:
         while len(self._entries) > _ALWAYS and sum(entry.bytes for entry in self._entries.values()) > KEPT_BYTES:

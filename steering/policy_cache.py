@@ -34,21 +34,25 @@ def get(
     progress: Progress | None = None,
     *,
     heldout: Sequence[int] | None = None,
+    strength: float = 1.0,
 ) -> FlowPolicy:
     """The policy of `source` (embedded, folder or hub id) with `adapter` (a PEFT folder) merged in, loaded once.
 
     `statistics_from`: demonstrations that normalise where neither the adapter nor the checkpoint brings statistics that
     fit them; give them wherever there are some. `heldout`: indices of their episodes that have no part in it, by
-    default those that finetuning leaves out (`Demonstrations.split`). Notices of the policy are reported to `progress`.
+    default those that finetuning leaves out (`Demonstrations.split`). `strength`: the share of the adapter's change of
+    every weight that is made, 0 to 1. Notices of the policy are reported to `progress`.
     """
     from steering.models.loading import fitting_statistics, load_policy
 
     if statistics_from is not None and statistics_from.episodes:
         statistics_from = statistics_from.without(statistics_from.split(heldout)[1])
-    key = (fingerprint(source), str(adapter or ""))
+    adapter = adapter if strength else None
+    weaker = f" × {strength:g}" if adapter and strength < 1 else ""
+    key = (fingerprint(source), f"{adapter or ''}{weaker}")
     if key not in _cache:
         _make_room(source)
-        _cache[key] = load_policy(source, adapter, statistics_from, progress)
+        _cache[key] = load_policy(source, adapter, statistics_from, progress, strength=strength)
         while len(_cache) > 1 and sum(map(_bytes, _cache.values())) > MAX_BYTES:
             _cache.popitem(last=False)
     _cache.move_to_end(key)

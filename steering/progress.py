@@ -22,6 +22,14 @@ class Report:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass
+class _Told:
+    """What a whole piece of work and its parts have said: where it is, and the seconds left at a time, None before."""
+
+    reached: float
+    left: tuple[float, float] | None = None
+
+
 class Progress:
     """Receives reports and says whether to stop.
 
@@ -39,7 +47,8 @@ class Progress:
         self._sink = sink
         self._should_cancel = should_cancel
         self._start, self._end = start, end
-        self._reached = [start]  # of the whole; its parts share it
+        self._told = _Told(start)  # its parts share it
+        self._before: tuple[float, float] | None = None  # what was told when this part began
         self._began_s = time.monotonic()
 
     def report(self, fraction: float, message: str, **metrics: float) -> None:
@@ -48,13 +57,10 @@ class Progress:
             raise Cancelled("Stopped at your request; finished results are kept.")
         if self._sink is None:
             return
-        elapsed_s = time.monotonic() - self._began_s
-        left_s = None
-        if fraction > 0.02:  # what follows this part of the work is taken to go on at its pace
-            after = (1 - self._end) / (self._end - self._start) if self._end > self._start else 0.0
-            left_s = elapsed_s / fraction * (1 - min(fraction, 1.0) + after)
+        left_s = self._left_s(fraction)
         whole = self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0)
-        self._reached[0] = whole
+        self._told.reached = whole
+        self._told.left = None if left_s is None else (left_s, time.monotonic())
         self._sink(Report(whole, message, left_s, metrics))
 
     def say(self, message: str) -> None:
@@ -62,11 +68,28 @@ class Progress:
         if self._should_cancel is not None and self._should_cancel():
             raise Cancelled("Stopped at your request; finished results are kept.")
         if self._sink is not None:
-            self._sink(Report(self._reached[0], message, None))
+            self._sink(Report(self._told.reached, message, None))
 
     def part(self, start: float, end: float) -> Progress:
         """A Progress for the part of the work between the fractions `start` and `end` of this one."""
         span = self._end - self._start
         part = Progress(self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end)
-        part._reached = self._reached
+        part._told, part._before = self._told, self._told.left
         return part
+
+    def _left_s(self, fraction: float) -> float | None:
+        """Seconds left of the whole. What follows this part is taken to go on at its pace. That, and what was told
+        before it began, count by the work that each has seen; a pace counts less while it holds only a slow start.
+        """
+        now_s, before_s = time.monotonic(), None
+        if self._before is not None:
+            before_s = max(self._before[0] - (now_s - self._before[1]), 0.0)
+        if fraction <= 0.02:
+            return before_s
+        share = min(fraction, 1.0)
+        after = (1 - self._end) / (self._end - self._start) if self._end > self._start else 0.0
+        own_s = (now_s - self._began_s) / fraction * (1 - share + after)
+        if before_s is None:
+            return own_s
+        seen = (self._end - self._start) * share**2
+        return (seen * own_s + self._start * before_s) / (seen + self._start)

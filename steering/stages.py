@@ -51,6 +51,8 @@ MADE_BY = {
     "adapter": ("models", "finetune"),
     "head_change": ("models", "activations", "relevance"),
     "rollouts": ("models", "simulation", "rollout"),
+    "surgery": ("comparison",),
+    "strength": ("models", "simulation", "rollout"),
     "open_loop": ("models", "rollout"),
     "comparison": ("comparison",),
     "open_loop_comparison": ("comparison",),
@@ -63,6 +65,8 @@ def rooms_of(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """The rooms that compute an artefact of `kind` with these parameters; none for a kind that is not known here."""
     if kind == "relevance" and params.get("metric") in WITH_POLICY:
         return ("models", "attribution")
+    if kind == "demonstrations" and params.get("by") == "policy":
+        return (*MADE_BY[kind], "models", "rollout")
     return MADE_BY.get(kind, ())
 
 

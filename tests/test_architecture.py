@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets", "child"}
+CONTRACTS = {"types", "errors", "progress", "metrics", "public", "assets", "child", "logins", "heap"}
 STAGES = {"demonstrations", "activations", "attribution", "relevance", "selection", "finetune", "rollout", "comparison"}
 ALL = STAGES | {
     *(
@@ -36,8 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "progress": set(),
     "public": set(),
+    "logins": set(),
     "assets": set(),
     "child": set(),
+    "heap": set(),
     "metrics": set(),
     "lossless_video": set(),
     "serialisation": {"lossless_video"},

@@ -74,6 +74,7 @@ def test_the_samples_are_small_and_complete(store):
         assert json.loads(manifest.read_text())["versions"]["steering"]
 
 
+@pytest.mark.slow
 def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
     """An episode's head outputs and all scores come out again, by the stages themselves, and so does the selection."""
     from steering.activations.capture import capture
@@ -84,7 +85,9 @@ def test_the_head_map_of_the_first_screen_is_that_of_the_embedded_policy(store):
     first = capture(load_policy(), replace(demonstrations, episodes=demonstrations.episodes[:1]))
     stored_outputs = activations.outputs[activations.episode == 0]
     np.testing.assert_allclose(first.outputs, stored_outputs, atol=1e-3 * np.abs(stored_outputs).max())
-    few = take(activations, keyframes(activations, demonstrations.episodes[0].rate_hz))
+    marked = keyframes(activations, demonstrations.episodes[0].rate_hz)
+    assert (int(marked.sum()), len(marked)) == (80, 1961), "the paper preset's frames, said on the page"
+    few = take(activations, marked)
     for manifest in found:
         stored: Relevance = store.load(manifest.id)
         chosen = few if manifest.params["keyframes"] else activations

@@ -1,10 +1,13 @@
 """The import rules of `app/`, as code: who may use whom, no circle, no Gradio below the page, none of its insides."""
 
 import ast
+import re
 import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+
+from app.views.templates import JINJA
 
 ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT: dict[str, set[str]] = {
@@ -20,27 +23,30 @@ MAY_IMPORT: dict[str, set[str]] = {
     "visitors": set(),
     "damage": set(),
     "costs": set(),
-    "uploads": set(),
+    "uploads": {"visitors"},
     "answers": set(),
-    "visible": {"visitors"},
-    "policies": {"costs", "damage"},
-    "driving": {"answers", "words"},
+    "classbook": set(),
+    "lessons": {"answers"},
+    "visible": {"classbook", "visitors"},
+    "policies": {"costs", "damage", "visitors"},
+    "driving": {"answers", "visitors", "words"},
     "evidence": {"answers"},
     "views": {"answers", "glossary", "words"},
     "media": {"answers", "views", "words"},
     "questions": {
-        *("answers", "words", "untrusted", "visitors", "visible", "damage", "costs"),
+        *("answers", "words", "untrusted", "visitors", "visible", "damage", "costs", "classbook", "lessons"),
         *("policies", "uploads", "driving", "evidence", "media"),
     },
     "monitoring": {"questions"},
     "cookies": {"visitors", "monitoring"},
-    "components": {"glossary", "questions"},
+    "components": {"glossary", "questions", "views"},
     "tabs": {
         *("answers", "components", "cookies", "damage", "monitoring", "policies", "questions", "uploads", "session"),
         *("untrusted", "views", "visitors", "words"),
     },
     "endpoints": {"questions", "tabs", "untrusted"},
-    "page": {"components", "endpoints", "questions", "session", "tabs", "untrusted", "views"},
+    "page": {"components", "endpoints", "questions", "session", "tabs", "untrusted", "views", "visitors"},
+    "twin": {"answers", "components", "lessons", "questions", "tabs", "theme", "views"},
     "main": {
         *("admission", "asked", "components", "compression", "cookies", "media", "monitoring", "page", "policies"),
         *("questions", "theme", "visitors"),
@@ -81,6 +87,14 @@ def uses() -> dict[str, set[str]]:
     return found
 
 
+def texts(path: Path) -> list[str]:
+    """Every string of a file, also the parts of f-strings, but no docstring and no string that stands alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in alone)
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
 def room(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
@@ -117,10 +131,25 @@ def test_questions_know_nothing_of_gradio_and_of_markup() -> None:
 
 
 def test_a_public_question_takes_and_gives_types_that_say_what_they_are() -> None:
-    tree = ast.parse((ROOT / "app" / "questions" / "public.py").read_text(encoding="utf-8"))
-    asked = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    files_of = [ROOT / "app" / "questions" / name for name in ("public.py", "classes.py")]
+    bodies = [node for path in files_of for node in ast.parse(path.read_text(encoding="utf-8")).body]
+    asked = [node for node in bodies if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
     vague = [one.name for one in asked for node in ast.walk(one) if isinstance(node, ast.Name) and node.id == "Any"]
     assert len(asked) > 20 and not vague and all(one.returns and ast.get_docstring(one) for one in asked)
+
+
+def test_questions_and_answers_say_what_everything_is() -> None:
+    """`object` is what a browser sends and nobody has checked; JSON documents are `app.answers.Json`."""
+    vague = [
+        f"{name}, line {node.lineno}"
+        for name, path in files().items()
+        if room(name) in ("questions", "answers")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and node.id == "Any")
+        or (isinstance(node, ast.Attribute) and node.attr == "Any")
+        or (isinstance(node, ast.alias) and node.name == "Any")
+    ]
+    assert not vague
 
 
 def test_nothing_of_gradios_insides_is_touched() -> None:
@@ -164,3 +193,25 @@ def test_no_dataclass_stands_twice() -> None:
         (a, b) for a, b in combinations(fields, 2) if len(fields[a] & fields[b]) > 0.75 * len(fields[a] | fields[b])
     ]
     assert not twice
+
+
+def test_markup_is_made_by_templates_alone() -> None:
+    tag = re.compile(r"<[!/]?[a-z][a-z0-9]*(?:[\s>/]|$)", re.IGNORECASE)
+    made = {name: [one for one in texts(path) if tag.search(one)] for name, path in files().items()}
+    assert not {name: found for name, found in made.items() if found}
+
+
+def test_no_text_passes_for_markup() -> None:
+    """But in the twin, which takes the views' markup from JSON, and style sheets of its own."""
+    passed = {
+        name
+        for name, path in files().items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Markup"
+        if any(not isinstance(given, ast.Constant) for given in node.args)
+    }
+    assert passed == {"app.twin.shell"}
+    templates = sorted((ROOT / "app").rglob("*.html"))
+    unsafe = re.compile(r"\|\s*safe\b|\bautoescape\b")
+    assert len(templates) > 20 and JINJA.autoescape is True
+    assert not [path.name for path in templates if unsafe.search(path.read_text(encoding="utf-8"))]

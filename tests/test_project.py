@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -20,7 +22,11 @@ TOOLS = {"mkdocs-material", "mkdocstrings-python", "mypy", "pytest-benchmark", "
 ELSEWHERE = {
     "gym_aloha": ("scripts/serve_gym_aloha.py",),
     "lerobot": ("scripts/check_envhub.py", "scripts/check_export.py", "scripts/check_lerobot.py"),
-    "openpi_client": ("scripts/serve_gym_aloha.py", "tests/steering/serving/bench_client.py"),
+    "openpi_client": (
+        "scripts/serve_gym_aloha.py",
+        "tests/benchmarks/bench_serve.py",
+        "tests/steering/serving/bench_client.py",
+    ),
     "robosuite": ("tests/benchmarks/robosuite_lift.py",),
 }
 """Packages that cannot share this environment -> the files that may import them, and say how to get them."""
@@ -41,9 +47,15 @@ def lock() -> dict[str, Version]:
     return {name: Version(version) for name, version in pairs}
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """Package that can be imported -> the distributions that bring it; reading that takes seconds."""
+    return packages_distributions()
+
+
 def imported(*places: str) -> dict[str, Path]:
     """Distribution name -> a file of these places that imports it; what is ours or Python's left out."""
-    distributions = packages_distributions()
+    distributions = installed()
     declared = requirements().keys() | extra("dev").keys()
     own = {file.stem for folder in ("tests", "scripts") for file in (ROOT / folder).rglob("*.py")}
     found = {}
@@ -52,7 +64,7 @@ def imported(*places: str) -> dict[str, Path]:
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                if isinstance(node, ast.ImportFrom):
+                if isinstance(node, ast.ImportFrom) and not node.level:
                     names = [node.module or ""]
                 for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"steering", "app"}:
                     if str(file.relative_to(ROOT)) in ELSEWHERE.get(top, ()):
@@ -144,3 +156,9 @@ def test_forms_and_workflows_are_readable_and_run_what_must_pass() -> None:
     assert {one["package-ecosystem"] for one in updates} == {"pip", "npm", "github-actions"}
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
     assert {one["id"] for one in hooks} >= {"ruff", "ruff-format"}
+
+
+def test_nothing_that_is_ignored_is_in_the_repository() -> None:
+    """A link to an environment is not the folder that `.venv/` would name."""
+    command = ("git", "ls-files", "--cached", "--ignored", "--exclude-standard")
+    assert not subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -22,7 +22,9 @@ MAX_SCENE_SET = 80  # seeds of rollouts end where those of demonstrations begin 
 
 @dataclass(frozen=True)
 class Choice:
-    """A comparison that can be shown. sample: one that came with the workbench; own: whoever looks may delete it."""
+    """A comparison that can be shown. sample: one that came with the workbench; date: when it was run, as 2026-11-30;
+    own: whoever looks may delete it.
+    """
 
     id: str
     task: str
@@ -31,6 +33,7 @@ class Choice:
     methods: int
     scenes: int
     sample: bool
+    date: str = ""
     own: bool = False
 
 
@@ -47,12 +50,15 @@ class Effects:
 
 @dataclass(frozen=True)
 class Predictions:
-    """An open-loop comparison, the predictions it was made of (method by method), and what it says in sentences."""
+    """An open-loop comparison, the predictions it was made of (method by method), and what it says in sentences.
+    origins: when it was made, with which seeds and heads, a line each.
+    """
 
     id: str
     comparison: OpenLoopComparison
     made: tuple[OpenLoop, ...]
     sentences: tuple[str, ...]
+    origins: tuple[str, ...] = ()
 
 
 Part = tuple[str, Sequence[str], Sequence[Sequence[str]], Sequence[str]]
@@ -97,8 +103,8 @@ class Square:
 class Compared:
     """A comparison with what it was made of. videos, traces: addresses by scene's seed, method by method, and so are
     squares; costs: finetune of a method, None for the untouched policy. cells, tests: of every condition that the same
-    policies ran under. sentence: what leads; sentences: the verdict; origins: where heads come from. made: how a ready
-    example came about, empty for one's own.
+    policies ran under. sentence: what leads; sentences: the verdict; origins: when it was made, with which seeds and
+    heads, a line each. made: how a ready example came about, empty for one's own.
     """
 
     id: str
@@ -120,7 +126,7 @@ class Compared:
 @dataclass(frozen=True)
 class ComparisonSummary:
     """What a comparison shows, in numbers and words. seeds: of its scenes; sentence: what leads; sentences: the
-    verdict; origins: where the heads of methods come from.
+    verdict; origins: when it was made, with which seeds and heads, a line each.
     """
 
     id: str

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from steering.types import Head
+
+
+class Atlas(TypedDict):
+    """Frames of a set in one picture, as the page's scripts read it. url: its address; tile: side in pixels; columns:
+    of tiles; step: frames between two tiles; starts: the first tile of every episode.
+    """
+
+    url: str
+    tile: int
+    columns: int
+    step: int
+    starts: list[int]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class JobLine:
     result: str | None = None
     method: str = ""
     function: str = ""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
     stopping: bool = False
     again: str = ""
     dismissed: bool = False
@@ -51,7 +50,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job of the laboratory that has just ended well: `function` of the pipeline and the id of its result."""
+    """A job asked below the map that has just ended well: `function` of the pipeline and the id of its result."""
 
     function: str
     result: str

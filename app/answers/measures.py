@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from steering.types import Relevance
 
@@ -47,7 +46,7 @@ def precedence(measure: Measure) -> int:
 FIELDS = tuple(field.name for field in fields(Measure))
 
 
-def measure_of(params: Mapping[str, Any], relevance: Relevance) -> Measure:
+def measure_of(params: Mapping[str, object], relevance: Relevance) -> Measure:
     """The measure of a stored relevance. params: of its manifest."""
     tokens = "+".join(relevance.tokens)
     return Measure(relevance.metric, relevance.preset, str(params.get("target", "action")), relevance.phase, tokens)

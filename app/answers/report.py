@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from app.answers import Json
 from app.answers.comparison import Predictions
+from app.answers.trials import BookCard
 from steering.types import Comparison, FinetuneResult, Relevance
 
 
@@ -27,13 +30,16 @@ class Finetuned:
 
 @dataclass(frozen=True)
 class Shot:
-    """One method in one scene. video: a data URL, empty where none was kept; how: how it failed."""
+    """One method in one scene. video: a data URL, empty where none was kept; how: how it failed; poster:
+    its last picture, as the video.
+    """
 
     method: str
     success: bool
     seconds: float
     video: str
     how: str = ""
+    poster: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class Scene:
 @dataclass(frozen=True)
 class Run:
     """What a report shows. comparison: in scenes, sentences: its verdict; predictions: on recordings. A finetune alone
-    has neither. notes: what is to be known of all of it, as sentences.
+    has neither. trials: books of the same policies on a robot. notes: what is to be known of all of it, as sentences.
+    policy, data: what ran, and on what, as people call them; date: when it was finished; told: in which scenes and with
+    which seeds; document: what a workbench reads to open the report again.
     """
 
     title: str
@@ -58,6 +66,12 @@ class Run:
     scenes: tuple[Scene, ...] = ()
     predictions: Predictions | None = None
     notes: tuple[str, ...] = ()
+    trials: tuple[BookCard, ...] = ()
+    policy: str = ""
+    data: str = ""
+    date: str = ""
+    told: str = ""
+    document: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

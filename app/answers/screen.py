@@ -14,7 +14,7 @@ class Opened:
     """What is open. last_run: in a few words, empty where none; query: what the address should say to restore it;
     notes: what the page says once about it. origin: where the heads come from, in words; shared: what
     they share, in a sentence; elsewhere: name of the demonstrations that they were chosen on, where these are not open;
-    remark: what is to be known of such a set.
+    remark: what is to be known of such a set. account: who is signed in, empty for nobody, None where nobody can be.
     """
 
     policy: str
@@ -27,3 +27,4 @@ class Opened:
     shared: str = ""
     elsewhere: str = ""
     remark: str = ""
+    account: str | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from app.answers import Json
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class ResultRow:
     """A finished finetune. heldout: first and last held-out error, None where it was not measured. origin: where its
     heads come from, empty where it had none; best_step: whose weights were kept, None for the last; notice: what is to
     be known of the held-out error, as a sentence; old: that an older version made it, likewise. own: whether whoever
-    looks may delete it; control: its heads were drawn as a control.
+    looks may delete it; control: the control that its heads were drawn as, empty for none. asked_s: when whoever looks
+    last asked for it, in seconds since the epoch, 0 where they never did; date: when it was made, as 2026-11-30.
     """
 
     id: str
@@ -80,8 +82,13 @@ class ResultRow:
     best_step: int | None = None
     notice: str = ""
     own: bool = False
-    control: bool = False
+    control: str = ""
     old: str = ""
+    seed: int = 0
+    batch_size: int = 0
+    demonstrations_id: str = ""
+    asked_s: float = 0.0
+    date: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,4 +98,4 @@ class ShownChange:
     method: str
     demonstrations: str
     lines: tuple[str, ...]
-    figure: dict[str, Any]
+    figure: dict[str, Json]

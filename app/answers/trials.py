@@ -10,10 +10,11 @@ from steering.types import TrialSlot
 
 @dataclass(frozen=True)
 class BookCard:
-    """An open trial book. slot: the trial to run now, None where all have an outcome; done, total: of trials; last:
-    whether there is one to take back. power: what the plan can show, before the first trial. verdicts: sentences.
-    rows: method, condition, successes, interval, progress; none while the operator must not know the names.
-    command: that serves the policies to the robot.
+    """A trial book. slot: the trial to run now, None where all have an outcome; done, total: of trials; recorded: how
+    many lines it has, void ones too, of which the last may be taken back. power: what the plan can show, before the
+    first trial. verdicts: sentences. rows: method, condition, successes, interval, progress; none while the operator
+    must not know the names. command: that serves the policies to the robot. media: name of the photograph or film that
+    goes along with the next trial, empty for none; sending: the address that it is on its way to.
     """
 
     name: str
@@ -21,12 +22,14 @@ class BookCard:
     blocks: int
     done: int
     total: int
-    last: bool
+    recorded: int
     stages: tuple[str, ...]
     power: str
     verdicts: tuple[str, ...]
     rows: tuple[tuple[str, str, str, str, str], ...]
     command: str
+    media: str = ""
+    sending: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ answer. Whose things are meant is known by who asks (`app.visitors`).
 from app.questions import (
     ahead,
     choosing,
+    classes,
     comparison,
     demonstrations,
     exports,
@@ -19,6 +20,8 @@ from app.questions import (
     policies,
     public,
     results,
+    strength,
+    surgery,
     training,
     trials,
     uploads,
@@ -27,6 +30,7 @@ from app.questions import (
 __all__ = [
     "ahead",
     "choosing",
+    "classes",
     "comparison",
     "demonstrations",
     "exports",
@@ -39,6 +43,8 @@ __all__ = [
     "policies",
     "public",
     "results",
+    "strength",
+    "surgery",
     "training",
     "trials",
     "uploads",

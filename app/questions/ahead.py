@@ -7,16 +7,19 @@ from functools import partial
 
 from app.answers.jobs import JobLine
 from app.damage import unless_damaged
-from app.questions import demonstrations, heads, measures
+from app.questions import comparison, demonstrations, heads, measures, results
 from app.questions.context import Context
 
 
 def warm(context: Context) -> None:
-    """Begin to make the first screen's files while the browser is still on its way."""
+    """Begin to make the first screen's files, and read what it shows, while the browser is still on its way."""
     if found := demonstrations.open_set(context):
         context.media.ahead(found, partial(_sheets, context, found))
         if attention := unless_damaged(heads.attention, context, found, 0):
             context.media.ahead(attention[0], partial(_weights, context, attention[0]))
+    unless_damaged(results.finetunes, context)  # read now, and kept: every browser shows them
+    for choice in (unless_damaged(comparison.choices, context) or ())[:1]:
+        unless_damaged(comparison.comparison, context, choice.id)
 
 
 def prepare(context: Context, demonstrations_id: str) -> None:

@@ -11,7 +11,7 @@ from app.questions.measures import NO_OUTPUTS
 from steering import pipeline
 from steering.errors import InputError
 from steering.selection import controls, rules
-from steering.types import Head, Relevance, SetError
+from steering.types import Demonstrations, Head, Relevance, SetError
 
 
 def movable(context: Context, demonstrations_id: str, measure: str = "", stacks: Sequence[str] | None = None) -> int:
@@ -71,16 +71,18 @@ def other_task(
         measures.scored(context, demonstrations_id, measure),
         other_relevance(context, demonstrations_id, measure),
     )
-    other = context.load(context.store.manifest(found).parents[-1])
-    return controls.other_task(relevance, context.load(found), other.task or other.name, count, tuple(stacks)).heads
+    other = context.load(context.store.manifest(found).parents[-1], Demonstrations)
+    return controls.other_task(
+        relevance, context.load(found, Relevance), other.task or other.name, count, tuple(stacks)
+    ).heads
 
 
 def other_relevance(context: Context, demonstrations_id: str, measure: str) -> str:
     """The newest scores of another task by the metric that is shown. Raises InputError where there are none."""
     relevance = measures.scored(context, demonstrations_id, measure)
     for manifest in context.store.find("demonstrations"):
-        other = measures.whole(context, manifest.id)
-        if other is not None and other.task != context.load(demonstrations_id).task:
+        other = measures.whole(context, manifest.id, Demonstrations)
+        if other is not None and other.task != context.load(demonstrations_id, Demonstrations).task:
             for asked, found in measures.stored(context, manifest.id).items():
                 if asked.metric == relevance.metric:
                     return found

@@ -6,6 +6,7 @@ Plain numbers first (`pair_of`, `squares`), then words. Microseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from app.answers.comparison import Square
 from app.words import label_of
@@ -23,8 +24,14 @@ def pair_of(comparison: Comparison) -> PairedTest | None:
 
 
 def effects(comparison: Comparison) -> tuple[Effect, ...]:
-    """Every pair's difference with its interval, in the order of the tests."""
-    return tuple(effect(test, len(comparison.seeds)) for test in comparison.tests)
+    """Every pair's difference with its interval, in the order of the tests; of a comparison that might stop early the
+    interval that holds at every look.
+    """
+    found = tuple(effect(test, len(comparison.seeds)) for test in comparison.tests)
+    if comparison.stopping is None:
+        return found
+    held = zip(found, comparison.stopping.intervals, strict=True)
+    return tuple(replace(one, low=low, high=high) for one, (low, high) in held)
 
 
 def squares(rollouts: Sequence[Rollouts], videos: Sequence[Mapping[int, str]]) -> tuple[tuple[Square, ...], ...]:
@@ -56,6 +63,8 @@ def compare_sentence(comparison: Comparison) -> str:
     )
     if test.p_holm >= LEVEL:
         found = "no difference shown"
+        if comparison.stopping and comparison.stopping.kinds[comparison.tests.index(test)] == "none":
+            found = f"no difference of {100 * comparison.stopping.rule.matters:.0f} points or more is likely"
     else:
         found = f"{label_of(first.method if first.successes > second.successes else second.method)} is better"
     others = [
@@ -64,7 +73,9 @@ def compare_sentence(comparison: Comparison) -> str:
         if rate.method not in (first.method, second.method)
     ]
     beside = f" Beside them: {', '.join(others)}." if others else ""
-    return f"{counts}: {found} (p {p_words(test.p_holm)}).{beside}"
+    early = comparison.stopping is not None and scenes < comparison.stopping.rule.most
+    stopped = f" Stopped early, of at most {comparison.stopping.rule.most}." if early and comparison.stopping else ""
+    return f"{counts}: {found} (p {p_words(test.p_holm)}).{beside}{stopped}"
 
 
 def effect_words(one: Effect) -> str:

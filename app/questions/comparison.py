@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from app.answers.comparison import Choice, Compared, Effects, Predictions
 from app.damage import unless_damaged
-from app.questions import results, training
+from app.questions import results
 from app.questions.compare_sentence import LEVEL, compare_sentence, effect_words, effects, squares
 from app.questions.context import Context
+from app.questions.methods import trained_as
 from app.words import label_of
 from steering import pipeline
 from steering.comparison.cells import cell_tests, cells
 from steering.comparison.compare import verdicts
 from steering.comparison.open_loop import open_loop_report
+from steering.comparison.stopping import MATTERS
 from steering.errors import InputError, SteeringError
-from steering.manifest import Manifest
-from steering.store import Store
 from steering.types import (
     CONTROL_LABELS,
     INSTRUCTIONS,
     METHOD_LABELS,
     Comparison,
+    Demonstrations,
     FinetuneResult,
     OpenLoop,
     OpenLoopComparison,
@@ -41,7 +41,7 @@ def choices(context: Context) -> list[Choice]:
     found = []
     for manifest in context.store.find("comparison")[:_MOST_CHOICES]:
         try:
-            value: Comparison = context.store.load(manifest.id)
+            value = context.load(manifest.id, Comparison)
         except SteeringError:
             continue  # the line about damage names it
         words = {rate.method.partition("/")[2] for rate in value.rates}
@@ -54,6 +54,7 @@ def choices(context: Context) -> list[Choice]:
                 len(value.rates),
                 len(value.seeds),
                 context.store.is_sample(manifest.id),
+                manifest.created[:10],
                 context.store.owns(manifest.id),
             )
         )
@@ -74,9 +75,11 @@ def chosen(choices: list[Choice], task: str, wanted: str) -> str | None:
 
 def comparison(context: Context, comparison_id: str) -> Compared:
     """A comparison with its recordings, the table of its policies, and costs."""
-    value: Comparison = context.store.load(comparison_id)
+    value = context.store.kept(comparison_id)
+    if not isinstance(value, Comparison):
+        raise InputError(f"{comparison_id} is no comparison. `comparisons` lists those that you see, with their ids.")
     parents = context.store.manifest(comparison_id).parents
-    rollouts: list[Rollouts] = [context.store.load(parent) for parent in parents]
+    rollouts = [context.load(parent, Rollouts) for parent in parents]
     videos, traces = (
         tuple(
             {seed: context.media.recording(parent, path) for seed, path in zip(one.recorded, paths, strict=False)}
@@ -102,18 +105,41 @@ def comparison(context: Context, comparison_id: str) -> Compared:
         effects=tuple(shown_effects(value)),
         sentence=compare_sentence(value),
         sentences=(*verdict(value), *_old(context, comparison_id)),
-        origins=tuple(origin_lines(context, adapters)),
+        origins=(
+            run_words(context, comparison_id, adapters, scenes=value.seeds),
+            *origin_lines(context, adapters),
+        ),
         made=_made(value, costs) if context.store.is_sample(comparison_id) else "",
     )
+
+
+def run_words(
+    context: Context, run_id: str, adapters: Mapping[str, str], scenes: Sequence[int] = (), seed: int | None = None
+) -> str:
+    """When something was run, in which scenes or with which seed, and with which seeds its methods were trained.
+
+    adapters: method -> id of its adapter. scenes: their seeds, in order; seed: of what was drawn otherwise.
+    """
+    said = [f"Run on {context.store.manifest(run_id).created[:10]}"]
+    if scenes:
+        said.append(f"scenes of the seeds {scenes[0]} to {scenes[-1]}" if len(scenes) > 1 else f"seed {scenes[0]}")
+    if seed is not None:
+        said.append(f"seed {seed}")
+    trained = {label_of(method): context.load(one, FinetuneResult).settings.seed for method, one in adapters.items()}
+    if len(set(trained.values())) == 1:
+        said.append(f"trained with seed {min(trained.values())}")
+    elif trained:
+        said.append(f"trained with seeds {', '.join(f'{one} ({method})' for method, one in trained.items())}")
+    return f"{'; '.join(said)}."
 
 
 def origin_lines(context: Context, adapters: Mapping[str, str]) -> list[str]:
     """Where the heads of methods come from, a line each. adapters: method -> id of its adapter."""
     lines = []
     for method, adapter_id in adapters.items():
-        heads = results.heads_trained(context.store.load(adapter_id))
+        heads = results.heads_trained(context.load(adapter_id, FinetuneResult))
         if heads is not None:
-            said = origin_words(pipeline.origin_of(context.store, adapter_id))
+            said = origin_words(pipeline.origin_of(context.store, adapter_id, context.store.kept))
             lines.append(f"{label_of(method)}: {heads} head{'s' if heads > 1 else ''}. {said}.")
     return lines
 
@@ -132,9 +158,15 @@ def start(
     seed: int,
     variations: Sequence[str],
     words: Sequence[str] = (),
+    stop_early: bool = False,
 ) -> list[str]:
-    """Queue rollouts of every method on the same scenes, and again for each of `words` (types.INSTRUCTIONS)."""
+    """Queue rollouts of every method on the same scenes, and again for each of `words` (types.INSTRUCTIONS).
+
+    stop_early: they end once every two methods are told apart, or no difference that matters is likely.
+    """
     adapters = _adapters(context, demonstrations_id, methods)
+    if stop_early and len(adapters) < 2:
+        raise InputError("A comparison may stop early where there are two or more methods. Tick another one.")
     return [
         context.submit(
             "evaluate",
@@ -145,6 +177,7 @@ def start(
             variations=list(variations),
             instruction=instruction,
             policy=context.policy,
+            **({"matters": MATTERS} if stop_early else {}),
         )
         for instruction in INSTRUCTIONS
         if instruction == "original" or instruction in words
@@ -155,7 +188,7 @@ def start_open_loop(context: Context, demonstrations_id: str, methods: Sequence[
     """Queue predictions of every method on the episodes that finetuning left out."""
     if not demonstrations_id:
         raise InputError("There are no demonstrations to compare on. Record or upload some first.")
-    episodes = len(context.store.load(demonstrations_id).episodes)
+    episodes = len(context.load(demonstrations_id, Demonstrations).episodes)
     if episodes < FEWEST_EPISODES:
         raise InputError(
             f"This set has {episodes} episode{'' if episodes == 1 else 's'}, so none is held out. "
@@ -174,7 +207,7 @@ def predictions(context: Context, demonstrations_id: str) -> Predictions | None:
     for manifest in context.store.find("open_loop_comparison"):
         try:
             if demonstrations_id in context.store.manifest(manifest.parents[0]).parents:
-                return read_predictions(context.store, manifest.id)
+                return read_predictions(context, manifest.id)
         except (SteeringError, IndexError):
             continue  # the line about damage names it, or what it was made of is gone
     return None
@@ -185,26 +218,24 @@ def trained(context: Context, demonstrations_id: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for manifest in context.store.find("adapter") if demonstrations_id else ():
         ours = demonstrations_id in manifest.parents and context.policies.made(manifest)
-        if ours and (name := unless_damaged(_trained_as, context, manifest)):
+        if ours and (name := unless_damaged(trained_as, context.store, manifest)):
             found.setdefault(name, manifest.id)
     return found
 
 
-def read_predictions(store: Store, comparison_id: str) -> Predictions:
+def read_predictions(context: Context, comparison_id: str) -> Predictions:
     """An open-loop comparison with what it was made of and what it says."""
+    store = context.store
     value: OpenLoopComparison = store.load(comparison_id)
-    made: list[OpenLoop] = [store.load(parent) for parent in store.manifest(comparison_id).parents]
+    manifest = store.manifest(comparison_id)
+    made: list[OpenLoop] = [store.load(parent) for parent in manifest.parents]
     said = open_loop_report(value, pipeline.open_loop_notices(store, comparison_id))
     old = store.old_words(comparison_id)
-    return Predictions(comparison_id, value, tuple(made), (*said.splitlines(), *([old] if old else [])))
-
-
-def _trained_as(context: Context, manifest: Manifest) -> str:
-    """Method, or control, that an adapter is of. Raises Damaged where that cannot be told, or it cannot be used."""
-    context.store.kept(manifest.id)
-    method = str(manifest.params.get("method"))
-    selection = next((parent for parent in manifest.parents if parent.startswith("selection-")), None)
-    return training.control_of(context.store, selection) or method if method == "steering" else method
+    kin = [store.manifest(parent).parents for parent in manifest.parents]
+    adapters = {one.method: found[1] for one, found in zip(made, kin, strict=True) if len(found) > 1}
+    seed = manifest.params.get("seed")
+    lines = (run_words(context, comparison_id, adapters, seed=seed), *origin_lines(context, adapters))
+    return Predictions(comparison_id, value, tuple(made), (*said.splitlines(), *([old] if old else [])), lines)
 
 
 def _adapters(context: Context, demonstrations_id: str, methods: Sequence[str]) -> dict[str, str | None]:
@@ -225,7 +256,7 @@ def _old(context: Context, artefact_id: str) -> tuple[str, ...]:
 def _same_policies(context: Context, comparison_id: str) -> list[Rollouts]:
     """Rollouts of every stored condition that the policies of a comparison were run under, its own first."""
     policies = _policies(context, comparison_id)
-    found: dict[tuple[Any, ...], str] = {}
+    found: dict[tuple[object, ...], str] = {}
     others = [one.id for one in context.store.find("comparison") if one.id != comparison_id]
     for one in (comparison_id, *others):
         if not policies.items() >= _policies(context, one).items():
@@ -234,7 +265,7 @@ def _same_policies(context: Context, comparison_id: str) -> list[Rollouts]:
             params = context.store.manifest(parent).params
             where = (params.get("task"), tuple(params.get("variations", ())), params.get("instruction"))
             found.setdefault((*where, params.get("method")), parent)
-    return [context.store.load(parent) for parent in found.values()]
+    return [context.load(parent, Rollouts) for parent in found.values()]
 
 
 def _policies(context: Context, comparison_id: str) -> Mapping[str, tuple[str, ...]]:
@@ -264,7 +295,7 @@ def _made(value: Comparison, costs: Mapping[str, FinetuneResult | None]) -> str:
 
 def _trained(context: Context, rollouts_id: str) -> FinetuneResult | None:
     parents = context.store.manifest(rollouts_id).parents
-    return context.store.load(parents[0]) if parents else None
+    return context.load(parents[0], FinetuneResult) if parents else None
 
 
 def shown_effects(value: Comparison) -> list[Effects]:

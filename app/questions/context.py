@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
+from app.classbook import ClassBook
 from app.costs import PolicySize
 from app.driving import Driving
 from app.evidence import Grid
@@ -18,17 +22,34 @@ from app.uploads import Uploads
 from app.visible import VisitorStore
 from app.visitors import owner
 from steering.jobs.client import Jobs
+from steering.pipeline.making import kept
 from steering.store import Store
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
+Value = TypeVar("Value")
+
+
+class _Mark:
+    """What answers are remembered under: they are dropped with it."""
+
+
+class Memory:
+    """What the questions of a context remember (`remembered`), until it is cleared."""
+
+    def __init__(self) -> None:
+        self.mark = _Mark()
+
+    def clear(self) -> None:
+        """Remember nothing of what was asked until now."""
+        self.mark = _Mark()
 
 
 @dataclass(frozen=True)
 class Context:
-    """Everything that questions read. dismissed: failed jobs that were read, until the server ends; memory: question
-    -> what it remembers (`remembered`).
+    """Everything that questions read. dismissed: failed jobs that were read, until the server ends; memory: what
+    questions remember.
     """
 
     store: VisitorStore
@@ -39,7 +60,12 @@ class Context:
     driving: Driving
     grid: Grid
     dismissed: set[str] = field(default_factory=set)
-    memory: dict[Callable[..., object], Callable[..., Any]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def classes(self) -> ClassBook:
+        """The classes of this server."""
+        return self.store.classes
 
     @property
     def policy(self) -> str:
@@ -56,11 +82,11 @@ class Context:
         """Its sizes; NotFound when there is none."""
         return self.policies.size()
 
-    def load(self, artefact_id: str) -> Any:
-        """An artefact, kept in memory for the next question."""
-        return self.store.kept(artefact_id)
+    def load(self, artefact_id: str, kind: type[Value]) -> Value:
+        """An artefact, kept in memory for the next question. Raises InputError where it holds no `kind`."""
+        return kept(self.store, artefact_id, kind)
 
-    def submit(self, function: str, **arguments: Any) -> str:
+    def submit(self, function: str, **arguments: object) -> str:
         """Queue a job of whoever asks; its id."""
         return self.jobs.submit(function, owner=owner(), **arguments)
 
@@ -95,6 +121,38 @@ def default_store() -> Store:
     return Store(store_folder(), readonly=[samples] if samples.is_dir() else [])
 
 
+class _Answers(Generic[Answer]):
+    """The `most` newest answers of one question, by what was asked. Threads share it, and work answers out in turn: of
+    fifty who ask the same at once, one computes, and nobody else holds its arrays.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._lock, self._turn = threading.Lock(), threading.RLock()
+
+    def get(self, asked: Hashable, ask: Callable[[], Answer]) -> Answer:
+        """The answer to `asked`, of `ask` where it is not remembered."""
+        if (known := self._known(asked)) is not None:
+            return known[0]
+        with self._turn:
+            if (known := self._known(asked)) is not None:
+                return known[0]
+            answer = ask()
+            with self._lock:
+                self._found[asked] = answer
+                while len(self._found) > self._most:
+                    self._found.popitem(last=False)
+            return answer
+
+    def _known(self, asked: Hashable) -> tuple[Answer] | None:
+        with self._lock:
+            if asked not in self._found:
+                return None
+            self._found.move_to_end(asked)
+            return (self._found[asked],)
+
+
 def remembered(
     most: int,
 ) -> Callable[[Callable[Concatenate[Context, Given], Answer]], Callable[Concatenate[Context, Given], Answer]]:
@@ -103,12 +161,13 @@ def remembered(
     def keep(
         question: Callable[Concatenate[Context, Given], Answer],
     ) -> Callable[Concatenate[Context, Given], Answer]:
+        known: WeakKeyDictionary[_Mark, _Answers[Answer]] = WeakKeyDictionary()
+
         @functools.wraps(question)
         def ask(context: Context, *given: Given.args, **named: Given.kwargs) -> Answer:
-            if question not in context.memory:
-                context.memory[question] = functools.lru_cache(most)(functools.partial(question, context))
-            answer: Answer = context.memory[question](*given, **named)
-            return answer
+            answers = known.setdefault(context.memory.mark, _Answers(most))
+            asked = (given, tuple(sorted(named.items())))
+            return answers.get(asked, lambda: question(context, *given, **named))
 
         return ask
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.answers.demonstrations import SetCard
+from app.answers.demonstrations import EXPERT, POLICY, SetCard
 from app.damage import lines, of_scores, unless_damaged
 from app.questions import measures, uploads
 from app.questions.context import Context
+from app.questions.methods import trained_as
 from app.visitors import owner
-from app.words import without_places
+from app.words import label_of, without_places
 from steering.errors import InputError, SteeringError
 from steering.public import quota
 from steering.relevance.keyframes import of_demonstrations
@@ -58,7 +59,7 @@ def card(context: Context, demonstrations_id: str) -> SetCard:
         damaged=scores is None and of_scores(context.store, demonstrations_id) is not None,
         old=context.store.old_words(demonstrations_id) or (context.store.old_words(scores) if scores else ""),
         usable=report.usable if report else "",
-        by=str(context.store.manifest(demonstrations_id).params.get("by", "")),
+        by=_by(context, demonstrations_id),
     )
 
 
@@ -79,7 +80,7 @@ def open_set(context: Context, wanted: str = "") -> str:
     """`wanted` where it exists; else a scored set, samples before others; else any; else an empty string."""
     context.store.follow(wanted)
     known = {manifest.id for manifest in context.store.find("demonstrations")}
-    if wanted in known and unless_damaged(summary, context, wanted):
+    if wanted in known and unless_damaged(summary, context, wanted) is not None:
         return wanted
     cards = sorted(sets(context), key=lambda card: (not card.scored, not card.sample))
     return cards[0].id if cards else ""
@@ -100,8 +101,8 @@ def damage(context: Context) -> list[str]:
 
 
 def episode(context: Context, demonstrations_id: str, index: int) -> Episode:
-    """One episode; its frames are decoded when touched, and not kept by this process."""
-    episodes: tuple[Episode, ...] = context.store.load(demonstrations_id).episodes
+    """One episode; its frames stay undecoded: this process would keep them."""
+    episodes: tuple[Episode, ...] = summary(context, demonstrations_id).episodes
     return episodes[min(max(index, 0), len(episodes) - 1)]
 
 
@@ -115,18 +116,50 @@ def robot(context: Context, demonstrations_id: str) -> Robot:
     return summary(context, demonstrations_id).columns
 
 
-def record(context: Context, task: str, count: int, seed: int, variations: Sequence[str]) -> str:
-    """Queue a recording."""
+def record(context: Context, task: str, count: int, seed: int, variations: Sequence[str], by: str = EXPERT) -> str:
+    """Queue a recording. by: EXPERT, POLICY for the one in use as it is, or the id of one of `recorders`."""
     chosen = [name for name in VARIATIONS if name in variations]
-    return context.submit("record", task=task, count=count, seed=seed, variations=chosen)
+    acting = {EXPERT: {}, POLICY: {"policy": context.policy}}.get(by)
+    if acting is None:
+        if by not in recorders(context):
+            raise InputError(
+                "There is no such finetune of yours with this policy. Choose the expert, the policy or a finetune."
+            )
+        acting = {"policy": context.policy, "adapter_id": by}
+    return context.submit("record", task=task, count=count, seed=seed, variations=chosen, **acting)
+
+
+def recorders(context: Context) -> dict[str, str]:
+    """One's own finetunes of the policy in use that can act in the simulator: id -> method and task, newest first."""
+    found: dict[str, str] = {}
+    for manifest in context.store.find("adapter"):
+        if not (context.store.owns(manifest.id) and context.policies.made(manifest)):
+            continue
+        trained_on = unless_damaged(summary, context, manifest.parents[0])
+        method = unless_damaged(trained_as, context.store, manifest)
+        if trained_on is None or not trained_on.task or method is None:
+            continue
+        found[manifest.id] = f"{label_of(method)}, {trained_on.task.replace('_', ' ')}"
+    return found
 
 
 def summary(context: Context, demonstrations_id: str) -> Demonstrations:
     """Demonstrations without their frames, which stay undecoded. Raises InputError for what is none."""
-    value = context.load(demonstrations_id)  # frames stay undecoded: nothing here touches them
+    value = context.store.kept(demonstrations_id)  # frames stay undecoded: nothing here touches them
     if not isinstance(value, Demonstrations) or not value.episodes:
         raise InputError(f"{demonstrations_id} holds no demonstrations. Choose another set.")
     return value
+
+
+def _by(context: Context, demonstrations_id: str) -> str:
+    """Who acted in a set, see SetCard."""
+    params = context.store.manifest(demonstrations_id).params
+    if params.get("by") != POLICY:
+        return str(params.get("by", ""))
+    try:
+        return label_of(trained_as(context.store, context.store.manifest(str(params["adapter"]))))
+    except SteeringError:  # without a finetune, or it cannot be used any more
+        return "the policy"
 
 
 def _kept_until(context: Context, artefact_id: str) -> str:

@@ -11,7 +11,6 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from app import untrusted
 from app.answers.measures import Measure
@@ -19,7 +18,7 @@ from app.questions import choosing, measures
 from app.questions.context import Context
 from steering import pipeline
 from steering.errors import SteeringError
-from steering.selection import exchange, rules
+from steering.selection import exchange, report_file, rules
 from steering.types import PAPER_SET_SIZE, Head, Origin, Relevance, Selection, origin_of_word, origin_word
 from steering.types.origin import UNKNOWN
 
@@ -64,7 +63,7 @@ def origin_of(context: Context, one: HeadSet) -> Origin | None:
     origin = origin_of_word(one.word)
     if origin is None:
         return None
-    name = pipeline.name_of(context.store, origin.demonstrations, context.load) or origin.name
+    name = pipeline.name_of(context.store, origin.demonstrations, context.store.kept) or origin.name
     changed = one.changed_on if one.digits != one.base and one.changed_on else origin.changed_on
     return dataclasses.replace(origin, name=name, changed_on=changed)
 
@@ -74,10 +73,15 @@ def by_rule(context: Context, demonstrations_id: str, measure: str, rule: str) -
     rule = RULE_OF.get(rule, rule)
     if rule == "other_task":
         return pipeline.scored_on(
-            context.store, choosing.other_relevance(context, demonstrations_id, measure), rule, _today(), context.load
+            context.store,
+            choosing.other_relevance(context, demonstrations_id, measure),
+            rule,
+            _today(),
+            context.store.kept,
         )
-    name = pipeline.name_of(context.store, demonstrations_id, context.load)
-    origin = Origin(rule, demonstrations=demonstrations_id, name=name, date=_today())
+    name = pipeline.name_of(context.store, demonstrations_id, context.store.kept)
+    policy = pipeline.policy_name(context.policies.source)
+    origin = Origin(rule, demonstrations=demonstrations_id, name=name, date=_today(), policy=policy)
     shown = measures.shown(context, demonstrations_id, measure)
     return origin if shown is None else dataclasses.replace(origin, **_asked(shown))
 
@@ -132,7 +136,7 @@ def others(context: Context, kept: object, demonstrations_id: str) -> dict[str, 
     for key, (digits, *_) in reversed(_read(kept).items()):
         other, _, policy = key.partition(" ")
         heads = heads_of(context, digits)
-        name = pipeline.name_of(context.store, other, context.load).replace("_", " ")
+        name = pipeline.name_of(context.store, other, context.store.kept).replace("_", " ")
         if other != demonstrations_id and policy == context.policies.key and heads and name:
             found[other] = f"Set of {name} ({len(heads)} head{'s' if len(heads) > 1 else ''})"
     return found
@@ -154,6 +158,15 @@ def selection(
 def read_selection(context: Context, content: str) -> Selection:
     """The head set in a selection file of the Robotic Steering release, or ours."""
     return exchange.from_json(content, context.size.head_shape)
+
+
+def report_words(content: str) -> tuple[str, ...]:
+    """What a report file says that its runs came to, sentences; none for a selection file."""
+    if '"format"' not in content[:200]:
+        return ()
+    read = report_file.checked(content)
+    what = f"Report of {read.get('date')}, {read.get('policy')}, {read.get('data')}: its head set is selected."
+    return (what, *report_file.results(read))
 
 
 def heads_of(context: Context, digits: object) -> tuple[Head, ...]:
@@ -178,7 +191,7 @@ def _read(kept: object) -> dict[str, list[str]]:
     return {key: one for key, one in whole.items() if all(isinstance(text, str) for text in (key, *one))}
 
 
-def _asked(measure: Measure) -> dict[str, Any]:
+def _asked(measure: Measure) -> dict[str, str]:
     return {name: getattr(measure, name) for name in ("metric", "preset", "target", "phase")}
 
 

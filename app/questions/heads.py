@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
+from app.answers.heads import Atlas
 from app.answers.jobs import Pending
+from app.answers.measures import BEST, Measure
 from app.questions import measures
 from app.questions.context import Context, remembered
 from app.visitors import owner
 from app.words import without_places
 from steering import pipeline
 from steering.errors import InputError
-from steering.types import Attention, FrameAttention, GainSweep, Head, Projection, Why
+from steering.types import (
+    Attention,
+    Demonstrations,
+    FrameAttention,
+    GainSweep,
+    Head,
+    OutcomeGap,
+    Projection,
+    ScoreByFrame,
+    Why,
+)
 
+Made = TypeVar("Made")
 NEIGHBOURS_SHOWN = 6
 
 
@@ -41,13 +55,13 @@ def compute_attention(context: Context, demonstrations_id: str, index: int) -> s
 def why(context: Context, demonstrations_id: str, head: Head, episode: int) -> list[Why]:
     """The nearest frames of every frame of an episode."""
     captured = _captured(context, demonstrations_id)
-    frames = context.load(demonstrations_id).episodes[episode].frames
+    frames = context.load(demonstrations_id, Demonstrations).episodes[episode].frames
     return pipeline.why(
         context.store, activations_id=captured, head=head, episode=episode, frames=range(frames), k=NEIGHBOURS_SHOWN
     )
 
 
-def thumbnails(context: Context, demonstrations_id: str) -> dict[str, Any]:
+def thumbnails(context: Context, demonstrations_id: str) -> Atlas:
     """Address and layout of one picture with every frame of the set, small."""
     return context.media.atlas(demonstrations_id)
 
@@ -57,25 +71,47 @@ def projection(context: Context, demonstrations_id: str, head: Head) -> Projecti
     return pipeline.projection(context.store, activations_id=_captured(context, demonstrations_id), head=head)
 
 
+def by_frame(context: Context, demonstrations_id: str, head: Head, measure: Measure) -> ScoreByFrame:
+    """What every frame adds to the head's score by the k-NN that stands for `measure`; at the k of the head's stack
+    where that was chosen, so that the score is the one shown.
+    """
+    captured = _captured(context, demonstrations_id)
+    k, preset, target = measures.asked_of_neighbours(context, demonstrations_id, measure)
+    if measure.metric == "knn" and measure.k == BEST:
+        k = measures.scored(context, demonstrations_id, measure.key).best_k.get(head.stack, k)
+    return pipeline.by_frame(context.store, activations_id=captured, head=head, k=k, preset=preset, target=target)
+
+
+def outcome_gap(scored: ScoreByFrame, outcomes: Sequence[bool | None]) -> OutcomeGap | None:
+    """Its score in episodes that fail against those that succeed; None unless both are there."""
+    from steering.relevance import by_frame as stage
+
+    return stage.outcome_gap(scored, outcomes)
+
+
 def sweep(context: Context, demonstrations_id: str, head: Head, episode: int, frame: int) -> GainSweep | Pending:
     """The predicted actions with the head at every gain, once its job has run."""
     row = [head.stack, head.layer, head.head]
     wanted = {"head": row, "episode": episode, "frame": frame}
-    return _job(context, "predicted_path", "gain_sweep", demonstrations_id, wanted)
+    return _job(context, "predicted_path", "gain_sweep", GainSweep, demonstrations_id, wanted)
 
 
 def words(context: Context, demonstrations_id: str, episode: int, frame: int) -> FrameAttention | Pending:
     """Attention of all heads at a frame, once its job has run."""
     wanted = {"episode": episode, "frame": frame}
-    return _job(context, "attention_at", "frame_attention", demonstrations_id, wanted)
+    return _job(context, "attention_at", "frame_attention", FrameAttention, demonstrations_id, wanted)
 
 
-def _job(context: Context, function: str, kind: str, demonstrations_id: str, wanted: dict[str, Any]) -> Any:
-    """The newest artefact with these parameters, else the state of the job that makes it."""
+def _job(
+    context: Context, function: str, stored: str, kind: type[Made], demonstrations_id: str, wanted: Mapping[str, object]
+) -> Made | Pending:
+    """The newest artefact with these parameters, else the state of the job that makes it. stored: as the store calls
+    what is of the dataclass `kind`.
+    """
     asked = {**wanted, "policy": context.policy}
-    for manifest in context.store.find(kind):
+    for manifest in context.store.find(stored):
         fits = demonstrations_id in manifest.parents and asked.items() <= dict(manifest.params).items()
-        if fits and (found := measures.whole(context, manifest.id)):
+        if fits and (found := measures.whole(context, manifest.id, kind)):
             return found
     apart = f"{owner()}-heads"  # the panel shows these jobs, not the page's list
     arguments = {"demonstrations_id": demonstrations_id, **asked}

@@ -8,14 +8,14 @@ from app.answers.holdings import Holding, RemovalCard
 from app.questions import demonstrations, uploads
 from app.questions.context import Context
 from app.visitors import owner
-from steering import keeping
+from steering import hub, keeping
 from steering.errors import InputError
-from steering.public import is_public, quota
+from steering.public import quota
 
 EVERYTHING = "everything"
 
 
-RUNS = ("adapter", "comparison", "open_loop_comparison")
+RUNS = ("adapter", "comparison", "open_loop_comparison", "surgery", "strength")
 
 
 def shown(context: Context) -> Holding:
@@ -37,7 +37,9 @@ def tend(context: Context) -> None:
     keep_s = quota().keep_s
     if not math.isinf(keep_s):
         keeping.expire(context.store, keep_s, context.media.forget)
+        hub.forget_old_downloads(keep_s)
     keeping.clean(context.store)
+    context.classes.expire()
 
 
 def asked(context: Context, wanted: str) -> RemovalCard:
@@ -69,18 +71,21 @@ def delete(context: Context, wanted: str) -> None:
         for job in context.jobs.active():
             if any(one in str(dict(job.arguments)) for one in gone):
                 context.jobs.cancel(job.id)
-        keeping.remove(context.store, found, owner() if is_public() else "", context.media.forget)
+        keeping.remove(context.store, found, owner() if context.store.apart else "", context.media.forget)
     context.forget()
 
 
 def _delete_everything(context: Context) -> None:
-    for job in context.jobs.active(None if not is_public() else owner()):
+    for job in context.jobs.active(owner() if context.store.apart else None):
         context.jobs.cancel(job.id)
     context.driving.stop(owner())
     uploads.discard(context)
-    if is_public():
+    apart = context.store.apart
+    context.classes.forget(owner())
+    if apart:
         keeping.remove_everything(context.store, owner(), context.media.forget)
         context.jobs.forget(owner())
+        hub.forget_downloads(owner())
         return
     while own := _own(context):
         keeping.remove(context.store, keeping.removal(context.store, own[0]), "", context.media.forget)
@@ -89,7 +94,7 @@ def _delete_everything(context: Context) -> None:
 def _removal(context: Context, artefact_id: str) -> keeping.Removal:
     if context.store.is_sample(artefact_id):
         raise InputError("The samples belong to everybody and cannot be deleted. Delete things of your own.")
-    return keeping.removal(context.store, artefact_id, owner() if is_public() else "")
+    return keeping.removal(context.store, artefact_id, owner() if context.store.apart else "")
 
 
 def _linked(context: Context, artefact_id: str) -> bool:
@@ -97,7 +102,7 @@ def _linked(context: Context, artefact_id: str) -> bool:
 
 
 def _own(context: Context) -> list[str]:
-    if is_public():
+    if context.store.apart:
         return list(context.store.owners.own(owner()))
     return [one.id for one in context.store.everything() if not context.store.is_sample(one.id)]
 

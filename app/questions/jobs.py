@@ -13,7 +13,6 @@ from app.words import without_places
 from steering.errors import InputError
 from steering.jobs.queue import JobStatus
 from steering.pipeline import RESUMABLE
-from steering.public import is_public
 
 _TITLES = {
     "record": "Recording demonstrations",
@@ -28,6 +27,8 @@ _TITLES = {
     "trust": "Measuring intervals and chance",
     "select": "Growing a head set",
     "evaluate": "Running the methods in the same scenes",
+    "operate": "Running scenes with heads changed",
+    "sweep_strength": "Running an adapter at several strengths",
     "open_loop": "Predicting held-out action chunks",
     "open_policy": "Opening a policy",
 }
@@ -69,7 +70,7 @@ def dismiss(context: Context, job_id: str) -> None:
 def _own_job(context: Context, job_id: str) -> JobStatus:
     """A job of whoever asks; on a server of one's own, any. Raises InputError for somebody else's."""
     status = context.jobs.status(job_id)
-    if is_public() and status.visitor != owner():
+    if context.store.apart and status.visitor != owner():
         raise InputError("This is somebody else's job. You can stop, repeat and dismiss your own.")
     return status
 

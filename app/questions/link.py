@@ -1,23 +1,23 @@
 """The link that restores a screen: its parameters, and reading them, which come from anywhere and are range-checked.
 
 policy, demonstrations, metric (a measure's key), heads (hexadecimal digits, or `none`), origin (where these come from),
-episode and tab are read here; frame and head (the one shown) concern the browser alone and are read, within range, by
-static/shared/address.js.
+episode, tab and class (to join) are read here; frame and head (the one shown) concern the browser alone and are read,
+within range, by static/shared/address.js; lesson, hide and lock by static/learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from app import untrusted
 from app.answers.screen import Opened
-from app.questions import comparison, demonstrations, head_sets, measures, results
+from app.questions import classes, comparison, demonstrations, head_sets, measures, results
 from app.questions.context import Context
 from app.questions.head_sets import HeadSet, origin_of
 from app.questions.heads import attention
 from app.questions.lead_sentence import set_facts, set_sentence
+from app.visitors import asking, offers_accounts
 from steering import pipeline
 from steering.errors import SteeringError
 from steering.types import Head, Origin, origin_word, origin_words
@@ -32,7 +32,7 @@ class Screen:
     open; notes: what of the link could not be restored.
     """
 
-    opened: list[Any]
+    opened: list[str | int]
     heads: HeadSet
     kept: dict[str, list[str]]
     measure: str
@@ -44,19 +44,18 @@ class Screen:
 class Memory:
     """What the browser remembers, as it gives it: parts of `session.States`; policy: the key of what was in use."""
 
-    opened: Any = None
-    heads: Any = None
-    origin: Any = None
-    kept: Any = None
-    measure: Any = ""
+    opened: object = None
+    heads: object = None
+    origin: object = None
+    kept: object = None
+    measure: object = ""
     policy: str = ""
 
 
 def restore(context: Context, query: Mapping[str, str], memory: Memory) -> Screen:
     """The screen of a link, and of the browser's memory where the link says nothing."""
-    notes = []
+    notes = list(filter(None, [classes.join_by_link(context, untrusted.as_id(query.get("class")))]))
     demonstrations_id, episode = untrusted.as_opened(memory.opened)
-    measure = memory.measure
     wanted = untrusted.as_id(query.get("demonstrations")) or demonstrations_id
     found = demonstrations.open_set(context, wanted)
     if query.get("demonstrations") and found != wanted:
@@ -67,7 +66,7 @@ def restore(context: Context, query: Mapping[str, str], memory: Memory) -> Scree
         episode = 0
     if found:
         episode = min(episode, len(demonstrations.card(context, found).frames) - 1)
-    measure = untrusted.as_id(query.get("metric")) or untrusted.as_id(measure)
+    measure = untrusted.as_id(query.get("metric")) or untrusted.as_id(memory.measure)
     stored = measure in {one.key for one in measures.stored(context, found)}
     if not stored and not measures.answered(context, found, measure):
         if query.get("metric"):
@@ -108,7 +107,7 @@ def policy_of(context: Context, query: Mapping[str, str]) -> str:
     return wanted if wanted and context.policies.usable(wanted) else context.policies.key
 
 
-def header_of(context: Context, opened: Any, chosen: HeadSet, measure: str, notes: tuple[str, ...] = ()) -> Opened:
+def header_of(context: Context, opened: object, chosen: HeadSet, measure: str, notes: tuple[str, ...] = ()) -> Opened:
     """What the header says, and what the address should. notes: of `restore`."""
     demonstrations_id, episode = untrusted.as_opened(opened)
     card = demonstrations.card(context, demonstrations_id) if demonstrations_id else None
@@ -139,6 +138,7 @@ def header_of(context: Context, opened: Any, chosen: HeadSet, measure: str, note
         shared=_shared(context, demonstrations_id, episode, heads, measure),
         elsewhere=_elsewhere(origin, demonstrations_id) if heads else "",
         remark=_remark(origin, demonstrations_id) if heads else "",
+        account=asking().name if offers_accounts() else None,
     )
 
 

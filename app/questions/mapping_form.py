@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from app.answers.uploads import MOST_ROWS
+from steering.demonstrations.documents import CameraDocument, ColumnsDocument, DatasetDocument, MappingDocument
 from steering.errors import InputError
 
 _RANGE = re.compile(r"(\d{1,6})(?:\s*[-–]\s*(\d{1,6}))?")
@@ -42,11 +42,11 @@ def ranges(text: str, count: int, what: str) -> list[int]:
     return found or list(range(count))
 
 
-def mapping_of(form: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+def mapping_of(form: Mapping[str, object], found: DatasetDocument) -> dict[str, object]:
     """The fields of the mapping that a form gives, where they differ from those guessed. found: of `inspect_upload`."""
     guessed = found["guessed"]
     sizes = {f["name"]: _size(f["shape"]) for f in found["report"]["features"] if f["kind"] == "number"}
-    given: dict[str, Any] = {
+    given: MappingDocument = {
         "cameras": _cameras(form, [one["feature"] for one in found["pictures"]]),
         "state": _columns(form, "state", sizes),
         "action": _columns(form, "action", sizes),
@@ -61,8 +61,8 @@ def mapping_of(form: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, A
     return {name: value for name, value in given.items() if value != guessed.get(name)}
 
 
-def _cameras(form: Mapping[str, Any], features: Sequence[str]) -> dict[str, Any]:
-    cameras: dict[str, Any] = {}
+def _cameras(form: Mapping[str, object], features: Sequence[str]) -> dict[str, CameraDocument]:
+    cameras: dict[str, CameraDocument] = {}
     for i, feature in enumerate(features):
         role = str(form.get(f"role-{i}", ""))
         if not role:
@@ -81,8 +81,8 @@ def _cameras(form: Mapping[str, Any], features: Sequence[str]) -> dict[str, Any]
     return cameras
 
 
-def _columns(form: Mapping[str, Any], what: str, sizes: Mapping[str, int]) -> list[dict[str, Any]]:
-    columns = []
+def _columns(form: Mapping[str, object], what: str, sizes: Mapping[str, int]) -> list[ColumnsDocument]:
+    columns: list[ColumnsDocument] = []
     for i in range(MOST_ROWS):
         feature = str(form.get(f"{what}-{i}", ""))
         if not feature:
@@ -95,7 +95,7 @@ def _columns(form: Mapping[str, Any], what: str, sizes: Mapping[str, int]) -> li
     return columns
 
 
-def _places(form: Mapping[str, Any], name: str, what: str, sizes: Mapping[str, int]) -> list[int] | None:
+def _places(form: Mapping[str, object], name: str, what: str, sizes: Mapping[str, int]) -> list[int] | None:
     """Places among the columns of the state or action that a field names; `none` is none, an empty one leaves them."""
     text = str(form.get(name, "")).strip()
     taken = _columns(form, what, sizes)
@@ -103,7 +103,7 @@ def _places(form: Mapping[str, Any], name: str, what: str, sizes: Mapping[str, i
     return None if not text else [] if text.lower() == "none" else ranges(text, count, f"The {name} in the {what}")
 
 
-def _gripper(form: Mapping[str, Any]) -> list[float] | None:
+def _gripper(form: Mapping[str, object]) -> list[float] | None:
     if form.get("gripper") != "opens":
         return None
     low, high = (_number(form.get(f"gripper_{end}"), f"The gripper's {end} end") for end in ("low", "high"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from app.answers.jobs import Ended
 from app.answers.measures import BEST, Measure, chosen, measure_of, nearest, parsed, precedence
@@ -16,8 +16,18 @@ from steering.errors import InputError, NotFound, SteeringError
 from steering.integrity import Damaged
 from steering.metrics import WITH_POLICY
 from steering.relevance.scoring import PRESETS
-from steering.types import PHASES, HeadShape, RankAgreement, Relevance, RelevanceOverTime, Spread, Trust
+from steering.types import (
+    PHASES,
+    Demonstrations,
+    HeadShape,
+    RankAgreement,
+    Relevance,
+    RelevanceOverTime,
+    Spread,
+    Trust,
+)
 
+Value = TypeVar("Value")
 TARGETS = ("action", "chunk", "state", "gripper", "object", "instruction")
 
 
@@ -38,7 +48,7 @@ def stored(context: Context, demonstrations_id: str) -> dict[Measure, str]:
     found: dict[Measure, str] = {}
     for manifest in context.store.find("relevance"):
         if demonstrations_id in manifest.parents and context.policies.made(manifest):
-            value, shape = unless_damaged(context.load, manifest.id), _shape(context)
+            value, shape = whole(context, manifest.id, Relevance), _shape(context)
             if value is None:
                 continue
             if shape is None or shape.has_the_heads_of(value.shape):
@@ -65,7 +75,7 @@ def relevance(context: Context, demonstrations_id: str, measure: str = "") -> Re
     if asked:
         return rescored(context, demonstrations_id, asked)
     found = relevance_id(context, demonstrations_id, measure)
-    return context.load(found) if found else None
+    return context.load(found, Relevance) if found else None
 
 
 def scored(context: Context, demonstrations_id: str, measure: str) -> Relevance:
@@ -98,10 +108,18 @@ def spread(context: Context, demonstrations_id: str, measure: Measure) -> Spread
 
 
 @remembered(64)
-def _spread(context: Context, demonstrations_id: str, *question: Any) -> Spread:
-    names = ("preset", "target", "phase", "keyframes", "steps")
-    asked = dict(zip(names, question, strict=True))
-    return pipeline.spread(context.store, demonstrations_id=demonstrations_id, **asked)
+def _spread(
+    context: Context, demonstrations_id: str, preset: str, target: str, phase: str, keyframes: bool, steps: int
+) -> Spread:
+    return pipeline.spread(
+        context.store,
+        demonstrations_id=demonstrations_id,
+        preset=preset,
+        target=target,
+        phase=phase,
+        keyframes=keyframes,
+        steps=steps,
+    )
 
 
 def old_words(context: Context, demonstrations_id: str, measure: Measure) -> str:
@@ -113,7 +131,7 @@ def old_words(context: Context, demonstrations_id: str, measure: Measure) -> str
 def trust_of(context: Context, relevance_id: str) -> Trust | None:
     """Intervals, stability and null of a relevance, where they were computed."""
     found = [manifest for manifest in context.store.find("trust") if relevance_id in manifest.parents]
-    return context.load(found[0].id) if found else None
+    return context.load(found[0].id, Trust) if found else None
 
 
 def trust(context: Context, demonstrations_id: str, measure: str) -> Trust | None:
@@ -153,7 +171,7 @@ def tokens(context: Context, demonstrations_id: str) -> str:
 
 def targets(context: Context, demonstrations_id: str) -> tuple[str, ...]:
     """What heads can be asked to tell of a set."""
-    episodes = context.load(demonstrations_id).episodes
+    episodes = context.load(demonstrations_id, Demonstrations).episodes
     known = set(TARGETS)
     if not any(episode.ground_truth for episode in episodes):
         known.discard("object")
@@ -210,18 +228,25 @@ def _rescored(context: Context, neighbours_id: str, measure: Measure) -> Relevan
     )
 
 
-def over_time(context: Context, demonstrations_id: str, measure: Measure) -> RelevanceOverTime | None:
-    """k-NN relevance by time in the episode, from kept neighbours or as it came with the samples; else None."""
+def asked_of_neighbours(context: Context, demonstrations_id: str, measure: Measure) -> tuple[int, str, str]:
+    """k, preset and target of the k-NN that stands for `measure` by time or by frame: its own, or that of the action
+    beyond state and time.
+    """
     by_neighbours = measure.metric == "knn" and measure.target in targets(context, demonstrations_id)
     k = LIVE_K if measure.k == BEST else int(measure.k)
-    preset, target = (measure.preset, measure.target) if by_neighbours else ("default", "action")
+    return (k, measure.preset, measure.target) if by_neighbours else (k, "default", "action")
+
+
+def over_time(context: Context, demonstrations_id: str, measure: Measure) -> RelevanceOverTime | None:
+    """k-NN relevance by time in the episode, from kept neighbours or as it came with the samples; else None."""
+    k, preset, target = asked_of_neighbours(context, demonstrations_id, measure)
     found = neighbours(context, demonstrations_id)
     if found is not None:
         return _over_time(context, found, k, preset, target)
     outputs, question = captured(context, demonstrations_id), {"k": k, "preset": preset, "target": target}
     for manifest in context.store.find("over_time"):
         if outputs in manifest.parents and dict(manifest.params) == question:
-            return whole(context, manifest.id)
+            return whole(context, manifest.id, RelevanceOverTime)
     return None
 
 
@@ -303,9 +328,9 @@ def has_outputs(context: Context, relevance_id: str) -> bool:
         return False  # the samples may come without
 
 
-def whole(context: Context, artefact_id: str) -> Any:
-    """An artefact; None where it is damaged, and is to be made again."""
-    return unless_damaged(context.load, artefact_id)
+def whole(context: Context, artefact_id: str, kind: type[Value]) -> Value | None:
+    """An artefact of the dataclass `kind`; None where it is damaged, and is to be made again."""
+    return unless_damaged(context.load, artefact_id, kind)
 
 
 def _shape(context: Context) -> HeadShape | None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.answers.comparison import MAX_SCENE_SET, MAX_SCENES, Choice, ComparisonSummary
-from app.answers.demonstrations import MAX_EPISODES, SetCard
+from app.answers.demonstrations import EXPERT, MAX_EPISODES, SetCard
 from app.answers.heads import ChosenHeads, HeadScore, HeadScores, KeptMeasure, Nearest, NearFrame
 from app.answers.holdings import Holding, RemovalCard
 from app.answers.jobs import JobLine
 from app.answers.policies import PolicyRow
 from app.answers.report import File
+from app.answers.strength import MAX_STRENGTH_SCENES, SHARES, Weakened
+from app.answers.surgery import MAX_SURGERY_SCENES, SurgerySummary
 from app.answers.training import Outlook, ResultRow
 from app.answers.uploads import HealthCard
 from app.questions import (
@@ -32,8 +34,11 @@ from app.questions import (
     training_form,
     uploads,
 )
+from app.questions import classes as teaching
 from app.questions import jobs as work
 from app.questions import policies as open_here
+from app.questions import strength as weakening
+from app.questions import surgery as surgeons
 from app.questions.context import Context
 from app.questions.lead_sentence import lead_sentence
 from app.untrusted import one_of, some_of, within
@@ -68,14 +73,19 @@ def health(context: Context, demonstrations_id: str) -> HealthCard | None:
     return uploads.health(context, demonstrations_id)
 
 
-def record(context: Context, task: str, count: int = 20, seed: int = 0, variations: list[str] | None = None) -> str:
-    """Queue `count` demonstrations of a task by the scripted expert in the simulator; the job's id."""
+def record(
+    context: Context, task: str, count: int = 20, seed: int = 0, variations: list[str] | None = None, by: str = EXPERT
+) -> str:
+    """Queue `count` demonstrations of a task by the scripted expert in the simulator; the job's id. by: `policy`, or
+    the id of a finetune of yours, records what that does in the expert's scenes instead, its failures too.
+    """
     return demonstrations.record(
         context,
         one_of(task, TASKS, "task"),
         within(count, 2, MAX_EPISODES, "count"),
         within(seed, 0, 9_999, "seed"),
         some_of(variations or [], demonstrations.VARIATIONS, "variations"),
+        by,
     )
 
 
@@ -212,9 +222,11 @@ def compare(
     seed: int = 0,
     variations: list[str] | None = None,
     words: list[str] | None = None,
+    stop_early: bool = False,
 ) -> list[str]:
     """Queue rollouts of the untouched policy (zero_shot) and of methods trained on a set, in the same scenes; the jobs'
-    ids. words: what to tell the policies besides the task's own instruction, each a comparison of its own.
+    ids. words: what to tell the policies besides the task's own instruction, each a comparison of its own. stop_early:
+    run fewer scenes once every two methods are told apart, or no difference of 20 points or more is likely.
     """
     return comparison.start(
         context,
@@ -225,6 +237,7 @@ def compare(
         within(seed, 0, MAX_SCENE_SET, "seed"),
         some_of(variations or [], demonstrations.VARIATIONS, "variations"),
         some_of(words or [], tuple(INSTRUCTIONS), "words"),
+        stop_early,
     )
 
 
@@ -247,6 +260,63 @@ def compared(context: Context, comparison_id: str) -> ComparisonSummary:
         found.effects,
         found.origins,
     )
+
+
+def surgery(
+    context: Context,
+    heads: str,
+    task: str,
+    factor: float = 0.0,
+    from_s: float = 0.0,
+    scenes: int = 20,
+    seed: int = 0,
+    demonstrations_id: str = "",
+    method: str = "zero_shot",
+) -> str:
+    """Queue scenes with heads changed while they run, beside the same scenes untouched and beside other heads of the
+    same layers changed as much; the job's id. heads: digits; factor: of their outputs, 0 silences, -1 turns round;
+    from_s: the second of a scene from which, in quarters; method: one trained on a set, or the policy as it is.
+    """
+    if not -4 <= factor <= 4:
+        raise InputError(f"Expected a factor of -4 to 4, got {factor}.")
+    if not (0 <= from_s <= 60 and (4 * from_s).is_integer()):
+        raise InputError(f"Expected quarters of a second from 0 on, at which the policy is asked; got {from_s}.")
+    return surgeons.start(
+        context,
+        one_of(task, TASKS, "task"),
+        _heads(context, heads),
+        factor,
+        from_s,
+        within(scenes, 1, MAX_SURGERY_SCENES, "scenes"),
+        within(seed, 0, MAX_SCENE_SET, "seed"),
+        demonstrations_id,
+        one_of(method, (*METHOD_LABELS, *training_form.OFFERS), "method"),
+    )
+
+
+def surgeries(context: Context) -> list[SurgerySummary]:
+    """The newest finished surgeries that you see: one sentence each, successes, differences with intervals, films."""
+    return surgeons.surgeries(context)
+
+
+def strength(context: Context, adapter_id: str, shares: str = "halves", scenes: int = 10, seed: int = 0) -> str:
+    """Queue a finetune at several strengths, 0 the policy without it and 1 as trained, in scenes of its own task and of
+    the pretraining, which it was not trained on; the job's id. adapter_id: of `finetunes`; shares: halves or quarters.
+    """
+    return weakening.start(
+        context,
+        adapter_id,
+        one_of(shares, tuple(SHARES), "shares"),
+        within(scenes, 1, MAX_STRENGTH_SCENES, "scenes"),
+        within(seed, 0, MAX_SCENE_SET, "seed"),
+    )
+
+
+def strengths(context: Context) -> list[Weakened]:
+    """The newest finetunes that were run at several strengths: successes with intervals on their own task and on what
+    the policy knew before.
+    """
+    return weakening.strengths(context)
 
 
 def report(context: Context, run_id: str) -> File:
@@ -292,8 +362,12 @@ def delete(context: Context, wanted: str) -> None:
 
 QUESTIONS: tuple[Callable[..., object], ...] = (
     *(policies, open_policy, sets, health, record, find_heads, measure, scored_by, scores, choose_heads, set_error),
-    *(nearest, outlook, train, finetunes, compare, comparisons, compared, report, export_heads, jobs, stop, again),
+    *(nearest, outlook, train, finetunes, compare, comparisons, compared, surgery, surgeries, strength, strengths),
+    *(report, export_heads, jobs, stop, again),
     *(held, goes_along, delete),
+    *(teaching.lessons, teaching.make_class, teaching.classes, teaching.join_class, teaching.leave_class),
+    *(teaching.class_prediction, teaching.class_vote, teaching.class_run),
+    *(teaching.class_chart, teaching.class_table, teaching.close_class),
 )
 
 

@@ -9,6 +9,7 @@ from app.answers.training import ResultRow, ShownChange
 from app.damage import unless_damaged
 from app.questions import training
 from app.questions.context import Context
+from app.questions.methods import control_of
 from app.visitors import owner
 from steering import figures, pipeline
 from steering.errors import InputError, SteeringError
@@ -23,7 +24,7 @@ def finetunes(context: Context) -> list[ResultRow]:
     rows = []
     for manifest in context.store.find("adapter")[:_RECENT]:
         try:
-            rows.append(_row(context, manifest.id))
+            rows.append(row(context, manifest.id))
         except SteeringError:
             continue  # the line about damage names it, or what it was made of is gone
     return rows
@@ -90,14 +91,17 @@ def newest(context: Context) -> str:
     return found.id if found else ready[0].id
 
 
-def _row(context: Context, adapter_id: str) -> ResultRow:
-    result: FinetuneResult = context.store.load(adapter_id)
-    demonstrations_id = context.store.manifest(adapter_id).parents[0]
-    error = result.heldout_error
+def row(context: Context, adapter_id: str) -> ResultRow:
+    """A finetune as a line of the results."""
+    result = context.load(adapter_id, FinetuneResult)
+    manifest = context.store.manifest(adapter_id)
+    parents = manifest.parents
+    demonstrations_id = parents[0]
+    error, heads = result.heldout_error, heads_trained(result)
     return ResultRow(
         id=adapter_id,
         method=result.method,
-        heads=heads_trained(result),
+        heads=heads,
         steps=len(result.loss),
         rank=result.rank or (None if result.method in ("full", "dense_heads") else result.settings.rank),
         parameters=result.trainable_parameters,
@@ -105,12 +109,17 @@ def _row(context: Context, adapter_id: str) -> ResultRow:
         loss=float(result.loss[-10:].mean()),
         heldout=(float(error[0]), float(error[-1])) if len(error) else None,
         demonstrations=_trained_on(context, adapter_id),
-        origin=origin_words(pipeline.origin_of(context.store, adapter_id)) if heads_trained(result) else "",
+        origin=origin_words(pipeline.origin_of(context.store, adapter_id, context.store.kept)) if heads else "",
         best_step=result.best_step,
         old=context.store.old_words(adapter_id),
         notice=pipeline.heldout_notice(context.store, adapter_id, demonstrations_id) if len(error) else "",
         own=context.store.owns(adapter_id),
-        control=any(training.control_of(context.store, one) for one in context.store.manifest(adapter_id).parents),
+        control=next(filter(None, (control_of(context.store, one) for one in parents)), ""),
+        seed=result.settings.seed,
+        batch_size=result.settings.batch_size,
+        demonstrations_id=demonstrations_id,
+        asked_s=context.store.owners.own(owner()).get(adapter_id, 0.0),
+        date=manifest.created[:10],
     )
 
 

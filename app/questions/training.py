@@ -6,19 +6,26 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from app.answers.training import Outlook, Running
 from app.damage import unless_damaged
 from app.questions import choosing, demonstrations, head_sets, measures
 from app.questions.context import Context
-from app.questions.training_command import changed_settings, finetune_command, keywords, place, select_command
+from app.questions.methods import control_of
+from app.questions.training_command import (
+    SelectArguments,
+    changed_settings,
+    finetune_command,
+    keywords,
+    place,
+    select_command,
+)
 from app.questions.training_estimate import estimate_of
 from app.questions.training_form import CONTROLS, OFFERS, Asked
 from app.visitors import owner
 from app.words import without_places
-from steering import pipeline
-from steering.errors import InputError, NotFound, SteeringError
+from steering import hub, pipeline
+from steering.errors import InputError, SteeringError
 from steering.finetune.plan import FULL_BYTES
 from steering.models.free_memory import system_bytes
 from steering.types import (
@@ -121,6 +128,12 @@ def heldout(context: Context, demonstrations_id: str, asked: Asked) -> list[int]
     return list(range(count - asked.heldout, count))
 
 
+def imitated(context: Context, demonstrations_id: str) -> str:
+    """What a training on a set would imitate of a policy's failures, a sentence; empty where there is nothing."""
+    found = unless_damaged(demonstrations.summary, context, demonstrations_id) if demonstrations_id else None
+    return "" if found is None else found.imitated
+
+
 def running(context: Context) -> list[Running]:
     """The trainings of whoever asks that run now."""
     found = []
@@ -143,15 +156,15 @@ def running(context: Context) -> list[Running]:
     return found
 
 
-def name_of(context: Context, arguments: Mapping[str, Any]) -> str:
+def name_of(context: Context, arguments: Mapping[str, object]) -> str:
     """What people call the training of a job: its method, or the control that it is."""
     name = curve_of(context, arguments)
     return METHOD_LABELS.get(name, name)
 
 
-def curve_of(context: Context, arguments: Mapping[str, Any]) -> str:
+def curve_of(context: Context, arguments: Mapping[str, object]) -> str:
     """What the training of a job is called in figures: its method, or the label of the control that it is."""
-    control = unless_damaged(control_of, context.store, arguments.get("selection_id"))
+    control = unless_damaged(control_of, context.store, arguments.get("selection_id")) or ""
     return CONTROL_LABELS.get(control) or str(arguments.get("method", ""))
 
 
@@ -191,7 +204,7 @@ def preview(
         commands.append(
             finetune_command(demonstrations_id, method, arguments is not None, changed, held, _source(context))
         )
-        given: dict[str, Any] = {"demonstrations_id": demonstrations_id, "method": method}
+        given = {"demonstrations_id": demonstrations_id, "method": method}
         call = keywords(given) + (", selection_id=selection" if arguments is not None else "")
         call += f", settings={changed!r}" + ("" if held is None else f", heldout_episodes={held!r}")
         calls.append(f"adapter = pipeline.finetune(store, {call}, policy={_source(context)!r})")
@@ -280,15 +293,15 @@ def _arguments(
     heads: Sequence[Head],
     asked: Asked,
     origin: Origin | None,
-) -> dict[str, Any] | None:
+) -> SelectArguments | None:
     """Arguments of `pipeline.select` for a method's heads; None where nothing is scored."""
     relevance_id = measures.relevance_id(context, demonstrations_id, measure)
     if relevance_id is None:
         return None
-    rows = [[head.stack, head.layer, head.head] for head in sorted(heads)]
+    rows: list[list[str | int]] = [[head.stack, head.layer, head.head] for head in sorted(heads)]
     if name not in CONTROLS:
         return {"relevance_id": relevance_id, "rule": "manual", "heads": rows, "origin": origin_word(origin)}
-    given: dict[str, Any] = {"relevance_id": relevance_id, "rule": name, "count": len(heads)}
+    given: SelectArguments = {"relevance_id": relevance_id, "rule": name, "count": len(heads)}
     given["stacks"] = list(_stacks(heads))
     if name == "random":
         given["seed"] = asked.settings.seed
@@ -298,24 +311,12 @@ def _arguments(
 
 
 def _source(context: Context) -> str:
-    return place(context.policy)
+    """The policy in use as a command elsewhere names it, where a hub id is fetched with one's own login."""
+    return place(hub.shown(context.policy))
 
 
 def _store(context: Context) -> str:
     return place(str(context.store.root))
-
-
-def control_of(store: Any, selection_id: object) -> str:
-    """The control that a stored selection is, of CONTROLS; empty where it is none. Raises Damaged where it is not
-    known.
-    """
-    if not isinstance(selection_id, str):
-        return ""
-    try:
-        rule = str(store.manifest(selection_id).params.get("rule"))
-    except NotFound:
-        return ""
-    return rule if rule in CONTROLS else ""
 
 
 def _stacks(heads: Sequence[Head]) -> tuple[str, ...]:

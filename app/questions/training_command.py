@@ -6,10 +6,23 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from app.questions.training_form import Asked
 from steering.finetune.presets import PRESETS
+
+
+class SelectArguments(TypedDict):
+    """Arguments of `pipeline.select` for the heads of a method. heads: rows of stack, layer and head."""
+
+    relevance_id: str
+    rule: str
+    heads: NotRequired[list[list[str | int]]]
+    origin: NotRequired[str]
+    count: NotRequired[int]
+    stacks: NotRequired[list[str]]
+    seed: NotRequired[int]
+    other_id: NotRequired[str]
 
 
 def place(text: str) -> str:
@@ -23,7 +36,7 @@ def place(text: str) -> str:
     return f"/path/to/{path.name}" if path.is_absolute() else text
 
 
-def changed_settings(asked: Asked) -> dict[str, Any]:
+def changed_settings(asked: Asked) -> dict[str, object]:
     """The settings as pipeline.finetune takes them: the preset, and what differs from it."""
     differing = _differing(asked, asked.preset)
     if any(value is False or value is None for value in differing.values()):
@@ -32,7 +45,7 @@ def changed_settings(asked: Asked) -> dict[str, Any]:
     return {**({"preset": asked.preset} if asked.preset != "default" else {}), **differing}
 
 
-def _differing(asked: Asked, preset: str) -> dict[str, Any]:
+def _differing(asked: Asked, preset: str) -> dict[str, object]:
     base = asdict(PRESETS[preset])
     differing = {name: value for name, value in asdict(asked.settings).items() if value != base[name]}
     if "rank" in differing:  # on the command line alpha would follow it
@@ -40,12 +53,12 @@ def _differing(asked: Asked, preset: str) -> dict[str, Any]:
     return differing
 
 
-def keywords(arguments: Mapping[str, Any]) -> str:
+def keywords(arguments: Mapping[str, object]) -> str:
     """`arguments` as Python writes them in a call."""
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
-def select_command(arguments: Mapping[str, Any], digits: str) -> str:
+def select_command(arguments: SelectArguments, digits: str) -> str:
     """The command that stores a selection and prints its id. digits: the head set in hexadecimal."""
     words = ["python -m steering select", arguments["relevance_id"]]
     if arguments["rule"] == "manual":
@@ -60,7 +73,12 @@ def select_command(arguments: Mapping[str, Any], digits: str) -> str:
 
 
 def finetune_command(
-    demonstrations_id: str, method: str, selected: bool, changed: Mapping[str, Any], held: list[int] | None, source: str
+    demonstrations_id: str,
+    method: str,
+    selected: bool,
+    changed: Mapping[str, object],
+    held: list[int] | None,
+    source: str,
 ) -> str:
     """The command that trains. selected: on the heads of $SELECTION. held: episodes held out, None: as it chooses."""
     words = ["python -m steering finetune", demonstrations_id, "--method", method]

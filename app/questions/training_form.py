@@ -6,12 +6,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypeVar
 
 from app import untrusted
 from steering.finetune.presets import PRESETS
 from steering.types import FFN_CHOICES, PRECISIONS, FinetuneSettings
 
+Choice = TypeVar("Choice")
 CONTROLS = ("random", "bottom", "other_task")
 OFFERS = ("steering", "lora", "lora_rank_matched", "dense_heads", *CONTROLS, "full")
 RANKS = (2, 4, 8, 16, 32, 64)
@@ -31,13 +32,13 @@ class Asked:
     heldout: int | None = None
 
 
-def read(form: Mapping[str, Any]) -> Asked:
+def read(form: Mapping[str, object]) -> Asked:
     """The form's fields, each within its bounds: they come from the client."""
     preset = next((name for name in PRESETS if name == form.get("preset")), "default")
     base = PRESETS[preset]
 
-    def among(name: str, choices: Sequence[Any]) -> Any:
-        return next((choice for choice in choices if str(choice) == str(form.get(name))), getattr(base, name))
+    def among(name: str, choices: Sequence[Choice], default: Choice) -> Choice:
+        return next((choice for choice in choices if str(choice) == str(form.get(name))), default)
 
     def whole(name: str, low: int, high: int) -> int:
         return untrusted.whole(form.get(name), low, high, getattr(base, name))
@@ -49,7 +50,8 @@ def read(form: Mapping[str, Any]) -> Asked:
             return default
         return min(max(value, low), high) if math.isfinite(value) else default
 
-    steps, batch, rank = whole("steps", 1, MAX_STEPS), among("batch_size", BATCHES), among("rank", RANKS)
+    steps, rank = whole("steps", 1, MAX_STEPS), among("rank", RANKS, base.rank)
+    batch = among("batch_size", BATCHES, base.batch_size)
     settings = FinetuneSettings(
         steps=steps,
         batch_size=batch,
@@ -60,7 +62,7 @@ def read(form: Mapping[str, Any]) -> Asked:
         noise_samples=whole("noise_samples", 1, 16),
         seed=whole("seed", 0, 999_999),
         shared_kv="shared_kv" in _ticked(form, base.shared_kv, "shared_kv"),
-        ffn=among("ffn", FFN_CHOICES),
+        ffn=among("ffn", FFN_CHOICES, base.ffn),
         projections="projections" in _ticked(form, base.projections, "projections"),
         time_mlp="time_mlp" in _ticked(form, base.time_mlp, "time_mlp"),
         head_factors="head_factors" in _ticked(form, base.head_factors, "head_factors"),
@@ -68,7 +70,7 @@ def read(form: Mapping[str, Any]) -> Asked:
         if "expert_rank" in form
         else base.expert_rank,
         accumulation=min(whole("accumulation", 1, 64), batch),
-        precision=among("precision", PRECISIONS),
+        precision=among("precision", PRECISIONS, base.precision),
         keep_best="keep_best" in _ticked(form, base.keep_best, "keep_best"),
         patience=untrusted.whole(form.get("patience"), 0, 50, 0) or None,
     )
@@ -77,12 +79,12 @@ def read(form: Mapping[str, Any]) -> Asked:
     return Asked(methods, preset, settings, heldout)
 
 
-def _ticked(form: Mapping[str, Any], default: bool, name: str) -> Sequence[str]:
+def _ticked(form: Mapping[str, object], default: bool, name: str) -> Sequence[str]:
     found = form.get("options")
     return found if isinstance(found, list) else [name] * default
 
 
-def fields(asked: Asked) -> dict[str, Any]:
+def fields(asked: Asked) -> dict[str, str | list[str]]:
     """The form's fields of `asked`, as the browser keeps them: `read` takes them back."""
     values = asdict(asked.settings)
     options = [name for name in TICKS if values.pop(name)]

@@ -7,14 +7,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from app.answers.uploads import Camera, Columns, Finding, HealthCard, NumberFeature, UploadCard
 from app.questions.context import Context
 from app.questions.mapping_form import mapping_of, ranges, ranges_text
-from app.visitors import owner
+from app.visitors import account, owner
 from app.words import without_places
 from steering import hub, pipeline
+from steering.demonstrations.documents import (
+    CameraDocument,
+    ColumnsDocument,
+    DatasetDocument,
+    MappingDocument,
+    PictureDocument,
+    ReportDocument,
+)
 from steering.errors import InputError, NotFound, SteeringError
 from steering.jobs.queue import JobStatus
 from steering.pipeline.uploads import INSPECTION, inspection, upload_folder
@@ -45,7 +52,7 @@ def from_hub(context: Context, dataset: str) -> None:
     if not hub.is_id(dataset):
         raise InputError("Expected a dataset's id on the Hugging Face hub, as owner/name, e.g. lerobot/pusht.")
     _check_idle(context)
-    _submit(context, "inspect_upload", context.uploads.of_hub(owner(), dataset))
+    _submit(context, "inspect_upload", context.uploads.of_hub(owner(), dataset, account()))
 
 
 def abandon(context: Context, upload: str) -> None:
@@ -63,14 +70,15 @@ def discard(context: Context) -> None:
     context.uploads.remove_of(owner())
 
 
-def check(context: Context, form: Mapping[str, Any]) -> None:
+def check(context: Context, form: Mapping[str, object]) -> None:
     """Queue an inspection with the mapping as corrected; as guessed where the form has none."""
     upload, folder = _sent(context)
-    mapping = mapping_of(form, inspection(folder)) if "actions" in form else None
+    found = inspection(folder) if "actions" in form else None
+    mapping = mapping_of(form, found) if found is not None and found["kind"] == "demonstrations" else None
     _submit(context, "inspect_upload", upload, mapping=mapping or None)
 
 
-def take(context: Context, form: Mapping[str, Any]) -> None:
+def take(context: Context, form: Mapping[str, object]) -> None:
     """Queue the import, with the mapping and the episodes of the form."""
     upload, folder = _sent(context)
     found = inspection(folder)
@@ -106,11 +114,10 @@ def shown(context: Context) -> UploadCard | None:
         return _imported(context, card, job.result)
     try:
         found = inspection(folder)
-        described = found.get("kind") == "demonstrations"
-        if not described:
+        if found["kind"] == "activations":
             return replace(card, name=str(found["name"]), tasks=tuple(map(str, found["tasks"])))
-        asked = job.arguments.get("mapping") if job is not None else None
-        mapping = {**found["guessed"], **asked} if asked else found["report"]["mapping"]
+        asked: MappingDocument | None = job.arguments.get("mapping") if job is not None else None
+        mapping: MappingDocument = {**found["guessed"], **asked} if asked else found["report"]["mapping"]
         return _described(context, card, found, mapping, folder)
     except (SteeringError, OSError):
         return card  # nothing was found yet
@@ -146,7 +153,7 @@ def episode_problems(context: Context, demonstrations_id: str) -> dict[int, list
     return found
 
 
-def _submit(context: Context, function: str, upload: str, **arguments: Any) -> None:
+def _submit(context: Context, function: str, upload: str, **arguments: object) -> None:
     context.submit(function, upload=upload, policy=context.policy, **arguments)
 
 
@@ -182,7 +189,7 @@ def _imported(context: Context, card: UploadCard, made: str) -> UploadCard:
 
 
 def _described(
-    context: Context, card: UploadCard, found: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path
+    context: Context, card: UploadCard, found: DatasetDocument, mapping: MappingDocument, folder: Path
 ) -> UploadCard:
     """mapping: as corrected last, which the form keeps also where reading by it failed."""
     report = found["report"]
@@ -218,7 +225,7 @@ def _described(
     )
 
 
-def health_card(report: Mapping[str, Any]) -> HealthCard:
+def health_card(report: ReportDocument) -> HealthCard:
     """A report's document as the page shows it."""
     return HealthCard(
         name=str(report["name"]),
@@ -250,8 +257,8 @@ def _phase(job: JobStatus | None, inspected: bool) -> str:
     return "inspected" if inspected else "unread"
 
 
-def _camera(picture: Mapping[str, Any], mapped: tuple[str, Mapping[str, Any]] | None, folder: Path) -> Camera:
-    role, turns = mapped or ("", {})
+def _camera(picture: PictureDocument, mapped: tuple[str, CameraDocument] | None, folder: Path) -> Camera:
+    role, turns = mapped or ("", CameraDocument())
     url = ""
     if re.fullmatch(r"picture-\d{1,3}\.webp", str(picture.get("file", ""))):
         url = "data:image/webp;base64," + base64.b64encode((folder / picture["file"]).read_bytes()).decode()
@@ -268,7 +275,7 @@ def _camera(picture: Mapping[str, Any], mapped: tuple[str, Mapping[str, Any]] | 
     )
 
 
-def _columns(given: list[Mapping[str, Any]]) -> tuple[Columns, ...]:
+def _columns(given: Sequence[ColumnsDocument]) -> tuple[Columns, ...]:
     return tuple(
         Columns(str(one["feature"]), "" if one["indices"] is None else ranges_text(one["indices"])) for one in given
     )

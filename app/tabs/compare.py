@@ -8,12 +8,13 @@ from typing import Any
 import gradio as gr
 
 from app import components, questions, session, untrusted
-from app.answers.comparison import MAX_SCENE_SET, MAX_SCENES
+from app.answers.comparison import MAX_SCENE_SET, MAX_SCENES, Choice, Compared
+from app.answers.strength import MAX_STRENGTH_SCENES, SHARES
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.tabs.events import ACTION, Events, action, in_words, payload
 from app.tabs.watching import Watcher
-from app.views.compare_evidence import evidence_card
+from app.views.compare_evidence import EVIDENCE, FIGURES, evidence_card
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import below, tables
 from app.views.comparison import (
@@ -27,7 +28,8 @@ from app.views.comparison import (
     success,
 )
 from app.views.holdings import removal_card
-from app.views.markup import empty
+from app.views.strength import strength_card
+from app.views.templates import PIECES
 from app.words import LABELS
 from steering.integrity import Damaged
 
@@ -49,6 +51,7 @@ class CompareTab:
     player: gr.HTML
     success: gr.HTML
     tables: gr.HTML
+    strength: gr.HTML
     open_loop: gr.HTML
     evidence: gr.HTML
     figure: gr.HTML
@@ -57,7 +60,7 @@ class CompareTab:
     def shown(self) -> list[Any]:
         """Outputs of `show`."""
         compared = [self.chooser, self.notice, self.lead, self.player, self.success, self.tables]
-        return [self.form, *compared, self.open_loop, self.evidence]
+        return [self.form, *compared, self.strength, self.open_loop, self.evidence]
 
 
 def layout(plotly: str) -> CompareTab:
@@ -73,11 +76,13 @@ def layout(plotly: str) -> CompareTab:
             player = components.rollout_player()
         success = components.panel()
     tables = components.panel()
+    strength = components.panel()
     open_loop = components.panel()
     evidence = components.panel()
     with gr.Column(elem_classes="wb-plot", elem_id="compare-figure"):
         figure = components.figure(plotly)
-    return CompareTab(wanted, lead, form, jobs, shown, notice, player, success, tables, open_loop, evidence, figure)
+    above = (wanted, lead, form, jobs, shown, notice, player, success, tables)
+    return CompareTab(*above, strength, open_loop, evidence, figure)
 
 
 def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
@@ -93,23 +98,32 @@ def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
     form = compare_form(offered, VARIATIONS, task, trained, recordings, origins, unfolded=not choices)
     predictions = questions.comparison.predictions(context, demonstrations_id) if demonstrations_id else None
     recorded = below(open_loop_card(predictions, episode)) if predictions else ""
-    rest = [recorded, below(evidence_card(context.grid.shown()))]
+    in_scenes = trained if card and card.task else {}
+    weakened = below(strength_card(in_scenes, questions.strength.newest(context, in_scenes)))
+    rest = [weakened, recorded, below(evidence_card(context.grid.shown()))]
     comparison_id = questions.comparison.chosen(choices, task, untrusted.as_id(wanted))
     if comparison_id is None:
         return [form, "", NOTHING if trained else UNTRAINED, leading(PURPOSE), None, "", "", *rest]
     try:
         shown = questions.comparison.comparison(context, comparison_id)
     except Damaged as error:
-        damaged = empty("This comparison cannot be shown", in_words(error))
+        damaged = PIECES.empty("This comparison cannot be shown", in_words(error))
         return [form, chooser(choices, comparison_id, "", ""), damaged, leading(PURPOSE), None, "", "", *rest]
     asked = comparison_id if comparison_id == wanted else ""
+    return [form, *compared(shown, choices, asked), *rest]
+
+
+def compared(shown: Compared, choices: list[Choice], asked: str = "", yours: bool = True) -> list[Any]:
+    """What a comparison fills of `CompareTab.shown`: chooser, notice, lead, player, success and tables. asked: its id
+    where the address is to name it; yours: comparisons can be made here.
+    """
     value = shown.comparison
-    player = rollout_player(shown.id, shown.rollouts, value.disagreement, shown.videos, shown.traces, shown.squares)
+    player = rollout_player(
+        shown.id, shown.rollouts, value.disagreement, shown.videos, shown.traces, shown.squares, value.task
+    )
     bars = success(value, shown.sentences, shown.origins, shown.effects)
-    return [
-        *(form, chooser(choices, comparison_id, asked, shown.made), "", leading(PURPOSE, shown.sentence)),
-        *(player, bars, tables(shown), *rest),
-    ]
+    picker = chooser(choices, shown.id, asked, shown.made, yours)
+    return [picker, "", leading(PURPOSE, shown.sentence), player, bars, tables(shown)]
 
 
 def wire(
@@ -140,8 +154,18 @@ def wire(
             untrusted.whole(form.get("seed"), 0, MAX_SCENE_SET, 0),
             untrusted.names(form.get("variations"), VARIATIONS),
             untrusted.names(form.get("words"), WORDS),
+            bool(form.get("early")),
         )
         return [watcher.start(), ""]  # what comes of it is shown, not what was chosen before
+
+    def weaken(event: gr.EventData) -> Any:
+        chosen = action(event)
+        if chosen.name != "strength":
+            return gr.skip()
+        shares = next((one for one in SHARES if one == chosen.form.get("shares")), next(iter(SHARES)))
+        scenes = untrusted.whole(chosen.form.get("scenes"), 2, MAX_STRENGTH_SCENES, 10)
+        questions.strength.start(context, untrusted.as_id(chosen.form.get("adapter")), shares, scenes, 0)
+        return watcher.start()
 
     def choose(opened: Any, event: gr.EventData) -> Any:
         chosen = action(event)
@@ -169,9 +193,12 @@ def wire(
         return [below(open_loop_card(predictions, episode)) if predictions else "", gr.skip()]
 
     def evidence(event: gr.EventData) -> Any:
-        return context.grid.figure(action(event).value)
+        name = action(event).value
+        drawn = context.grid.figure(name)
+        return None if drawn is None else {**drawn, "name": FIGURES.get(name, name), "of": EVIDENCE}
 
     events.on(tab.form.action, start, states.opened, [watcher.timer, tab.wanted], **ACTION)
+    events.on(tab.strength.action, weaken, None, watcher.timer, **ACTION)
     events.on(tab.chooser.action, choose, states.opened, [tab.wanted, *tab.shown[1:7]], **ACTION)
     events.on(tab.notice.action, answered, [states.opened, tab.wanted], [tab.wanted, *tab.shown[1:7]], **ACTION)
     events.on(tab.player.report, report, None, download, **ACTION)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from app import components, questions, session, untrusted
-from app.answers.demonstrations import MAX_EPISODES
+from app.answers.demonstrations import EXPERT, MAX_EPISODES, POLICY
 from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.tabs import driving
@@ -17,10 +18,10 @@ from app.tabs.heads import HeadsTab
 from app.tabs.watching import Watcher
 from app.uploads import limits_in_words
 from app.views.demonstrations import episode_grid, record_form, set_cards
-from app.views.health import health
+from app.views.health import health_card
 from app.views.holdings import holding, removal_card
 from app.views.mapping import upload_panel
-from app.views.markup import purpose
+from app.views.templates import PIECES
 from steering import hub
 from steering.errors import SteeringError
 
@@ -46,7 +47,7 @@ class DemonstrationsTab:
 
 def layout() -> DemonstrationsTab:
     """Lay out the step inside its tab."""
-    components.panel(purpose(PURPOSE))
+    components.panel(PIECES.purpose(PURPOSE))
     jobs = components.panel()
     sets = components.panel()
     report = components.panel()
@@ -66,6 +67,24 @@ def show_sets(context: Context, opened: Any) -> str:
         for card in questions.demonstrations.sets(context)
     ]
     return set_cards(cards, demonstrations_id) + holding(questions.holdings.shown(context))
+
+
+def show_form(context: Context) -> str:
+    """The form that records, with the finetunes that may act in it."""
+    return record_form((*TASKS, UNSEEN_TASK), VARIATIONS, questions.demonstrations.recorders(context))
+
+
+def start_recording(context: Context, form: Mapping[str, Any]) -> None:
+    """Queue what the form asks for, each field within its bounds: they come from the client."""
+    tasks = (*TASKS, UNSEEN_TASK)
+    questions.demonstrations.record(
+        context,
+        next((task for task in tasks if task == form.get("task")), TASKS[0]),
+        untrusted.whole(form.get("count"), 2, MAX_EPISODES, 20),
+        untrusted.whole(form.get("seed"), 0, 9_999, 0),
+        untrusted.names(form.get("variations"), VARIATIONS),
+        (untrusted.as_id(form.get("actor")) or POLICY) if form.get("by") == POLICY else EXPERT,
+    )
 
 
 def show_episodes(context: Context, opened: Any) -> str:
@@ -105,16 +124,7 @@ def wire(
         chosen = action(event)
         if chosen.name != "record":
             return gr.skip()
-        form = chosen.form
-        tasks = (*TASKS, UNSEEN_TASK)
-        task = str(form.get("task"))
-        questions.demonstrations.record(
-            context,
-            task if task in tasks else TASKS[0],
-            untrusted.whole(form.get("count"), 2, MAX_EPISODES, 20),
-            untrusted.whole(form.get("seed"), 0, 9_999, 0),
-            untrusted.names(form.get("variations"), VARIATIONS),
-        )
+        start_recording(context, chosen.form)
         return watcher.start()
 
     def find(opened: Any, event: gr.EventData) -> Any:
@@ -135,7 +145,7 @@ def wire(
         if chosen.name not in ("health", "close", "remove"):
             return gr.skip()
         card = questions.uploads.health(context, untrusted.as_id(chosen.value)) if chosen.name == "health" else None
-        return f'<div class="wb-card wb-section">{health(card, closable=True)}</div>' if card else ""
+        return health_card(card) if card else ""
 
     events.on(tab.form.action, record, None, watcher.timer, **ACTION)
     for panel in (tab.sets, tab.upload, others.unscored):

@@ -14,11 +14,12 @@ from typing import Any
 
 import gradio as gr
 import orjson
+from markupsafe import Markup
 
 from app import monitoring, untrusted
 from app.cookies import of_event
 from app.questions.context import Context
-from app.views.markup import text
+from app.views.templates import PIECES
 from app.visitors import asked_by
 from app.words import without_places
 from steering.disk import disk_words
@@ -164,7 +165,6 @@ def _with_told(found: Any, said: str, outputs: int) -> Any:
     return [*([found] * outputs if found == gr.skip() else found), said]
 
 
-def _toast(words: str) -> str:
+def _toast(words: str) -> Markup:
     """Markup that static/shared/panel.js shows as a toast; with the time, for the same may have to be said again."""
-    emitted = text(json.dumps([words]))
-    return f'<span hidden data-emit="notes" data-emitted="{emitted}" data-at="{time.time_ns()}"></span>'
+    return PIECES.emit("notes", json.dumps([words]), time.time_ns())

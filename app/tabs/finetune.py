@@ -14,9 +14,11 @@ from app.tabs.events import ACTION, WATCH, Events, action
 from app.tabs.watching import Watcher
 from app.views import finetune as views
 from app.views.holdings import removal_card
-from app.views.markup import purpose
+from app.views.pushing import push_card, pushed_card
+from app.views.templates import PIECES
 from steering.errors import SteeringError
 from steering.finetune.presets import PRESETS
+from steering.public import is_public
 from steering.types import FinetuneSettings
 
 DEFAULTS = FinetuneSettings()
@@ -29,7 +31,8 @@ PURPOSE = (
 @dataclass(frozen=True)
 class FinetuneTab:
     """Components of the step. costs: what the form shows beside its fields. live: numbers of what runs. change, maps:
-    what a finished run did to the heads, in words and drawn. exporting: id of the job whose file is waited for.
+    what a finished run did to the heads, in words and drawn. exporting: id of the job whose file is waited for;
+    pushing: of that whose policy goes to the hub; push: asks where to.
     """
 
     form: gr.HTML
@@ -41,11 +44,13 @@ class FinetuneTab:
     change: gr.HTML
     maps: gr.HTML
     exporting: gr.State
+    push: gr.HTML
+    pushing: gr.State
 
 
 def layout(plotly: str) -> FinetuneTab:
     """Lay out the step inside its tab."""
-    components.panel(purpose(PURPOSE))
+    components.panel(PIECES.purpose(PURPOSE))
     form = components.panel()
     costs = components.panel()
     jobs = components.panel()
@@ -53,10 +58,11 @@ def layout(plotly: str) -> FinetuneTab:
     with gr.Column(elem_classes="wb-plot"):
         plot = components.curves()
     results = components.panel()
+    push = components.panel()
     change = components.panel()
     with gr.Column(elem_classes="wb-plot", elem_id="head-change-maps"):
         maps = components.figure(plotly)
-    return FinetuneTab(form, costs, jobs, live, plot, results, change, maps, gr.State(""))
+    return FinetuneTab(form, costs, jobs, live, plot, results, change, maps, gr.State(""), push, gr.State(""))
 
 
 def show_form(fields: Any) -> str:
@@ -71,7 +77,7 @@ def show(context: Context, opened: Any, digits: Any, base: Any, measure: Any, fi
     """Markup of the costs and of the results."""
     return [
         show_costs(context, opened, digits, base, measure, fields),
-        views.results_table(questions.results.finetunes(context)),
+        views.results_table(questions.results.finetunes(context), pushes=questions.exports.may_push()),
     ]
 
 
@@ -86,7 +92,8 @@ def show_costs(context: Context, opened: Any, digits: Any, base: Any, measure: A
         command, python = questions.training.preview(context, demonstrations_id, key, heads, asked, origin)
     except SteeringError as error:  # what cannot run has no command; starting says the same
         command = python = f"# {error}"
-    return views.costs(found, command, python)
+    imitated = questions.training.imitated(context, demonstrations_id)
+    return views.costs(found, command, python, imitated)
 
 
 def show_live(context: Context) -> str:
@@ -99,15 +106,18 @@ def show_change(context: Context, found: str | None) -> list[Any]:
     if found is None:
         return [gr.skip(), gr.skip()]
     one = questions.results.head_change(context, found)
-    return [views.change_card(one.method, one.demonstrations, one.lines), one.figure]
+    return [
+        views.change_card(one.method, one.demonstrations, one.lines),
+        {**one.figure, "name": "Heads before and after"},
+    ]
 
 
 def _deleting(context: Context, action_name: str, adapter_id: str) -> str:
     """The results with the question before one is deleted, or after it was answered."""
     if action_name == "remove":
         questions.holdings.delete(context, adapter_id)
-    question = removal_card(questions.holdings.asked(context, adapter_id)) if action_name == "delete" else ""
-    return views.results_table(questions.results.finetunes(context), question)
+    question = removal_card(questions.holdings.asked(context, adapter_id)) if action_name == "delete" else None
+    return views.results_table(questions.results.finetunes(context), question, questions.exports.may_push())
 
 
 def wire(
@@ -118,16 +128,17 @@ def wire(
     def look(event: gr.EventData) -> list[Any]:
         chosen = action(event)
         if chosen.name == "report":
-            return [asdict(questions.exports.report(context, untrusted.as_id(chosen.value))), *[gr.skip()] * 5]
-        if chosen.name == "export":
+            return [asdict(questions.exports.report(context, untrusted.as_id(chosen.value))), *[gr.skip()] * 6]
+        if chosen.name in ("export", "push"):
             job_id = questions.exports.policy(context, untrusted.as_id(chosen.value))
-            return [gr.skip(), watcher.start(), *[gr.skip()] * 3, job_id]
+            waiting = [job_id, gr.skip()] if chosen.name == "export" else [gr.skip(), job_id]
+            return [gr.skip(), watcher.start(), *[gr.skip()] * 3, *waiting]
         if chosen.name in ("delete", "remove", "close"):
-            return [*[gr.skip()] * 4, _deleting(context, chosen.name, untrusted.as_id(chosen.value)), gr.skip()]
+            return [*[gr.skip()] * 4, _deleting(context, chosen.name, untrusted.as_id(chosen.value)), *[gr.skip()] * 2]
         if chosen.name != "heads_after":
-            return [gr.skip()] * 6
+            return [gr.skip()] * 7
         found = questions.results.heads_after(context, untrusted.as_id(chosen.value))
-        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(context, found), *[gr.skip()] * 2]
+        return [gr.skip(), gr.skip() if found else watcher.start(), *show_change(context, found), *[gr.skip()] * 3]
 
     def act(opened: Any, digits: Any, base: Any, measure: Any, kept: Any, event: gr.EventData) -> list[Any]:
         chosen = action(event)
@@ -156,13 +167,27 @@ def wire(
         file = questions.exports.made_policy(context, job_id) if isinstance(job_id, str) and job_id else None
         return [gr.skip()] * 2 if file is None else [asdict(file), ""]
 
+    def packed(job_id: Any) -> list[Any]:
+        export_id = questions.exports.packed_policy(context, job_id) if isinstance(job_id, str) and job_id else ""
+        return [push_card(export_id, is_public()), ""] if export_id else [gr.skip()] * 2
+
+    def push(event: gr.EventData) -> str:
+        chosen = action(event)
+        if chosen.name != "push":
+            return ""
+        repository, token = (str(chosen.form.get(name, "")).strip()[:200] for name in ("repository", "token"))
+        export_id, public = untrusted.as_id(chosen.value), bool(chosen.form.get("public"))
+        return pushed_card(questions.exports.push(context, export_id, repository, token, public))
+
     def scored() -> list[Any]:
         return show_change(context, questions.results.just_scored(context))
 
-    looked = [download, watcher.timer, tab.change, tab.maps, tab.results, tab.exporting]
+    looked = [download, watcher.timer, tab.change, tab.maps, tab.results, tab.exporting, tab.pushing]
     events.on(tab.results.action, look, None, looked, **ACTION)
     events.on(watcher.finished.change, scored, None, [tab.change, tab.maps], **WATCH)
     events.on(watcher.finished.change, made, tab.exporting, [download, tab.exporting], **WATCH)
+    events.on(watcher.finished.change, packed, tab.pushing, [tab.push, tab.pushing], **WATCH)
+    events.on(tab.push.action, push, None, tab.push, **ACTION)
     events.on(
         tab.form.action,
         act,

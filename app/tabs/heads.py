@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from app import components, questions, session, untrusted
 from app.answers import measures
@@ -18,25 +19,25 @@ from app.questions.head_sets import HeadSet
 from app.questions.lead_sentence import lead_sentence
 from app.tabs.events import ACTION, QUICK, Events, action, payload
 from app.views import frame_player, head_map
-from app.views.laboratory_answers import strip
-from app.views.markup import button, choice, empty, number, tab_button
 from app.views.measures import choosers, name_of
+from app.views.measures_answers import strip
+from app.views.templates import PIECES, Macros
 from steering.errors import InputError
 from steering.types import PAPER_SET_SIZE, HeadShape
 
 SOME_PAIR = HeadShape.pair(1, 1)
 ALL_STACKS = "both"  # of the choice of stacks; what it says to people depends on how many there are
 
-NO_SETS = empty(
+NO_SETS = PIECES.empty(
     "No demonstrations to read heads from",
     "The head map shows which attention heads carry a task. Record demonstrations in the simulator to begin.",
-    tab_button("Record demonstrations", "demonstrations"),
+    PIECES.tab_button("Record demonstrations", "demonstrations"),
 )
-NOT_SCORED = empty(
+NOT_SCORED = PIECES.empty(
     "These heads are not scored yet",
     "Find heads runs the policy over these demonstrations and scores every head by how well its output predicts the "
     "demonstrated action. It takes about a minute.",
-    button("Find heads", "find", primary=True),
+    PIECES.button("Find heads", "find", primary=True),
 )
 
 PURPOSE = (
@@ -98,21 +99,13 @@ def layout() -> HeadsTab:
 
 def rule_form(
     most: int = 2 * PAPER_SET_SIZE, others: Mapping[str, str] | None = None, shape: HeadShape = SOME_PAIR
-) -> str:
+) -> Markup:
     """The rule that selects heads by itself, and the controls that it has to beat. most: heads to choose among. others:
     other demonstrations whose set can be taken -> what to call it. shape: names the stacks to choose from.
     """
     kept = [(f"{KEPT}{other}", name) for other, name in (others or {}).items()]
-    return (
-        '<div class="wb-form wb-rule" data-reflect>'
-        + choice("rule", "Rule", [*RULES.items(), *kept], "top")
-        + f'<span class="wb-by-count">{number("count", "Heads", 1, most, PAPER_SET_SIZE)}</span>'
-        + f'<span class="wb-by-budget">{number("parameters", "Parameters", 100, 10**9, BUDGET, "100")}</span>'
-        + "<span>of</span>"
-        + choice("stacks", "Select from", _stack_choices(shape), shape.names[0])
-        + button("Auto-select", "select", testid="auto-select")
-        + "</div>"
-    )
+    rules = [*RULES.items(), *kept]
+    return Macros("head_rule.html").rule_form(rules, _stack_choices(shape), most, PAPER_SET_SIZE, BUDGET)
 
 
 def _stack_choices(shape: HeadShape) -> list[tuple[str, str]]:
@@ -176,6 +169,7 @@ def show(
         second=None if other is None or second is None else (second.key, name_of(second), other),
         strip=None if over_time is None else strip(over_time),
         lead=lead_sentence(relevance, trust, shown.target),
+        named=name_of(shown),
     )
     movable = int((~relevance.inert).sum())
     if shown.tokens != questions.measures.tokens(context, demonstrations_id):
@@ -187,13 +181,13 @@ def show(
     return ["", gr.Row(visible=True), lists, rule, value, ""]
 
 
-def unscored(context: Context, demonstrations_id: str) -> str:
+def unscored(context: Context, demonstrations_id: str) -> Markup:
     """What stands in place of the map: that the heads were not scored, or that their scores are damaged."""
     damaged = of_scores(context.store, demonstrations_id)
     if damaged is None:
         return NOT_SCORED
     title = f"The {damaged.name} of these demonstrations are damaged"
-    return empty(title, damaged.words, button("Find heads", "find", primary=True))
+    return PIECES.empty(title, damaged.words, PIECES.button("Find heads", "find", primary=True))
 
 
 def show_episode(context: Context, demonstrations_id: str, index: int) -> dict[str, Any] | None:
@@ -315,9 +309,11 @@ def wire(
         return asdict(questions.exports.heads(context, kind, demonstrations_id, key, heads, origin))
 
     def take(opened: Any, kept: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:
-        read = questions.head_sets.read_selection(context, str(payload(event, "text").get("text")))
+        content = str(payload(event, "text").get("text"))
+        read = questions.head_sets.read_selection(context, content)
         one = questions.head_sets.chosen(questions.head_sets.digits_of(context, read.heads), read.origin)
-        return _selected(opened, one, kept, measure, beside)
+        *found, _ = _selected(opened, one, kept, measure, beside)
+        return [*found, render_header(opened, one, measure, questions.head_sets.report_words(content))]
 
     now = [states.opened, states.heads, states.origin]
     around = [states.opened, states.kept, states.measure, states.beside]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.questions.context import Context
 from app.tabs.events import ACTION, Events, Show, action
 from app.views.trials import trials_card
 from app.words import LABELS
+from steering.trials.book import MOST_MEDIA_BYTES
 from steering.types import TRIAL_OUTCOMES
 from steering.types.trials import MOST_BLOCKS
 
@@ -29,10 +31,11 @@ def layout() -> TrialsTab:
     return TrialsTab(components.panel(), gr.BrowserState("", storage_key="steering-trials", secret=session.SECRET))
 
 
-def show(context: Context, opened: Any, book: Any) -> str:
-    """Markup of the card."""
+def show(context: Context, opened: Any, book: Any, sending: str = "") -> str:
+    """Markup of the card. sending: the address that a photograph or film is on its way to."""
     demonstrations_id, _ = untrusted.as_opened(opened)
-    return trials_card(questions.trials.shown(context, demonstrations_id, book if isinstance(book, str) else ""))
+    name = book if isinstance(book, str) else ""
+    return trials_card(questions.trials.shown(context, demonstrations_id, name, sending))
 
 
 def wire(events: Events, context: Context, tab: TrialsTab, states: session.States) -> Show:
@@ -40,7 +43,7 @@ def wire(events: Events, context: Context, tab: TrialsTab, states: session.State
 
     def act(opened: Any, book: Any, event: gr.EventData) -> list[Any]:
         chosen, name = action(event), book if isinstance(book, str) else ""
-        form, ask = chosen.form, questions.trials
+        form, ask, sending = chosen.form, questions.trials, ""
         if chosen.name == "plan":
             demonstrations_id, _ = untrusted.as_opened(opened)
             name = ask.plan(
@@ -57,20 +60,27 @@ def wire(events: Events, context: Context, tab: TrialsTab, states: session.State
         elif chosen.name in TRIAL_OUTCOMES:
             slot = untrusted.whole(chosen.value, 0, 10 * MOST_BLOCKS, 0)
             ask.record(context, name, slot, chosen.name, _text(form, "stage"), _text(form, "note"))
+        elif chosen.name == "send":
+            size, _, file = chosen.value.partition(" ")
+            sending = ask.send(context, name, file, untrusted.whole(size, 0, MOST_MEDIA_BYTES + 1, 0))
+        elif chosen.name == "sent":
+            ask.sent(context, chosen.value)
+        elif chosen.name == "unsend":
+            ask.unsend(context)
         elif chosen.name == "undo":
             ask.undo(context, name)
         elif chosen.name == "unblind":
             ask.unblind(context, name)
         elif chosen.name in ("open", "leave"):
             name = _text(form, "book") if chosen.name == "open" else ""
-        return [show(context, opened, name), name]
+        return [show(context, opened, name, sending), name]
 
     events.on(tab.card.action, act, [states.opened, tab.book], [tab.card, tab.book], **ACTION)
     return Show(lambda opened, book: show(context, opened, book), [states.opened, tab.book], [tab.card])
 
 
 def _text(form: dict[str, Any], name: str) -> str:
-    given = form.get(name)
+    given = next((value for key, value in form.items() if re.fullmatch(rf"{name}(-\d+)?", key)), "")
     return given[:2000] if isinstance(given, str) else ""
 
 

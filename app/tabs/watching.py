@@ -34,6 +34,8 @@ STEP_OF = {
     "head_change": "finetune",
     "package_policy": "finetune",
     "evaluate": "compare",
+    "operate": "heads",
+    "sweep_strength": "compare",
     "open_loop": "compare",
     "open_policy": "policy",
 }

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.views.markup import text
+from markupsafe import Markup
 
+from app.views.templates import Macros
+
+HTML = Macros("damage.html")
 SHOWN = 3
 
 
-def damage(lines: Sequence[str]) -> str:
+def damage(lines: Sequence[str]) -> Markup:
     """Markup; empty where nothing is damaged."""
-    if not lines:
-        return ""
-    said = "".join(f"<p>{text(line)}</p>" for line in lines[:SHOWN])
-    more = len(lines) - SHOWN
-    if more > 0:
-        said += f"<p>{more} more: python -m steering check names them all.</p>"
-    return f'<div class="wb-damage" role="status" data-testid="damage">{said}</div>'
+    return HTML.damage(lines[:SHOWN], max(len(lines) - SHOWN, 0)) if lines else Markup()

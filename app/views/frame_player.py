@@ -16,7 +16,8 @@ COLUMNS = 10
 MOST_SHEET_PX, LONGEST_SIDE_PX = 32_000_000, 16_000
 """A browser decodes a sheet into four bytes a pixel; WebP ends at 16 383 pixels a side."""
 CAMERA_LABELS = {"exterior": "Exterior", "wrist": "Wrist"}
-LEVELS = 16  # attention is shown in steps of 16 of 255: hardly visible once smoothed, and half the bytes
+STEP = 17  # attention is shown in 16 levels, 4 bits: hardly visible once smoothed, and a third of the bytes
+LEVEL_OF = np.rint(np.arange(256) / STEP).astype(np.uint8)
 MOST_ATTENTION_BYTES, LEAST_GRID = 20_000_000, 4
 """A browser keeps the attention of an episode unpacked; an hour at π0's size would be 20 GB."""
 
@@ -143,15 +144,15 @@ def encode(image: np.ndarray, quality: int = 80, effort: int = 1) -> bytes:
 
 
 def attention_file(attention: Attention) -> bytes:
-    """Gzip of image weights uint8 [head, camera, patch, frame] and then masses uint8 [head, group, frame], with
-    `attention_grid` patches a side.
+    """Gzip of image weights, two frames a byte, the earlier in the high bits: uint8 [head, camera, patch, half of the
+    frames, rounded up], and then masses uint8 [head, group, frame]; `attention_grid` patches a side.
 
     Frames come last: neighbours in time are alike, which halves the file.
     """
-    shown = pooled(attention.image, attention_grid(attention))
-    image = np.minimum((shown.astype(np.uint16) + LEVELS // 2) // LEVELS * LEVELS, 255).astype(np.uint8)
+    image = LEVEL_OF[pooled(attention.image, attention_grid(attention))]
+    image = np.concatenate([image, image[: len(image) % 2]])
     mass = np.round(attention.mass * 255).astype(np.uint8)
-    frames_last = [np.ascontiguousarray(np.moveaxis(one, 0, -1)) for one in (image, mass)]
+    frames_last = [np.ascontiguousarray(np.moveaxis(one, 0, -1)) for one in (image[::2] << 4 | image[1::2], mass)]
     return gzip.compress(b"".join(one.tobytes() for one in frames_last), 6, mtime=0)
 
 

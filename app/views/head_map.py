@@ -36,13 +36,15 @@ def head_map(
     second: tuple[str, str, Relevance] | None = None,
     strip: Mapping[str, Any] | None = None,
     lead: str = "",
+    named: str = "",
 ) -> dict[str, Any]:
     """What static/heads/head_map.js and static/heads/inspector.js draw.
 
     key: names the relevance; demonstrations: the set. version: another one whenever a rule or a file chose `selected`;
     0 where the map is only drawn, and the page knows its set best.
     measure: its key in the link. second: key, name and scores of another measure, shown in the lower half of every
-    cell. strip: relevance by time (see laboratory_answers). lead: the sentence that leads.
+    cell. strip: relevance by time (see measures_answers). lead: the sentence that leads; named: the measure, in a few
+    words.
     """
     shape = relevance.shape
     flat = relevance.score.reshape(-1)
@@ -61,6 +63,7 @@ def head_map(
         "version": version,
         "lead": lead,
         "measure": measure,
+        "named": named,
         "metric": metric_label(relevance),
         "explains": explains(relevance),
         "gain": None if relevance.gain is None else _rounded(relevance.gain),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from app.answers.measures import BEST, Measure
 from app.glossary import GLOSSARY
-from app.views.markup import term, text
+from app.views.templates import Macros
 from app.words import TARGET_LABELS
 from steering.metrics import BY_NAME
 from steering.types import PHASES, Spread, spread_words
 
+HTML = Macros("measures.html")
 LABELS = {
     "metric": "Measure",
     "preset": "Preset",
@@ -54,7 +58,7 @@ def choosers(
     beside: str = "",
     spread: Spread | None = None,
     old: str = "",
-) -> str:
+) -> Markup:
     """The measure as a sentence; opened, a list for each of its properties, the same ones whatever was measured, and
     what it means. A list with one choice is there and disabled.
 
@@ -69,46 +73,42 @@ def choosers(
     lists = []
     for name, label in LABELS.items():
         values = list(dict.fromkeys([*(getattr(one, name) for one in available), *live.get(name, ())]))
-        lists.append(_list(name, label, [(value, _word(name, value)) for value in values], getattr(chosen, name)))
+        lists.append((name, label, [(value, _word(name, value)) for value in values], getattr(chosen, name)))
     named = [("", "nothing"), *[(one.key, _name(one, available)) for one in available if one != chosen]]
-    lists.append(_list("beside", "Beside it", named, beside))
-    row = f'<div class="wb-form" data-live>{"".join(lists)}</div>'
+    lists.append(("beside", "Beside it", named, beside))
     metric = BY_NAME.get(chosen.metric)
     formula = STRICT if metric and chosen.preset == "default" else metric.formula if metric else ""
-    meaning = f"<p>{text(metric.meaning)}</p><p><code>{text(formula)}</code></p>" if metric else ""
-    second = dict(named).get(beside, "") if beside else ""
-    over = f"<p>Scored {MEANT[chosen.preset]}.</p>" if MEANT.get(chosen.preset) else ""
-    aged = f'<p role="note" data-testid="old">{text(old)}</p>' if old else ""
-    measured_on = "" if spread is None else f'<p data-testid="spread">{text(spread_words(spread))}</p>'
-    return (
-        '<div class="wb-measure" data-testid="measure"><details data-fold="measure">'
-        f'<summary data-testid="measure-line"><span>{_line(chosen, second)}</span></summary>'
-        f"{row}{_words(chosen)}{over}{meaning}{measured_on}</details>{aged}</div>"
+    return HTML.choosers(
+        _line(chosen, dict(named).get(beside, "") if beside else ""),
+        lists,
+        _words(chosen),
+        MEANT.get(chosen.preset, ""),
+        metric.meaning if metric else "",
+        formula,
+        "" if spread is None else spread_words(spread),
+        old,
     )
 
 
-def _words(chosen: Measure) -> str:
-    """The measure's words, each of which opens its meaning."""
+def _words(chosen: Measure) -> list[str]:
+    """Keys of the glossary of the measure's words."""
     tokens = dict.fromkeys(WORD_OF_TOKEN.get(one, one) for one in chosen.tokens.split("+"))
-    known = [term(key) for key in (chosen.metric, chosen.preset, *tokens) if key in GLOSSARY]
-    return f'<p data-testid="measure-words">What it means: {", ".join(known)}.</p>' if known else ""
+    return [key for key in (chosen.metric, chosen.preset, *tokens) if key in GLOSSARY]
 
 
-def _line(chosen: Measure, beside: str) -> str:
-    """The measure as a sentence, escaped. beside: name of the second one, escaped; empty for none."""
-    metric = BY_NAME[chosen.metric].label if chosen.metric in BY_NAME else chosen.metric
-    preset = _word("preset", chosen.preset)
-    words = f"Colour: <b>{text(metric)}{f', {preset}' if preset else ''}</b>"
-    if chosen.preset != "policy":
-        words += f", of <b>{_word('target', chosen.target)}</b> in <b>{_word('phase', chosen.phase)}</b>"
-    words += f", at <b>{_word('tokens', chosen.tokens)}</b>"
-    if chosen.k != BEST:
-        words += f", <b>{_word('k', chosen.k)}</b>"
-    return f"{words}, beside <b>{beside}</b>" if beside else words
+def _line(chosen: Measure, beside: str) -> dict[str, Any]:
+    """The words of the sentence, by their place in it. beside: name of the second measure; empty for none."""
+    return {
+        "metric": ", ".join(filter(None, (_word("metric", chosen.metric), _word("preset", chosen.preset)))),
+        "of": () if chosen.preset == "policy" else (_word("target", chosen.target), _word("phase", chosen.phase)),
+        "at": _word("tokens", chosen.tokens),
+        "k": "" if chosen.k == BEST else _word("k", chosen.k),
+        "beside": beside,
+    }
 
 
 def name_of(measure: Measure) -> str:
-    """The measure in a few words, escaped."""
+    """The measure in a few words."""
     words = [_word("metric", measure.metric), _word("preset", measure.preset)]
     words += [_word("target", measure.target)] if measure.target != "action" else []
     words += [_word("phase", measure.phase)] if measure.phase != "whole" else []
@@ -120,29 +120,17 @@ def _name(measure: Measure, available: Sequence[Measure]) -> str:
     return name_of(measure) if len(same) == 1 else f"{name_of(measure)}, {_word('tokens', measure.tokens)}"
 
 
-def _list(name: str, label: str, values: Sequence[tuple[str, str]], current: str) -> str:
-    options = "".join(
-        f'<option value="{text(value)}"{" selected" if value == current else ""}>{shown or "none"}</option>'
-        for value, shown in values
-    )
-    return (
-        f'<label class="wb-field"><span>{label}</span><select name="{name}" data-testid="measure-{name}"'
-        f"{' disabled' if len(values) < 2 else ''}>"
-        f"{options}</select></label>"
-    )
-
-
 def _word(name: str, value: str) -> str:
     if name == "metric":
-        return text(BY_NAME[value].label if value in BY_NAME else value)
+        return BY_NAME[value].label if value in BY_NAME else value
     if name == "preset":
-        return text(PRESETS.get(value, value))
+        return PRESETS.get(value, value)
     if name == "phase":
-        return "all frames" if value == "whole" else text(f"{value} frames")
+        return "all frames" if value == "whole" else f"{value} frames"
     if name == "tokens":
-        return text(" and ".join(dict.fromkeys(TOKENS.get(one, one.replace("_", " ")) for one in value.split("+"))))
+        return " and ".join(dict.fromkeys(TOKENS.get(one, one.replace("_", " ")) for one in value.split("+")))
     if name == "target":
-        return text(TARGET_LABELS.get(value, value.replace("_", " ")))
+        return TARGET_LABELS.get(value, value.replace("_", " "))
     if name == "k":
-        return "chosen by the score" if value == BEST else f"k = {text(value)}"
-    return text(value.replace("_", " "))
+        return "chosen by the score" if value == BEST else f"k = {value}"
+    return value.replace("_", " ")

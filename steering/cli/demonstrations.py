@@ -36,10 +36,18 @@ def record(
     count: Annotated[int, typer.Option(help="Number of demonstrations.")] = 20,
     seed: SeedOption = 0,
     variation: VariationsOption = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Record what this policy does, failures too: 'embedded', a folder or a hub id. Unset: the expert."
+        ),
+    ] = None,
+    adapter: Annotated[str | None, typer.Option(help="Id of an adapter that its policy runs with.")] = None,
     store: StoreOption = STORE,
 ) -> None:
-    """Record demonstrations of a simulator task by its scripted expert."""
-    run(store, pipeline.record, task=task, count=count, seed=seed, variations=tuple(variation or ()))
+    """Record demonstrations of a simulator task by its scripted expert, or what a policy does in the same scenes."""
+    options: dict[str, Any] = {"variations": tuple(variation or ()), "policy": policy, "adapter_id": adapter}
+    run(store, pipeline.record, task=task, count=count, seed=seed, **options)
 
 
 @app.command()
@@ -95,6 +103,10 @@ def import_(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out episodes that cannot be read, and import the others.")
     ] = False,
+    bgr: Annotated[
+        list[str] | None,
+        typer.Option(help="A camera whose red and blue are stored swapped (exterior, wrist, …, or all); repeatable."),
+    ] = None,
     store: StoreOption = STORE,
 ) -> None:
     """Import demonstrations from other people's files."""
@@ -102,7 +114,7 @@ def import_(
 
     given = None if mapping is None else read_document(mapping)
     options: dict[str, Any] = {"mapping": given, "episodes": episode or None, "image_px": image_px or None}
-    options["skip_unreadable"] = skip_unreadable
+    options |= {"skip_unreadable": skip_unreadable, "bgr": bgr or ()}
     run(store, pipeline.import_demonstrations, path=path, **options)
 
 

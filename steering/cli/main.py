@@ -16,7 +16,9 @@ from steering.cli import evidence_screen as evidence_screen
 from steering.cli import evidence_trial as evidence_trial
 from steering.cli import exporting as exporting
 from steering.cli import finetuning as finetuning
+from steering.cli import opening as opening
 from steering.cli import page as page
+from steering.cli import publish as publish
 from steering.cli import score as score
 from steering.cli import selection as selection
 from steering.cli import server as server

@@ -14,6 +14,7 @@ from steering import backup as backups
 from steering import keeping
 from steering.cli.frame import STORE, StoreOption, app, open_folder, print_json
 from steering.errors import InputError
+from steering.jobs import clock
 from steering.jobs.queue import JobStatus, Queue
 from steering.public import quota
 
@@ -64,6 +65,7 @@ def gc(
 ) -> None:
     """Delete what is kept no longer: visitors' things, old pictures, unfinished work. The operator's things stay."""
     opened, keep_s = open_folder(_existing(store)), quota().keep_s if days is None else days * keeping.DAY_S
+    clock.follow(opened, Queue(opened.root))
     gone = 0 if math.isinf(keep_s) else keeping.expire(opened, keep_s)
     freed = keeping.clean(opened)
     opened.sweep()

@@ -12,6 +12,7 @@ import typer
 from steering import pipeline
 from steering.cli.frame import STORE, Line, PolicyOption, SeedOption, StoreOption, app, open_folder, print_json
 from steering.errors import InputError, SteeringError
+from steering.heap import keep_freed
 from steering.progress import Progress
 from steering.trials.book import open_book
 
@@ -74,4 +75,5 @@ def serve(
             print("Clients connect to it, or to /METHOD where methods are named; Ctrl+C ends it.", file=sys.stderr)
             await server.serve_forever()
 
+    keep_freed()
     asyncio.run(run())

@@ -14,9 +14,11 @@ from steering.errors import InputError
 from steering.trials import exchange
 from steering.trials.book import Book, create, open_book
 from steering.trials.plan import power_words
+from steering.trials.progress import progress_verdicts
 from steering.trials.report import report as report_text
+from steering.trials.report import sentences
 from steering.trials.verdict import judge, verdicts, words
-from steering.types import METHOD_LABELS, TRIAL_OUTCOMES, TrialPlan
+from steering.types import METHOD_LABELS, NO_STAGE, TRIAL_OUTCOMES, TrialPlan
 
 KEYS = {"s": "success", "f": "failure", "v": "void"}
 BookArgument = Annotated[Path, typer.Argument(help="The folder of the trial book.")]
@@ -70,7 +72,7 @@ def next_trial(folder: BookArgument) -> None:
 def record_trial(
     folder: BookArgument,
     outcome: Annotated[str, typer.Argument(help=", ".join(TRIAL_OUTCOMES))],
-    progress: Annotated[str | None, typer.Option(help="The last stage of the plan that was reached.")] = None,
+    progress: Annotated[str | None, typer.Option(help="The last of the plan's stages reached, or nothing.")] = None,
     note: str = "",
     media: Annotated[Path | None, typer.Option(help="A photograph or film, copied into the book.")] = None,
 ) -> None:
@@ -120,9 +122,9 @@ def _stage(book: Book, outcome: str) -> str | None:
     stages = book.plan.stages
     if outcome != "failure" or not stages or not sys.stdin.isatty():
         return None
-    print("How far? 0 nothing, " + ", ".join(f"{i + 1} {stage}" for i, stage in enumerate(stages)))
+    print(f"How far? 0 {NO_STAGE}, " + ", ".join(f"{i + 1} {stage}" for i, stage in enumerate(stages)))
     key = typer.getchar()
-    return stages[int(key) - 1] if key.isdigit() and 0 < int(key) <= len(stages) else None
+    return (NO_STAGE, *stages)[int(key)] if key.isdigit() and int(key) <= len(stages) else None
 
 
 @_trial.command("status")
@@ -152,7 +154,8 @@ def report(
     written = [] if eval_info is None else exchange.write_eval_info(eval_info, book.plan, trials)
     print(report_text(book, METHOD_LABELS))
     files = [str(path) for path in (*([csv] if csv else []), *written)]
-    print_json({"verdicts": [asdict(one) for one in verdicts(book.plan, trials)], "files": files})
+    said = {"verdicts": [asdict(one) for one in verdicts(book.plan, trials)]}
+    print_json({**said, "progress": [asdict(one) for one in progress_verdicts(book.plan, trials)], "files": files})
 
 
 @_trial.command("compare")
@@ -182,7 +185,7 @@ def _of_method(name: str, path: Path) -> dict[tuple[str, ...], bool]:
 
 
 def _verdicts(book: Book) -> list[str]:
-    return [words(one, book.plan) for one in verdicts(book.plan, book.trials())]
+    return sentences(book.plan, book.trials())
 
 
 def _now(book: Book) -> str:

@@ -15,7 +15,8 @@ from steering.comparison.intervals import success_rate
 from steering.comparison.names import method_name
 from steering.comparison.outcomes import outcomes
 from steering.comparison.paired import holm, mcnemar
-from steering.types import Cell, CellTest, Rollouts
+from steering.comparison.stopping import rule_of, sign_test
+from steering.types import Cell, CellTest, PairedTest, Rollouts
 
 
 def cells(rollouts: Sequence[Rollouts]) -> tuple[Cell, ...]:
@@ -35,13 +36,17 @@ def cells(rollouts: Sequence[Rollouts]) -> tuple[Cell, ...]:
 def cell_tests(rollouts: Sequence[Rollouts]) -> tuple[CellTest, ...]:
     """Exact McNemar of every pair of cells that differ in the method or in the words alone, Holm over all of them.
 
-    Pairs with other scenes are left out.
+    Where their scenes might stop early, the sign test that holds at every look. Pairs with other scenes are left out.
     """
     pairs = [(one, two) for one, two in combinations(rollouts, 2) if _comparable(one, two)]
-    tests = holm(
-        [mcnemar(method_name(a), np.asarray(a.success, bool), method_name(b), _aligned(b, a)) for a, b in pairs]
-    )
+    tests = holm([_test(one, two) for one, two in pairs])
     return tuple(CellTest(one.task, tuple(one.variations), test) for (one, _), test in zip(pairs, tests, strict=True))
+
+
+def _test(one: Rollouts, two: Rollouts) -> PairedTest:
+    won = (method_name(one), np.asarray(one.success, bool), method_name(two), _aligned(two, one))
+    rule = rule_of((one, two))
+    return mcnemar(*won) if rule is None else sign_test(*won, rule.most)
 
 
 def _comparable(one: Rollouts, two: Rollouts) -> bool:

@@ -14,8 +14,9 @@ from steering.comparison.intervals import success_rate
 from steering.comparison.names import method_label, method_name
 from steering.comparison.outcomes import outcomes
 from steering.comparison.paired import holm, mcnemar
+from steering.comparison.stopping import intervals, looked, rule_of, stopped_words
 from steering.errors import InputError
-from steering.types import FAILURES, Comparison, Outcomes, PairedTest, Rollouts, p_number, p_words
+from steering.types import FAILURES, Comparison, Outcomes, Rollouts, Stopping, p_number, p_words
 
 LEVEL = 0.05
 
@@ -26,14 +27,21 @@ def compare(rollouts: Sequence[Rollouts]) -> Comparison:
     first = rollouts[0]
     success = {method_name(one): _in_order(one, first.seeds) for one in rollouts}
     wins = np.sum(list(success.values()), axis=0)  # [episode], methods that succeeded
+    stopping = None
+    if (rule := rule_of(rollouts)) is None:
+        tests = holm([mcnemar(a, success[a], b, success[b]) for a, b in combinations(success, 2)])
+    else:
+        tests, kinds = looked(success, rule)
+        stopping = Stopping(rule, kinds, intervals(success))
     return Comparison(
         task=first.task,
         variations=first.variations,
         seeds=first.seeds,
         rates=tuple(success_rate(method, won) for method, won in success.items()),
-        tests=holm([mcnemar(a, success[a], b, success[b]) for a, b in combinations(success, 2)]),
+        tests=tests,
         disagreement=tuple(seed for seed, won in zip(first.seeds, wins, strict=True) if 0 < won < len(rollouts)),
         outcomes=tuple(one for one in map(outcomes, rollouts) if one is not None),
+        stopping=stopping,
     )
 
 
@@ -51,14 +59,24 @@ def report(comparison: Comparison) -> str:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """What the paired tests show, a sentence a pair."""
-    lines = [_verdict(test, len(comparison.tests)) for test in comparison.tests]
+    """What the paired tests show, a sentence a pair, after what ended a comparison that might stop early."""
+    lines = [_verdict(comparison, index) for index in range(len(comparison.tests))]
+    if stopped := ending(comparison):
+        return [stopped, *lines]
     if comparison.tests and not any(test.p_holm < LEVEL for test in comparison.tests):
         lines.append(
             "No difference between the methods is shown. That is not proof that they are equal: "
             "more scenes narrow the intervals."
         )
     return lines
+
+
+def ending(comparison: Comparison) -> str:
+    """What ended a comparison that might stop early, as a sentence; empty where the number of scenes was fixed."""
+    if comparison.stopping is None:
+        return ""
+    labels = [(method_label(test.first), method_label(test.second)) for test in comparison.tests]
+    return stopped_words(comparison.stopping, len(comparison.seeds), labels)
 
 
 def scenes_to_watch(rollouts: Sequence[Rollouts], count: int) -> tuple[int, ...]:
@@ -77,13 +95,17 @@ def scenes_to_watch(rollouts: Sequence[Rollouts], count: int) -> tuple[int, ...]
     return tuple(sorted(found[:count], key=seeds.index))
 
 
-def _verdict(test: PairedTest, pairs: int) -> str:
+def _verdict(comparison: Comparison, index: int) -> str:
+    test, pairs, stopping = comparison.tests[index], len(comparison.tests), comparison.stopping
     first, second = method_label(test.first), method_label(test.second)
     counts = f"{first} alone succeeded in {_scenes(test.only_first)}, {second} alone in {test.only_second}"
-    p = f"exact McNemar p {p_words(test.p)}"
+    p = f"{'exact McNemar' if stopping is None else 'sign test at every look,'} p {p_words(test.p)}"
     p += f", {p_number(test.p_holm)} after Holm over {pairs} pairs" if pairs > 1 else ""
     if test.p_holm >= LEVEL:
-        return f"{first} and {second}: no difference shown ({counts}; {p})."
+        found = "no difference shown"
+        if stopping is not None and stopping.kinds[index] == "none":
+            found = f"no difference of {100 * stopping.rule.matters:.0f} points or more is likely"
+        return f"{first} and {second}: {found} ({counts}; {p})."
     better, worse = (first, second) if test.only_first > test.only_second else (second, first)
     return f"{better} is better than {worse} ({counts}; {p})."
 

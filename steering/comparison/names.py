@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steering.types import CONTROL_LABELS, INSTRUCTIONS, METHOD_LABELS, Rollouts
+from steering.types import CONTROL_LABELS, INSTRUCTIONS, METHOD_LABELS, SURGERY_LABELS, Rollouts
 
 
 def method_name(rollouts: Rollouts) -> str:
@@ -13,5 +13,5 @@ def method_name(rollouts: Rollouts) -> str:
 def method_label(name: str) -> str:
     """For people, e.g. `Robotic Steering (no words)`."""
     method, _, instruction = name.partition("/")
-    label = {**METHOD_LABELS, **CONTROL_LABELS}.get(method, method)
+    label = {**METHOD_LABELS, **CONTROL_LABELS, **SURGERY_LABELS}.get(method, method)
     return f"{label} ({INSTRUCTIONS.get(instruction, instruction)})" if instruction else label

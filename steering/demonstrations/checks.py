@@ -11,6 +11,7 @@ from steering.demonstrations.offsets import action_offset, follows_state
 from steering.demonstrations.picture_checks import cameras, orientation
 from steering.demonstrations.sampling import Problem, Sample
 from steering.demonstrations.statistics import PolicyStatistics
+from steering.types import IMITATED, failures_words
 
 FEW_EPISODES = 5
 MOST_NEIGHBOURS = 40  # the paper's largest k
@@ -196,6 +197,14 @@ def _duplicates(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]
         yield Problem("warning", "duplicates", words, meaning, tuple(copies))
 
 
+def _failures(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
+    episodes = sample.dataset.episodes
+    failed = tuple(i for i, episode in enumerate(episodes) if episode.success is False)
+    if sample.dataset.policy and failed:
+        words = f"{failures_words(len(failed), len(episodes))}."
+        yield Problem("warning", "policy_failures", words, IMITATED.capitalize(), failed)
+
+
 def _instructions(sample: Sample, _: PolicyStatistics | None) -> Iterator[Problem]:
     episodes = sample.dataset.episodes
     if sample.mapping.instruction or not episodes:
@@ -282,6 +291,7 @@ CHECKS: Sequence[Check] = (
     _actions,
     _timing,
     _duplicates,
+    _failures,
     _instructions,
     _rates,
     lambda sample, _: orientation(sample),

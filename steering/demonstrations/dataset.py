@@ -98,8 +98,8 @@ class Source(Protocol):
 class Dataset:
     """An open dataset. format: of the files, e.g. `LeRobotDataset v3.0`. robot: what the dataset calls it, or empty.
 
-    task, variations, made_by: of our own recordings, else empty. notices: what the reader passed over, as sentences.
-    absolute_actions: whether actions are positions to reach, None where the dataset does not say.
+    task, variations, made_by, policy: of our own recordings, else empty. notices: what the reader passed over, as
+    sentences. absolute_actions: whether actions are positions to reach, None where the dataset does not say.
     scales: camera -> what brought its pictures to 8 bits, of those read so far that were other numbers.
     among: the only episodes to look at before some are asked for, as others are fetched first; None for any.
     cleanup: called when it is closed, after the source. absent: episode -> why it cannot be read, as far as is known
@@ -122,6 +122,7 @@ class Dataset:
     absent: Mapping[int, str] = field(default_factory=dict)
     among: tuple[int, ...] | None = None
     scales: dict[str, float] = field(default_factory=dict)
+    policy: str = ""
 
     def __enter__(self) -> Dataset:
         return self

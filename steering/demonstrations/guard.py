@@ -15,13 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from steering import errors
+from steering import errors, hub, logins
 from steering.child import ONE_CORE, Child, Gone, Parent, Silent
 from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError, SteeringError
+from steering.logins import Login
 from steering.progress import Progress, Report
 
 POLL_S = 0.2
@@ -44,6 +46,8 @@ def guarded(
     `limits.memory_bytes`.
     """
     request = {"function": function, "arguments": dict(arguments), "name": name, "memory_bytes": limits.memory_bytes}
+    if login := logins.of(hub.account_of(arguments.values())):
+        request["login"] = asdict(login)
     with tempfile.TemporaryDirectory(prefix="reading-", dir=scratch, ignore_cleanup_errors=True) as temporary:
         return _run(request, Path(temporary), name, limits, progress)
 
@@ -104,6 +108,8 @@ def main() -> None:
     if asked is None:
         return
     request = asked.fields
+    if "login" in request:
+        logins.remember(Login(**request["login"]))
 
     def sink(report: Report) -> None:
         parent.send({"fraction": report.fraction, "message": report.message})

@@ -83,7 +83,9 @@ def import_episodes(
         raise InputError(f"None of {len(chosen)} episodes can be read. The first: {next(iter(left_out.values()))}")
     progress.report(1.0, f"{len(found)} episodes read")
     robot = dataset.robot_of(mapping)
-    made = Demonstrations(dataset.name, dataset.task, dataset.variations, tuple(found.values()), robot)
+    made = Demonstrations(
+        dataset.name, dataset.task, dataset.variations, tuple(found.values()), robot, policy=dataset.policy
+    )
     return Imported(made, tuple(found), left_out)
 
 

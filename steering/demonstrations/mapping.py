@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steering.errors import InputError
+from steering.errors import InputError, unknown_name
 
 MAX_BYTES = 1 << 20
 TURNS = (0, 90, 180, 270)
@@ -116,6 +117,16 @@ def parse(document: object) -> Mapping:
         arms=_places(document.get("arms"), "arms"),
         arms_are=arms_are,
     )
+
+
+def swapped(mapping: Mapping, roles: Collection[str]) -> Mapping:
+    """The mapping with red and blue of these cameras (`all`: every one) stored swapped. Raises NotFound for others."""
+    wanted = tuple(mapping.cameras) if "all" in roles else roles
+    for role in wanted:
+        if role not in mapping.cameras:
+            raise unknown_name("camera of this dataset", role, [*mapping.cameras, "all"])
+    cameras = {role: dataclasses.replace(one, bgr=one.bgr or role in wanted) for role, one in mapping.cameras.items()}
+    return dataclasses.replace(mapping, cameras=cameras)
 
 
 def corrected(mapping: Mapping, document: object) -> Mapping:

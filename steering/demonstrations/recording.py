@@ -2,24 +2,24 @@
 
 About 0.6 s an episode on one core, most of it rendering. The arm is knocked mildly (`DISTURBANCE`), the recorded
 action is the expert's command, so demonstrations show how to recover (DART, Laskey et al. 2017). What a person drives
-(`teleoperation`) is recorded on the same `Tape`, in scenes of its own.
+(`steering.driving.scene`) is recorded on the same `Tape`, in scenes of its own, what a policy does
+(`steering.rollout.recording`) in the scenes that the expert takes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from steering.errors import InputError
 from steering.progress import Progress
 from steering.simulation.experts import Disturbance, expert_action
-from steering.simulation.scene import CONTROL_HZ
+from steering.simulation.tape import Tape
 from steering.simulation.tasks import TASKS, bench_scene, succeeded
 from steering.simulation.world import World
-from steering.types import CAMERAS, PHASES, Demonstrations, Episode
+from steering.types import Demonstrations, Episode
 
-IMAGE_PX = 192
 DISTURBANCE = 0.5
 MOST_EPISODES = 200
 FRAMES_AFTER_SUCCESS = 8
@@ -27,58 +27,30 @@ _DEMONSTRATION_SEEDS = 1_000_000
 """Scenes of demonstrations are drawn from this seed on, those of rollouts below it: they never coincide."""
 _SEEDS_OF_A_SET, _FIRST_DRIVEN = 10_000, 5_000
 """A set has this many scenes to itself; the expert takes them from the first on, of which it tries at most 410, a
-person from _FIRST_DRIVEN on. So the two never show the same scene, and a seed tells who recorded it."""
-
-
-class Tape:
-    """The frames of one episode while it is recorded in `world`."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._frames: dict[str, list[np.ndarray]] = {camera: [] for camera in CAMERAS}
-        self._places: dict[str, list[np.ndarray]] = {thing.name: [] for thing in world.scene.things}
-        self._states: list[np.ndarray] = []
-        self._actions: list[np.ndarray] = []
-        self._phases: list[int] = []
-
-    def __len__(self) -> int:
-        """Frames recorded so far."""
-        return len(self._actions)
-
-    def add(self, action: np.ndarray, phase: str | None = None, images: Mapping[str, np.ndarray] | None = None) -> None:
-        """Record the world as it is with the command, float32 [7] in [-1, 1], that is about to be carried out.
-
-        phase: one of PHASES, given at every frame or at none. images: camera -> uint8 [IMAGE_PX, IMAGE_PX, 3] of the
-        world as it is, where it was drawn already; 12 ms otherwise.
-        """
-        for camera, frames in self._frames.items():
-            frames.append(images[camera] if images else self._world.render(camera, IMAGE_PX))
-        for name, place in self._places.items():
-            place.append(self._world.thing_m(name))
-        self._states.append(self._world.state())
-        self._actions.append(action)
-        if phase is not None:
-            self._phases.append(PHASES.index(phase))
-
-    def episode(self, name: str, seed: int, success: bool) -> Episode:
-        """What was recorded; `phase` is None where none was given."""
-        return Episode(
-            name=name,
-            instruction=self._world.scene.instruction,
-            rate_hz=CONTROL_HZ,
-            cameras={camera: np.stack(images) for camera, images in self._frames.items()},
-            state=np.stack(self._states),
-            action=np.stack(self._actions),
-            phase=np.array(self._phases, dtype=np.int8) if self._phases else None,
-            success=success,
-            seed=seed,
-            ground_truth={name: np.stack(place).astype(np.float32) for name, place in self._places.items()},
-        )
+person from _FIRST_DRIVEN on. So the two never show the same scene, and a seed tells who of them recorded it."""
 
 
 def driven_seed(seed: int, scene: int) -> int:
     """The simulator's seed of scene 0 to 4999 that a person drives for the set of `seed`, 0 to 9999."""
     return _DEMONSTRATION_SEEDS + seed * _SEEDS_OF_A_SET + _FIRST_DRIVEN + scene % (_SEEDS_OF_A_SET - _FIRST_DRIVEN)
+
+
+def scene_seed(seed: int, attempt: int) -> int:
+    """The simulator's seed of the scene that is taken at `attempt`, from 0 on, for the set of `seed`, 0 to 9999."""
+    return _DEMONSTRATION_SEEDS + seed * _SEEDS_OF_A_SET + attempt
+
+
+def check_count(count: int) -> None:
+    """Raises InputError for a number of episodes out of range."""
+    if not 1 <= count <= MOST_EPISODES:
+        raise InputError(f"Expected 1 to {MOST_EPISODES} episodes, got {count}. Choose a number in that range.")
+
+
+def recorded_set(task: str, variations: Sequence[str], episodes: Sequence[Episode], policy: str = "") -> Demonstrations:
+    """Recorded episodes as a set of a name that says what is in it. policy: who acted, where a policy did."""
+    said = f" by {policy}" if policy else ""
+    name = f"{task}, {len(episodes)} episodes{said}" + (f", {' + '.join(variations)}" if variations else "")
+    return Demonstrations(name, task, tuple(variations), tuple(episodes), policy=policy)
 
 
 def record(
@@ -88,8 +60,7 @@ def record(
 
     Raises NotFound for an unknown task or variation, InputError for a count out of range.
     """
-    if not 1 <= count <= MOST_EPISODES:
-        raise InputError(f"Expected 1 to {MOST_EPISODES} episodes, got {count}. Choose a number in that range.")
+    check_count(count)
     progress = progress or Progress()
     episodes: list[Episode] = []
     attempt = 0
@@ -100,14 +71,13 @@ def record(
                 "Ask for fewer episodes or other variations."
             )
         progress.report(len(episodes) / count, f"Recording episode {len(episodes) + 1} of {count}")
-        scene = _DEMONSTRATION_SEEDS + seed * _SEEDS_OF_A_SET + attempt
+        scene = scene_seed(seed, attempt)
         episode = _record_episode(task, scene, variations, len(episodes))
         attempt += 1
         if episode.success:
             episodes.append(episode)
     progress.report(1.0, f"{count} episodes recorded")
-    name = f"{task}, {count} episodes" + (f", {' + '.join(variations)}" if variations else "")
-    return Demonstrations(name, task, tuple(variations), tuple(episodes))
+    return recorded_set(task, variations, episodes)
 
 
 def run_expert(
@@ -138,12 +108,12 @@ def run_expert(
 def replay(demonstrations: Demonstrations, recorded: Episode, watch: Callable[[World, np.ndarray], None]) -> None:
     """Run a recorded episode again in its scene; `watch` is called with world and action before each step.
 
-    The expert's commands were disturbed on their way to the arm, so its episodes run by its controller; a person's run
-    by the recorded commands. Raises InputError for an episode without a scene.
+    The expert's commands were disturbed on their way to the arm, so its episodes run by its controller; those of a
+    person or a policy run by the recorded commands. Raises InputError for an episode without a scene.
     """
     if not demonstrations.task or recorded.seed is None:
         raise InputError(f"{recorded.name!r} has no scene to run again. Choose demonstrations from the simulator.")
-    if recorded.seed % _SEEDS_OF_A_SET < _FIRST_DRIVEN:
+    if recorded.seed % _SEEDS_OF_A_SET < _FIRST_DRIVEN and not demonstrations.policy:
         run_expert(demonstrations.task, recorded.seed, demonstrations.variations, lambda w, action, _: watch(w, action))
         return
     world = World(bench_scene(demonstrations.task, recorded.seed, demonstrations.variations))

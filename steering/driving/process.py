@@ -1,6 +1,6 @@
 """Demonstrations that a person drives: the process that holds the scene, and how the kept episodes are stored.
 
-The process is `python -m steering.driving.process`, started by `steering.driving.driver`: a wish in, the state and
+The process is `python -m steering.driving.process`, started by `steering.driving.client`: a wish in, the state and
 pictures out (`steering.child`). It ends when it is told to, when nobody asks for `idle_s`, and when its server is gone,
 in the last two cases after storing what was kept. It starts in half a second, holds one episode in memory (220 kB a
 frame) and the kept ones on disk, and answers a step in 15 ms on one core; as much again goes while the answer travels.
@@ -26,7 +26,7 @@ from steering.store import Store
 from steering.types import CAMERAS, Demonstrations, Episode
 
 if TYPE_CHECKING:
-    from steering.demonstrations.teleoperation import Teleoperation
+    from steering.driving.scene import DrivenScene
 
 VIEW_PX = 384
 """Side of the exterior picture that the driver sees; what is recorded has the size of all demonstrations."""
@@ -92,11 +92,11 @@ class Drive:
         """Free the scene."""
         self._try.close()
 
-    def _open(self) -> Teleoperation:
+    def _open(self) -> DrivenScene:
         from steering.demonstrations.recording import driven_seed
-        from steering.demonstrations.teleoperation import Teleoperation
+        from steering.driving.scene import DrivenScene
 
-        return Teleoperation(self._task, driven_seed(self._seed, self._number), self._variations)
+        return DrivenScene(self._task, driven_seed(self._seed, self._number), self._variations)
 
     def _turn_to(self, number: int) -> None:
         self._try.close()

@@ -11,22 +11,26 @@ the same job id shows the same job.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from steering import keeping, pipeline
+from steering import keeping, logins, pipeline
 from steering.child import environment
 from steering.errors import InputError, unknown_name
+from steering.jobs import clock
 from steering.jobs.lock import WorkerLock
+from steering.jobs.places import MAX_QUEUED
 from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
-from steering.jobs.worker import gone
+from steering.jobs.worker import WORKER_COMMAND, gone
+from steering.jobs.zero import Inside
 from steering.manifest import plain_params
 from steering.store import Store
 
@@ -54,10 +58,22 @@ class _Worker:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def tell(self, visitor: str) -> None:
+        """Let the process know the login of a visitor who is signed in (`steering.logins`), by a pipe that it reads."""
+        login = logins.of(visitor)
+        if login is not None and self.process is not None and self.process.stdin is not None:
+            with suppress(OSError, ValueError):  # it has ended
+                self.process.stdin.write(json.dumps(asdict(login)).encode() + b"\n")
+
+    def drop(self) -> None:
+        """Say nothing more to the process."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+
 
 class Jobs:
     """The jobs of one store. Threads may share it. party: whose turns the jobs of whoever asks now take, empty for the
-    owner's own (`steering.jobs.turns`).
+    owner's own (`steering.jobs.turns`). inside: takes the place of the main worker's process (`steering.jobs.zero`).
     """
 
     def __init__(
@@ -66,7 +82,8 @@ class Jobs:
         *,
         party: Callable[[], str] = str,
         cancel_patience_s: float = CANCEL_PATIENCE_S,
-        worker_command: Sequence[str] = (sys.executable, "-m", "steering.jobs.worker"),
+        worker_command: Sequence[str] = WORKER_COMMAND,
+        inside: Inside | None = None,
     ) -> None:
         self._store = store
         self._queue = Queue(store.root)
@@ -76,7 +93,7 @@ class Jobs:
         self._supervised_s = -1e9
         self._closed = False
         self._cancel_patience_s = cancel_patience_s
-        self._worker_command = tuple(worker_command)
+        self._worker_command, self._inside = tuple(worker_command), inside
 
     @property
     def notice(self) -> str:
@@ -97,6 +114,9 @@ class Jobs:
         except TypeError as error:
             raise InputError(f"{function_name} cannot be called like this: {error}.") from None
         keeping.check_room(self._store, owner.partition("-")[0])
+        with self._lock:
+            for worker in self._workers.values():
+                worker.tell(owner.partition("-")[0])
         job_id = self._queue.add(
             function_name,
             plain_params(arguments),
@@ -105,6 +125,8 @@ class Jobs:
             brief=pipeline.is_brief(function_name, arguments),
             party=self._party(),
         )
+        if self._inside is not None:
+            self._inside.asked(job_id)
         self._supervise(at_once=True)
         return job_id
 
@@ -135,6 +157,10 @@ class Jobs:
         """Keep no record of a visitor's jobs that have ended."""
         self._queue.forget(visitor)
 
+    def follow_clock(self) -> float:
+        """Move times along where the clock has jumped; by how many seconds."""
+        return clock.follow(self._store, self._queue)
+
     def warm(self) -> None:
         """Start the main worker now, so that the first job finds its libraries loaded; nothing where it runs."""
         with self._lock:
@@ -147,6 +173,8 @@ class Jobs:
         """
         with self._lock:
             self._closed = True
+            if self._inside is not None:
+                self._inside.close(wait_s)
             started = [worker.process for worker in self._workers.values() if worker.process and worker.running]
             for process in started:
                 process.terminate()
@@ -158,6 +186,7 @@ class Jobs:
                     process.kill()
                     process.wait()
             for worker in self._workers.values():
+                worker.drop()
                 lock = WorkerLock(self._store.root, worker.name)
                 if worker.process is not None and lock.acquire():  # another server may have started one since
                     self._queue.release_orphans(STOPPED, worker.name)
@@ -174,8 +203,9 @@ class Jobs:
 
     def _settle(self, worker: _Worker) -> None:
         lock = WorkerLock(self._store.root, worker.name)
-        if self._queue.overdue_cancel(self._cancel_patience_s, worker.name) and (pid := lock.holder()):
-            os.kill(pid, signal.SIGKILL)
+        overdue = self._queue.overdue_cancel(self._cancel_patience_s, worker.name) and lock.holder()
+        if overdue and overdue != os.getpid():  # a call to a GPU ends by itself
+            os.kill(overdue, signal.SIGKILL)
         if not lock.acquire():
             worker.failed_starts = 0
             return
@@ -192,19 +222,31 @@ class Jobs:
 
     def _start(self, worker: _Worker) -> None:
         """Start a worker whose lock nobody holds."""
+        if self._inside is not None and worker.name == MAIN:
+            self._inside.start()
+            return
         if self._closed or (worker.running and time.monotonic() - worker.started_s < START_TIME_S):
             return
         if worker.process and worker.running:  # it never took the lock, or is about to end
             worker.process.kill()
             worker.process.wait()
+        worker.drop()
         worker.started_s = time.monotonic()
         command = [*self._worker_command, "--name", worker.name, "--store", str(self._store.root)]
         for root in self._store.readonly:
             command += ["--readonly", str(root)]
         with (self._store.root / "worker.log").open("ab") as log:
             worker.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                bufsize=0,
+                env=environment(),
+                start_new_session=True,
             )
+        for visitor in {job.visitor for job in self._queue.list(active=True, limit=MAX_QUEUED)}:
+            worker.tell(visitor)
 
 
 def _how_it_ended(code: int | None) -> str:

@@ -9,12 +9,14 @@ a job; ended jobs are forgotten after KEEP_S.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,19 @@ class JobStatus:
     def ended(self) -> bool:
         """Whether the job is done, failed or cancelled."""
         return self.state not in ("queued", "running")
+
+
+_between_forks: list[AbstractContextManager[object]] = [nullcontext()]
+
+
+def fork_between_transactions() -> None:
+    """Let this process, which has threads, fork only while none of them is inside SQLite: its locks stay held in a fork
+    for ever. Transactions then wait for each other.
+    """
+    if not isinstance(_between_forks[0], nullcontext):
+        return
+    lock = _between_forks[0] = threading.RLock()
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 class Queue:
@@ -265,6 +280,12 @@ class Queue:
             db.execute("DELETE FROM points WHERE job NOT IN (SELECT id FROM jobs)")
         return count
 
+    def move_times(self, by_s: float) -> None:
+        """Move every time along with a clock that has jumped (`steering.jobs.clock`)."""
+        columns = ("created_s", "started_s", "ended_s", "cancel_s")
+        with self._transaction() as db:
+            db.execute(f"UPDATE jobs SET {', '.join(f'{one}={one}+:by' for one in columns)}", {"by": by_s})
+
     def forget(self, visitor: str) -> None:
         """Delete a visitor's ended jobs; their artefacts stay."""
         with self._transaction() as db:
@@ -298,6 +319,10 @@ class Queue:
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        with _between_forks[0]:
+            yield from self._in_transaction(kind)
+
+    def _in_transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
         db = None
         try:
             db = sqlite3.connect(self._path, timeout=30, isolation_level=None)

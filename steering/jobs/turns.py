@@ -12,6 +12,8 @@ from dataclasses import dataclass
 USUAL_S = {
     "finetune": 240.0,
     "evaluate": 120.0,
+    "operate": 120.0,
+    "sweep_strength": 300.0,
     "rollout": 60.0,
     "record": 60.0,
     "find_heads": 60.0,

@@ -10,22 +10,29 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
+from steering import logins
 from steering.disk import disk_words
 from steering.errors import Cancelled, SteeringError
+from steering.jobs import clock
 from steering.jobs.lock import WorkerLock
 from steering.jobs.queue import MAIN, SIDE, WORKERS, JobStatus, Queue
+from steering.logins import Login
 from steering.progress import Progress, Report
 from steering.store import Store
 
 IDLE_S = {MAIN: 15 * 60.0, SIDE: 2 * 60.0}
 POLL_S = 0.1
+WORKER_COMMAND = (sys.executable, "-m", "steering.jobs.worker")
 REPORT_EVERY_S = 0.2
 OUT_OF_MEMORY = (
     "There was not enough memory. Close other programs, or use fewer or smaller demonstrations or a smaller batch, "
@@ -40,8 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--readonly", type=Path, action="append", default=[], help="read-only store underneath")
     parser.add_argument("--name", choices=WORKERS, default=MAIN, help="side: brief jobs while the main one trains")
     parser.add_argument("--idle-s", type=float, help="end after so many seconds without work")
+    parser.add_argument("--job", help="run this one, which was claimed for this process, and end")
     options = parser.parse_args(arguments)
     store = Store(options.store, readonly=options.readonly)
+    if options.job:
+        queue = Queue(store.root)
+        run_job(store, queue, queue.status(options.job), Until(float("inf")))
+        return 0
     lock = WorkerLock(store.root, options.name)
     if not lock.acquire(wait_s=2.0):
         return 0
@@ -51,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     queue = Queue(store.root)
     queue.release_orphans(gone("was killed"), options.name)
     if options.name == MAIN:
+        clock.follow(store, queue)
         queue.forget_old()
         store.sweep()
     serve(store, queue, options.name, options.idle_s or IDLE_S[options.name], ending)
@@ -83,6 +96,18 @@ class _Ending:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class Until:
+    """An end that comes by the clock. until_s: monotonic; infinity for never."""
+
+    def __init__(self, until_s: float) -> None:
+        self._until_s = until_s
+
+    @property
+    def asked(self) -> bool:
+        """Whether it has come."""
+        return time.monotonic() >= self._until_s
+
+
 def serve(store: Store, queue: Queue, name: str, idle_s: float, ending: _Ending) -> None:
     """Run jobs as they come; return after `idle_s` without one, or when the process was told to end."""
     warm = name == SIDE  # started for a job, it loads what that needs
@@ -103,7 +128,7 @@ def serve(store: Store, queue: Queue, name: str, idle_s: float, ending: _Ending)
             time.sleep(POLL_S)
 
 
-def run_job(store: Store, queue: Queue, job: JobStatus, ending: _Ending) -> None:
+def run_job(store: Store, queue: Queue, job: JobStatus, ending: _Ending | Until) -> None:
     """Run one claimed job and store how it ended. Only the end of the process escapes."""
     from steering import pipeline, policy_cache
 
@@ -159,7 +184,7 @@ class _Reporter:
 class _CancelCheck:
     """Whether the process ends, the user stopped the job, or it should give way; asked each REPORT_EVERY_S."""
 
-    def __init__(self, queue: Queue, job_id: str, ending: _Ending) -> None:
+    def __init__(self, queue: Queue, job_id: str, ending: _Ending | Until) -> None:
         self._queue, self._job_id, self._ending = queue, job_id, ending
         self._last_s, self._cancelled = 0.0, False
 
@@ -173,5 +198,24 @@ class _CancelCheck:
         return self._cancelled
 
 
+def hear_logins() -> None:
+    """Learn of visitors' logins from whoever started this process, over its standard input; in a thread of its own.
+
+    What this process starts inherits no standard input, so nothing else reads them.
+    """
+    pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def listen() -> None:
+        with os.fdopen(pipe) as lines:
+            for line in lines:
+                with suppress(ValueError, TypeError):  # none of ours
+                    logins.remember(Login(**json.loads(line)))
+
+    threading.Thread(target=listen, daemon=True).start()
+
+
 if __name__ == "__main__":
+    hear_logins()
     sys.exit(main())

@@ -102,7 +102,7 @@ class Checkpoint:
         free = shutil.disk_usage(self.folder).free
         if missing and total > free:
             raise InputError(
-                f"Expected {total / 1e9:.1f} GB of free disk for the weights of {self.source!r}; there are "
+                f"Expected {total / 1e9:.1f} GB of free disk for the weights of {hub.shown(self.source)!r}; there are "
                 f"{free / 1e9:.1f} GB at {self.folder}. Free some, or set HF_HOME to a larger disk."
             )
         for index, name in enumerate(missing):
@@ -121,7 +121,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     config = draft.read_json("config.json")
     if not config:
         raise NotFound(
-            f"Expected a policy checkpoint at {str(source)!r}; it has no config.json. "
+            f"Expected a policy checkpoint at {hub.shown(source)!r}; it has no config.json. "
             f"{what_it_is(folder) or 'Check the path or id.'}"
         )
     files = [WEIGHTS] if (folder / WEIGHTS).is_file() else _shards(draft)
@@ -205,6 +205,7 @@ def _snapshot(source: str, patterns: tuple[str, ...]) -> Path:
         raise NotFound(
             f"Expected a checkpoint on the hub or in its local cache; {repository.id!r} cannot be fetched "
             f"({str(error).splitlines()[0]}). Check the name; without network access only downloaded ones load."
+            f"{repository.lapsed}"
         ) from error
 
 

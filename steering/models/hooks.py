@@ -9,7 +9,7 @@ graph.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import nn
 
 from steering.errors import InputError
 from steering.models.sites import HeadLayout, check_heads, layout_of
-from steering.types import Head
+from steering.types import Head, HeadShape, Surgery
 
 Site = tuple[str, int]
 Rewrite = Callable[[torch.Tensor], torch.Tensor]
@@ -108,6 +108,57 @@ def switched_heads(model: Any, gains: Mapping[Head, float]) -> Iterator[None]:
     }
     with rewritten_heads(model, rewrites):
         yield
+
+
+@contextmanager
+def operated_heads(model: Any, surgery: Surgery, rows: Sequence[bool]) -> Iterator[None]:
+    """Do what a Surgery says in those `rows` of a batch while the context is open; the other rows keep their bytes.
+
+    Raises InputError for heads that the model does not have, and for a control that lacks heads of a changed layer.
+    """
+    shape = layout_of(model).shape
+    check_surgery(surgery, shape)
+    there = torch.tensor(rows)[:, None, None, None]
+    with rewritten_heads(model, {site: _operation(surgery, site, shape, there) for site in _layers(surgery.heads)}):
+        yield
+
+
+def check_surgery(surgery: Surgery, shape: HeadShape) -> None:
+    """Raises InputError, in words, where a Surgery does not fit a policy's heads."""
+    check_heads(surgery.heads, shape)
+    if surgery.instead:
+        check_heads(surgery.instead, shape)
+    if not math.isfinite(surgery.factor):
+        raise InputError(f"Expected a finite factor, 0 to silence heads; got {surgery.factor}.")
+    if surgery.instead and _layers(surgery.instead).keys() != _layers(surgery.heads).keys():
+        raise InputError("Expected other heads of every layer that is changed for a control. Leave the control out.")
+
+
+def _layers(heads: Sequence[Head]) -> dict[Site, list[int]]:
+    """Site -> its heads among these."""
+    found: dict[Site, list[int]] = {}
+    for head in heads:
+        found.setdefault((head.stack, head.layer), []).append(head.head)
+    return found
+
+
+def _operation(surgery: Surgery, site: Site, shape: HeadShape, there: torch.Tensor) -> Rewrite:
+    """The surgery in one layer. there: bool [row, 1, 1, 1]."""
+    own = _layers(surgery.heads)[site]
+    scaled = _layers(surgery.instead)[site] if surgery.instead else own
+    chosen = torch.zeros(shape[site[0]].heads, 1, dtype=torch.bool)
+    chosen[scaled] = True
+    touched = there & chosen  # [row, 1, head, 1]
+
+    def operate(outputs: torch.Tensor) -> torch.Tensor:
+        factor: torch.Tensor | float = surgery.factor
+        if surgery.instead:
+            wanted, theirs = (outputs[:, :, heads].float().flatten(2).norm(dim=2) for heads in (own, scaled))
+            ratio = torch.where(theirs > 0, wanted / theirs, torch.zeros_like(theirs))  # [row, token]
+            factor = (1 + (surgery.factor - 1) * ratio)[:, :, None, None].to(outputs)
+        return torch.where(touched.to(outputs.device), outputs * factor, outputs)
+
+    return operate
 
 
 @contextmanager

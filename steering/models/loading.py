@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from transformers import PI0ForConditionalGeneration
@@ -46,6 +48,7 @@ def load_policy(
     progress: Progress | None = None,
     *,
     statistics: Statistics | None = None,
+    strength: float = 1.0,
     device: str | None = None,
     precision: str | None = None,
     tokenizer: str | None = None,
@@ -55,12 +58,17 @@ def load_policy(
     `adapter`: the folder that finetuning wrote: a PEFT adapter, merged into the weights, or the weights of a full
     finetune in their place; it runs under the statistics that it was trained under. `statistics_from`: demonstrations
     whose statistics are used where the checkpoint has none or is of a robot with other dimensions; a notice says so.
-    Give those to train on, without what is held out. `statistics`: used whatever the checkpoint has. `device`,
+    Give those to train on, without what is held out. `statistics`: used whatever the checkpoint has. `strength`:
+    the share of the adapter's change of every weight that is made, 0 to 1 (weight interpolation); at 0 the checkpoint
+    is loaded without the adapter, at 1 the adapter as it is. `device`,
     `precision` (`float32`, `bfloat16`): chosen by what the machine has unless given. `tokenizer`: folder or hub id,
     where it is not where the checkpoint says. Raises InputError before loading when the memory is too small, or when
     there are no statistics at all.
     """
     progress = progress or Progress()
+    if not 0 <= strength <= 1:
+        raise InputError(f"Expected a strength of the adapter from 0 to 1, got {strength}.")
+    adapter = adapter if strength else None
     checkpoint = open_checkpoint(source)
     family = family_of(checkpoint)
     config = _config(family, checkpoint)
@@ -75,7 +83,7 @@ def load_policy(
     model: Any = family.model(checkpoint, config, placement, progress)
     name = checkpoint.name
     if adapter is not None:
-        model, name = _merged(model, Path(adapter)), f"{name} + {Path(adapter).name}"
+        model, name = _merged(model, Path(adapter), strength), f"{name} + {Path(adapter).name}"
         model.eval().requires_grad_(False)
     policy = family.policy(model, preprocessor, name)
     policy.own_statistics, policy.normalisation, policy.trained = own, modes, kept is not None
@@ -181,9 +189,9 @@ def write_processor(folder: Path, config: Any, statistics: Statistics) -> None:
     (folder / PROCESSOR_FILE).write_text(json.dumps(processor, indent=2, sort_keys=True) + "\n")
 
 
-def _merged(model: Any, adapter: Path) -> Any:
+def _merged(model: Any, adapter: Path, strength: float) -> Any:
     if (adapter / WEIGHTS).is_file():
-        return _replaced(model, adapter)
+        return _replaced(model, adapter, strength)
     if not (adapter / "adapter_config.json").is_file():
         raise NotFound(
             f"Expected a PEFT adapter folder with adapter_config.json; there is none in {adapter}. "
@@ -191,7 +199,10 @@ def _merged(model: Any, adapter: Path) -> Any:
         )
     try:
         with without_peft_warning():
-            return PeftModel.from_pretrained(model, str(adapter), token=False).merge_and_unload()
+            adapted = PeftModel.from_pretrained(model, str(adapter), token=False)
+            if strength < 1:
+                _weaken(adapted, strength)
+            return adapted.merge_and_unload()
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"Expected an adapter that was trained on this policy; the one in {adapter} does not fit it "
@@ -199,10 +210,27 @@ def _merged(model: Any, adapter: Path) -> Any:
         ) from error
 
 
-def _replaced(model: Any, adapter: Path) -> Any:
-    """The model with the weights of a full finetune, in the precision that it has."""
+def _weaken(adapted: PeftModel, strength: float) -> None:
+    """Scale an adapter's change of every weight: low-rank factors by their scale, whole modules by their weights."""
+    for module in adapted.modules():
+        if isinstance(module, LoraLayer):
+            module.scale_layer(strength)
+        elif isinstance(module, ModulesToSaveWrapper):
+            before = dict(module.original_module.named_parameters())
+            with torch.no_grad():
+                for name, weight in module.modules_to_save["default"].named_parameters():
+                    weight.copy_(before[name].lerp(weight, strength))
+
+
+def _replaced(model: Any, adapter: Path, strength: float) -> Any:
+    """The model with the weights of a full finetune, in the precision that it has, or on the way to them."""
+    before = {} if strength == 1 else {name: weight.clone() for name, weight in model.named_parameters()}
     try:
         load_model(model, adapter / WEIGHTS)
+        with torch.no_grad():
+            for name, weight in before.items():
+                trained = model.get_parameter(name)
+                trained.copy_(weight.lerp(trained, strength))
     except (RuntimeError, SafetensorError) as error:
         raise InputError(
             f"Expected a full finetune of this policy; the one in {adapter} does not fit it "

@@ -54,8 +54,19 @@ _PUBLISHED: Rules = (
     (r"model\.dit\.", "paligemma_with_expert.gemma_expert.model."),
     (r"embed_action_time\.", ""),
 )
-PUBLISHED: dict[str, Rules] = {"pi0": _PUBLISHED, "pi05": _PUBLISHED}
+PUBLISHED: dict[str, Rules] = {
+    "pi0": _PUBLISHED,
+    "pi05": _PUBLISHED,
+    "smolvla": (
+        (r"model\.vlm\.language_model\.", "vlm_with_expert.vlm.model.text_model."),
+        (r"model\.vlm\.", "vlm_with_expert.vlm.model."),
+        (r"model\.dit\.", "vlm_with_expert.lm_expert."),
+        (r"model\.(?=vlm_with_expert\.)", ""),  # the VLM's word head, which no model here has
+    ),
+}
 """Family -> its model's names to those of openpi's conversion; lerobot's have `model.` before them."""
+OPENPI = ("pi0", "pi05")
+"""Families of openpi. lerobot names sizes of theirs by variant alone."""
 
 STACKS = {"pi0_fast": ("vlm",)}
 """Family -> its stacks, where they are not a VLM and an expert."""

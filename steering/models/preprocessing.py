@@ -200,7 +200,7 @@ class Preprocessor:
                 f"Expected camera images as uint8 [batch, height, width, 3], RGB; got {images.dtype} "
                 f"{list(images.shape)}. Convert the frames first."
             )
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).float()
         return self.square_pixels(pixels) / 127.5 - 1
 
     def square_pixels(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from steering.pipeline.activations import attention, attention_at, capture
 from steering.pipeline.attribution import attribute, predicted_path
-from steering.pipeline.brief import is_brief
+from steering.pipeline.brief import is_brief, runs_policy
 from steering.pipeline.change import change_lines, head_change
 from steering.pipeline.demonstrations import (
     export_demonstrations,
@@ -28,19 +28,21 @@ from steering.pipeline.demonstrations import (
     write_pictures,
 )
 from steering.pipeline.evaluation import MAX_TRIALS, compare, evaluate, film, open_loop, rollout, scene_seeds
-from steering.pipeline.explanation import agreement_of_stack, over_time, projection, replicate, why
-from steering.pipeline.exporting import LAYOUTS, export_policy, package_policy, push_policy
+from steering.pipeline.explanation import agreement_of_stack, by_frame, over_time, projection, replicate, why
+from steering.pipeline.exporting import LAYOUTS, export_policy, package_policy, push_package, push_policy
 from steering.pipeline.finding import find_heads
 from steering.pipeline.finetuning import finetune, finetune_settings, trainable_parameters
 from steering.pipeline.heldout import heldout_notice, open_loop_notices, origin_notice
 from steering.pipeline.measuring import measure
-from steering.pipeline.origins import name_of, origin_of, scored_on, selection_of
+from steering.pipeline.origins import name_of, origin_of, policy_name, scored_on, selection_of
 from steering.pipeline.policies import open_policy
 from steering.pipeline.questions import spread
 from steering.pipeline.relevance import agreement, import_activations, neighbours, rescore, score, trust
 from steering.pipeline.rrd import export_rrd
 from steering.pipeline.selection import RULES, combine, held_by, held_out_error, import_selection, overlap, select
 from steering.pipeline.serving import ZERO_SHOT, served_policies
+from steering.pipeline.strength import sweep_strength
+from steering.pipeline.surgery import operate
 from steering.pipeline.uploads import import_upload, inspect_upload
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "attention",
     "attention_at",
     "attribute",
+    "by_frame",
     "capture",
     "change_lines",
     "combine",
@@ -86,19 +89,23 @@ __all__ = [
     "open_loop",
     "open_loop_notices",
     "open_policy",
+    "operate",
     "origin_notice",
     "origin_of",
     "over_time",
     "overlap",
     "package_policy",
+    "policy_name",
     "predicted_path",
     "preview_demonstrations",
     "projection",
+    "push_package",
     "push_policy",
     "record",
     "replicate",
     "rescore",
     "rollout",
+    "runs_policy",
     "scene_seeds",
     "score",
     "scored_on",
@@ -106,6 +113,7 @@ __all__ = [
     "selection_of",
     "served_policies",
     "spread",
+    "sweep_strength",
     "trainable_parameters",
     "trust",
     "why",
@@ -137,6 +145,8 @@ RUNNABLE: Mapping[str, Callable[..., str]] = {
         film,
         compare,
         evaluate,
+        operate,
+        sweep_strength,
         open_loop,
         open_policy,
         package_policy,

@@ -15,7 +15,7 @@ from steering.serialisation import content_digest
 from steering.store import Store
 from steering.types import Activations, Demonstrations, Episode
 
-UNSEEN = ("name", "task", "variations", "rate_hz", "phase", "success", "seed", "ground_truth")
+UNSEEN = ("name", "task", "variations", "rate_hz", "phase", "success", "seed", "ground_truth", "policy")
 """Fields of demonstrations that a policy does not see, so that captures do not depend on them."""
 
 

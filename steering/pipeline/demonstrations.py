@@ -9,16 +9,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from steering import hub
+from steering import hub, policy_cache
+from steering.demonstrations.documents import ReportDocument
 from steering.demonstrations.guard import guarded
 from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError
-from steering.pipeline.making import load, made
+from steering.pipeline.making import LOADING, load, made, trained, weights
+from steering.pipeline.origins import policy_name
 from steering.progress import Progress
 from steering.serialisation import read_json
 from steering.store import Store
@@ -26,6 +29,8 @@ from steering.types import Demonstrations, Robot
 
 IMAGE_PX = 224
 MAPPING_FILE = "mapping.json"  # beside what was imported
+BY_POLICY = "policy"
+"""The parameter `by` of what a policy recorded."""
 HEALTH_FILE = "health.json"  # likewise: the report on what it was imported from
 
 
@@ -36,19 +41,40 @@ def record(
     count: int = 20,
     seed: int = 0,
     variations: Sequence[str] = (),
+    policy: str | None = None,
+    adapter_id: str | None = None,
     progress: Progress = Progress(),
 ) -> str:
-    """Record `count` demonstrations of a simulator task by its scripted expert."""
+    """Record `count` demonstrations of a task by its scripted expert, or what a policy does in as many scenes.
+
+    policy: `embedded`, a folder or a hub id, which runs the scenes that the expert takes first, and keeps its failures.
+    adapter_id: of a finetune, whose policy runs with it, whatever `policy` says.
+    """
     from steering.demonstrations import recording
 
-    params = {"task": task, "count": count, "seed": seed, "variations": list(variations)}
-    return made(
-        store,
-        "demonstrations",
-        (),
-        params,
-        lambda: recording.record(task, count, seed, variations=tuple(variations), progress=progress),
-    )
+    params: dict[str, Any] = {"task": task, "count": count, "seed": seed, "variations": list(variations)}
+    if adapter_id is not None:
+        policy = str(store.manifest(adapter_id).params.get("policy", policy or "embedded"))
+    if policy is None:
+        by_expert = partial(recording.record, task, count, seed, variations=tuple(variations), progress=progress)
+        return made(store, "demonstrations", (), params, by_expert)
+    recording.check_count(count)
+    params |= {**weights(policy), "by": BY_POLICY, "adapter": adapter_id}
+    parents = () if adapter_id is None else (adapter_id,)
+    return made(store, "demonstrations", parents, params, partial(_of_policy, store, params, progress))
+
+
+def _of_policy(store: Store, params: Mapping[str, Any], progress: Progress) -> Demonstrations:
+    """What `record` makes with the `params` of a policy's set."""
+    from steering.demonstrations.recording import recorded_set, scene_seed
+    from steering.rollout.recording import record as run
+
+    policy, adapter_id, variations = str(params["policy"]), params["adapter"], tuple(params["variations"])
+    loaded = policy_cache.get(policy, *trained(store, adapter_id), progress.part(0, LOADING))
+    seeds = [scene_seed(params["seed"], attempt) for attempt in range(params["count"])]
+    episodes = run(loaded, params["task"], seeds, variations=variations, progress=progress.part(LOADING, 1))
+    name = policy_name(policy) + (f" with {adapter_id}" if adapter_id else "")
+    return recorded_set(params["task"], variations, episodes, policy=name)
 
 
 def inspect_demonstrations(
@@ -118,6 +144,7 @@ def import_demonstrations(
     image_px: int | None = IMAGE_PX,
     policy: str | None = None,
     skip_unreadable: bool = False,
+    bgr: Sequence[str] = (),
     limits: Limits = LIMITS,
     scratch: Path | None = None,
     progress: Progress = Progress(),
@@ -128,7 +155,8 @@ def import_demonstrations(
     mapping: fields that replace those guessed; they are remembered for other datasets of the same layout. episodes:
     indices, None for all. image_px: longest side of the pictures kept, None for as they are. policy: whose
     normalisation the report holds the data against. skip_unreadable: leave out episodes that cannot be read, which the
-    report then names, instead of refusing all. scratch: folder for what is unpacked, None for the system's.
+    report then names, instead of refusing all. bgr: cameras, by their roles in the mapping or `all`, whose red and blue
+    are stored swapped; remembered like a mapping. scratch: folder for what is unpacked, None for the system's.
     """
     arguments = {
         "root": str(store.root),
@@ -139,11 +167,12 @@ def import_demonstrations(
         "image_px": image_px,
         "policy": None if policy is None else policy_statistics(policy),
         "skip_unreadable": skip_unreadable,
+        "bgr": list(bgr),
     }
     return str(_run("store", arguments, path, limits, progress, scratch))
 
 
-def health(store: Store, demonstrations_id: str) -> dict[str, Any] | None:
+def health(store: Store, demonstrations_id: str) -> ReportDocument | None:
     """The health report that was kept with imported demonstrations, as `HealthReport.document` gives it, or None."""
     path = store.folder(demonstrations_id) / HEALTH_FILE
     return read_json(path) if path.is_file() else None

@@ -11,11 +11,11 @@ from typing import Any
 from steering import policy_cache
 from steering.cluster import Cluster
 from steering.errors import InputError
-from steering.pipeline.making import adapter_folder, load, made, weights
-from steering.pipeline.spreading import rolled_out
+from steering.pipeline.making import LOADING, adapter_folder, load, made, trained, weights
+from steering.pipeline.spreading import rolled_out, run_options
 from steering.progress import Progress
 from steering.store import Store
-from steering.types import Demonstrations, OpenLoop, Rollouts
+from steering.types import Demonstrations, OpenLoop, Rollouts, StopRule, Surgery
 
 MAX_TRIALS = 1000
 _FIRST_SCENE, _END_SCENE = 100_000, 1_000_000  # demonstrations begin at the end
@@ -33,6 +33,7 @@ def rollout(
     instruction: str = "original",
     policy: str = "embedded",
     videos: int = 6,
+    surgery: Surgery | None = None,
     processes: int | None = None,
     cluster: Cluster | None = None,
     progress: Progress = Progress(),
@@ -40,6 +41,7 @@ def rollout(
     """Run the policy, with the adapter if one is given, on `trials` scenes that depend on `seed` alone.
 
     instruction: one of types.INSTRUCTIONS, what the policy is told. The first `videos` scenes are filmed and traced.
+    surgery: what is done to heads while the scenes run; its rollouts are named by `Surgery.name`, not by `method`.
     processes: of the simulation, by default as many as cores and scenes allow; the results do not depend on it.
     cluster: where the scenes run, some at a time; by default here.
     """
@@ -50,6 +52,7 @@ def rollout(
     parents = (adapter_id,) if adapter_id else ()
     params = {**weights(policy), "task": task, "method": method, "trials": trials, "seed": seed}
     params |= {"variations": list(variations), "videos": videos, "instruction": instruction}
+    params |= {"surgery": surgery.plain()} if surgery else {}
     if done := store.find_made("rollouts", parents, params):
         return done
     seeds = scene_seeds(seed, trials)
@@ -57,7 +60,7 @@ def rollout(
         if cluster is None:
             rollouts = _run(store, adapter_id, params, seeds, folder, videos, processes, progress)
         else:
-            rollouts = rolled_out(cluster, *_trained(store, adapter_id), params, seeds, folder, progress)
+            rollouts = rolled_out(cluster, *trained(store, adapter_id), params, seeds, folder, progress)
         return store.save("rollouts", rollouts, parents=parents, params=params, folder=folder)
 
 
@@ -106,26 +109,17 @@ def _run(
     """Rollouts with the `params` of their manifest; films and traces of the first `videos` scenes go into `folder`."""
     from steering.rollout import runner
 
-    adapter, demonstrations = _trained(store, adapter_id)
+    adapter, demonstrations = trained(store, adapter_id)
     return runner.run_rollouts(
-        policy_cache.get(params["policy"], adapter, demonstrations, progress),
+        policy_cache.get(params["policy"], adapter, demonstrations, progress.part(0, LOADING)),
         params["task"],
         seeds,
-        method=params["method"],
-        variations=tuple(params["variations"]),
-        instruction=params["instruction"],
+        **run_options(params),
         record_dir=folder if videos else None,
         record_scenes=videos,
         processes=processes,
-        progress=progress,
+        progress=progress.part(LOADING, 1),
     )
-
-
-def _trained(store: Store, adapter_id: str | None) -> tuple[Path | None, Demonstrations | None]:
-    """The adapter's folder, and the demonstrations whose statistics older adapters go by."""
-    if adapter_id is None:
-        return None, None
-    return adapter_folder(store, adapter_id), load(store, store.manifest(adapter_id).parents[0], Demonstrations)
 
 
 def compare(store: Store, *, rollouts_ids: Sequence[str], progress: Progress = Progress()) -> str:
@@ -148,31 +142,84 @@ def evaluate(
     instruction: str = "original",
     policy: str = "embedded",
     videos: int = 6,
+    matters: float | None = None,
     progress: Progress = Progress(),
 ) -> str:
     """Roll out several methods on the same scenes and compare them. `adapters`: method -> adapter id, None for none.
 
     Where there are more scenes than `videos`, those are filmed afterwards that show the most: scenes in which the
-    methods differ come first (comparison.compare.scenes_to_watch).
+    methods differ come first (comparison.compare.scenes_to_watch). matters: the comparison may stop before its last
+    scene, once of every two methods a difference is shown or that none of `matters` (of success rates, 0..1) or more is
+    likely (comparison.stopping); None runs every scene.
     """
-    first = trials if trials <= videos else 0
+    first = trials if trials <= videos and matters is None else 0
     common: dict[str, Any] = {"trials": trials, "seed": seed, "variations": variations, "videos": first}
     common |= {"task": task, "instruction": instruction, "policy": policy}
     films = min(trials, videos) - first
     share = trials / (trials + 2 * films) / len(adapters)  # a filmed scene takes about twice as long
+    begun = len(adapters) * share
     rollouts_ids = []
-    for i, (method, adapter_id) in enumerate(adapters.items()):
-        part = progress.part(i * share, (i + 1) * share)
-        rollouts_ids.append(rollout(store, method=method, adapter_id=adapter_id, progress=part, **common))
+    if matters is not None:
+        rollouts_ids = _until_decided(store, adapters, common, matters, progress.part(0, begun))
+    else:
+        for i, (method, adapter_id) in enumerate(adapters.items()):
+            part = progress.part(i * share, (i + 1) * share)
+            rollouts_ids.append(rollout(store, method=method, adapter_id=adapter_id, progress=part, **common))
     if films:
-        from steering.comparison.compare import scenes_to_watch
-
-        seeds = scenes_to_watch([load(store, one, Rollouts) for one in rollouts_ids], films)
-        begun, left = len(adapters) * share, 1 - len(adapters) * share
-        for i, one in enumerate(rollouts_ids):
-            part = progress.part(begun + left * i / len(adapters), begun + left * (i + 1) / len(adapters))
-            rollouts_ids[i] = film(store, rollouts_id=one, seeds=seeds, progress=part)
+        rollouts_ids = filmed_alike(store, rollouts_ids, films, progress.part(begun, 1))
     return compare(store, rollouts_ids=rollouts_ids, progress=progress)
+
+
+def filmed_alike(store: Store, rollouts_ids: Sequence[str], films: int, progress: Progress) -> list[str]:
+    """The same rollouts, each with those `films` scenes filmed that show the most (comparison.scenes_to_watch)."""
+    from steering.comparison.compare import scenes_to_watch
+
+    count = len(rollouts_ids)
+    seeds = scenes_to_watch([load(store, one, Rollouts) for one in rollouts_ids], films)
+    return [
+        film(store, rollouts_id=one, seeds=seeds, progress=progress.part(i / count, (i + 1) / count))
+        for i, one in enumerate(rollouts_ids)
+    ]
+
+
+def _until_decided(
+    store: Store, adapters: Mapping[str, str | None], common: Mapping[str, Any], matters: float, progress: Progress
+) -> list[str]:
+    """Ids of the methods' rollouts, all on as many of the scenes as it took. common: as `rollout` takes it."""
+    from steering.comparison.stopping import SCENES_A_LOOK, looked
+    from steering.rollout.runner import joined
+
+    if len(adapters) < 2:
+        raise InputError("A comparison may stop early where there are two or more methods. Choose another one.")
+    if not 0 < matters < 1:
+        raise InputError(f"Expected a difference of success rates that matters between 0 and 1, got {matters}.")
+    beside = [method if adapter_id is None else adapter_id for method, adapter_id in adapters.items()]
+    made_of = []
+    for method, adapter_id in adapters.items():
+        source = store.manifest(adapter_id).params.get("policy", common["policy"]) if adapter_id else common["policy"]
+        params = {**common, **weights(source), "method": method, "variations": list(common["variations"])}
+        parents = (adapter_id,) if adapter_id else ()
+        made_of.append((parents, {**params, "matters": matters, "beside": beside}))
+    done = [store.find_made("rollouts", parents, params) for parents, params in made_of]
+    if all(done):
+        return [one for one in done if one]
+    seeds, rule = scene_seeds(common["seed"], common["trials"]), StopRule(common["trials"], matters)
+    found: list[Rollouts] = []
+    for start in range(0, len(seeds), SCENES_A_LOOK):
+        some = seeds[start : start + SCENES_A_LOOK]
+        for i, (parents, params) in enumerate(made_of):
+            at = (start + len(some) * i / len(made_of), start + len(some) * (i + 1) / len(made_of))
+            part = progress.part(at[0] / len(seeds), at[1] / len(seeds))
+            adapter_id = parents[0] if parents else None
+            run = replace(_run(store, adapter_id, params, some, store.root, 0, None, part), may_stop=rule)
+            before = [found[i]] if start else []
+            found[i : i + 1] = [joined([*before, run], run.wall_s + sum(one.wall_s for one in before))]
+        if "open" not in looked({one.method: one.success for one in found}, rule)[1]:
+            break
+    return [
+        store.save("rollouts", one, parents=parents, params=params)
+        for one, (parents, params) in zip(found, made_of, strict=True)
+    ]
 
 
 def open_loop(
@@ -229,9 +276,9 @@ def _predict(
     adapter = adapter_folder(store, adapter_id) if adapter_id else None
     names = ("method", "stride", "samples", "seed")
     heldout = params["episodes"] if len(params["episodes"]) < len(demonstrations.episodes) else None
-    policy = policy_cache.get(source, adapter, demonstrations, progress, heldout=heldout)
+    policy = policy_cache.get(source, adapter, demonstrations, progress.part(0, LOADING), heldout=heldout)
     options = {name: params[name] for name in names}
-    return predict_chunks(policy, demonstrations, params["episodes"], progress=progress, **options)
+    return predict_chunks(policy, demonstrations, params["episodes"], progress=progress.part(LOADING, 1), **options)
 
 
 def _check_unseen(

@@ -19,6 +19,7 @@ from steering.types import (
     Relevance,
     RelevanceOverTime,
     Replication,
+    ScoreByFrame,
     Why,
 )
 
@@ -46,6 +47,22 @@ def projection(store: Store, *, activations_id: str, head: Head) -> Projection:
     demonstrations_id = demonstrations_of(store, activations_id)
     demonstrations = None if demonstrations_id is None else kept(store, demonstrations_id, Demonstrations)
     return project(activations, head, phases_of(activations, demonstrations))
+
+
+def by_frame(
+    store: Store, *, activations_id: str, head: Head, k: int, preset: str = "default", target: str = "action"
+) -> ScoreByFrame:
+    """What every frame adds to the score of a head. Not stored; 0.2 s for 2 000 frames."""
+    from steering.relevance.by_frame import by_frame as stage
+    from steering.relevance.phases import phases_of
+
+    activations = frames_of(store, activations_id, False)
+    question, _ = question_of(store, activations_id, activations, preset, target, "whole")
+    conditioner = conditioner_of(store, activations_id, False, preset, question)
+    demonstrations_id = demonstrations_of(store, activations_id)
+    demonstrations = None if demonstrations_id is None else kept(store, demonstrations_id, Demonstrations)
+    phase = phases_of(activations, demonstrations)
+    return stage(activations, head, question, k=k, preset=preset, phase=phase, conditioner=conditioner)
 
 
 def over_time(

@@ -55,7 +55,7 @@ def _loading(layout: str, merged: bool) -> list[str]:
         return [
             "    PI0Policy.from_pretrained(folder)",
             "",
-            "`PI05Policy` for a π0.5; `lerobot-eval --policy.path=folder`.",
+            "`PI05Policy` for a π0.5, `SmolVLAPolicy` for a SmolVLA; `lerobot-eval --policy.path=folder`.",
         ]
     return [
         "    lerobot-eval --policy.path=folder",
@@ -139,8 +139,7 @@ def _results(store: Store, adapter_id: str) -> list[str]:
 def trials_of(store: Store, adapter_id: str) -> list[str]:
     """Trials on a robot that it took part in and that are over, of the books of the store."""
     from steering.trials.book import PLAN, open_book
-    from steering.trials.report import rows
-    from steering.trials.verdict import verdicts, words
+    from steering.trials.report import rows, sentences
 
     lines = []
     for path in sorted((store.root / TRIALS).glob(f"*/{PLAN}")):
@@ -148,20 +147,24 @@ def trials_of(store: Store, adapter_id: str) -> list[str]:
         if adapter_id in book.plan.adapters.values() and book.next() is None:
             lines += ["On a robot, every method from the same starts:", ""]
             lines += [f"- {', '.join(part for part in row if part)}" for row in rows(book)]
-            lines += [f"- {words(one, book.plan, {})}" for one in verdicts(book.plan, book.trials())]
+            lines += [f"- {line}" for line in sentences(book.plan, book.trials(), {})]
             lines += [""]
     return lines
 
 
 def _comparison(comparison: Comparison) -> list[str]:
+    from steering.comparison.compare import ending
+
     where = ", ".join((comparison.task, *comparison.variations))
     lines = [f"{where}, {len(comparison.seeds)} scenes in simulation, the same for every method:", ""]
     lines += [f"- {_rate(one)}" for one in comparison.rates]
+    test_name = "exact McNemar" if comparison.stopping is None else "sign test at every look"
     for test in comparison.tests:
         lines.append(
             f"- {test.first} against {test.second}: {test.only_first} and {test.only_second} scenes that only one of "
-            f"them solved, p {p_words(test.p_holm)} (exact McNemar, Holm)"
+            f"them solved, p {p_words(test.p_holm)} ({test_name}, Holm)"
         )
+    lines += [f"- {ended}"] if (ended := ending(comparison)) else []
     return [*lines, ""]
 
 

@@ -98,12 +98,22 @@ def package_policy(store: Store, *, adapter_id: str, progress: Progress = Progre
         return store.save("policy_export", made_of, parents=(adapter_id,), params=params, folder=folder)
 
 
-def push_policy(folder: Path | str, repository: str, *, public: bool = False) -> str:
-    """Upload what `export_policy` wrote to the hub, with the login of whoever runs this; its address."""
+def push_policy(folder: Path | str, repository: str, *, public: bool = False, token: str = "") -> str:
+    """Upload what `export_policy` wrote to the hub; its address. token: as `hub.push` takes it."""
     place = Path(folder)
     if not (place / CARD).is_file() or not any((place / name).is_file() for name in ("config.json", ADAPTER)):
         raise InputError(f"Expected a folder that export-policy wrote; {place} has no card, or no policy.")
-    return hub.push(place, repository, public=public)
+    return hub.push(place, repository, public=public, token=token)
+
+
+def push_package(store: Store, export_id: str, repository: str, *, public: bool = False, token: str = "") -> str:
+    """Upload what `package_policy` made to the hub; its address. token: as `hub.push` takes it."""
+    made: PolicyExport = load(store, export_id, PolicyExport)
+    store.check(export_id)
+    with tempfile.TemporaryDirectory() as work:
+        with zipfile.ZipFile(made.file) as archive:
+            archive.extractall(work)
+        return push_policy(work, repository, public=public, token=token)
 
 
 class _Export:
@@ -126,15 +136,17 @@ class _Export:
 
     def check(self, layout: str, merged: bool) -> None:
         """Raise InputError, in words, where the layout does not have this policy."""
-        from steering.models.names import PUBLISHED
+        from steering.models.names import OPENPI, PUBLISHED
 
         family = self.checkpoint.family
         shape = self.family.layout(self.config).shape
         if layout == "peft" and family != "pi0":
             raise InputError(f"transformers has π0 and no {family}. Choose the layout lerobot or openpi.")
-        if layout != "peft" and family not in PUBLISHED:
-            raise InputError(f"Only π0 and π0.5 are written in {layout}'s layout; this policy is a {family}.")
-        if layout != "peft" and not shape.has_the_heads_of(PUBLISHED_HEADS):
+        if layout == "openpi" and family not in OPENPI:
+            raise InputError(f"Only π0 and π0.5 are written in openpi's layout; this policy is a {family}.")
+        if layout == "lerobot" and family not in PUBLISHED:
+            raise InputError(f"Only π0, π0.5 and SmolVLA are written in lerobot's layout; this policy is a {family}.")
+        if layout != "peft" and family in OPENPI and not shape.has_the_heads_of(PUBLISHED_HEADS):
             raise InputError(
                 f"{layout}'s configurations name policies of 18 layers × 8 heads alone; this one has {shape.words()}. "
                 "Choose the layout peft."
@@ -160,7 +172,7 @@ class _Export:
             save_file(tensors, folder / weights.ADAPTER_WEIGHTS, {"format": "pt"})
             lerobot.write_json(folder / weights.ADAPTER_CONFIG, adapter)
         lerobot.write_json(folder / "config.json", config)
-        lerobot.write_processors(folder, self.checkpoint.family, carried)
+        lerobot.write_processors(folder, self.checkpoint.family, self.checkpoint.config, carried)
         training = self.demonstrations.split(self.manifest.params.get("heldout_episodes"))[0]
         run = lerobot.train_config(config, self.result.settings, self.demonstrations.name, training, carried)
         lerobot.write_json(folder / "train_config.json", run)
@@ -258,10 +270,11 @@ class _Export:
     def _write(self, folder: Path, rename: Callable[[str], str]) -> None:
         from steering.export import weights
         from steering.models.checkpoint import WEIGHTS
+        from steering.models.names import OPENPI
 
         self.checkpoint.download(self.progress.part(0.0, 0.5))
         tensors: Sequence[Tensor] = weights.merged_tensors(self.checkpoint, self.adapter, rename)
-        tensors = [*tensors, *_missing(tensors, rename)]
+        tensors = [*tensors, *(_missing(tensors, rename) if self.checkpoint.family in OPENPI else ())]
         weights.write(folder / WEIGHTS, tensors, self.progress.part(0.5, 1.0))
 
 

@@ -51,6 +51,8 @@ def finetune(
     demonstrations = load(store, demonstrations_id, Demonstrations)
     work = store.checkpoints(store.work_key("adapter", parents, params))
     trained = policy_cache.get(policy, None, demonstrations, progress, heldout=heldout_episodes)
+    if demonstrations.imitated:
+        progress.report(0.0, demonstrations.imitated)
     processes = Processes(trained)
     result = training.finetune(
         trained,

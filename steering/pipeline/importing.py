@@ -139,6 +139,7 @@ def store_in_child(
     image_px: int | None,
     policy: dict[str, Any] | None,
     skip_unreadable: bool,
+    bgr: list[str],
     limits: dict[str, Any],
     progress: Progress,
 ) -> str:
@@ -147,12 +148,15 @@ def store_in_child(
     memory = kept_mappings(store)
     with open_dataset(path, Limits(**limits), episodes=episodes, progress=progress) as dataset:
         guessed = _guess(dataset, mapping, str(memory))
+        if bgr:
+            swapped = mappings.swapped(guessed.mapping, bgr)
+            guessed = Guess(swapped, (*guessed.reasons, f"{CORRECTED} (red and blue of {', '.join(bgr)})"))
         report = _report(dataset, guessed, policy, progress.part(0, 0.2))
         options: dict[str, Any] = {"episodes": episodes, "image_px": image_px, "skip_unreadable": skip_unreadable}
         read = import_episodes(dataset, guessed.mapping, **options, progress=progress.part(0.2, 0.8))
         if read.left_out:
             report["problems"].insert(0, _left_out(read.left_out))
-        if mapping:
+        if mapping or bgr:
             mappings.remember(memory, dataset.signature(), guessed.mapping)
         params: dict[str, Any] = {
             "source": dataset.name,

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from steering import hub
 from steering.errors import NotFound, SteeringError
 from steering.manifest import Manifest
 from steering.pipeline.making import load
@@ -61,7 +64,9 @@ def scored_on(store: Store, relevance_id: str, rule: str, date: str, read: Load 
         target = str(manifest.params.get("target", "action"))
         origin = dataclasses.replace(origin, metric=value.metric, preset=value.preset, target=target, phase=value.phase)
     found = next((one for one in manifest.parents if one.startswith("demonstrations-")), "")
-    return dataclasses.replace(origin, demonstrations=found, name=name_of(store, found, read))
+    return dataclasses.replace(
+        origin, demonstrations=found, name=name_of(store, found, read), policy=_policy_of(store, manifest)
+    )
 
 
 def name_of(store: Store, demonstrations_id: str, read: Load | None = None) -> str:
@@ -77,12 +82,27 @@ def name_of(store: Store, demonstrations_id: str, read: Load | None = None) -> s
         return ""
 
 
+def policy_name(source: str) -> str:
+    """A policy as an origin names it, with no path of this machine: `embedded`, a hub id, or the folder's name."""
+    return hub.shown(source) if hub.named(source) is not None else Path(source).name
+
+
+def _policy_of(store: Store, manifest: Manifest) -> str:
+    """The policy that a relevance was measured on; empty where that is not in the store any more."""
+    source = manifest.params.get("policy")
+    for parent in manifest.parents:
+        if source is None and parent.startswith("activations-"):
+            with suppress(NotFound):
+                source = store.manifest(parent).params.get("policy")
+    return policy_name(str(source)) if source else ""
+
+
 def _combined(store: Store, manifest: Manifest, read: Load) -> Origin:
     """Of several sets: what they agree in, and the names of all their demonstrations."""
     parts = [found for one in manifest.parents if (found := origin_of(store, one, read))]
     joined = {
         name: values.pop() if len(values := {getattr(one, name) for one in parts}) == 1 else ""
-        for name in ("metric", "preset", "target", "phase", "demonstrations")
+        for name in ("metric", "preset", "target", "phase", "demonstrations", "policy")
     }
     names = dict.fromkeys(one.name for one in parts if one.name)
     return Origin(manifest.params["operation"], **joined, name=" and ".join(names), date=manifest.created[:10])

@@ -19,7 +19,7 @@ from steering import policy_cache
 from steering.cluster import Cluster, gather
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.types import Activations, Demonstrations, Rollouts
+from steering.types import Activations, Demonstrations, Rollouts, Surgery
 
 BATCHES_A_PART = 4
 SCENES_A_PART = 8
@@ -92,6 +92,17 @@ def rolled_out(
     return replace(whole, videos=films, traces=traces)
 
 
+def run_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What `run_rollouts` is told of a manifest's parameters, besides task and scenes."""
+    surgery = Surgery.of(params.get("surgery"))
+    return {
+        "method": params["method"] if surgery is None else surgery.name,
+        "variations": tuple(params["variations"]),
+        "instruction": params["instruction"],
+        "surgery": surgery,
+    }
+
+
 def _roll_out(
     params: Mapping[str, Any], files: Files, demonstrations: Demonstrations | None, seeds: Sequence[int], videos: int
 ) -> tuple[Rollouts, Files]:
@@ -103,9 +114,7 @@ def _roll_out(
             policy,
             params["task"],
             seeds,
-            method=params["method"],
-            variations=tuple(params["variations"]),
-            instruction=params["instruction"],
+            **run_options(params),
             record_dir=Path(name) if videos else None,
             record_scenes=videos,
             processes=1,

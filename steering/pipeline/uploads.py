@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from steering import hub
+from steering.demonstrations.documents import DatasetDocument, OutputsDocument
 from steering.demonstrations.guard import guarded
 from steering.demonstrations.limits import LIMITS, Limits
 from steering.errors import InputError, NotFound, SteeringError
@@ -118,9 +119,9 @@ def import_upload(
     )
 
 
-def inspection(folder: Path) -> dict[str, Any]:
+def inspection(folder: Path) -> DatasetDocument | OutputsDocument:
     """What `inspect_upload` found in the upload of a folder. InputError where it was not inspected."""
-    found = read_json(folder / INSPECTION)
+    found: DatasetDocument | OutputsDocument = read_json(folder / INSPECTION)
     if not isinstance(found, dict):
         raise InputError("What was found in the upload is damaged. Send the files again.")
     return found
@@ -129,7 +130,8 @@ def inspection(folder: Path) -> dict[str, Any]:
 def source_of(folder: Path) -> Path | str:
     """What an upload holds: a repository of the hub, marked as one, its only file, or the folder of its files."""
     if (folder / HUB).is_file():
-        return hub.marked(read_json(folder / HUB)["id"])
+        asked = read_json(folder / HUB)
+        return hub.marked(asked["id"], asked.get("account", ""))
     place = folder / FILES
     if not place.is_dir():
         raise NotFound("The upload is gone, as it is after a day. Send the files again.")

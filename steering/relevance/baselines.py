@@ -65,3 +65,16 @@ def mean_errors(
         mean = (wide.sum(0) - wide[left_out].sum(0)) / number
         errors[place[rows[0]]] += ((wide[rows] - mean) ** 2).sum(0)
     return errors
+
+
+def mean_error_by_frame(target: np.ndarray, episode: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Squared error of the mean over the frames that may predict each, averaged over dimensions: float64 [frame].
+
+    target: float [frame, dim].
+    """
+    wide = target.astype(np.float64)
+    errors = np.empty(len(wide))
+    for rows, left_out in folds.iterate(episode, frame):
+        mean = (wide.sum(0) - wide[left_out].sum(0)) / (len(wide) - len(left_out))
+        errors[rows] = ((wide[rows] - mean) ** 2).mean(1)
+    return errors

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from steering.progress import Progress
 from steering.relevance import knn
@@ -44,7 +45,7 @@ def errors(
     ks: Sequence[int],
     counted: np.ndarray,
     progress: Progress,
-    parts: np.ndarray | None = None,
+    parts: np.ndarray | csr_array | None = None,
 ) -> Errors:
     """The errors of every head. residuals: float32 [episode, frame, dim] from `Conditioner.nested`.
 
@@ -59,7 +60,7 @@ def errors(
     below = below.reshape(episodes * frames, dims + 1)  # a fold's residuals below those of the fold before
     fit = _Fit(residuals, place, fitted(counted), [list(scored), *([d] for d in range(dims) if d not in scored)])
     heads = int(np.prod(neighbours.grid))
-    held_out = np.empty((len(ks), heads, len(parts), dims))
+    held_out = np.empty((len(ks), heads, parts.shape[0], dims))
     inner = np.empty((episodes, len(ks), heads))
 
     def one(head: int) -> None:
@@ -95,12 +96,11 @@ class _Fit:
         """c of every fold and dimension, float64 [episode, dim], and the mean error over the other episodes with it,
         float64 [episode]. sums: float32 [row, column], weighted sums of `columns`.
         """
-        by_episode = sums.reshape(len(self.rows), *self._truth.shape[1:2], -1)
-        mass = by_episode[..., -1:]
-        predicted = by_episode[..., :-1] / np.where(mass > 0, mass, 1)
-        kept = predicted * self._inside[..., None]
-        product = np.einsum("fed,fed->ed", kept, self._truth, dtype=np.float64)
-        square = np.einsum("fed,fed->ed", kept, predicted, dtype=np.float64)
+        told = sums.reshape(len(self.rows), *self._truth.shape[1:2], -1)
+        mass = told[..., -1]
+        told = told[..., :-1] * (self._inside / np.where(mass > 0, mass, 1))[..., None]
+        product = np.einsum("fed,fed->ed", told, self._truth).astype(np.float64)
+        square = np.einsum("fed,fed->ed", told, told).astype(np.float64)
         share = np.empty(product.shape)
         for group in self._groups:
             share[:, group] = best_share(product[:, group].sum(1), square[:, group].sum(1))[:, None]

@@ -162,7 +162,9 @@ class Conditioner:
         with self._lock:
             known = self._known(values, scored)
             if known.shortlist is None:
-                found = np.stack([self._pairs(one, values) for one in known.ranked[:SHORTLIST]])
+                found = np.empty((min(SHORTLIST, len(known.ranked)), len(self.rows), *values.shape), np.float32)
+                for place, one in enumerate(known.ranked[:SHORTLIST]):
+                    self._pairs(one, values, found[place])
                 told = found if len(scored) == found.shape[-1] else found[..., list(scored)]
                 known.shortlist = found, np.einsum("sefd,sefd->sef", told, told, dtype=np.float64)
                 self._make_room()
@@ -206,12 +208,11 @@ class Conditioner:
             left[rows] = inverse @ left[rows]
         return left
 
-    def _pairs(self, smoother: Smoother, values: np.ndarray) -> np.ndarray:
-        """float32 [episode, frame, dim]: the residuals of `nested` by one smoother."""
-        wide = values.astype(np.float64)
-        left = smoother.left(wide).astype(np.float32)
-        alone = self._left_out(smoother, wide).astype(np.float32)
-        result = np.empty((len(self.rows), *wide.shape), np.float32)
+    def _pairs(self, smoother: Smoother, values: np.ndarray, result: np.ndarray) -> None:
+        """Into `result`, float32 [episode, frame, dim], the residuals of `nested` by one smoother."""
+        every = smoother.left(values.astype(np.float64))
+        left = every.astype(np.float32)
+        alone = self._leave_out(smoother, every).astype(np.float32)
 
         def one(e: int) -> None:
             first = self.rows[e]
@@ -223,7 +224,6 @@ class Conditioner:
                 result[e, rows] = alone[rows] + pair.carried.T @ mine
 
         for_each(len(self.rows), one, Progress(), "Pairs of episodes left out")
-        return result
 
     def _both_left_out(self, smoother: Smoother, e: int) -> list[_Pair]:
         """`solve_pairs`, kept for other targets while there is room."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from steering.errors import InputError
 from steering.progress import Progress
-from steering.relevance import conditional, folds
+from steering.relevance import conditional
+from steering.relevance.baselines import mean_error_by_frame
 from steering.relevance.conditioning import Conditioner
 from steering.relevance.regression import frame_errors
 from steering.relevance.scoring import left_open, zero_of
@@ -41,7 +42,7 @@ def over_time(
     if residuals is None:
         values = target.values[:, scored]
         heads = range(int(np.prod(neighbours.grid)))
-        worst = inside @ _mean_errors(values, activations)
+        worst = inside @ mean_error_by_frame(values, activations.episode, activations.frame)
         of_heads = inside @ frame_errors(neighbours, values, (k,))[0, heads].T
     else:
         residuals = residuals[..., scored]
@@ -60,13 +61,3 @@ def over_time(
         k=k,
         stacks=activations.stacks,
     )
-
-
-def _mean_errors(values: np.ndarray, activations: Activations) -> np.ndarray:
-    """float64 [frame]: squared error of the mean over the frames that may predict each, averaged over dimensions."""
-    wide = values.astype(np.float64)
-    errors = np.empty(len(wide))
-    for rows, left_out in folds.iterate(activations.episode, activations.frame):
-        mean = (wide.sum(0) - wide[left_out].sum(0)) / (len(wide) - len(left_out))
-        errors[rows] = ((wide[rows] - mean) ** 2).mean(1)
-    return errors

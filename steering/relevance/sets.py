@@ -58,6 +58,11 @@ def judge_of(
 
 def set_errors(activations: Activations, heads: Sequence[Head], judge: Judge, ks: Sequence[int]) -> np.ndarray:
     """Held-out squared error of one set at each k, float64 [k]."""
+    return judge(neighbours_of(activations, heads, ks), ks)
+
+
+def neighbours_of(activations: Activations, heads: Sequence[Head], ks: Sequence[int]) -> Neighbours:
+    """The nearest frames of every frame for a set asked as one head, as deep as the largest k; no baseline."""
     a, features = activations, knn.joined(activations, heads)[:, None]
     check_ks(ks, a.episode, a.frame)
     order, distance = np.empty((1, len(features), max(ks)), np.int64), np.empty((1, len(features), max(ks)), np.float32)
@@ -66,7 +71,7 @@ def set_errors(activations: Activations, heads: Sequence[Head], judge: Judge, ks
         order[0], distance[0] = rows, away
 
     for_each_by_cosine(features, a.episode, a.frame, max(ks), keep, Progress())
-    return judge(Neighbours(order, distance, (1, 1, 1), (), a.episode, a.frame), ks)
+    return Neighbours(order, distance, (1, 1, 1), (), a.episode, a.frame)
 
 
 class GrowingSet:

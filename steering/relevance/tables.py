@@ -16,12 +16,12 @@ TRUSTED = ("score_low", "score_high", "rank_low", "rank_high", "chosen_share", "
 def document(relevance: Relevance, trust: Trust | None = None) -> dict[str, Any]:
     """JSON-able: per stack, head and k the error, the scores, and what they are measured against.
 
-    `error` is stack -> k -> [layer][head] (k is `-` for metrics without neighbours), `score`, `gain`, `gripper` and
-    `inert` are stack -> [layer][head], `dimension_r2` is dimension -> stack -> [layer][head]. What the relevance does
-    not hold is null. trust: of the same relevance; `trust` is its
+    `error` is stack -> k -> [layer][head] (k is `-` for metrics without neighbours, and there is none for those that
+    predict nothing), `score`, `gain`, `gripper` and `inert` are stack -> [layer][head], `dimension_r2` is dimension ->
+    stack -> [layer][head]. What the relevance does not hold is null. trust: of the same relevance; `trust` is its
     fields TRUSTED by stack, null without one.
     """
-    stacks, ks = relevance.shape, [str(k) for k in relevance.ks] or ["-"]
+    stacks, ks = relevance.shape, [str(k) for k in relevance.ks] or ["-"] * len(relevance.error)
     dimensions: Any = relevance.dimension_r2 if relevance.dimension_r2 is not None else ()
     return {
         "metric": relevance.metric,
@@ -54,7 +54,7 @@ def rows(relevance: Relevance, selected: Collection[Head] = (), trust: Trust | N
 
     rank: 1 is the best of its stack; inert heads have none.
     """
-    errors = [f"error_k{k}" for k in relevance.ks] or ["error"]
+    errors = [f"error_k{k}" for k in relevance.ks] or ["error"] * len(relevance.error)
     extra = {"rank": _ranks(relevance), "gain": relevance.gain, "gripper": relevance.gripper}
     extra |= {name: getattr(trust, name) for name in TRUSTED} if trust is not None else {}
     held = {name: value for name, value in extra.items() if value is not None}

@@ -15,11 +15,12 @@ from steering.rollout.judging import Judge
 from steering.rollout.tracing import Trace
 from steering.rollout.video import write_video
 from steering.simulation.scene import CONTROL_HZ, Goal, Scene
+from steering.simulation.tape import IMAGE_PX, Tape
 from steering.simulation.tasks import succeeded
 from steering.simulation.world import World
 from steering.types import CAMERAS
+from steering.types import Episode as Recorded
 
-IMAGE_PX = 192
 VIDEO_PX = 288
 _FRAMES_AFTER_SUCCESS = 10
 
@@ -28,7 +29,7 @@ _FRAMES_AFTER_SUCCESS = 10
 class Start:
     """A scene to run. named: the goal that a changed instruction names, if the scene has such a thing.
 
-    film, trace: files to write, for recorded scenes.
+    film, trace: files to write, for recorded scenes. taped: every step is kept as an episode of demonstrations.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Start:
     named: Goal | None = None
     film: Path | None = None
     trace: Path | None = None
+    taped: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class SceneOutcome:
 
     failure: one of types.FAILURES, empty for a success. distance_m: what was left to the goal at the end, 0 for a
     success. wrong_object: whether the fingers touched a thing that the goal does not name. named_success: whether the
-    goal that a changed instruction names was reached, None where there is none.
+    goal that a changed instruction names was reached, None where there is none. recorded: the scene as it went, step by
+    step, where its Start says `taped`; without name and seed, which it does not know.
     """
 
     success: bool
@@ -63,6 +66,7 @@ class SceneOutcome:
     distance_m: float = 0.0
     wrong_object: bool = False
     named_success: bool | None = None
+    recorded: Recorded | None = None
 
 
 class Episode:
@@ -76,6 +80,8 @@ class Episode:
         self._judge = Judge(self.world)
         self._named_success = None if start.named is None else False
         self._trace = Trace(self.world) if start.trace is not None else None
+        self._tape = Tape(self.world) if start.taped else None
+        self._seen: dict[str, np.ndarray] = {}
         self._frames: list[np.ndarray] = []
         self._film_frame()
 
@@ -89,8 +95,8 @@ class Episode:
 
     def see(self) -> Seen:
         """What the cameras and the arm's sensors say now."""
-        cameras = {camera: self.world.render(camera, IMAGE_PX) for camera in CAMERAS}
-        return Seen(cameras, self.world.state(), self.start.scene.instruction)
+        self._seen = {camera: self.world.render(camera, IMAGE_PX) for camera in CAMERAS}
+        return Seen(self._seen, self.world.state(), self.start.scene.instruction)
 
     def advance(self, chunk: np.ndarray, steps: int) -> None:
         """Run the first `steps` actions of a predicted `chunk` float32 [step, dim], or fewer if the scene ends."""
@@ -99,7 +105,11 @@ class Episode:
         for action in chunk[:steps]:
             if self.ended:
                 return
+            if self._tape is not None:
+                images = self._seen or self.see().cameras
+                self._tape.add(np.clip(action, -1, 1).astype(np.float32), images=images)
             self.world.step(action)
+            self._seen = {}
             self.step += 1
             if self._success_step is None:
                 self._judge.watch()
@@ -121,6 +131,7 @@ class Episode:
             distance_m=0.0 if won else self._judge.distance_m(),
             wrong_object=self._judge.wrong_object,
             named_success=self._named_success,
+            recorded=None if self._tape is None else self._tape.episode("", 0, won),
         )
         if self.start.film is not None:
             write_video(self.start.film, self._frames, CONTROL_HZ)

@@ -11,6 +11,7 @@ While the policy works on one batch, the processes step the scenes of others. Em
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from steering.errors import InputError
+from steering.errors import InputError, unknown_name
 from steering.models.policy import Policy
 from steering.progress import Progress
 from steering.rollout.calls import ObservationFilter, PolicyCalls
@@ -31,7 +32,7 @@ from steering.rollout.instructions import change_instruction
 from steering.rollout.simulators import HereSimulator, ProcessSimulator, Request, Simulator
 from steering.simulation.scene import CONTROL_HZ, Scene
 from steering.simulation.tasks import TASKS, bench_scene
-from steering.types import Rollouts
+from steering.types import Rollouts, Surgery
 
 REPLAN_STEPS = 5
 BATCH_SIZE = 16
@@ -50,6 +51,7 @@ def run_rollouts(
     method: str,
     variations: Sequence[str] = (),
     instruction: str = "original",
+    surgery: Surgery | None = None,
     record_dir: Path | None = None,
     record_scenes: int = 6,
     batch_size: int = BATCH_SIZE,
@@ -60,7 +62,9 @@ def run_rollouts(
 
     instruction: one of types.INSTRUCTIONS; success is counted for the task's own goal whatever the words. processes:
     of the simulation, 1 for this one alone; by default as many as cores and scenes allow.
-    Raises NotFound for an unknown task, variation or instruction, InputError for no seeds.
+    surgery: what is done to heads while the scenes run.
+    Raises NotFound for an unknown task, variation or instruction, InputError for no seeds, and for a surgery that
+    begins at no moment at which the policy is asked, or after the scene's time.
     """
     if not seeds:
         raise InputError("Expected at least one scene, got none. Choose the number of scenes.")
@@ -69,13 +73,16 @@ def run_rollouts(
     for i, seed in enumerate(seeds):
         scene, named = change_instruction(bench_scene(task, seed, variations), instruction, seed)
         starts.append(Start(i, scene, TASKS[task].step_limit, named))
+    if surgery is not None:
+        check_moment(task, surgery.from_step)
     recorded = range(min(record_scenes, len(seeds))) if record_dir is not None else range(0)
     if record_dir is not None:
         record_dir.mkdir(parents=True, exist_ok=True)
         for i in recorded:
             name = f"{method}_{seeds[i]}".replace("/", "_")
             starts[i] = replace(starts[i], film=record_dir / f"{name}.mp4", trace=record_dir / f"{name}.json")
-    outcomes = run_starts(policy, starts, seeds, batch_size=batch_size, processes=processes, progress=progress)
+    options: dict[str, Any] = {"batch_size": batch_size, "processes": processes, "progress": progress}
+    outcomes = run_starts(policy, starts, seeds, surgery=surgery, **options)
     named_success = [-1 if o.named_success is None else int(o.named_success) for o in outcomes]
     return Rollouts(
         method=method,
@@ -141,15 +148,30 @@ def run_starts(
     batch_size: int = BATCH_SIZE,
     replan_steps: int = REPLAN_STEPS,
     see: ObservationFilter | None = None,
+    surgery: Surgery | None = None,
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> list[SceneOutcome]:
     """Outcomes of `starts`, in order; `seeds` are those of their noise."""
     processes = default_processes(len(starts)) if processes is None else min(processes, len(starts))
     with _simulator(processes) as simulator, _policy_threads(processes):
-        calls = PolicyCalls(policy, batch_size, see)
+        calls = PolicyCalls(policy, batch_size, see, surgery)
         run = _Run(policy, calls, simulator, starts, seeds, replan_steps, overlapping=processes > 1)
+        run.change_from = math.inf if surgery is None else surgery.from_step
         return run.outcomes(progress or Progress())
+
+
+def check_moment(task: str, step: int) -> None:
+    """Raises InputError unless heads can change at control step `step` of a task's scenes, NotFound without a task."""
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    limit = TASKS[task].step_limit
+    if not (0 <= step < limit and step % REPLAN_STEPS == 0):
+        every_s, last_s = REPLAN_STEPS / CONTROL_HZ, (limit - REPLAN_STEPS) / CONTROL_HZ
+        raise InputError(
+            f"The policy is asked every {every_s:g} s, so heads change at such a moment, at {last_s:g} s at the "
+            f"latest; got {step / CONTROL_HZ:g} s."
+        )
 
 
 def default_processes(scenes: int) -> int:
@@ -182,6 +204,8 @@ class _Run:
         self._running: dict[int, float] = {}
         self._ended: dict[int, SceneOutcome] = {}
         self._total = len(starts)
+        self._asked = dict.fromkeys((start.index for start in starts), 0)
+        self.change_from = math.inf  # control step of a scene from which its rows are changed
 
     def outcomes(self, progress: Progress) -> list[SceneOutcome]:
         while len(self._ended) < self._total:
@@ -227,7 +251,10 @@ class _Run:
     def _ask(self, batch: Sequence[int]) -> None:
         seen = [self._seen.pop(index) for index in batch]
         noise = [self._noise[index].standard_normal(self._noise_shape) for index in batch]
-        chunks = self._calls.act(seen, noise)
+        changed = [self._asked[index] * self._replan_steps >= self.change_from for index in batch]
+        chunks = self._calls.act(seen, noise, changed)
+        for index in batch:
+            self._asked[index] += 1
         self._away |= set(batch)
         self._simulator.ask(Request(chunks=dict(zip(batch, chunks, strict=True)), steps=self._replan_steps))
 

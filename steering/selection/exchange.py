@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from steering.errors import InputError, NotFound
+from steering.selection import report_file
 from steering.selection.rules import manual
 from steering.types import Head, HeadShape, Selection, origin_words
 from steering.types.origin import origin_of_fields
@@ -46,13 +47,21 @@ def to_json(selection: Selection) -> str:
 
 
 def from_json(text: str | bytes, shape: HeadShape) -> Selection:
-    """The selection in the text of a JSON file, of the authors' or ours, checked against the policy's `shape`."""
+    """The selection in the text of a JSON file, of the authors' or ours, checked against the policy's `shape`.
+
+    Of a report of the page, or the data in one (`report_file`): its first head set.
+    """
+    plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    if report_file.is_report(plain):
+        return _of_report(report_file.document(plain), shape)
     if len(text) > MAX_BYTES:
         raise InputError(f"Expected a selection of at most {MAX_BYTES} bytes, got {len(text)}. Is it another file?")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"Expected a selection in JSON, got text that is not JSON ({error}).") from None
+    if isinstance(content, dict) and content.get("format") == report_file.FORMAT:
+        return _of_report(report_file.checked(plain), shape)
     pairs = content.get("trainable_head_indices") if isinstance(content, dict) else None
     if not isinstance(pairs, list):
         raise InputError(
@@ -74,6 +83,13 @@ def from_json(text: str | bytes, shape: HeadShape) -> Selection:
         cv_mse=_number(content, "cv_mse", whole=False),
         origin=origin_of_fields(content.get("origin")),
     )
+
+
+def _of_report(content: dict[str, Any], shape: HeadShape) -> Selection:
+    selections = content.get("selections")
+    if not isinstance(selections, list) or not selections:
+        raise InputError("No run of this report trained a head set, so it gives none back.")
+    return from_json(json.dumps(selections[0]), shape)
 
 
 def write(selection: Selection, path: Path) -> None:

@@ -27,7 +27,7 @@ def pack(value: object) -> bytes:
 
 
 def unpack(message: bytes) -> Any:
-    """What a client sent. Raises InputError, in words, for what is no such message."""
+    """What a client sent; its arrays are read-only. Raises InputError, in words, for what is no such message."""
     try:
         return msgpack.unpackb(message, object_hook=_as_array, strict_map_key=False)
     except InputError:
@@ -60,4 +60,4 @@ def _as_array(given: dict[Any, Any]) -> Any:
         raise InputError("Expected the shape of an array as a list of whole numbers.")
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
         raise InputError(f"Expected {math.prod(shape)} numbers of {dtype} for an array of {shape}; its bytes differ.")
-    return np.frombuffer(data, dtype).reshape(shape).copy()  # that one may write to
+    return np.frombuffer(data, dtype).reshape(shape)

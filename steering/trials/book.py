@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from steering.errors import InputError, NotFound, unknown_name
 from steering.trials.plan import schedule
-from steering.types import TRIAL_OUTCOMES, Trial, TrialPlan, TrialSlot
+from steering.types import NO_STAGE, TRIAL_OUTCOMES, Trial, TrialPlan, TrialSlot
 
 PLAN, TRIALS, MEDIA = "plan.json", "trials.jsonl", "media"
 MOST_NOTE = 2000
@@ -103,22 +103,24 @@ class Book:
         return next((slot for slot in self.slots if slot.number not in done), None)
 
     def record(self, outcome: str, *, progress: str | None = None, note: str = "", media: Path | None = None) -> Trial:
-        """Write how the trial that `next` names ended. progress: the last of the plan's stages that was reached.
+        """Write how the trial that `next` names ended. progress: the last of the plan's stages reached, NO_STAGE where
+        none was, None where nobody says.
 
         media: a photograph or film, copied into the book. Raises InputError, in words, and then writes nothing.
         """
         if outcome not in TRIAL_OUTCOMES:
             raise unknown_name("outcome", outcome, TRIAL_OUTCOMES)
         stages = self.plan.stages
-        if progress is not None and progress not in stages:
-            raise unknown_name("stage of this plan", progress, stages)
+        reachable = (NO_STAGE, *stages) if stages else ()
+        if progress is not None and progress not in reachable:
+            raise unknown_name("stage of this plan", progress, reachable)
         if len(note) > MOST_NOTE:
             raise InputError(f"Expected a note of at most {MOST_NOTE} characters, got {len(note)}.")
         with self._locked() as file:
             slot = self.next()
             if slot is None:
                 raise InputError("Every trial of the plan has an outcome. `trial report` says what they show.")
-            reached = None if progress is None else stages.index(progress) + 1
+            reached = None if progress is None else reachable.index(progress)
             if outcome == "success" and stages:
                 reached = len(stages)
             line = {"slot": slot.number, "outcome": outcome, "progress": reached, "note": note}

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 from scipy.stats import binomtest
 
+from steering.comparison.anytime import needed_evidence, sign_evidence
 from steering.errors import InputError
-from steering.trials.anytime import needed_evidence, sign_evidence
 from steering.types import TrialPlan, TrialSlot
 
 _RUNS = 4000

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from steering.comparison.intervals import success_rate
 from steering.trials.book import Book
+from steering.trials.progress import progress_verdicts, progress_words
 from steering.trials.verdict import verdicts, words
 from steering.types import Trial, TrialPlan
 
@@ -18,7 +19,7 @@ def report(book: Book, names: Mapping[str, str] | None = None) -> str:
     counted = [trial for trial in trials if trial.outcome != "void"]
     called = {method: (names or {}).get(method, method) for method in plan.methods}
     lines = [f"# Trials of {', '.join(called.values())}", ""]
-    lines += [f"- {words(one, plan, called)}" for one in verdicts(plan, trials)]
+    lines += [f"- {line}" for line in sentences(plan, trials, called)]
     lines += [
         "",
         f"Evidence holds at every look up to the plan's end: {100 * plan.alpha:.3g} % is the chance that a difference "
@@ -27,6 +28,8 @@ def report(book: Book, names: Mapping[str, str] | None = None) -> str:
         "Wilson's.",
         "",
     ]
+    if plan.stages:
+        lines += [f"Progress is tested apart, with another {100 * plan.alpha:.3g} %.", ""]
     lines += ["| method | condition | success | 95 % interval | progress |", "|---|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows(book, names)]
     void = len(trials) - len(counted)
@@ -35,6 +38,12 @@ def report(book: Book, names: Mapping[str, str] | None = None) -> str:
         lines += ["Methods' names were asked for before the end: later trials were not blinded."]
     notes = [f"- block {t.slot.block}, {called[t.slot.method]}, {t.outcome}: {t.note}" for t in trials if t.note]
     return "\n".join([*lines, *(["", "## Notes", "", *notes] if notes else [])]) + "\n"
+
+
+def sentences(plan: TrialPlan, trials: Sequence[Trial], names: Mapping[str, str] | None = None) -> list[str]:
+    """What the trials say of success, then of progress. names: as `verdict.words` takes them."""
+    success = [words(one, plan, names) for one in verdicts(plan, trials)]
+    return [*success, *(progress_words(one, names) for one in progress_verdicts(plan, trials))]
 
 
 def rows(book: Book, names: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str, str]]:

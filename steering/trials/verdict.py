@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from steering.trials.anytime import bound_evidence, chance, interval, needed_evidence, sign_evidence
+from steering.comparison.anytime import bound_evidence, chance, interval, needed_evidence, sign_evidence
+from steering.comparison.stopping import none_shown
 from steering.trials.plan import level
 from steering.types import Trial, TrialPlan, Verdict
 
@@ -45,7 +46,7 @@ def judge(differences: np.ndarray, method: str, reference: str, plan: TrialPlan)
     kind, more, decided = "go_on", None, None
     if evidence >= needed:
         kind = "difference"
-    elif pairs and min(_against(differences, plan.matters)) >= math.log(1 / level(plan)):
+    elif none_shown(differences, plan.matters, level(plan)):
         kind = "none"
     elif pairs >= plan.blocks:
         kind = "used_up"
@@ -66,12 +67,6 @@ def judge(differences: np.ndarray, method: str, reference: str, plan: TrialPlan)
         more=more,
         chance=decided,
     )
-
-
-def _against(differences: np.ndarray, matters: float) -> tuple[float, float]:
-    """Log evidence against a difference of `matters` or more, to either side."""
-    above, below = (bound_evidence(sign * differences, matters).max() for sign in (1, -1))
-    return float(above), float(below)
 
 
 def _to_come(differences: np.ndarray, plan: TrialPlan) -> tuple[int | None, float]:

@@ -32,7 +32,7 @@ from steering.types.axes import (
     stack_label,
     stacks_of,
 )
-from steering.types.demonstrations import Demonstrations, Episode, Observation
+from steering.types.demonstrations import IMITATED, Demonstrations, Episode, Observation, failures_words
 from steering.types.finetuning import (
     CONTROL_LABELS,
     FFN_CHOICES,
@@ -59,13 +59,27 @@ from steering.types.rollouts import (
     Outcomes,
     PairedTest,
     Rollouts,
+    Stopping,
+    StopRule,
     SuccessRate,
     p_number,
     p_words,
 )
-from steering.types.selection import Overlap, Projection, RelevanceOverTime, Replication, Selection, SetError, Why
+from steering.types.selection import (
+    OutcomeGap,
+    Overlap,
+    Projection,
+    RelevanceOverTime,
+    Replication,
+    ScoreByFrame,
+    Selection,
+    SetError,
+    Why,
+)
 from steering.types.spread import Spread, spread_words
-from steering.types.trials import TRIAL_OUTCOMES, Trial, TrialPlan, TrialSlot, Verdict
+from steering.types.strength import StrengthSweep
+from steering.types.surgery import SURGERY_LABELS, Surgery, SurgeryRun
+from steering.types.trials import NO_STAGE, TRIAL_OUTCOMES, ProgressVerdict, Trial, TrialPlan, TrialSlot, Verdict
 
 __all__ = [
     "ACTION_NAMES",
@@ -76,16 +90,19 @@ __all__ = [
     "FAILURES",
     "FFN_CHOICES",
     "HEAD_RESTRICTED",
+    "IMITATED",
     "INSTRUCTIONS",
     "METHODS",
     "METHODS_OF_HEADS",
     "METHOD_LABELS",
+    "NO_STAGE",
     "PAPER_SET_SIZE",
     "PHASES",
     "PRECISIONS",
     "STACKS",
     "STACK_LABELS",
     "STATE_NAMES",
+    "SURGERY_LABELS",
     "TOKEN_GROUPS",
     "TRIAL_OUTCOMES",
     "Activations",
@@ -107,11 +124,13 @@ __all__ = [
     "OpenLoop",
     "OpenLoopComparison",
     "Origin",
+    "OutcomeGap",
     "Outcomes",
     "Overlap",
     "PairedTest",
     "PolicyCheck",
     "PolicyExport",
+    "ProgressVerdict",
     "Projection",
     "RankAgreement",
     "Relevance",
@@ -119,17 +138,24 @@ __all__ = [
     "Replication",
     "Robot",
     "Rollouts",
+    "ScoreByFrame",
     "Selection",
     "SetError",
     "Spread",
     "Stack",
+    "StopRule",
+    "Stopping",
+    "StrengthSweep",
     "SuccessRate",
+    "Surgery",
+    "SurgeryRun",
     "Trial",
     "TrialPlan",
     "TrialSlot",
     "Trust",
     "Verdict",
     "Why",
+    "failures_words",
     "in_order",
     "origin_of_word",
     "origin_word",

@@ -13,6 +13,17 @@ from steering.errors import InputError
 from steering.types.robot import Robot
 from steering.types.showing import MOST_CHARACTERS, Shown, brief, curves, picture, table
 
+IMITATED = (
+    "training would imitate them like the rest: compare heads on this set, and train on demonstrations that succeed."
+)
+"""What is to be known before a training on a policy's failures."""
+
+
+def failures_words(failures: int, episodes: int) -> str:
+    """How many of the `episodes` that a policy was recorded in are failures, without a full stop."""
+    those = "is a failure" if failures == 1 else "are failures"
+    return f"{failures} of its {episodes} episodes {those} of the policy that acted"
+
 
 @dataclass(frozen=True, repr=False)
 class Observation(Shown):
@@ -119,7 +130,8 @@ class Episode(Shown):
 class Demonstrations(Shown):
     """A set of episodes of one task. `task` and `variations` are simulator names, empty for outside recordings.
 
-    robot: whose motions they are, None for our own recordings and where an older version kept nothing of it.
+    robot: whose motions they are, None for our own recordings and where an older version kept nothing of it. policy:
+    the name of the policy that acted in the simulator, empty for an expert, a person and recordings from outside.
     """
 
     name: str
@@ -127,11 +139,18 @@ class Demonstrations(Shown):
     variations: tuple[str, ...]
     episodes: tuple[Episode, ...]
     robot: Robot | None = None
+    policy: str = ""
 
     @property
     def columns(self) -> Robot:
         """What the columns of state and action are: `robot`, or what goes by their number."""
         return self.robot or Robot()
+
+    @property
+    def imitated(self) -> str:
+        """What training makes of a policy's failures among them, a sentence; empty where there are none."""
+        failures = sum(one.success is False for one in self.episodes) if self.policy else 0
+        return f"{failures_words(failures, len(self.episodes))}; {IMITATED}" if failures else ""
 
     def _repr_html_(self) -> str:
         """The episodes as a table."""

@@ -45,7 +45,8 @@ class Origin:
 
     rule: of RULE_WORDS. metric: of `steering.metrics`; preset, target, phase: as in `Relevance`. demonstrations: their
     id; name: what people call them. date: when the set was chosen, YYYY-MM-DD (UTC). changed_on: id of the
-    demonstrations beside whose scores heads were added or taken out by hand afterwards.
+    demonstrations beside whose scores heads were added or taken out by hand afterwards. policy: `embedded`, a hub id or
+    the name of a folder: whose heads they are.
     """
 
     rule: str
@@ -57,6 +58,7 @@ class Origin:
     name: str = ""
     date: str = ""
     changed_on: str = ""
+    policy: str = ""
 
     def word(self) -> str:
         """The origin as one word for links and forms; `origin_of_word` reads it."""
@@ -69,10 +71,14 @@ def origin_word(origin: Origin | None) -> str:
 
 
 def origin_of_word(word: str) -> Origin | None:
-    """The origin that a word names, which comes from anywhere; None where it names none."""
+    """The origin that a word names, which comes from anywhere; None where it names none.
+
+    Words from before the policy was a part of them are read.
+    """
     parts = word.split(_JOIN)
     names = [field.name for field in fields(Origin)]
-    return origin_of_fields(dict(zip(names, parts, strict=True))) if len(parts) == len(names) else None
+    whole = len(names) - 1 <= len(parts) <= len(names)
+    return origin_of_fields(dict(zip(names, parts, strict=False))) if whole else None
 
 
 def origin_of_fields(given: object) -> Origin | None:
@@ -92,7 +98,7 @@ def origin_of_fields(given: object) -> Origin | None:
 def origin_words(origin: Origin | None) -> str:
     """Where a set comes from, as people read it:
 
-    Best heads by k-NN relevance (strict) on place cube in bowl, 2026-11-29
+    Best heads by k-NN relevance (strict) on place cube in bowl, embedded policy, 2026-11-29
     """
     if origin is None:
         return "origin unknown"
@@ -102,6 +108,7 @@ def origin_words(origin: Origin | None) -> str:
         said += f" {'beside' if origin.rule == 'manual' else 'by'} {measure}"
     if origin.name or origin.demonstrations:
         said += f" on {demonstrations_words(origin)}"
+    said += f", {policy_words(origin)}" if origin.policy else ""
     said += f", {origin.date}" if origin.date else ""
     changed = origin.changed_on and origin.rule != "manual"
     return f"{said}; changed by hand since" if changed else said
@@ -122,3 +129,8 @@ def measure_words(origin: Origin) -> str:
 def demonstrations_words(origin: Origin) -> str:
     """What people call the demonstrations that the set was chosen on."""
     return origin.name.replace("_", " ") or origin.demonstrations
+
+
+def policy_words(origin: Origin) -> str:
+    """What people call the policy whose heads the set holds; empty where it is not known."""
+    return f"{origin.policy} policy" if origin.policy == "embedded" else origin.policy

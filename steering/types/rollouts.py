@@ -31,6 +31,16 @@ FAILURES = {
 """Kinds of failure: name -> label."""
 
 
+@dataclass(frozen=True)
+class StopRule:
+    """That a comparison may end before its last scene. most: scenes at most; matters: the difference of success rates
+    that matters, 0..1.
+    """
+
+    most: int
+    matters: float
+
+
 @dataclass(frozen=True, repr=False)
 class Rollouts(Shown):
     """Rollouts of one method on the scenes `seeds` (the scene of a seed is the same for every method).
@@ -43,7 +53,8 @@ class Rollouts(Shown):
     failure: per episode one of FAILURES, empty for a success. distance_m: float32 [episode], left to the goal at the
     end. wrong_object: bool [episode], a thing that the goal does not name was touched. named: int8 [episode], whether
     the goal that a changed instruction names was reached: 1, 0, or -1 where the scene has no such goal.
-    Rollouts of older versions have None or () there.
+    Rollouts of older versions have None or () there. may_stop: by which their number of scenes was found, None where it
+    was fixed.
     """
 
     method: str
@@ -63,6 +74,7 @@ class Rollouts(Shown):
     wrong_object: np.ndarray | None = None
     named: np.ndarray | None = None
     filmed: tuple[int, ...] = ()
+    may_stop: StopRule | None = None
 
     @property
     def recorded(self) -> tuple[int, ...]:
@@ -92,7 +104,10 @@ def _interval(rate: SuccessRate) -> str:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Exact McNemar test of two methods on the same scenes; `p_holm` is corrected over all pairs shown."""
+    """Test of two methods on the same scenes, exact McNemar where their number was fixed.
+
+    `p_holm` is corrected over all pairs shown.
+    """
 
     first: str
     second: str
@@ -135,12 +150,25 @@ class Outcomes:
     named: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class Stopping:
+    """How a comparison ended that might end before its last scene. kinds: of each pair `difference` (one is shown),
+    `none` (none that matters is likely) or `open`. intervals: lower and upper end of each pair's difference of success
+    rates, first minus second, which hold at every look. Both in the order of the tests.
+    """
+
+    rule: StopRule
+    kinds: tuple[str, ...]
+    intervals: tuple[tuple[float, float], ...]
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison(Shown):
     """Several methods on the same task, variations and scenes. `disagreement`: seeds where outcomes differ.
 
     A method whose instruction was changed is called `method/instruction`, e.g. `steering/empty`. `outcomes` are in the
-    order of `rates`, empty for rollouts of older versions.
+    order of `rates`, empty for rollouts of older versions. stopping: None where the number of scenes was fixed; else
+    the tests hold at every look (steering.comparison.stopping).
     """
 
     task: str
@@ -150,6 +178,7 @@ class Comparison(Shown):
     tests: tuple[PairedTest, ...]
     disagreement: tuple[int, ...]
     outcomes: tuple[Outcomes, ...] = ()
+    stopping: Stopping | None = None
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{one.method} {one.successes} of {one.trials}" for one in self.rates)
@@ -168,7 +197,8 @@ class Comparison(Shown):
         ]  # fmt: skip
         where = ", ".join((self.task.replace("_", " "), *self.variations))
         said = table(("method", "success", "95 % interval (Wilson)"), rates, f"{where}: {len(self.seeds)} scenes")
-        paired = ("pair", "scenes that only the one, only the other solved", "p (exact McNemar, Holm)")
+        named = "exact McNemar" if self.stopping is None else "at every look"
+        paired = ("pair", "scenes that only the one, only the other solved", f"p ({named}, Holm)")
         return f"<div>{said}{table(paired, tests) if tests else ''}</div>"
 
 

@@ -127,6 +127,48 @@ class Projection(Shown):
 
 
 @dataclass(frozen=True, repr=False)
+class ScoreByFrame(Shown):
+    """What every frame adds to the score of a head.
+
+    error: float32 [frame], squared error of the head's k-NN in the held-out episode, averaged over the scored
+    dimensions. zero_error: float32 [frame], that of the baseline `zero`. k: of the k-NN. episode, frame: int32 [frame].
+    phase: int8 [frame], index into PHASES.
+    """
+
+    head: Head
+    error: np.ndarray
+    zero_error: np.ndarray
+    zero: str
+    k: int
+    episode: np.ndarray
+    frame: np.ndarray
+    phase: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """float64 [frame]: what the head saves of the baseline's error there, in mean errors of the baseline. Their
+        mean is the head's score; below 0 the head does worse than the baseline.
+        """
+        saved: np.ndarray = self.zero_error.astype(np.float64) - self.error
+        return saved / (float(self.zero_error.mean(dtype=np.float64)) or 1.0)
+
+
+@dataclass(frozen=True)
+class OutcomeGap:
+    """A head's mean score by frame in episodes that fail and that succeed, and the 95 % interval of the difference.
+
+    low, high: of `succeeded` − `failed`, by bootstrap over episodes. failures, successes: episodes.
+    """
+
+    failures: int
+    successes: int
+    failed: float
+    succeeded: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, repr=False)
 class RelevanceOverTime(Shown):
     """Relevance of every head by time in the episode.
 

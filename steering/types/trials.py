@@ -9,6 +9,8 @@ from steering.errors import InputError
 
 TRIAL_OUTCOMES = ("success", "failure", "void")
 """How a trial may end; a void one, which says nothing of the policy, is run again."""
+NO_STAGE = "nothing"
+"""What is recorded of a failure that reached none of the stages."""
 MOST_BLOCKS, MOST_METHODS = 1000, 6
 
 
@@ -37,6 +39,8 @@ class TrialPlan:
     def __post_init__(self) -> None:
         if not 2 <= len(set(self.methods)) == len(self.methods) <= MOST_METHODS:
             raise InputError(f"Expected two to {MOST_METHODS} different methods, got {list(self.methods)}.")
+        if len(set(self.stages)) < len(self.stages) or NO_STAGE in self.stages:
+            raise InputError(f"Expected different stages, none called {NO_STAGE!r}; got {list(self.stages)}.")
         if not self.conditions or len(set(self.conditions)) < len(self.conditions):
             raise InputError(f"Expected one or more different conditions, got {list(self.conditions)}.")
         if not len(self.conditions) <= self.blocks <= MOST_BLOCKS:
@@ -97,3 +101,24 @@ class Verdict:
     high: float
     more: int | None = None
     chance: float | None = None
+
+
+@dataclass(frozen=True)
+class ProgressVerdict:
+    """What the trials so far say of how far two methods come.
+
+    further, less: blocks in which `method`, in which `reference` reached more of the stages, of so many `pairs` that
+    say it of both. evidence: the e-value, at its largest so far; needed: for a difference to be shown. mean: share of
+    the stages that `method` reached less that of `reference`, -1..1; low, high: of its expectation, at every look.
+    """
+
+    method: str
+    reference: str
+    pairs: int
+    further: int
+    less: int
+    evidence: float
+    needed: float
+    mean: float
+    low: float
+    high: float

@@ -172,14 +172,21 @@ def _serving(folder: Path, samples: Path, command: Sequence[str] = (), **setting
 
 
 @pytest.fixture(scope="session")
+def public(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
+    """The page as a server for strangers shows it."""
+    with _serving(tmp_path_factory.mktemp("public"), samples[0], STEERING_PUBLIC="1") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def serve() -> Callable[..., AbstractContextManager[Served]]:
     """Serves the page: (a folder, the samples, a command in place of `served_page.py`, environment variables)."""
     return _serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
-    """The page of a server of one's own."""
+    """The page of a server of one's own, for questions that leave nothing behind."""
     with _serving(tmp_path_factory.mktemp("served"), samples[0]) as found:
         yield found
 

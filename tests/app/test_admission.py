@@ -127,10 +127,13 @@ def test_a_body_of_any_size_is_refused_while_it_is_read(port: int, path: str, sa
 
 
 def test_every_answer_has_its_headers(ask: Ask) -> None:
-    for path, status in (("/", 200), ("/config", 200), ("/media/none.mp4", 404), ("/gradio_api/upload", 404)):
+    for path, status in (("/config", 200), ("/theme.css", 200), ("/gradio_api/upload", 404)):
         found, headers, _ = ask("GET", path)
-        assert found == status
-        assert headers["x-content-type-options"] == "nosniff"
+        assert found == status and headers["x-content-type-options"] == "nosniff"
+        assert "content-security-policy" not in headers, "of no document"
+    for path, status in (("/", 200), ("/favicon.ico", 200), ("/media/none.mp4", 404)):
+        found, headers, _ = ask("GET", path)
+        assert found == status and headers["x-content-type-options"] == "nosniff"
         policy = headers["content-security-policy"]
         assert "default-src 'self'" in policy and "object-src 'none'" in policy
         assert "frame-ancestors 'self' https://huggingface.co" in policy

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from app.tabs import compare
 from app.views import compare_evidence, compare_table, comparison
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import tables
+from app.views.finetune import results_table
+from steering import store
 from steering.comparison.compare import compare as compare_rollouts
 from steering.comparison.open_loop import compare_open_loop
 from steering.errors import SteeringError
 from steering.evidence.grid import cells
 from steering.pipeline.heldout import HEADS_SAW
-from steering.types import METHODS, Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, SuccessRate
+from steering.types import METHODS, Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, StopRule, SuccessRate
 from steering.types import Comparison as ComparisonValue
 
 Samples = tuple[Path, dict[str, str]]
@@ -55,6 +59,32 @@ def test_instruction_checks_run_the_same_scenes_told_otherwise(context: Context,
     )
     first, second = (asked for _, asked in context.jobs.submitted)  # type: ignore[attr-defined]
     assert (first.pop("instruction"), second.pop("instruction")) == ("original", "empty") and first == second
+
+
+def test_a_comparison_that_may_stop_early_is_asked_for_by_a_tick_and_says_how_it_ended(
+    context: Context, samples: Samples
+) -> None:
+    demonstrations_id = samples[1]["place_cube_in_bowl"]
+    assert 'name="early"' in compare.show(context, [demonstrations_id, 0], "")[0]
+    for early in (True, False):
+        questions.comparison.start(
+            context, demonstrations_id, "pick_cube", ["zero_shot", "lora"], 40, 0, [], stop_early=early
+        )
+    first, second = (asked for _, asked in context.jobs.submitted)  # type: ignore[attr-defined]
+    assert first.pop("matters") == 0.2 and first == second
+    with pytest.raises(SteeringError, match="two or more methods"):
+        questions.comparison.start(context, demonstrations_id, "pick_cube", ["zero_shot"], 40, 0, [], stop_early=True)
+
+    rule = StopRule(40, 0.2)
+    runs = [rollouts("zero_shot", "0" * 8, may_stop=rule), rollouts("lora", "1" * 8, may_stop=rule)]
+    parents = [context.store.save("rollouts", one, params={"method": one.method}) for one in runs]
+    made = context.store.save("comparison", compare_rollouts(runs), parents=parents)
+    shown = compare.show(context, [demonstrations_id, 0], made)
+    assert "Stopped early, of at most 40." in shown[3] and "Stopped after 8 of at most 40 scenes" in shown[5]
+    page = context.media.folder / questions.exports.report(context, made).url.removeprefix("media/")
+    assert "Stopped after 8 of at most 40 scenes: a difference is shown." in page.read_text("utf-8")
+    (effect,) = questions.comparison.comparison(context, made).effects
+    assert effect.low == pytest.approx(-100) and effect.high > -50, "the interval that holds at every look is wider"
 
 
 def test_recordings_need_an_episode_left_out(context: Context, samples: Samples) -> None:
@@ -94,7 +124,9 @@ def test_controls_are_compared_under_their_own_name(context: Context, samples: S
 
 def test_the_ready_example_is_shown_until_there_is_one_s_own(context: Context, samples: Samples) -> None:
     opened = [samples[1]["place_cube_in_bowl"], 0]
-    form, chooser, notice, lead, player, success, tables, open_loop, evidence = compare.show(context, opened, "")
+    form, chooser, notice, lead, player, success, tables, strength, open_loop, evidence = compare.show(
+        context, opened, ""
+    )
     assert "Ready example." in chooser and "300 steps at rank 16" in chooser and "10 scenes" in chooser
     assert notice == "" and len(player["scenes"]) == 10 and len(player["methods"]) == 3 and open_loop == ""
     assert "against LoRA, all heads" in lead and "><summary>New comparison" in form and " open><summary>" not in form
@@ -120,11 +152,36 @@ def test_the_ready_example_is_shown_until_there_is_one_s_own(context: Context, s
     assert questions.results.last_run(context) == "compared 2 methods"
     _, chooser, _, _, _, success, *_ = compare.show(context, opened, samples[1]["comparison"])
     assert "Ready example." in chooser and "10 scenes" in success, "what was chosen is shown"
-    assert f"&quot;comparison&quot;: &quot;{samples[1]['comparison']}&quot;" in chooser, "and stands in the link"
+    assert f'"comparison": "{samples[1]["comparison"]}"' in unescape(chooser), "and stands in the link"
     assert compare.show(context, opened, "comparison-0000000000000000")[5].count("4 scenes")
     kept = questions.exports.report(context, made)
     assert kept.name.endswith(".html")
     assert "wb-term" not in (context.media.folder / kept.url.removeprefix("media/")).read_text("utf-8")
+
+
+def test_results_say_when_they_were_made_with_which_seeds_and_heads(
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison_id, adapters = samples[1]["comparison"], {name: samples[1][name] for name in ("steering", "lora")}
+    date = context.store.manifest(comparison_id).created[:10]
+    shown = questions.comparison.comparison(context, comparison_id)
+    first = f"Run on {date}; scenes of the seeds 1000000 to 1000009; trained with seed 0."
+    assert shown.origins[0] == first and shown.origins[1].startswith("Robotic Steering: 20 heads.")
+    page = compare.show(context, [samples[1]["place_cube_in_bowl"], 0], "")
+    assert first in page[5] and shown.origins[1] in page[5]
+    report = questions.exports.report(context, comparison_id)
+    assert first in (context.media.folder / report.url.removeprefix("media/")).read_text("utf-8")
+    table = results_table(questions.results.finetunes(context))
+    assert table.count(f"Seed 0, {date}") == 2 and f"|0|{date}" in table
+    another = context.store.kept(adapters["lora"])
+    other = replace(another, settings=replace(another.settings, seed=3))
+    load = type(context).load
+    monkeypatch.setattr(
+        type(context), "load", lambda self, one, kind: other if one == adapters["lora"] else load(self, one, kind)
+    )
+    assert questions.comparison.run_words(context, comparison_id, adapters, seed=5) == (
+        f"Run on {date}; seed 5; trained with seeds 0 (Robotic Steering), 3 (LoRA, all heads)."
+    )
 
 
 def test_rollouts_show_disagreement_first_and_pair_by_seed() -> None:
@@ -232,8 +289,9 @@ def test_recordings_show_errors_with_intervals_and_the_chosen_episode(context: C
         made.append(context.store.save("open_loop", value, parents=parents, params={"method": method}))
     compared = compare_open_loop([context.store.load(one) for one in made])
     context.store.save("open_loop_comparison", compared, parents=made)
-    shown = compare.show(context, [demonstrations_id, 0], "")[7]
+    shown = compare.show(context, [demonstrations_id, 0], "")[8]
     assert "2 held-out episodes" in shown and "0.250 (0.250 to 0.250)" in shown and "<img" not in shown
+    assert "; trained with seed 0.</p>" in shown and "Robotic Steering: 20 heads." in shown
     assert 'value="1" checked' in shown and "Robotic Steering less Zero-shot: -0.240" in shown
     assert shown.count(HEADS_SAW) == 1, "beside the error that it flatters"
     predictions = questions.comparison.predictions(context, demonstrations_id)
@@ -271,7 +329,8 @@ def result(cell: str, won: int) -> dict[str, object]:
     }
 
 
-def test_the_evidence_says_how_far_it_is_and_grows(tmp_path: Path) -> None:
+def test_the_evidence_says_how_far_it_is_and_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.evidence.LOOK_EVERY_S", 0.0)
     grid = Grid(tmp_path)
     assert grid.shown() is None and "not computed yet" in compare_evidence.evidence_card(None)
     assert grid.figure("success") is None
@@ -301,3 +360,23 @@ def test_an_unreadable_cell_does_not_break_the_page(tmp_path: Path) -> None:
     (tmp_path / "pick_cube" / "lora").mkdir(parents=True)
     (tmp_path / "pick_cube" / "lora" / "0.json").write_text('{"cell": "pick')
     assert Grid(tmp_path).shown() is None
+
+
+def test_a_second_look_reads_nothing_from_the_disk(
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty browsers look at the same samples; decoding these was most of what each cost."""
+    decoded: list[Path] = []
+    real = store.decode
+
+    def counted(folder: Path, *given: Any) -> Any:
+        decoded.append(folder)
+        return real(folder, *given)
+
+    monkeypatch.setattr(store, "decode", counted)
+    for look in range(2):
+        questions.comparison.comparison(context, samples[1]["comparison"])
+        questions.results.finetunes(context)
+        questions.demonstrations.episode(context, samples[1]["place_cube_in_bowl"], 0)
+        assert bool(decoded) is (look == 0), decoded
+        decoded.clear()

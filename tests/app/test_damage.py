@@ -18,7 +18,8 @@ from app import questions
 from app.answers import measures
 from app.questions.context import Context, open_context
 from app.questions.head_sets import HeadSet
-from app.tabs import compare, demonstrations, finetune, heads, laboratory, policies
+from app.tabs import compare, demonstrations, finetune, heads, policies
+from app.tabs import measures as measures_tab
 from app.views.damage import SHOWN, damage
 from app.views.header import header
 from steering import kept
@@ -53,10 +54,10 @@ EVERY = [
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    root = tmp_path_factory.mktemp("laboratory")
+    root = tmp_path_factory.mktemp("measures")
     (root / "policy").mkdir()
     (root / "policy" / "config.json").write_text(beside.CONFIG)
-    return root, load("laboratory_store").fill(root / "store", episodes=3, count=14, size=48)
+    return root, load("measures_store").fill(root / "store", episodes=3, count=14, size=48)
 
 
 def bench_of(stored: tuple[Path, dict[str, str]]) -> Context:
@@ -94,10 +95,10 @@ def look_everywhere(context: Context, wanted: str) -> str:
     header(questions.link.header_of(context, [opened, 0], HeadSet("", "", ""), key))
     heads.show(context, opened, "", key)
     heads.show_episode(context, opened, 0)
-    laboratory.show_menu(context, [opened, 0], key)
-    laboratory.show_cost(context, opened, key, 16, [1, 2])
-    for kind in laboratory.KINDS:
-        laboratory.answer(context, [opened, 0], key, "", "", {"kind": kind})
+    measures_tab.show_menu(context, [opened, 0], key)
+    measures_tab.show_cost(context, opened, key, 16, [1, 2])
+    for kind in measures_tab.KINDS:
+        measures_tab.answer(context, [opened, 0], key, "", "", {"kind": kind})
     demonstrations.show_sets(context, [opened, 0])
     demonstrations.show_episodes(context, [opened, 0])
     finetune.show(context, [opened, 0], "", "", key, {})
@@ -170,8 +171,8 @@ def test_damaged_head_outputs_are_not_taken_for_absent_ones(harmed: tuple[Contex
     context, ids, captured = harmed
     opened = ids["place_cube_in_bowl"]
     key = next(one.key for one, found in questions.measures.stored(context, opened).items() if found == ids["own"])
-    assert captured in laboratory.show_cost(context, opened, key, 16, [1, 2])
-    assert captured in laboratory.answer(context, [opened, 0], key, "", "", {"kind": "why"})["empty"]
+    assert captured in measures_tab.show_cost(context, opened, key, 16, [1, 2])
+    assert captured in measures_tab.answer(context, [opened, 0], key, "", "", {"kind": "why"})["empty"]
 
 
 @pytest.mark.parametrize("harmed", [("steering", "deleted"), ("place_cube_in_bowl", "flipped")], indirect=True)
@@ -219,7 +220,7 @@ def test_head_outputs_are_in_memory_once_and_gone_when_idle(
         asker.join()
     assert alive(Activations, rows) - before[0] == 1
     assert alive(Neighbours, rows) - before[1] == 1
-    assert context.store.kept(ids["captured"]) is context.load(ids["captured"])
+    assert context.store.kept(ids["captured"]) is context.load(ids["captured"], Activations)
     monkeypatch.setattr(kept, "IDLE_S", 0.05)
     context.store._kept._drop_idle()  # what its timer calls
     time.sleep(0.1)

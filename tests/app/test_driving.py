@@ -30,7 +30,7 @@ FORWARD = {"do": "step", "action": [0.5, 0, 0, 0, 0, 0, 1]}
 def drives(tmp_path: Path) -> Iterator[Driving]:
     made = Driving(Store(tmp_path / "store"), idle_s=20.0)
     yield made
-    pids = [one.driver.pid for one in made._drives.values()]
+    pids = [one.client.pid for one in made._drives.values()]
     for owner in (OWNER, OTHER):
         made.stop(owner)
     assert not any(map(runs, pids))
@@ -96,7 +96,7 @@ def test_one_drives_saves_and_the_process_is_gone(drives: Driving, tmp_path: Pat
     drives.start(OWNER, "press_button", 0, ("lighting",))
     key = key_of(drives)
     assert len(key) == 32
-    pid = drives._drives[key].driver.pid
+    pid = drives._drives[key].client.pid
     for _ in range(11):
         status, body = post(drives, key, FORWARD)
         assert status == 200
@@ -124,7 +124,7 @@ def test_an_owner_drives_once_and_the_server_two(drives: Driving) -> None:
     drives.start(OTHER, "press_button", 0, ())
     with pytest.raises(InputError, match="2 people are driving now.*in a few minutes"):
         drives.start(THIRD, "press_button", 0, ())
-    pid = drives._drives[key_of(drives)].driver.pid
+    pid = drives._drives[key_of(drives)].client.pid
     drives.stop(OWNER)
     drives.stop(OWNER)  # twice does nothing
     assert not runs(pid) and drives.shown(OWNER) is None and drives.shown(OTHER) is not None
@@ -137,11 +137,11 @@ def test_silence_ends_it_and_what_was_kept_is_saved(tmp_path: Path) -> None:
     drives = Driving(Store(tmp_path / "store"), idle_s=1.0)
     drives.start(OWNER, "press_button", 0, ())
     key = key_of(drives)
-    driver = drives._drives[key].driver
+    client = drives._drives[key].client
     for _ in range(10):
         post(drives, key, FORWARD)
     assert post(drives, key, {"do": "keep", "failure": True})[0] == 200
-    until(lambda: not driver.alive)
+    until(lambda: not client.alive)
     status, body = post(drives, key, FORWARD)
     assert status == 404 and "The 1 kept so far are saved" in words(body)
     assert drives.shown(OWNER) is None
@@ -152,19 +152,19 @@ def test_the_server_s_end_ends_it_after_saving(tmp_path: Path) -> None:
     drives = Driving(Store(tmp_path / "store"), idle_s=60.0)
     drives.start(OWNER, "press_button", 0, ())
     key = key_of(drives)
-    driver = drives._drives[key].driver
+    client = drives._drives[key].client
     for _ in range(10):
         post(drives, key, FORWARD)
     post(drives, key, {"do": "keep", "failure": True})
     drives.close()
-    until(lambda: not driver.alive)
+    until(lambda: not client.alive)
     assert len(Store(tmp_path / "store").find("demonstrations")) == 1
 
 
 def test_a_crash_is_said_in_words(drives: Driving) -> None:
     drives.start(OWNER, "press_button", 0, ())
     key = key_of(drives)
-    os.kill(drives._drives[key].driver.pid, 9)
+    os.kill(drives._drives[key].client.pid, 9)
     status, body = post(drives, key, FORWARD)
     assert status == 404 and "ended unexpectedly (exit code -9)" in words(body)
     assert drives.shown(OWNER) is None
@@ -251,6 +251,6 @@ def test_a_drive_ends_after_the_minutes_of_a_visitor(drives: Driving, monkeypatc
     assert drives._going_on(key) is None and "in the list" in driving._unknown()
     assert drives.shown(OWNER) is None
     until_s = time.monotonic() + 60
-    while drive.driver.alive:
+    while drive.client.alive:
         assert time.monotonic() < until_s
         time.sleep(0.1)

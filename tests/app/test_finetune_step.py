@@ -11,6 +11,7 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import gradio as gr
 import pytest
@@ -21,6 +22,8 @@ from app.questions.training_command import changed_settings
 from app.questions.training_form import OFFERS, Asked, fields, from_preset, read
 from app.tabs import finetune
 from app.views.finetune import results_table
+from app.views.pushing import push_card, pushed_card
+from app.visitors import Visitor, asked_by
 from steering.cli import finetuning as cli
 from steering.errors import InputError
 from steering.finetune.presets import PRESETS
@@ -232,10 +235,51 @@ def test_a_policy_is_exported_by_a_job_and_its_file_given_once_it_is_there(
     assert file is not None and file.name == "steering-peft.zip" and file.url.endswith(".zip")
     assert (context.media.folder / Path(file.url).name).read_bytes() == b"zip"
     assert questions.exports.made_policy(context, "another") is None
+    assert questions.exports.packed_policy(context, job_id) == made
+    assert questions.exports.packed_policy(context, "another") == ""
+
+
+def test_a_packed_policy_goes_to_the_hub_with_a_token_that_is_kept_nowhere(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with context.store.new_folder("policy_export") as folder:
+        with ZipFile(folder / "lora-peft.zip", "w") as archive:
+            for name in ("README.md", "adapter_config.json"):
+                archive.writestr(name, "{}")
+        value = PolicyExport("peft", folder / "lora-peft.zip")
+        made = context.store.save("policy_export", value, parents=(context.store.find("adapter")[0].id,), folder=folder)
+    pushed: list[tuple[list[str], str, bool, str]] = []
+
+    def push(folder: Path, repository: str, *, public: bool, token: str) -> str:
+        pushed.append((sorted(path.name for path in folder.iterdir()), repository, public, token))
+        return f"https://hub/{repository}"
+
+    monkeypatch.setattr("steering.hub.push", push)
+    rows = questions.results.finetunes(context)
+    assert questions.exports.may_push() and 'data-testid="push-policy"' in finetune.show(context, [], "", "", "", {})[1]
+    assert questions.exports.push(context, made, "me/policy", "", False) == "https://hub/me/policy"
+    assert questions.exports.push(context, made, "me/policy", "hf_mine", True)
+    assert pushed == [
+        (["README.md", "adapter_config.json"], "me/policy", False, ""),
+        (["README.md", "adapter_config.json"], "me/policy", True, "hf_mine"),
+    ]
+    assert 'type="password"' in push_card(made, True) and "<script>" not in pushed_card('"><script>')
+
+    monkeypatch.setenv("STEERING_PUBLIC", "1")
+    assert 'data-testid="push-policy"' not in results_table(rows, pushes=questions.exports.may_push())
+    with pytest.raises(InputError, match="Sign in to push"):
+        questions.exports.push(context, made, "me/policy", "hf_mine", False)
+    with asked_by(Visitor("a" * 16, name="ada")):
+        assert questions.exports.may_push()
+        with pytest.raises(InputError, match="Give a token"):
+            questions.exports.push(context, made, "me/policy", "", False)
+    assert len(pushed) == 2
+    kept = [path for path in context.store.root.rglob("*") if path.is_file() and b"hf_mine" in path.read_bytes()]
+    assert kept == []
 
 
 def test_heads_after_a_finetune_are_scored_once_and_then_shown(context: Context, samples: Samples) -> None:
-    adapter, relevance = context.store.find("adapter")[0].id, context.load(samples[1]["relevance"])
+    adapter, relevance = context.store.find("adapter")[0].id, context.store.kept(samples[1]["relevance"])
     assert questions.results.heads_after(context, adapter) is None
     assert submitted(context)[-1] == ("head_change", {"adapter_id": adapter})
     with pytest.raises(InputError, match="Choose one of the results"):

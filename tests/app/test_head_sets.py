@@ -26,7 +26,7 @@ BY_HAND = (Head("vlm", 0, 0), Head("vlm", 1, 1))
 def both(context: Context, samples: Samples) -> tuple[Context, str, str]:
     """A workbench with two scored sets: cube in bowl, and button."""
     cube, button = samples[1]["place_cube_in_bowl"], samples[1]["press_button"]
-    scored = context.load(samples[1]["relevance"])
+    scored = context.store.kept(samples[1]["relevance"])
     context.store.save("relevance", scored, parents=[button], params={"of": "the button"})
     return context, cube, button
 
@@ -38,10 +38,10 @@ def words(context: Context, one: HeadSet) -> str:
 def test_demonstrations_begin_with_their_own_heads_and_get_them_back(both: tuple[Context, str, str]) -> None:
     context, cube, button = both
     first = questions.head_sets.newcomer(context, cube, "")
-    assert words(context, first).startswith("Best heads by k-NN (paper) on place cube in bowl, 20")
+    assert words(context, first).startswith("Best heads by k-NN (paper) on place cube in bowl, policy, 20")
     kept = questions.head_sets.keep({}, questions.head_sets.key_of(context.policies.key, cube), first)
     other = questions.head_sets.opened(context, kept, button, "")
-    assert " on press button, 20" in words(context, other), "not those of the cube"
+    assert " on press button, policy, 20" in words(context, other), "not those of the cube"
     kept = questions.head_sets.keep(kept, questions.head_sets.key_of(context.policies.key, button), other)
     assert questions.head_sets.opened(context, kept, cube, "") == first
     assert (
@@ -75,7 +75,7 @@ def test_clicks_change_where_a_set_comes_from(both: tuple[Context, str, str]) ->
     others = questions.head_sets.digits_of(context, BY_HAND)
     assert not set(BY_HAND) & set(questions.head_sets.heads_of(context, first.digits or ""))
     by_hand = questions.head_sets.changed(context, empty, others, cube, "")
-    assert words(context, by_hand).startswith("Chosen by hand beside k-NN (paper) on place cube in bowl, 20")
+    assert words(context, by_hand).startswith("Chosen by hand beside k-NN (paper) on place cube in bowl, policy, 20")
 
 
 def test_what_the_browser_keeps_is_not_believed(context: Context) -> None:

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from app import questions
 from app.answers.jobs import JobLine
-from app.media import Media
+from app.media import SHEETS_AT_ONCE, Media, NotYet
 from app.questions.context import Context
 from app.tabs import demonstrations, heads
 from steering.errors import NotFound
@@ -120,7 +120,7 @@ def test_cameras_of_any_name_have_an_address(tmp_path: Path, sample_store: objec
 @pytest.mark.parametrize(
     "address",
     ["x", "x/0/wrist/first.webp", "{other}/atlas.webp", "{id}/99/wrist/first.webp", "{id}/0/nose/squares.webp"]
-    + ["{id}/pooled.gz", "relevance-0000000000000000/atlas.webp"],
+    + ["{id}/levels.gz", "relevance-0000000000000000/atlas.webp"],
 )
 def test_what_is_not_there_is_said(context: Context, samples: Samples, address: str) -> None:
     named = address.format(id=samples[1]["place_cube_in_bowl"], other=samples[1]["relevance"])
@@ -144,14 +144,15 @@ def test_what_was_recorded_or_imported_is_drawn_ahead_once(
     gone = replace(done, id="2", result="demonstrations-0000000000000000", function="record")
     questions.ahead.follow(context, [done, seen, gone])
     _until(lambda: len(list(context.media.folder.glob(f"{made}-0-*-squares.webp"))) == 2)
-    _until(lambda: len(list(context.media.folder.glob("*-pooled.gz"))) == 1)
+    _until(lambda: len(list(context.media.folder.glob("*-levels.gz"))) == 1)
     monkeypatch.setattr(context.media, "file", None)
     questions.ahead.follow(context, [done, seen, gone])
 
 
 def test_the_first_screen_is_drawn_ahead(context: Context, samples: Samples) -> None:
     questions.ahead.warm(context)
-    _until(lambda: len([file for file in context.media.folder.iterdir() if file.suffix != ".tmp"]) == 3)
+    drawn = re.compile(r"(demonstrations|attention)-.+\.(webp|gz)")
+    _until(lambda: len([file for file in context.media.folder.iterdir() if drawn.fullmatch(file.name)]) == 3)
     with pytest.raises(NotFound):
         context.media.file("previews/none")
 
@@ -161,3 +162,30 @@ def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until_s
         time.sleep(0.02)
+
+
+def test_few_sheets_are_made_at_once_and_thumbnails_wait_for_none(
+    context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, go, lock = samples[1]["place_cube_in_bowl"], threading.Event(), threading.Lock()
+    now, most = 0, 0
+
+    def sheet(*_: object) -> bytes:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        assert go.wait(30)
+        with lock:
+            now -= 1
+        return b"sheet"
+
+    monkeypatch.setattr("app.media.sprite_sheet", sheet)
+    sheets = [one for i in range(3) for one in context.media.sprites(made, i, ["exterior", "wrist"]).values()]
+    for one in sheets:
+        with pytest.raises(NotYet):
+            context.media.file(one, 0.05)
+    assert context.media.file(context.media.thumbnail(made, 0, "wrist"), 30).stat().st_size
+    assert most == SHEETS_AT_ONCE
+    go.set()
+    assert {context.media.file(one, 30).read_bytes() for one in sheets} == {b"sheet"} and most == SHEETS_AT_ONCE

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import http.client
 import json
 import os
 import re
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +119,6 @@ def test_the_words_of_an_error_name_the_request_of_its_event(capsys: pytest.Capt
     assert "request none" in in_words(ZeroDivisionError("hm"))
 
 
-@pytest.fixture(scope="module")
-def public(
-    tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]], serve: Callable[..., Any]
-) -> Iterator[Any]:
-    with serve(tmp_path_factory.mktemp("watched"), samples[0], STEERING_PUBLIC="1") as found:
-        yield found
-
-
 def test_the_served_page_answers_all_of_it(public: Any) -> None:
     status, headers, body = public.ask("GET", "/healthz")
     assert status == 200 and json.loads(body)["ok"]
@@ -139,19 +134,69 @@ def test_the_served_page_answers_all_of_it(public: Any) -> None:
     assert headers["x-request-id"] not in {line["id"] for line in lines}, "probes are not logged"
 
 
-@pytest.mark.parametrize("when", [pytest.param("idle", marks=pytest.mark.slow), "job"])
+QUESTIONS: dict[str, tuple[object, ...]] = {
+    "measure": ("{set}", "mean_ablation", "action", "whole"),
+    "find_heads": ("{set}",),
+    "train": ("{set}", "{heads}", ["lora"], "default", 200, 0, 0),
+    "compare": ("{set}", "press_button", ["zero_shot"], 8, 0, [], [], False),
+}
+"""Question -> its values, of work that takes long."""
+
+
+def question(visitor: Any, name: str, *values: object) -> Any:
+    """The answer to a public question."""
+    status, _, answer = visitor.ask("POST", f"/gradio_api/run/{name}", json.dumps({"data": [*values, ""]}))
+    assert status == 200, answer
+    return json.loads(answer)["data"][0]
+
+
+def begin(page: Any, visitor: Any, when: str) -> Any:
+    """Let a server do something; what has to stay for that."""
+    if when in ("record", *QUESTIONS):
+        if when == "record":
+            visitor.event("record", action="record", form={"task": "pick_cube", "count": "50"})
+        else:
+            ask = functools.partial(question, visitor)
+            named = {"{set}": ask("sets")[0]["id"]}
+            named["{heads}"] = ask("choose_heads", named["{set}"], 5, "top", None, "")["digits"]
+            ask(when, *(named.get(value, value) if isinstance(value, str) else value for value in QUESTIONS[when]))
+        queue, until_s = Queue(page.store), time.monotonic() + 300
+        while not any(job.state == "running" and job.fraction for job in queue.list()):
+            assert time.monotonic() < until_s and not any(job.state == "failed" for job in queue.list()), queue.list()
+            time.sleep(0.1)
+        assert WorkerLock(page.store, MAIN).holder()
+    if when == "upload":
+        found = visitor.event("begin", action="", files=[{"name": "a.npz", "size": 1 << 20}])
+        upload = re.search(r"[0-9a-f]{32}", found)
+        assert upload, found
+        sending = http.client.HTTPConnection("127.0.0.1", page.port)
+        sending.putrequest("PUT", f"/uploads/{upload[0]}/0")
+        sending.putheader("Content-Length", str(1 << 20))
+        sending.putheader("Cookie", visitor.cookie)
+        sending.endheaders(bytes(1000))
+        return sending
+    if when == "drive":
+        shown = visitor.event("start", action="drive", form={"task": "press_button", "seed": "0"})
+        key = re.search(r"[0-9a-f]{32}", shown)
+        assert key, shown
+        asking = threading.Thread(
+            target=lambda: [visitor.ask("POST", f"/driving/{key[0]}", '{"do": "again"}') for _ in range(1000)],
+            daemon=True,
+        )
+        threading.excepthook = lambda _: None  # it meets the end
+        asking.start()
+        time.sleep(0.5)
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["record", "idle", "upload", "drive", *QUESTIONS])
 def test_a_server_ends_within_ten_seconds_whatever_it_does(
-    tmp_path: Path, samples: tuple[Path, dict[str, str]], serve: Callable[..., Any], browse: Any, when: str
+    tmp_path: Path, serve: Callable[..., Any], browse: Any, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serve(tmp_path, samples[0], (sys.executable, str(ROOT / "app.py"))) as page:
-        queue = Queue(page.store)
-        if when == "job":
-            browse(page).event("record", action="record", form={"task": "pick_cube", "count": "50"})
-            until_s = time.monotonic() + 120
-            while not any(job.fraction for job in queue.list()):
-                assert time.monotonic() < until_s, queue.list()
-                time.sleep(0.2)
-            assert WorkerLock(page.store, MAIN).holder()
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    with serve(tmp_path, ROOT / "assets" / "samples", (sys.executable, str(ROOT / "app.py"))) as page:
+        kept = begin(page, browse(page), when)
         began_s = time.monotonic()
         os.kill(page.pid, signal.SIGTERM)
         until_s = began_s + 10 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others' work is no failure
@@ -160,3 +205,5 @@ def test_a_server_ends_within_ten_seconds_whatever_it_does(
             time.sleep(0.05)
         assert WorkerLock(page.store, MAIN).holder() is None, "so has its worker"
     assert "Traceback" not in page.log.read_text()
+    if kept is not None:
+        kept.close()

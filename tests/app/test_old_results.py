@@ -77,8 +77,8 @@ def test_old_predictions_on_recordings_say_so(
     by_dim, total = np.ones((1, 7, 3), np.float32), np.ones((1, 3), np.float32)
     value = OpenLoopComparison(("lora",), (0,), ("x",) * 7, 20.0, *errors, summed, by_dim, total, total)
     compared = context.store.save("open_loop_comparison", value, parents=[made])
-    assert OLD not in compare.show(context, [opened, 0], "")[7]
+    assert OLD not in compare.show(context, [opened, 0], "")[8]
     monkeypatch.setattr(stages.ROOMS["rollout"], "RESULTS", 90)
-    assert OLD in compare.show(context, [opened, 0], "")[7]
+    assert OLD in compare.show(context, [opened, 0], "")[8]
     address = questions.exports.report(context, compared).url
     assert (context.media.folder / Path(address).name).read_text().count(OLD) == 1

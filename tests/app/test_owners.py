@@ -153,7 +153,7 @@ def test_on_a_server_of_ones_own_everything_is_listed_and_yours(shared: Context,
     with asked_by(EVE):
         card = questions.demonstrations.card(shared, adas["demonstrations"])
         assert card.own and not card.kept_until
-        made_before_owners = shared.store.save("demonstrations", replace(shared.load(card.id), name="old"))
+        made_before_owners = shared.store.save("demonstrations", replace(shared.store.kept(card.id), name="old"))
         assert questions.demonstrations.card(shared, made_before_owners).own
 
 
@@ -182,7 +182,7 @@ def test_a_link_opens_anothers_comparison(shared: Context, adas: dict[str, str],
 def test_a_set_from_before_there_were_owners_opens_by_its_link(
     shared: Context, adas: dict[str, str], public: None
 ) -> None:
-    old = shared.store.save("demonstrations", replace(shared.load(adas["demonstrations"]), name="old"))
+    old = shared.store.save("demonstrations", replace(shared.store.kept(adas["demonstrations"]), name="old"))
     assert old not in listed(shared, EVE)["demonstrations"]
     with asked_by(EVE):
         assert (
@@ -208,7 +208,7 @@ def test_only_the_owner_deletes_and_is_told_first(shared: Context, adas: dict[st
         assert shared.jobs.status(job).state == "cancelled", "what works with it is stopped"
         assert questions.holdings.shown(shared).runs == 0 and questions.holdings.shown(shared).sets == 1
         with pytest.raises(NotFound):
-            shared.load(adas["demonstrations"])
+            shared.store.kept(adas["demonstrations"])
 
 
 def test_a_run_goes_without_what_it_was_made_from(shared: Context, adas: dict[str, str], public: None) -> None:
@@ -243,7 +243,7 @@ def test_everything_of_one_goes_with_jobs_and_upload_and_anothers_stays(
     shared: Context, adas: dict[str, str], public: None
 ) -> None:
     eves = shared.store.owned_by(EVE.owner).save(
-        "demonstrations", replace(shared.load(adas["demonstrations"]), name="hers")
+        "demonstrations", replace(shared.store.kept(adas["demonstrations"]), name="hers")
     )
     jobs = {visitor.owner: queue(shared, visitor) for visitor in (ADA, EVE)}
     upload = by(ADA, questions.uploads.begin, shared, [{"name": "a.npz", "size": 3}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_the_chooser_lists_and_marks(wide: Context, samples: Samples, root: Path
     policy_cache.forget()
     with wide.policies.using(WIDE):
         _, check = chooser.show(wide)
-    assert "lerobot&#x27;s layout" in check and "statistics of" in check
+    assert "lerobot's layout" in unescape(check) and "statistics of" in check
 
 
 def test_samples_without_head_outputs_are_the_embedded_policys(context: Context) -> None:

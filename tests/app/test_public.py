@@ -49,7 +49,14 @@ def test_types_and_docstrings_are_the_schema(shipped: Any) -> None:
     info = json.loads(shipped.ask("GET", "/gradio_api/info")[2])["named_endpoints"]
     assert {question.__name__ for question in QUESTIONS} == {name.removeprefix("/") for name in info}
     record = info["/record"]
-    assert [one["parameter_name"] for one in record["parameters"]] == ["task", "count", "seed", "variations", "policy"]
+    assert [one["parameter_name"] for one in record["parameters"]] == [
+        "task",
+        "count",
+        "seed",
+        "variations",
+        "by",
+        "policy",
+    ]
     assert record["parameters"][1]["type"] == {"type": "integer"} and record["parameters"][1]["parameter_default"] == 20
     assert "scripted expert" in record["description"]
     assert "sentence" in info["/scores"]["returns"][0]["type"]["properties"]
@@ -58,9 +65,10 @@ def test_types_and_docstrings_are_the_schema(shipped: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "words"),
     [
-        ("record", ["fly", 5, 0, []], "Expected task to be one of place_marker_in_mug"),
-        ("record", ["pick_cube", 10**9, 0, []], "Expected count to be a whole number of 2 to 50"),
-        ("record", ["pick_cube", "5", 0, []], "Expected count to be of type int, got '5'"),
+        ("record", ["fly", 5, 0, [], "expert"], "Expected task to be one of place_marker_in_mug"),
+        ("record", ["pick_cube", 10**9, 0, [], "expert"], "Expected count to be a whole number of 2 to 50"),
+        ("record", ["pick_cube", "5", 0, [], "expert"], "Expected count to be of type int, got '5'"),
+        ("record", ["pick_cube", 5, 0, [], "adapter-0000000000000000"], "no such finetune of yours"),
         ("scores", ["demonstrations-0000000000000000", ""], "no head scores yet"),
         ("find_heads", ["adapter-0000000000000000"], "no such demonstrations"),
         ("set_error", ["x", "zz", ""], "hexadecimal digits"),
@@ -79,7 +87,7 @@ def test_too_few_values_are_named(shipped: Any) -> None:
     status, _, answer = shipped.ask(
         "POST", "/gradio_api/run/record", {"Content-Type": "application/json"}, json.dumps({"data": ["pick_cube"]})
     )
-    assert status == 400 and "record takes 5 values: task, count, seed, variations, policy" in answer.decode()
+    assert status == 400 and "record takes 6 values: task, count, seed, variations, by, policy" in answer.decode()
 
 
 def test_a_visitors_questions_have_the_rights_of_their_page(
@@ -87,16 +95,19 @@ def test_a_visitors_questions_have_the_rights_of_their_page(
 ) -> None:
     with serve(tmp_path, ROOT / "assets" / "samples", STEERING_PUBLIC="1", STEERING_PLACES="2") as page:
         ada, eve = browse(page), browse(page)
-        job = post(page, "record", "pick_cube", 5, 0, [], cookie=ada.cookie)
+        job = post(page, "record", "pick_cube", 5, 0, [], "expert", cookie=ada.cookie)
         assert [one["id"] for one in post(page, "jobs", cookie=ada.cookie)] == [job]
         assert "Recording demonstrations" in ada.event("watch"), "the page knows what the script asked"
         assert post(page, "jobs", cookie=eve.cookie) == []
         assert "somebody else" in post(page, "stop", job, cookie=eve.cookie)
-        assert isinstance(post(page, "record", "pick_cube", 5, 1, [], cookie=ada.cookie), str)
-        assert "2 jobs" in post(page, "record", "pick_cube", 5, 2, [], cookie=ada.cookie), "no more than the page may"
+        assert isinstance(post(page, "record", "pick_cube", 5, 1, [], "expert", cookie=ada.cookie), str)
+        assert "2 jobs" in post(page, "record", "pick_cube", 5, 2, [], "expert", cookie=ada.cookie), (
+            "no more than the page may"
+        )
         assert post(page, "stop", job, cookie=ada.cookie) is None
 
 
+@pytest.mark.slow
 def test_agents_are_answered_where_that_is_on(
     shipped: Any, tmp_path: Path, serve: Callable[..., Any], browse: Callable[[Any], Any]
 ) -> None:

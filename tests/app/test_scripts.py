@@ -29,7 +29,7 @@ def test_no_script_is_global_and_every_import_is_of_a_file_there() -> None:
     for path in components.STATIC.rglob("*.js"):
         text = path.read_text("utf-8")
         assert not re.search(r"\b(?:window|globalThis)\.\w+ =[^=]|\bwb\.", text), path.name
-        for name in re.findall(r'from "(.*?)"|^import "(.*?)"', text, re.M):
+        for name in re.findall(r'from "(.*?)"|^import "(.*?)"|import\("(.*?)"\)', text, re.M):
             assert (path.parent / "".join(name)).is_file(), f"{path.name} imports {name}"
 
 
@@ -37,11 +37,14 @@ def test_every_script_is_fetched_from_an_address_that_names_its_content(
     ask: Callable[..., tuple[int, dict[str, str], bytes]], served: Any
 ) -> None:
     page = ask("GET", "/")[2].decode()
-    addresses = set(re.findall(r"scripts/[0-9a-f]{16}/[\w/]+\.js", page))
-    assert len(addresses) == len(list(components.STATIC.rglob("*.js"))) > 20
-    for address in addresses:
+    first = set(re.findall(r"scripts/[0-9a-f]{16}/[\w/]+\.(?:js|css)", page))
+    every = {f"{components.scripts_address()}/{name}" for name in components.served()}
+    later = {address for address in every if address.split("/", 2)[2].startswith(components.LATER)}
+    assert len(first) > 20 and len(later) > 5 and first == every - later
+    for address in every:
         status, headers, body = ask("GET", f"/{address}")
-        assert status == 200 and headers["content-type"].startswith("text/javascript")
+        kind = "text/css" if address.endswith(".css") else "text/javascript"
+        assert status == 200 and headers["content-type"].startswith(kind)
         assert "immutable" in headers["cache-control"]
         assert body == (components.STATIC / address.split("/", 2)[2]).read_bytes()
     for other in (f"{components.scripts_address()}/../components.py", f"{components.scripts_address()}/none.js"):

@@ -39,3 +39,26 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         ended = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     assert f"Error: Port {port} is taken" in ended.stderr and "GRADIO_SERVER_PORT=" in ended.stderr
+
+
+def test_a_busy_machine_is_no_reason_not_to_start() -> None:
+    """Gradio asks itself for the page when it starts, and gives up after three seconds."""
+
+    class Page:
+        tries = closed = 0
+
+        def launch(self, **how: object) -> tuple[None, str, None]:
+            self.tries += 1
+            if self.tries < 3:
+                raise ValueError("When localhost is not accessible, a shareable link must be created.")
+            return None, f"http://127.0.0.1:{how['server_port']}/", None
+
+        def close(self) -> None:
+            self.closed += 1
+
+    page = Page()
+    assert main._started(page, server_port=7) == "http://127.0.0.1:7/"  # type: ignore[arg-type]
+    assert (page.tries, page.closed) == (3, 2)
+    page.tries = -main.MOST_STARTS
+    with pytest.raises(ValueError, match="localhost"):
+        main._started(page, server_port=7)  # type: ignore[arg-type]

@@ -23,10 +23,11 @@ from app.views import (
     header,
     holdings,
     jobs,
-    markup,
     measures,
     policies,
 )
+from app.views.templates import Macros
+from app.views.text_table import text_table
 from app.words import duration
 from steering.types import Attention, Episode, Head, HeadShape, PolicyCheck, Robot
 
@@ -173,9 +174,10 @@ def test_attention_lies_on_the_picture_wherever_the_policy_has_its_black(sample_
 def test_attention_file_is_image_then_mass(sample_store: ModuleType) -> None:
     attention = sample_store.attention(0, 3)
     raw = np.frombuffer(gzip.decompress(frame_player.attention_file(attention)), np.uint8)
-    image, mass = raw[: attention.image.size], raw[attention.image.size :]
-    shown = image.reshape(*attention.image.shape[1:], -1)
-    assert np.abs(shown.astype(int) - np.moveaxis(attention.image, 0, -1)).max() <= frame_player.LEVELS // 2
+    size = attention.image[0].size * 2  # three frames in two bytes
+    image, mass = raw[:size].reshape(*attention.image.shape[1:], 2), raw[size:]
+    shown = np.stack([image >> 4, image & 15], -1).reshape(*attention.image.shape[1:], 4)[..., :3] * frame_player.STEP
+    assert np.abs(shown.astype(int) - np.moveaxis(attention.image, 0, -1)).max() <= frame_player.STEP // 2
     assert np.abs(mass.reshape(*attention.mass.shape[1:], -1) / 255 - np.moveaxis(attention.mass, 0, -1)).max() < 0.003
 
 
@@ -199,7 +201,7 @@ def test_a_long_episode_sends_less_attention_and_says_so(
     monkeypatch.setattr(frame_player, "MOST_ATTENTION_BYTES", attention.image.size - 1)
     raw = gzip.decompress(frame_player.attention_file(attention))
     shown = frame_player.frame_player("key", episode, 0, [], {}, "url", attention)
-    assert len(raw) == attention.image.size * 25 // 36 + attention.mass.size and shown["grid"] == 5
+    assert len(raw) == attention.image[0].size * 2 * 25 // 36 + attention.mass.size and shown["grid"] == 5
     assert "6 × 6 patches averaged to 5 × 5" in shown["coarse"]
 
 
@@ -235,7 +237,7 @@ def test_hostile_text_stays_text() -> None:
         policies.checked(PolicyCheck(HOSTILE, HOSTILE, HOSTILE, SHAPE, 3, HOSTILE, "own", 1.0, (HOSTILE,))),
         header.header(header.Opened(HOSTILE, HOSTILE, 3, HOSTILE, {"heads": HOSTILE}, (), HOSTILE, HOSTILE, HOSTILE)),
         header.running([running], {"x": HOSTILE}),
-        markup.empty(HOSTILE, HOSTILE),
+        Macros("pieces.html").empty(HOSTILE, HOSTILE),
         holdings.removal_card(holdings.RemovalCard(HOSTILE, HOSTILE, {"adapter": 1}, 1)),
     ]
     for one in made:
@@ -330,3 +332,19 @@ def test_found_heads_are_said_and_lead_to_the_map() -> None:
     assert jobs.job_lines([replace(done, dismissed=True)]) == ""
     later = jobs.JobLine("2", "Recording", "running", 0, "", 0)
     assert "heads are found" not in jobs.job_lines([later, done])
+
+
+def test_a_table_of_texts_is_numbers_in_its_file() -> None:
+    rows = [
+        ("Zero-shot", "1 % (0 to 5; n = 100)", "3 of 4", "43–64 %", "0.12 (-0.1 to 0.3)"),
+        ("LoRA", "", "", "", "none"),
+    ]
+    table = text_table(("Method", "Success", "Cells", "Range", "Error"), rows, "wb-table")
+    assert re.findall(r'data-names="(.*?)"', table) == [
+        "Success|Success low|Success high|Success n",
+        "Cells|Cells of",
+        "Range low|Range high",
+        "Error|Error low|Error high|Error n",
+    ]
+    assert re.findall(r'data-values="(.*?)"', table)[:4] == ["1|0|5|100", "3|4", "43|64", "0.12|-0.1|0.3|"]
+    assert "<td>Zero-shot</td>" in table and "1 % (0 to 5; n = 100)</td>" in table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,14 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from app import cookies, visitors
+from app import cookies, questions, visitors
+from app.answers.screen import Opened
 from app.cookies import COOKIE, KEY, KEY_FILE, Visitors, of_event, signing_key
-from app.visitors import Visitor, asking
+from app.questions.context import Context
+from app.views.header import header
+from app.visitors import Visitor, asked_by, asking
+from steering import logins
+from steering.types import PolicyCheck
 
 KEY_BYTES = b"k" * 32
 
@@ -94,26 +100,107 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path, monkeypatc
     assert signing_key(tmp_path) == b"0123456789abcdef"
 
 
-def test_an_account_is_the_owner_where_there_is_one() -> None:
-    scope: Scope = {"type": "http", "headers": [], "state": {"visitor": Visitor("a" * 16, 5.0, "here")}}
-    by_cookie, ada, again, ben = (
-        of_event(gr.Request(Request(scope), username=name)) for name in (None, "ada", "ada", "ben")
-    )
-    assert by_cookie == Visitor("a" * 16, 5.0, "here")
-    assert ada == again and len({by_cookie.owner, ada.owner, ben.owner}) == 3
+def signing_in(session: dict[str, object]) -> TestClient:
+    """A client of a server whose sign-in keeps this session."""
+    inner = Visitors(says_who, KEY_BYTES)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"] = session
+        await inner(scope, receive, send)
+
+    return TestClient(app, base_url="https://127.0.0.1")
+
+
+def login(subject: str, token: str = "hf_token", left_s: float = 3600.0) -> dict[str, object]:
+    """A session as Gradio's sign-in fills it."""
+    user = {"sub": subject, "preferred_username": f"{subject}-name", "name": subject}
+    return {"oauth_info": {"access_token": token, "expires_at": int(time.time() + left_s), "userinfo": user}}
+
+
+@pytest.fixture
+def in_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPACE_ID", *visitors.OAUTH):
+        monkeypatch.setenv(name, "someone/space")
+    monkeypatch.setenv("SYSTEM", "spaces")
+
+
+def owner_of(client: TestClient, path: str = "/") -> str:
+    return client.get(path).text.split()[0]
+
+
+def test_an_account_is_the_owner_in_any_browser_and_a_cookie_again_after_it(in_space: None) -> None:
+    session: dict[str, object] = {}
+    client = signing_in(session)
+    before = owner_of(client)
+    session |= login("ada")
+    ada = owner_of(client)
+    assert ada != before and owner_of(signing_in(login("ada"))) == ada != owner_of(signing_in(login("ben")))
+    found = logins.of(ada)
+    assert found is not None and found.token == "hf_token"
+    session.clear()
+    assert owner_of(client) == before, "what was made before signing in stays with the browser"
+
+
+def test_signing_out_forgets_the_token(in_space: None) -> None:
+    client = signing_in(login("ada"))
+    ada = owner_of(client)
+    assert owner_of(client, "/logout") != ada and logins.of(ada) is None
+
+
+@pytest.mark.parametrize(
+    "session", [login("ada", left_s=-1), {"oauth_info": 3}, {"oauth_info": {"access_token": "x"}}, {}, {"other": []}]
+)
+def test_a_login_that_has_ended_or_is_none_counts_for_nothing(in_space: None, session: dict[str, object]) -> None:
+    client = signing_in(session)
+    assert owner_of(client) == owner_of(client) != owner_of(signing_in(login("ada")))
+
+
+def test_off_a_space_no_session_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio forges logins there, and signs sessions with a key that everybody knows."""
+    monkeypatch.delenv("SYSTEM", raising=False)
+    assert not visitors.offers_accounts()
+    client = signing_in(login("ada"))
+    first = owner_of(client)
+    monkeypatch.setenv("SYSTEM", "spaces")
+    for name in ("SPACE_ID", *visitors.OAUTH):
+        monkeypatch.setenv(name, "x")
+    assert owner_of(client) != first
+
+
+def test_an_event_is_asked_by_whom_its_request_is() -> None:
+    ada = Visitor("a" * 16, 5.0, "here")
+    scope: Scope = {"type": "http", "headers": [], "state": {"visitor": ada}}
+    assert of_event(gr.Request(Request(scope))) == ada
     assert of_event(None) == visitors.SERVER
 
 
+def test_a_hub_id_means_what_opens_to_whoever_asks(context: Context) -> None:
+    names = {"ada": Visitor("a" * 16, name="ada"), "eve": Visitor("e" * 16, name="eve"), "cookie": Visitor("c" * 16)}
+    sources = {}
+    for name, visitor in names.items():
+        with asked_by(visitor):
+            sources[name] = context.policies.source_of("lab/secret")
+    assert sources["cookie"] == "hub:lab/secret" and len(set(sources.values())) == 3
+    with asked_by(names["ada"]):
+        check = PolicyCheck(sources["ada"], "pi0", "lerobot", context.size.head_shape, 1, "", "own", 1.0, ())
+        context.store.save("policy", check, params={"policy": sources["ada"]})
+        with context.policies.using("lab/secret"):
+            assert questions.training._source(context) == "lab/secret", "as a command on one's own machine says it"
+        assert context.policies.usable("lab/secret") and context.policies.key_of(sources["ada"]) == "lab/secret"
+    for other in ("eve", "cookie"):
+        with asked_by(names[other]):
+            assert not context.policies.usable("lab/secret") and context.policies.key_of(sources["ada"]) == ""
+
+
+def test_the_header_offers_signing_in_where_that_is() -> None:
+    def shown(account: str | None) -> str:
+        return header(Opened("", "", 0, "", {}, account=account))
+
+    assert "sign-in" not in shown(None) and "login/huggingface" in shown("")
+    assert "You are &lt;b&gt;ada." in shown("<b>ada") and "logout" in shown("<b>ada")
+
+
 # -- the page itself ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def public(
-    tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]], serve: Callable[..., Any]
-) -> Iterator[Any]:
-    """The page where strangers use it."""
-    with serve(tmp_path_factory.mktemp("public"), samples[0], STEERING_PUBLIC="1") as found:
-        yield found
 
 
 def test_a_job_is_its_visitors_alone(public: Any, browse: Callable[[Any], Any]) -> None:

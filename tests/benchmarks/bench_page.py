@@ -7,7 +7,9 @@ drawn, with a fresh browser profile (cold) and again (warm). Transferred bytes: 
 before a Plotly figure, without the films of the compared rollouts (0.25 MB).
 Click: from the pointer event to the next frame painted, of a head shown and of one selected (Ctrl-click); of that to
 the server's answer and to the set's new cost. Scrub: frames a second and requests while the scrubber is dragged through
-an episode. Long task: the longest while a finetune runs.
+an episode. Brush: frames a second while a box grows over a head's outputs on every frame, the longest that counting,
+painting and naming what is in it takes, and how often the box stood as it was dragged one frame later. Long task: the
+longest while a finetune runs.
 Takes about three minutes. Other work on the machine shows in every figure: the load is printed beside them. `--quick`
 watches the finetune for a second and lets limits be missed.
 """
@@ -66,6 +68,33 @@ SCRUB = """() => new Promise(done => {
     scrubber.dispatchEvent(new Event('input', { bubbles: true }));
     work.push(performance.now() - now);
     frames += 1;
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+})"""
+BRUSH = """() => new Promise(done => {
+  const plane = document.querySelector('[data-testid=plane]'), drawn = plane.querySelector('.wb-brush');
+  const { left, top, width, height } = plane.getBoundingClientRect();
+  const point = (name, share) => plane.dispatchEvent(new PointerEvent(name, { bubbles: true, pointerId: 1, button: 0,
+    clientX: left + share * width, clientY: top + share * height }));
+  plane.setPointerCapture = () => {};
+  const work = [];
+  const began = performance.now();
+  let frames = 0, answered = 0, right = 0, painted = 0;
+  point('pointerdown', 0.02);
+  const step = () => {
+    const now = performance.now();
+    if (frames) work.push(now - painted);
+    answered += frames > 0 && Math.abs(parseFloat(drawn.style.width) - (right - 0.02) * width) < 1;
+    if (now - began > 3000) {
+      point('pointerup', 0.98);
+      done([1000 * frames / (now - began), Math.max(...work), answered / frames]);
+      return;
+    }
+    frames += 1;
+    requestAnimationFrame(() => { painted = performance.now(); });
+    right = 0.52 - 0.46 * Math.cos(frames / 20);
+    point('pointermove', right);
     requestAnimationFrame(step);
   };
   requestAnimationFrame(step);
@@ -191,7 +220,7 @@ def what_if(browser: Browser, address: str) -> Iterator[Row]:
     page.goto(address)
     page.wait_for_selector(READY)
     page.wait_for_function(
-        "() => /Held-out error [0-9]/.test(document.querySelector('[data-testid=what-if]').textContent)"
+        "() => /Held-out error [0-9]/.test(document.querySelector('[data-testid=what-if]')?.textContent)"
     )
     page.wait_for_timeout(SETTLE_MS)
     cells = page.locator('[data-testid="head-cell"][data-stack="expert"]')
@@ -210,6 +239,22 @@ def first_why(browser: Browser, address: str) -> Iterator[Row]:
     page.get_by_test_id("lab-body").scroll_into_view_if_needed()
     page.locator(".wb-near").first.wait_for()
     yield Row("why this head, once scrolled to", time.monotonic() - begun_s, "s", 1)
+    page.close()
+
+
+def brush(browser: Browser, address: str) -> Iterator[Row]:
+    """A box over all frames of a head."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(address)
+    page.wait_for_selector(READY)
+    page.get_by_test_id("measures").scroll_into_view_if_needed()
+    page.locator('.wb-lab-tabs [data-kind="frames"]').click()
+    page.get_by_test_id("plane").scroll_into_view_if_needed()
+    page.wait_for_timeout(SETTLE_MS)
+    rate, longest, answered = page.evaluate(BRUSH)
+    yield Row("brush over all frames", rate, "frames/s", 55, least=True)
+    yield Row("brush, longest work in a frame", longest, "ms", 16.7)
+    yield Row("brush, answered by the next frame", 100 * answered, "%", 99, least=True)
     page.close()
 
 
@@ -249,7 +294,12 @@ def main() -> int:
             pass  # the first start makes the first screen's files
         with serving(store) as (address, start_s):
             start = Row("second start to an answering page", start_s, "s", 6.0)
-            parts = [first_screen(browser, address), first_why(browser, address), what_if(browser, address)]
+            parts = [
+                first_screen(browser, address),
+                first_why(browser, address),
+                what_if(browser, address),
+                brush(browser, address),
+            ]
             if not given.no_finetune:
                 parts.append(finetuning(browser, address, 1 if given.quick else WATCHED_S))
             print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/bench_server.py [--sessions 1000] [--capacity N] [--top] [--quick]
 
-A visit is what a browser asks for until the page stands: the page, its settings, and every event of its first load in
-their order, the outputs of one being the inputs of the next; then it goes and does not come back. The server runs over
-the repository's samples in a process of its own. `--capacity`: how many sessions Gradio keeps, those of the page unless
-given; `--top`: which lines of code hold the memory at the end (tracemalloc, several times as slow) and how many objects
-of which type there are. About 1 s a visit on two busy cores; `--quick` makes 6 visits.
+A visit is what a browser asks for until the page stands: the page, which holds its settings, and every event of its
+first load in their order, the outputs of one being the inputs of the next; then it goes and does not come back. The
+server runs over the repository's samples in a process of its own. `--capacity`: how many sessions Gradio keeps, those
+of the page unless given; `--top`: which lines of code hold the memory at the end (tracemalloc, several times as slow)
+and how many objects of which type there are. About 1 s a visit on two busy cores; `--quick` makes 6 visits.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class Visit:
 
     def go(self) -> int:
         """Ask for everything; the number of events that were answered."""
-        self._ask("GET", "/")
-        config = json.loads(self._ask("GET", "/config"))
+        config = settings(self._ask("GET", "/"))
         for one in config["components"]:
             self._values[one["id"]] = one["props"].get("value", one["props"].get("default_value"))
         events = config["dependencies"]
@@ -91,6 +90,13 @@ class Visit:
         answer = self._connection.getresponse()
         self._cookie = (answer.getheader("set-cookie") or self._cookie).split(";")[0]
         return answer.read()
+
+
+def settings(page: bytes) -> dict[str, Any]:
+    """Components and events as Gradio writes them into its page, where browsers read them."""
+    written = page.split(b"window.gradio_config = ", 1)[1]
+    found, _ = json.JSONDecoder().raw_decode(written.decode())
+    return dict(found)
 
 
 def _in_order(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,8 @@
 
 Level: how often a difference is shown where there is none, looking after every block, over success rates and over how
 alike the trials of a block are; and McNemar's test looked at after every block, which is what must not be done. Power:
-how often a difference is shown, and after how many blocks, for the paper's cells and others. Then how often "none of so
+how often a difference is shown, and after how many blocks, for the paper's cells and others, and by partial progress
+beside success. Then how often "none of so
 many points or more is likely" is said, where that is true and where it is false, and how often the interval misses at
 any look. A minute.
 """
@@ -16,10 +17,11 @@ import argparse
 import numpy as np
 from scipy.stats import binomtest
 
-from steering.trials.anytime import bound_evidence, needed_evidence, sign_evidence
+from steering.comparison.anytime import bound_evidence, needed_evidence, sign_evidence
 
 ALPHA, MATTERS = 0.05, 0.15
 RATES = ((0.5, 0.5), (0.8, 0.8), (0.95, 0.95), (0.1, 0.1))
+STAGES = ((0.3, 0.5, 40), (0.35, 0.6, 40), (0.5, 0.75, 40), (0.6, 0.75, 100))
 CELLS = ((0.45, 0.75, 40), (0.60, 0.85, 40), (0.75, 0.90, 40), (0.75, 0.80, 40), (0.5, 0.7, 100), (0.5, 0.6, 200))
 
 
@@ -29,6 +31,12 @@ def differences(first: float, second: float, alike: float, shape: tuple[int, int
     draw = rng.random((2, *shape))
     draw[1] = np.where(rng.random(shape) < alike, draw[0], draw[1])
     return (draw[1] < second).astype(int) - (draw[0] < first)
+
+
+def stages_reached(share: float, shape: tuple[int, int], seed: int) -> np.ndarray:
+    """int [run, block], of three stages, each reached in `share` of the trials that reached the one before."""
+    rng = np.random.default_rng([seed, int(100 * share), 5])
+    return (rng.random((3, *shape)) < share).cumprod(0).sum(0)
 
 
 def fixed_p(counts: np.ndarray) -> np.ndarray:
@@ -72,6 +80,15 @@ def main() -> None:
             ends = fixed_p(np.stack([(d > 0).sum(-1), (d < 0).sum(-1)], -1)) <= ALPHA
             words = f"  {first:.0%} and {second:.0%}, {blocks} blocks, {alike:.0%} alike"
             line(words, f"{stopped.mean():.1%}", f"{used:.0f} of {blocks}", f"{ends.mean():.1%}")
+    line("progress, 3 stages, each in so many", "progress", "success")
+    for first, second, blocks in ((0.6, 0.6, 40), (0.9, 0.9, 200), *STAGES):
+        reached = [stages_reached(share, (runs, blocks), seed) for seed, share in enumerate((first, second))]
+        solved = (reached[1] == 3).astype(int) - (reached[0] == 3)
+        needed = needed_evidence(blocks, ALPHA)
+        said = [(sign_evidence(d) >= needed).any(-1).mean() for d in (reached[1] - reached[0], solved)]
+        words = f"  {first:.0%} and {second:.0%}, {blocks} blocks{' (false)' if first == second else ''}"
+        line(words, *(f"{share:.1%}" for share in said))
+        worst = max(worst, *said) if first == second else worst
     line(f"none of {MATTERS:.0%} or more, 200 blocks", "said", "stops by (half)")
     few_runs = max(runs // 10, 200)
     for first, second in ((0.8, 0.8), (0.5, 0.5), (0.95, 0.95), (0.75, 0.9), (0.5, 0.65)):

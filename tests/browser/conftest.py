@@ -125,6 +125,15 @@ def sample_address(tmp_path_factory: pytest.TempPathFactory, samples: Path, poli
 
 
 @pytest.fixture(scope="session")
+def measures_address(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Iterator[str]:
+    """Samples with head outputs, a second measure and a surgery."""
+    folder = tmp_path_factory.mktemp("measures")
+    _run(ROOT / "tests" / "app" / "measures_store.py", folder / "samples")
+    with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(policy)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def big_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A policy with the 18 layers of π0; its weights are never loaded."""
     folder = tmp_path_factory.mktemp("big")
@@ -163,6 +172,13 @@ def cell() -> Callable[[Page, str, int, int], Locator]:
     return find
 
 
+def ask(page: Page, kind: str) -> Locator:
+    """Asks about the head shown; where the answer is drawn."""
+    page.get_by_test_id("measures").scroll_into_view_if_needed()
+    page.locator(f'.wb-lab-tabs [data-kind="{kind}"]').click()
+    return page.get_by_test_id("lab-body")
+
+
 @pytest.fixture
 def requests_of() -> Callable[[Page], list[str]]:
     """The addresses that a page asks for once all that it asked before is answered, and nothing followed from it."""
@@ -170,7 +186,14 @@ def requests_of() -> Callable[[Page], list[str]]:
     def watched(page: Page) -> list[str]:
         asked: list[str] = []
         waiting: list[Request] = []
-        page.on("request", lambda request: (asked.append(request.url), waiting.append(request)))
+
+        def noted(request: Request) -> None:
+            asked.append(request.url)
+            # A film is fetched in parts, and not to its end where it stands still; a heartbeat never ends.
+            if request.resource_type != "media" and "/heartbeat/" not in request.url:
+                waiting.append(request)
+
+        page.on("request", noted)
         for ended in ("requestfinished", "requestfailed"):
             page.on(ended, lambda request: waiting.remove(request) if request in waiting else None)
         until_s = time.monotonic() + START_S
@@ -179,7 +202,7 @@ def requests_of() -> Callable[[Page], list[str]]:
             page.wait_for_timeout(QUIET_MS)
             if not asked and not waiting:
                 return asked
-            assert time.monotonic() < until_s, f"never quiet: {asked}"
+            assert time.monotonic() < until_s, f"never quiet: {asked}, {[one.url for one in waiting]}"
 
     return watched
 
@@ -211,17 +234,17 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_
     for context in contexts:
         context.close()
-    assert errors == []
-    assert foreign == []
+    assert not errors, "\n".join(errors)
+    assert not foreign, "\n".join(foreign)
 
 
-LEFT = "AbortError: BodyStreamBuffer was aborted"
-"""What a stream of Gradio's reports when its page is left or loaded anew while it still reads."""
+LEFT = ("AbortError: BodyStreamBuffer was aborted", "Unexpected error Connection errored out.")
+"""What a stream and an event of Gradio's report when their page is left or loaded anew while they wait."""
 
 
 def _is_error(said: ConsoleMessage) -> bool:
     """Whether it is one of the page's own, as of its content security policy; fetches that fail are said as such."""
-    return said.type == "error" and not said.text.startswith(("Failed to load resource", LEFT))
+    return said.type == "error" and not said.text.startswith(("Failed to load resource", *LEFT))
 
 
 def _local(url: str) -> bool:

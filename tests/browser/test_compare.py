@@ -104,24 +104,3 @@ def test_a_finetune_is_kept_as_one_page(open_page: OpenPage, sample_address: str
     waiting.value.save_as(tmp_path / "run.html")
     text = (tmp_path / "run.html").read_text()
     assert "Held-out error" in text and "http" not in text.replace("http-equiv", "")
-
-
-@pytest.mark.slow
-def test_trials_on_a_robot_are_planned_and_recorded_blind(open_page: OpenPage, sample_address: str) -> None:
-    page = open_page(f"{sample_address}?tab=compare")
-    card = page.get_by_test_id("trials")
-    card.locator("summary").click()
-    card.locator("[name=name]").fill("cups")
-    card.get_by_test_id("trials-plan").click()
-    now = page.get_by_test_id("trials-now")
-    now.filter(has_text="Now block 1 of 40, usual: A").wait_for()
-    assert "LoRA" not in card.inner_text()
-    page.get_by_test_id("trials-success").click()
-    now.filter(has_text="usual: B").wait_for()
-    page.get_by_test_id("trials-undo").click()
-    now.filter(has_text="usual: A").wait_for()
-    page.reload()
-    now.filter(has_text="Now block 1 of 40, usual: A").wait_for()
-    page.get_by_test_id("trials-unblind").click()
-    page.get_by_test_id("trials-leave").click()
-    page.get_by_test_id("trials-open").wait_for()

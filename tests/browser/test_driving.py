@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from steering.demonstrations.recording import driven_seed
-from steering.demonstrations.teleoperation import Teleoperation
+from steering.driving.scene import DrivenScene
 from steering.simulation.experts import expert_action
 
 pytestmark = pytest.mark.browser
@@ -58,6 +58,22 @@ def at_least(page: Page, count: int) -> None:
     )
 
 
+def test_who_records_has_its_own_fields(open_page: OpenPage, address: str) -> None:
+    page = open_page(f"{address}?tab=demonstrations")
+    actor, count = page.locator(".wb-record [name=actor]"), page.locator(".wb-record [name=count]")
+    expect(page.get_by_test_id("record-start")).to_be_visible()
+    expect(actor).to_be_hidden()
+    page.get_by_text("A policy", exact=True).click()
+    expect(actor).to_be_visible()
+    expect(actor).to_have_value("policy")
+    expect(count).to_be_visible()
+    expect(page.get_by_test_id("record-start")).to_be_visible()
+    expect(page.get_by_text("failures too")).to_be_visible()
+    page.get_by_text("Scripted expert", exact=True).click()
+    expect(actor).to_be_hidden()
+    expect(page.get_by_text("failures too")).to_be_hidden()
+
+
 def stands(page: Page) -> int:
     """Steps once everything stands still."""
     before = -1
@@ -69,7 +85,7 @@ def stands(page: Page) -> int:
 
 def succeed(page: Page, url: str) -> None:
     """Send what the expert would do in the first scene of the set."""
-    drive = Teleoperation("press_button", driven_seed(0, 0))
+    drive = DrivenScene("press_button", driven_seed(0, 0))
     while not drive.success:
         action = expert_action(drive._world)[0]
         drive.step(action)

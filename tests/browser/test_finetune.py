@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -70,9 +71,11 @@ def test_presets_fill_the_form_and_a_reload_keeps_it(open_page: OpenPage, sample
     expect(page.locator("[name=learning_rate]")).to_have_value("2.5e-05")
     expect(page.locator("[name=ffn]")).to_have_value("all")
     page.get_by_label("Control: worst heads").check()
-    page.locator("[name=seed]").fill("11")
-    page.wait_for_function("() => (localStorage.getItem('steering-training') ?? '').length > 0")
-    page.wait_for_timeout(600)
+    kept = page.evaluate("() => localStorage.getItem('steering-training') ?? ''")
+    with page.expect_response(lambda answer: re.search(r'"seed": ?"11"', answer.request.post_data or "") is not None):
+        page.locator("[name=seed]").fill("11")
+    page.wait_for_function("kept => (localStorage.getItem('steering-training') ?? '') !== kept", arg=kept)
+    page.wait_for_timeout(300)  # an earlier change may have been kept first
     page.reload()
     page.wait_for_selector("html[data-ready='1']")
     page.get_by_role("tab", name="Finetune").click()

@@ -168,6 +168,11 @@ def test_the_map_stands_within_the_first_700_pixels(
         for one in page.locator(last).all():
             box = one.bounding_box()
             assert box is not None and box["y"] + box["height"] <= 700
+    rule, button = page.locator(".wb-rule"), page.get_by_test_id("auto-select")
+    for name in rule.locator("[name=rule] option").evaluate_all("(all) => all.map((one) => one.value)"):
+        rule.locator("[name=rule]").select_option(name)
+        assert (button.bounding_box() or {"y": height})["y"] <= 660
+        assert rule.evaluate("(r) => r.scrollWidth <= r.clientWidth && r.scrollHeight <= r.clientHeight + 1")
     line = page.get_by_test_id("measure-line").bounding_box()
     assert line is not None and line["height"] <= 32  # one line
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
@@ -273,6 +278,8 @@ def test_another_measure_is_chosen_and_kept_in_the_link(open_page: OpenPage, sam
     expect(page.get_by_role("tooltip")).to_contain_text("Gain over state and time")
     said = page.get_by_role("tooltip").inner_text()
     assert said.lower().count("over state and time") == 1  # the score is the gain, and is told once
+    heard = cell(page, "expert", 6, 3).get_attribute("aria-label") or ""
+    assert heard.lower().count("over state and time") == 1
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
     page.wait_for_url("**metric=knn.default.chunk**")
     other = open_page(page.url)
@@ -316,7 +323,7 @@ def test_files_of_scores_and_of_the_set(open_page: OpenPage, sample_address: str
     page.get_by_test_id("export").locator("summary").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Head map (PNG)").click()
-    assert waiting.value.suggested_filename == "head-map.png"
+    assert waiting.value.suggested_filename.startswith("head-map_place-cube-in-bowl_")
     expect(page.get_by_test_id("export").locator("div")).to_be_hidden()
     page.get_by_test_id("export").locator("summary").click()
     with page.expect_download() as waiting:

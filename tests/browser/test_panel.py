@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from app.views.markup import checks, choice, segments, slider
+from app.views.templates import Macros
 
 pytestmark = pytest.mark.browser
 STATIC = Path(__file__).parents[2] / "app/static"
+PIECES = Macros("pieces.html")
 SHELL = """() => { document.body.innerHTML = "<div id=panel></div>"; }"""
 MOUNT = """async () => {
   const { panel } = await import("/shared/panel.js");
@@ -40,10 +41,10 @@ DRAW = """(markup) => {
 
 def form(methods: dict[str, bool], scenes: int = 10, task: str = "lift", look: str = "map") -> str:
     return (
-        checks("methods", "Methods", [(name, name, on, True) for name, on in methods.items()])
-        + slider("trials", "Scenes", 2, 40, scenes)
-        + choice("task", "Task", [("lift", "Lift"), ("push", "Push"), ("press", "Press")], task)
-        + segments("look", "Look", [("map", "Map"), ("list", "List"), ("plot", "Plot")], look)
+        PIECES.checks("methods", "Methods", [(name, name, on, True) for name, on in methods.items()])
+        + PIECES.slider("trials", "Scenes", 2, 40, scenes)
+        + PIECES.choice("task", "Task", [("lift", "Lift"), ("push", "Push"), ("press", "Press")], task)
+        + PIECES.segments("look", "Look", [("map", "Map"), ("list", "List"), ("plot", "Plot")], look)
     )
 
 

@@ -13,7 +13,7 @@ WORKS_MS = 120_000  # the policy is loaded first
 
 
 def ask(page: Page, kind: str) -> Locator:
-    page.get_by_test_id("laboratory").scroll_into_view_if_needed()
+    page.get_by_test_id("measures").scroll_into_view_if_needed()
     page.locator(f'.wb-lab-tabs [data-kind="{kind}"]').click()
     return page.get_by_test_id("lab-body")
 

@@ -31,6 +31,10 @@ from steering.types import (
     Replication,
     Rollouts,
     Selection,
+    StrengthSweep,
+    SuccessRate,
+    Surgery,
+    SurgeryRun,
     Trust,
 )
 
@@ -155,6 +159,10 @@ def save_all(store: Store) -> dict[str, str]:
     save("head_change", HeadChange("steering", (Head("vlm", 0, 1),), relevance(), relevance()), "adapter", "relevance")
     runs = [with_files("rollouts", lambda folder, m=m: rollouts(m, folder), method=m) for m in ("zero_shot", "lora")]
     ids["comparison"] = store.save("comparison", compare([store.load(run) for run in runs]), parents=runs)
+    surgery, compared = Surgery((Head("vlm", 0, 1),)), store.load(ids["comparison"])
+    ids["surgery"] = store.save("surgery", SurgeryRun(surgery, None, compared, 0, 20.0), parents=runs)
+    rates = {"push": (SuccessRate("lora × 1", 1, 2, 0.1, 0.9),)}
+    save("strength", StrengthSweep("lora", "pick_cube", (1.0,), rates), "adapter")
     valid = np.ones((FRAMES, 2), bool)
     chunks = numbers(FRAMES, 2, 7)
     predicted = OpenLoop("lora", rows * 0, rows, chunks, chunks, valid, numbers(7), ("x",) * 7, 20.0)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from app.classbook import FILE, ClassBook
 from app.cookies import KEY_FILE, signing_key
 from steering import backup
 from steering.cli.main import app
@@ -31,6 +32,7 @@ def filled(tmp_path: Path) -> Path:
     first = store.save("demonstrations", Head("vlm", 0, 0))
     store.save("adapter", Head("vlm", 0, 1), parents=[first])
     Queue(store.root).add("record", {"count": 1}, owner=ADA, resumable=False)
+    ClassBook(store.root).make("week 3", ADA, ADA)
     signing_key(store.root)
     (store.root / "media").mkdir()
     (store.root / "media" / "picture.webp").write_bytes(b"made anew")
@@ -53,6 +55,8 @@ def test_a_store_comes_back_as_it_was(filled: Path, tmp_path: Path) -> None:
     assert new.owners.own(ADA).keys() == old.owners.own(ADA).keys() and len(new.owners.own(ADA)) == 2
     assert all(new.load(one.id) == old.load(one.id) for one in old.everything())
     assert [job.id for job in Queue(new.root).list()] == [job.id for job in Queue(old.root).list()]
+    (taught,) = ClassBook(new.root).taught(ADA)
+    assert taught == ClassBook(old.root).taught(ADA)[0] and backup.CLASSES == FILE
     assert signing_key(new.root) == signing_key(old.root), "visitors are known again"
     assert stat.S_IMODE((new.root / KEY_FILE).stat().st_mode) == 0o600 and backup.KEY == KEY_FILE
 

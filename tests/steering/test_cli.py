@@ -75,6 +75,7 @@ def test_the_whole_way(tmp_path: Path, policy_folder: Path) -> None:
     assert store.load(summary["artefacts"]["comparison"]).seeds == store.load(store.find("rollouts")[0].id).seeds
 
 
+@pytest.mark.slow
 def test_samples_hold_the_first_screen_and_what_it_answers(tmp_path: Path, policy_folder: Path) -> None:
     samples = tmp_path / "samples"
     precompute(

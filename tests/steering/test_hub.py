@@ -118,6 +118,44 @@ def test_what_is_no_name_is_refused(wrong: object) -> None:
         hub.marked(wrong)
 
 
+def test_a_push_goes_out_with_the_token_of_that_call_and_says_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    class Api:
+        def __init__(self, token: object) -> None:
+            seen.append(("token", token))
+            self.token = token
+
+        def create_repo(self, repository: str, *, private: bool, exist_ok: bool) -> str:
+            if repository == "me/refused":
+                raise OSError(f"401 for {self.token}\nmore")
+            if repository == "me/away":
+                raise RuntimeError("no route")
+            seen.append((repository, private))
+            return f"https://hub/{repository}"
+
+        def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
+            seen.append((repo_id, sorted(path.name for path in Path(folder_path).iterdir())))
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    (tmp_path / "README.md").touch()
+    assert hub.push(tmp_path, "me/policy", token="hf_secret") == "https://hub/me/policy"
+    assert seen == [("token", "hf_secret"), ("me/policy", True), ("me/policy", ["README.md"])]
+    hub.push(tmp_path, "me/policy", public=True)
+    assert seen[3:5] == [("token", True), ("me/policy", False)]
+    with pytest.raises(InputError) as refused:
+        hub.push(tmp_path, "me/refused", token="hf_secret")
+    assert "401 for …" in str(refused.value) and "may write" in str(refused.value)
+    assert refused.value.__cause__ is None and refused.value.__suppress_context__ and "hf_secret" not in caplog.text
+    with pytest.raises(InputError, match="no route"):
+        hub.push(tmp_path, "me/away")
+    for wrong in ("two words", "ünïcode", "x" * 201, "a\nb"):
+        with pytest.raises(InputError, match="Expected a token"):
+            hub.push(tmp_path, "me/policy", token=wrong)
+
+
 ASKS = {"snapshot_download", "hf_hub_download", "get_safetensors_metadata", "HfApi", "from_pretrained", "load_dataset"}
 HERE = Path(__file__).resolve().parents[2]
 

@@ -1,13 +1,11 @@
 """What is not as it was written is found before it is used, named with what remakes it, and replaced when remade."""
 
-import importlib.util
 import json
 import os
 import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,18 +16,9 @@ from steering.integrity import Damaged
 from steering.store import Store
 from steering.types import Demonstrations, Selection
 
+from . import every_kind
+
 KINDS = sorted(stages.MADE_BY)
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-every_kind = _load("every_kind")
 
 
 @pytest.fixture(scope="module")

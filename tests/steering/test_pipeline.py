@@ -101,7 +101,7 @@ def test_a_policy_is_loaded_once_and_the_oldest_makes_room(source: str, monkeypa
     first = policy_cache.get(source)
     assert policy_cache.get(source) is first
     monkeypatch.setattr(policy_cache, "MAX_BYTES", 1)
-    monkeypatch.setattr("steering.models.loading.load_policy", lambda *_: first)
+    monkeypatch.setattr("steering.models.loading.load_policy", lambda *_, **__: first)
     policy_cache.get(source, Path("adapter"))
     assert list(policy_cache._cache) == [(policy_cache.fingerprint(source), "adapter")]
     policy_cache.forget()
@@ -183,6 +183,7 @@ def test_scenes_are_the_same_for_every_method_and_never_those_of_demonstrations(
         pipeline.scene_seeds(900, 1)
 
 
+@pytest.mark.slow
 def test_rollouts_of_two_methods_meet_in_a_comparison(store: Store, source: str, recorded: str) -> None:
     adapter = pipeline.finetune(store, demonstrations_id=recorded, method="lora", settings=SETTINGS, policy=source)
     comparison = pipeline.evaluate(

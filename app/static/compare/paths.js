@@ -85,8 +85,8 @@ export const pathOverlay = (video, look, camera) => {
   };
 };
 
-/* All methods of a scene in one picture of space, turned by dragging or arrow keys. */
-export const pathSpace = (looks) => {
+/* All methods of a scene in one picture of space, turned by dragging or arrow keys. scene, task: in words, for what is kept. */
+export const pathSpace = (looks, scene, task) => {
   const canvas = make("canvas", { class: "wb-space-view", tabindex: 0, role: "img", "data-testid": "space",
     "aria-label": "Paths of the gripper in space, method by method. Arrow keys turn the view." });
   const shown = looks.map(() => null);
@@ -181,8 +181,8 @@ export const pathSpace = (looks) => {
     canvas.dataset.turn = turn.toFixed(2);
     draw();
   }
-  const tools = figureTools(() => keepCanvas(canvas, "paths.png"), null,
-    () => keepText(JSON.stringify(looks.map((look, m) => ({ method: look.label, trace: shown[m] })), null, 1), "paths.json", "application/json"));
+  const tools = figureTools({ png: () => keepCanvas(canvas, ["paths", scene], `Paths of the gripper in ${scene}`, task),
+    json: () => keepText(JSON.stringify(looks.map((look, m) => ({ method: look.label, trace: shown[m] })), null, 1), ["paths", scene], "json", task) });
   const legend = make("p", { class: "wb-muted" }, "Bold: so far. Dashed: the chunk in force. Faint: the rest. Drag or use the arrow keys to turn.");
   return { element: make("div", {}, canvas, legend, tools), show: (m, trace) => { shown[m] = trace; }, paint };
 };

@@ -4,12 +4,12 @@
    (compare_paths.js). */
 import { methodColour, pathOverlay, pathSpace, traceAt } from "./paths.js";
 import { asked, link } from "../shared/address.js";
-import { emit, make, on, store, stored } from "../shared/page.js";
+import { emit, make, on, state, store, stored } from "../shared/page.js";
 
 export const rolloutPlayer = (element, props, trigger, watch) => {
   const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) + String.fromCharCode(65 + at % 26);  // A … Z, AA …
-  const WATCHED = 0.9;  // of the longest video: the scene was seen
-  let watched = null;  // the scene that was seen last
+  const WATCHED = 0.9;  // of the longest video, played and not leapt over: the scene was seen
+  let watched = false;  // whether this was told of what plays now
   let scene = null;  // the chosen scene's seed
   let videos = [];
   let shown = null;
@@ -72,6 +72,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
   function build() {
     const data = props.value;
     veil(data);
+    state.compared = data;
     if (!data || !data.scenes?.length) { element.replaceChildren(...[squares(data)].filter(Boolean)); shown = null; return; }
     if (shown !== data.key) {
       shown = data.key;
@@ -81,6 +82,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
     }
     const entry = data.scenes.find((one) => one.seed === scene) ?? sorted()[0];
     scene = entry.seed;
+    watched = false;
     const places = order(entry);
     videos = places.map((m, at) => make("video", { src: entry.videos[m], muted: true, playsinline: true, preload: "auto",
       "aria-label": `${blind(entry) ? `Method ${letter(at)}` : data.methods[m].label}, scene ${entry.number}` }));
@@ -89,7 +91,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
       : { label: data.methods[m].label, colour: methodColour(data.methods[m].name) };
     const overlays = places.map((m, at) => entry.traces[m] ? pathOverlay(videos[at], look(m, at), () => camera) : null);
     const traced = places.filter((m) => entry.traces[m]);
-    const space = traced.length ? pathSpace(places.map((m, at) => ({ ...look(m, at), hidden: !entry.traces[m] }))) : null;
+    const space = traced.length ? pathSpace(places.map((m, at) => ({ ...look(m, at), hidden: !entry.traces[m] })), `scene ${entry.number}`, data.task.replaceAll("_", " ")) : null;
     views = [...overlays, space].filter(Boolean);
     places.forEach((m, at) => {
       if (entry.traces[m]) traceAt(entry.traces[m]).then((trace) => { overlays[at].show(trace); space.show(at, trace); paint(); });
@@ -119,14 +121,21 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
         entry.success[m] ? `succeeds in ${entry.seconds[m]} s` : "fails",
         entry.how[m].length ? make("small", {}, entry.how[m].join(", ")) : null),
       entry.videos[m] ? make("a", { href: entry.videos[m], class: "wb-keep", title: `Keep the video of ${data.methods[m].label}`,
-        download: `${data.methods[m].name}-scene-${entry.number}.mp4` }, "Video") : null];
+        download: `${[data.methods[m].name, data.task].map((name) => name.replaceAll("_", "-")).join("_")}_scene-${entry.number}.mp4` }, "Video") : null];
     return make("figure", { "data-method": hidden ? "hidden" : data.methods[m].name }, make("figcaption", {}, ...caption),
       make("div", { class: "wb-screen" }, entry.videos[m] ? videos[at] : make("div", { class: "wb-novideo" }, "No video kept"),
         overlay?.element));
   }
 
   function vote(data, entry, places) {
-    const cast = (name) => () => { memory.votes[entry.seed] = name; keepMemory(); emit("vote", entry.seed); build(); };
+    const cast = (name) => () => {
+      const m = data.methods.findIndex((one) => one.name === name);
+      memory.votes[entry.seed] = name;
+      keepMemory();
+      emit("vote", { comparison: data.key, scene: entry.seed, number: entry.number, method: name,
+        label: data.methods[m]?.label ?? "no difference", won: m < 0 ? null : entry.success[m] });
+      build();
+    };
     return make("div", { class: "wb-vote", "data-testid": "vote" }, make("p", {}, make("b", {}, "Which did it best? "),
         "Names and outcomes show after your vote."),
       make("div", { class: "wb-buttons" },
@@ -138,7 +147,10 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
 
   function verdict(data, entry) {
     const cast = Object.values(memory.votes);
-    if (!cast.length || data.methods.length < 2) return null;
+    if (data.methods.length < 2) return null;
+    const again = make("button", { type: "button", class: "wb-button wb-quiet", "data-testid": "vote-again", onclick: () => {
+      memory.votes = {}; memory.open = false; keepMemory(); build(); } }, "Vote again");
+    if (!cast.length) return make("div", { class: "wb-vote" }, make("p", {}, "All labels are shown. Hide them to vote blind."), again);
     const own = memory.votes[entry.seed];
     const label = (name) => name === "same" ? "no difference" : data.methods.find((one) => one.name === name)?.label ?? name;
     const counts = [...data.methods.map((one) => one.name), "same"].map((name) =>
@@ -146,8 +158,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
     return make("div", { class: "wb-vote", "data-testid": "votes" },
       make("p", {}, own === undefined ? "" : make("b", {}, `You voted for ${label(own)}. `),
         `Your blind votes: ${counts.join(", ")}.`),
-      make("button", { type: "button", class: "wb-button wb-quiet", onclick: () => {
-        memory.votes = {}; memory.open = false; keepMemory(); build(); } }, "Vote again"));
+      again);
   }
 
   function tools(data, entry) {
@@ -210,9 +221,12 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
   const playing = () => videos.some((video) => !video.paused && !video.ended);
 
   function start() {
-    if (longest()?.ended) videos.forEach((video) => { video.currentTime = 0; });
+    if (longest()?.ended) { watched = false; videos.forEach((video) => { video.currentTime = 0; }); }
     for (const video of videos) if (video.src && !video.ended) video.play().catch(() => {});
   }
+
+  /* Seconds of a video that were played. */
+  const played = ({ played: parts }) => Array.from({ length: parts.length }, (_, i) => parts.end(i) - parts.start(i)).reduce((sum, one) => sum + one, 0);
 
   function flip() {
     if (playing()) videos.forEach((video) => video.pause());
@@ -226,8 +240,8 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
         video.addEventListener(name, () => { play.textContent = playing() ? "Pause" : "Play"; paint(); });
       }
       video.addEventListener("timeupdate", () => {
-        if (video === longest() && video.currentTime > WATCHED * video.duration && watched !== scene) {
-          watched = scene;
+        if (video === longest() && !watched && played(video) > WATCHED * video.duration) {
+          watched = true;
           emit("watched", scene);
         }
         if (video === longest()) bar.value = 1000 * video.currentTime / (video.duration || 1);

@@ -2,8 +2,8 @@
    lies the attention of the head shown; below, phases and the action and state curves share the time axis. */
 import { drawContours } from "../heads/attention_contours.js";
 import { asked, link } from "../shared/address.js";
-import { keepCanvas, keepText } from "../shared/download.js";
-import { emit, latest, make, on, state, toast } from "../shared/page.js";
+import { keepText } from "../shared/download.js";
+import { emit, latest, make, on, scrollTo, state, toast } from "../shared/page.js";
 import { fetchImage } from "../shared/pictures.js";
 
 export const framePlayer = (element, props, trigger, watch) => {
@@ -15,6 +15,7 @@ export const framePlayer = (element, props, trigger, watch) => {
   let timer = null;
   let overlay = true;
   let curve = "action";
+  let visited = null;  // {episode, frame} to play from, on its way
 
   function build() {
     const data = props.value;
@@ -22,7 +23,7 @@ export const framePlayer = (element, props, trigger, watch) => {
     if (!data || !data.cameras) { element.replaceChildren(); state.episode = state.attention = null; return; }
     const name = data.key.split("/").slice(0, 2).join("/");  // the same episode stays at its frame when attention arrives
     if (state.seen.episode === undefined) state.frame = asked.frame ?? 0;
-    else if (state.seen.episode !== name) state.frame = 0;
+    else if (state.seen.episode !== name) state.frame = visited?.episode === data.episode ? visited.frame : 0;
     if (state.seen.episode !== name) forgetSprites();  // before anything is drawn
     if (state.seen.attention !== data.attention) state.attention = null;
     state.seen.episode = name;
@@ -155,7 +156,7 @@ export const framePlayer = (element, props, trigger, watch) => {
     const bytes = new Uint8Array(await new Response(unzipped).arrayBuffer());
     if (state.episode !== data) return;
     const patches = data.grid * data.grid;
-    const size = data.heads_total * data.cameras.length * patches * data.frames;
+    const size = data.heads_total * data.cameras.length * patches * Math.ceil(data.frames / 2);
     state.attention = { key: data.attention, image: bytes.subarray(0, size), mass: bytes.subarray(size), patches, frames: data.frames };
     emit("attention", state.attention);
     draw();
@@ -195,9 +196,7 @@ export const framePlayer = (element, props, trigger, watch) => {
     view.contexts.forEach((context, c) => {
       if (!sprites[c]) return;
       const { canvas } = context;
-      const { tile, columns } = data;
-      context.drawImage(sprites[c], (state.frame % columns) * tile, Math.floor(state.frame / columns) * tile, tile, tile,
-        0, 0, canvas.width, canvas.height);
+      drawPicture(context, data, c);
       if (overlay && state.attention && head !== null) drawContours(context, data, head, c);
       state.drawOver?.(context, canvas, data.cameras[c].label.toLowerCase());
     });
@@ -205,6 +204,11 @@ export const framePlayer = (element, props, trigger, watch) => {
     for (const cursor of view.cursors) cursor.style.transform = at;
     const caption = state.attention && state.heads && head !== null && overlay ? `Lines: where ${state.heads.names[head]} looks; thick: most${data.coarse}` : "";
     if (view.caption.textContent !== caption) view.caption.textContent = caption;
+  }
+
+  function drawPicture(context, { tile, columns }, c) {
+    context.drawImage(sprites[c], (state.frame % columns) * tile, Math.floor(state.frame / columns) * tile, tile, tile,
+      0, 0, context.canvas.width, context.canvas.height);
   }
 
   function icon(name) {
@@ -217,10 +221,26 @@ export const framePlayer = (element, props, trigger, watch) => {
   /* The page opens playing, once, and ends where it began; still for whoever asked for less motion, opened a frame by its link
      or has already moved. */
   function begin() {
-    if (state.seen.played) return;
+    const first = !state.seen.played;
     state.seen.played = true;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches || asked.frame !== null;
-    if (!still && !timer && state.frame === 0 && element.offsetParent !== null) toggle(0);
+    if (visited?.episode === state.episode.episode) play();
+    else if (first && asked.frame === null && state.frame === 0) play(0);
+    visited = null;
+  }
+
+  function play(last) {
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (!still && !timer && element.offsetParent !== null) toggle(last);
+  }
+
+  /* A moment that another panel points to: shown, and played from there. */
+  function visit({ episode, frame }) {
+    stop();
+    state.seen.played = true;
+    scrollTo(element.querySelector(".wb-cameras"), "nearest");
+    if (episode === state.episode.episode) { show(frame); play(); return; }
+    visited = { episode, frame };
+    open({ index: episode });
   }
 
   function stop() {
@@ -271,19 +291,26 @@ export const framePlayer = (element, props, trigger, watch) => {
     if (event.target === document.body) key(event);
   }, { signal: abort.signal });
   on(element, "focus", soon);
-  /* What is seen of the episode, to keep: both cameras with the attention over them, or every frame's numbers. */
-  function keepCameras() {
-    const side = view.canvases[0].width;
-    const both = make("canvas", { width: side * view.canvases.length, height: side });
-    view.canvases.forEach((canvas, i) => both.getContext("2d").drawImage(canvas, i * side, 0));
-    keepCanvas(both, `episode-${state.episode.episode + 1}-frame-${state.frame + 1}.png`);
+  /* What is seen of the episode, to keep: the cameras as they are and, where they are shown, with the lines; or numbers. */
+  async function keepCameras() {
+    const data = state.episode, head = state.pinned;
+    const row = (lined) => sprites.map((_, c) => {
+      const pen = make("canvas", { width: 2 * data.tile, height: 2 * data.tile }).getContext("2d");
+      drawPicture(pen, data, c);
+      if (lined) drawContours(pen, data, head, c);
+      return pen.canvas;
+    });
+    if (!data.cameras.every((_, c) => sprites[c])) { toast("The pictures are on their way. Try again in a moment."); return; }
+    const lined = overlay && state.attention && state.heads && head !== null;
+    const rows = [row(false), ...(lined ? [row(true)] : [])];
+    (await import("../exports/cameras_picture.js")).keepCameras(rows, lined ? `where ${state.heads.names[head]} looks` : "");
   }
   function keepCurves() {
     const { action, state: measured, frames, rate, episode } = state.episode;
     const rows = Array.from({ length: frames }, (_, f) =>
       [f + 1, (f / rate).toFixed(3), ...[...action.values, ...measured.values].map((series) => series[f])].join(","));
     const head = ["frame", "time_s", ...action.names.map((name) => `action ${name}`), ...measured.names.map((name) => `state ${name}`)];
-    keepText(`${[head.join(","), ...rows].join("\n")}\n`, `episode-${episode + 1}.csv`, "text/csv");
+    keepText(`${[head.join(","), ...rows].join("\n")}\n`, ["state and actions", `episode ${episode + 1}`], "csv");
   }
   on(element, "action", (sent) => {
     const keep = sent.action === "keep" && { cameras: keepCameras, curves: keepCurves }[sent.value];
@@ -292,6 +319,7 @@ export const framePlayer = (element, props, trigger, watch) => {
     else toast("There is no episode open yet. Open demonstrations first.");
   });
   on(element, "redraw", draw);
+  on(element, "visit", (to) => { if (view) visit(to); });
   watch("value", build);
   build();
 };

@@ -1,8 +1,8 @@
 /* Curves of trainings that run: line charts one above the other on one canvas, from the figure that
    steering.figures.finetune_curves makes. It is drawn anew with every report, in a millisecond or two and only while it
    is seen, where Plotly takes some tens and half a second to load. Pointing reads the values; exports as elsewhere. */
-import { keepCanvas, keepText } from "../shared/download.js";
-import { figureTools, tableOf } from "../shared/figure.js";
+import { keepCanvas } from "../shared/download.js";
+import { figureTools, keepCurves } from "../shared/figure.js";
 import { number } from "../shared/numbers.js";
 import { css, make, on } from "../shared/page.js";
 
@@ -10,9 +10,9 @@ export const curves = (element, props, trigger, watch) => {
   const LEFT = 52, RIGHT = 14, GAP = 46, BOTTOM = 40;
   const canvas = make("canvas", { class: "wb-training-curves", role: "img", "data-testid": "training-curves" });
   const readout = make("p", { class: "wb-training-readout", "aria-live": "off" });
-  const tools = figureTools(
-    () => { keepCanvas(canvas, "training.png"); },
-    () => keepText(tableOf(given()), "training.csv", "text/csv"));
+  const tools = figureTools({
+    png: () => keepCanvas(canvas, "training", "Training: loss and held-out error by step"),
+    csv: () => keepCurves(given(), "training") });
   let pointed = null, queued = false;
 
   const TYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };

@@ -94,7 +94,8 @@ export const drawContours = (context, episode, head, camera) => {
   const { patches, frames } = attention;
   const start = (head * episode.cameras.length + camera) * patches;
   const side = episode.grid;
-  const field = surface(side, (right, down) => attention.image[(start + down * side + right) * frames + frame] / 255);
+  const pairs = Math.ceil(frames / 2), shift = frame % 2 ? 0 : 4;  // two frames a byte, see attention_file
+  const field = surface(side, (right, down) => ((attention.image[(start + down * side + right) * pairs + (frame >> 1)] >> shift) & 15) / 15);
   const [places] = basis(side);
   const { width, height } = context.canvas;
   const { label, offset: [right, down] } = episode.cameras[camera];

@@ -1,14 +1,17 @@
 /* The head map: layers down, heads across, every stack with its own. Paints in the same frame as the click (head_set.js holds the
    set). Looking is not choosing: a click and the arrows show a head, hovering previews it in the inspector and cameras; its tick,
    Space, Ctrl- or Shift-click and boxes select. */
-import { cellInset, headMapImage } from "./head_map_image.js";
-import { headSet, headTick } from "./head_set.js";
+import { cellInset, headSet, headTick } from "./head_set.js";
 import { asked, link, pin as pinHead } from "../shared/address.js";
 import { colour, number, onScale, p } from "../shared/numbers.js";
 import { emit, latest, make, on, openTab, state, toast } from "../shared/page.js";
 import { term } from "../shared/terms.js";
 
+/* Of a report, which is a page with films in it, the data alone (steering/selection/report_file.py). */
+const dataOf = (text) => /^\s*<!doctype html/i.test(text) ? /<script type="application\/json">(.*?)<\/script>/s.exec(text)?.[1] ?? text : text;
+
 export const headMap = (element, props, trigger, watch) => {
+  const SHOWN_MS = 16;  // from a cell's focus, once it is painted, to its tooltip
   const DENSE = 10;  // layers beyond which cells are flat, so that the whole map stays in sight
   let cells = [];
   let tooltip = null;
@@ -138,10 +141,10 @@ export const headMap = (element, props, trigger, watch) => {
   function buildSummary() {
     const button = (does, label, title, name) =>
       make("button", { type: "button", class: "wb-button wb-quiet", "data-command": does, title, "aria-label": name }, label);
-    const file = make("input", { type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Head set file",
+    const file = make("input", { type: "file", accept: ".json,.html,application/json,text/html", hidden: true, "aria-label": "Head set file",
       onchange: async (event) => {
         const [given] = event.target.files;
-        if (given) trigger("take", { text: (await given.text()).slice(0, 2_000_000) });
+        if (given) trigger("take", { text: dataOf(await given.text()).slice(0, 2_000_000) });
         event.target.value = "";
       } });
     return make("div", { class: "wb-summary" },
@@ -150,9 +153,9 @@ export const headMap = (element, props, trigger, watch) => {
         button("clear", "Clear", "Select none"), button("undo", "↶", "Take back the last change (Ctrl Z)", "Undo"),
         button("redo", "↷", "Do it again (Ctrl Shift Z)", "Redo"),
         make("details", { class: "wb-menu" }, make("summary", { class: "wb-button wb-quiet" }, "Export"), make("div", {},
-          button("image", "Map as image (PNG)"), button("relevance.csv", "Scores as table (CSV)"),
+          button("png", "Map as image (PNG)"), button("svg", "Map as drawing (SVG)"), button("relevance.csv", "Scores as table (CSV)"),
           button("relevance.json", "Scores and set (JSON)"), button("selection.json", "Head set, authors' keys (JSON)"),
-          button("import", "Open a head set file…"), file))));
+          button("import", "Open a head set or a report…"), file))));
   }
 
   function summarise() {
@@ -287,8 +290,8 @@ export const headMap = (element, props, trigger, watch) => {
     else command(event.target.closest?.("[data-command]"));
   });
 
-  function keepImage() {
-    if (element.querySelector(".wb-summary")) headMapImage();
+  async function keepPicture(format) {
+    if (element.querySelector(".wb-summary")) (await import("../exports/head_map_picture.js")).keepHeadMap(format);
     else toast("There is no head map yet. Find heads first.");
   }
 
@@ -296,7 +299,7 @@ export const headMap = (element, props, trigger, watch) => {
     const name = button?.dataset.command;
     if (!name) return;
     if (["all", "clear", "undo", "redo"].includes(name)) headSet[name]();
-    else if (name === "image") keepImage();
+    else if (["png", "svg"].includes(name)) keepPicture(name);
     else if (name === "import") button.parentElement.querySelector("input").click();
     else trigger("keep", { kind: name });
     const menu = button.closest(".wb-menu");
@@ -335,8 +338,11 @@ export const headMap = (element, props, trigger, watch) => {
     showTooltip(null);
     if (state.hover !== null) { state.hover = null; emit("focus", state.pinned); }
   });
-  element.addEventListener("focusin", (event) => { const i = indexOf(event); if (i !== null) showTooltip(i); });
-  element.addEventListener("focusout", () => tooltip && showTooltip(null));
+  element.addEventListener("focusin", (event) => {
+    const i = indexOf(event);  // after the paint, for the tooltip measures the page
+    if (i !== null) requestAnimationFrame(() => setTimeout(() => { if (document.activeElement === cells[i]) showTooltip(i); }, SHOWN_MS));
+  });
+  element.addEventListener("focusout", (event) => { if (tooltip && !event.relatedTarget?.closest(".wb-cell")) showTooltip(null); });
   element.addEventListener("keydown", (event) => {
     const i = indexOf(event);
     if (i === null) return;
@@ -363,7 +369,7 @@ export const headMap = (element, props, trigger, watch) => {
     pin(flat(s, l, h));
   });
 
-  on(element, "action", (sent) => { if (sent.action === "keep" && sent.value === "map") keepImage(); });
+  on(element, "action", (sent) => { if (sent.action === "keep" && sent.value === "map") keepPicture("png"); });
   on(element, "selection", () => cells.length && paint());
   on(element, "pin", () => { paintPinned(); showName(); });
   on(element, "origin", sayOrigin);

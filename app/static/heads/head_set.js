@@ -29,6 +29,7 @@ export const headSet = (() => {
   }
 
   function change(next) {
+    if (state.locked.has("selection")) return;  // by a teacher's link
     state.undo.push([...state.selected]);
     state.undo.splice(0, state.undo.length - DEPTH);
     state.redo = [];
@@ -38,7 +39,7 @@ export const headSet = (() => {
   }
 
   function step(from, to, name) {
-    if (!from.length) return;
+    if (!from.length || state.locked.has("selection")) return;
     to.push([...state.selected]);
     show(from.pop());
     send();
@@ -106,4 +107,10 @@ export const headTick = (i) => {
   return make("label", { class: "wb-head-tick" },
     make("input", { type: "checkbox", checked: selected.has(i), "data-testid": "head-tick", "aria-label": `Selected: ${heads.names[i]}`,
       onchange: () => headSet.toggle(i) }), "Selected");
+};
+
+/* How far a square stands in from its cell's edge, as a share of the cell: more where its score is less sure. */
+export const cellInset = (i) => {
+  const { trust } = state.heads;
+  return trust ? 0.22 * (1 - trust.sure[i]) : 0;
 };

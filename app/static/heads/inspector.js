@@ -18,16 +18,19 @@ export const inspector = (element) => {
   const GROUPS = { exterior: "Exterior camera", wrist: "Wrist camera", instruction: "Instruction", state: "Joint state",
                    actions: "Action tokens" };
   const MOSTLY = 0.6;  // of its attention in one place
-  let bars = null;
-  let moving = null;  // what changes with the frame: [bar, value] of every group
+  const about = make("div", { class: "wb-about" }), bars = make("div", { class: "wb-mass" });
+  const whole = make("div", { class: "wb-inspector", "data-testid": "head-inspector" }, about, make("h4", {}, "Where its attention goes"), bars);
+  let moving = null;  // what changes with the frame: [bar, value, tick of the mean] of every group
+  let barred = {};  // what the bars were built for
 
   const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
   function build() {
     const data = state.heads;
     const i = state.hover ?? state.pinned;
-    moving = null;
     if (!data || i === null) {
+      moving = null;
+      barred = {};
       if (isReady()) element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
         make("p", { class: "wb-muted" }, "Once heads are scored, the one shown is described here.")));
       return;
@@ -35,8 +38,7 @@ export const inspector = (element) => {
     const s = Math.floor(i / (data.layers * data.heads));
     const mean = meanMass(i);
     const ticked = document.activeElement?.closest(".wb-inspector") && document.activeElement.matches("[data-testid=head-tick]");
-    bars = make("div", { class: "wb-mass" });
-    element.replaceChildren(make("div", { class: "wb-inspector", "data-testid": "head-inspector" },
+    about.replaceChildren(...[
       make("header", {}, make("h3", {}, data.names[i]),
         headTick(i)),
       make("dl", {},
@@ -45,7 +47,8 @@ export const inspector = (element) => {
           make("dd", {}, data.inert[i] ? "—" : String(data.rank[i]), make("small", {}, data.inert[i] ? "" : ` of ${data.ranked[s]}`)))),
       trusted(data, i),
       make("p", { class: "wb-sentence" }, mean && !data.inert[i] ? `${looks(mean)} ${data.sentence[i]}` : data.sentence[i]),
-      make("h4", {}, "Where its attention goes"), bars));
+    ].filter(Boolean));
+    if (whole.parentElement !== element) element.replaceChildren(whole);
     if (ticked) element.querySelector("[data-testid=head-tick]")?.focus({ preventScroll: true });
     buildBars(mean);
     drawBars();
@@ -70,20 +73,28 @@ export const inspector = (element) => {
       ...(trust.doubtful[i] ? [". ", term("unstable", "Unstable"), ": do not lean on it"] : []), ".");
   }
 
-  /* Bars are built once a head and only stretched afterwards, 60 times a second while scrubbing. */
+  /* Bars are built once an episode and only stretched afterwards, 60 times a second while scrubbing. */
   function buildBars(mean) {
-    const { episode } = state;
+    const { episode, attention } = state;
+    if (barred.episode !== episode || barred.attention !== attention) buildTracks(episode, attention);
+    barred = { episode, attention };
+    mean?.forEach((share, g) => { moving[g][2].style.left = `${(100 * share).toFixed(1)}%`; });
+  }
+
+  function buildTracks(episode, attention) {
+    moving = null;
+    bars.replaceChildren();
     if (!episode) return;
     if (!episode.attention) {
       bars.replaceChildren(make("p", { class: "wb-muted" }, "Not computed for this episode. Press Compute attention, under the cameras."));
       return;
     }
-    moving = episode.groups.map(() => [make("i", { style: "width:100%;clip-path:inset(0 100% 0 0)" }), document.createTextNode("")]);
+    moving = episode.groups.map(() => [make("i", { style: "width:100%;clip-path:inset(0 100% 0 0)" }), document.createTextNode(""),
+      attention && make("b", { title: "mean over the episode" })]);
     bars.replaceChildren(...episode.groups.map((group, g) => make("div", { class: "wb-bar" }, make("span", {}, GROUPS[group]),
-      make("div", { class: "wb-bar-track" }, moving[g][0],
-        mean && make("b", { style: `left:${(100 * mean[g]).toFixed(1)}%`, title: "mean over the episode" })),
+      make("div", { class: "wb-bar-track" }, moving[g][0], moving[g][2]),
       make("span", { class: "wb-bar-value" }, moving[g][1]))),
-      make("p", { class: "wb-muted" }, mean ? "Bar: this frame. Tick: mean of the episode." : "On its way."));
+      make("p", { class: "wb-muted" }, attention ? "Bar: this frame. Tick: mean of the episode." : "On its way."));
   }
 
   function drawBars() {

@@ -6,10 +6,11 @@ export const lead = (element, props) => {
   const sentence = make("p", { class: "wb-lead-first", "data-testid": "lead" }, props.value.purpose);
   const set = make("p", { "data-testid": "lead-set" });
   element.replaceChildren(make("div", { class: "wb-lead" }, sentence, set));
+  const tell = (line, words) => { if (line.textContent !== words) line.textContent = words; };  // the same anew is laid out anew
   const draw = () => {
     const { heads, origin, selected } = state;
-    sentence.textContent = heads?.lead || props.value.purpose;
-    set.textContent = (heads && selected.size && origin?.shared) || "";
+    tell(sentence, heads?.lead || props.value.purpose);
+    tell(set, (heads && selected.size && origin?.shared) || "");
   };
   for (const name of ["heads", "origin", "selection"]) on(element, name, draw);
   draw();

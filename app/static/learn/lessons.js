@@ -1,205 +1,208 @@
-/* Runs the lessons of views/learn.py: the list in the Learn step, and a card in the corner of every step while one is
-   on. Predict, then act on the real controls, then reveal. Progress is kept by the browser. */
-import { meanMass } from "../heads/inspector.js";
-import { number, whole } from "../shared/numbers.js";
-import { make, on, openTab, scrollTo, state, store, stored } from "../shared/page.js";
-import { PLACES } from "../shared/words.js";
+/* The lessons: which is on, what was done in it, and when it is over. The list stands in the Learn step, the lesson in a
+   column beside every step (column.js). What counts is what happens from the moment a task begins. */
+import { addCovers, uncover } from "./covers.js";
+import { column } from "./column.js";
+import { classroom } from "./classroom.js";
+import { applyControls } from "./controls.js";
+import { facts } from "./facts.js";
+import { asked, memory } from "./memory.js";
+import { summary } from "./summary.js";
+import { filled } from "./verdict.js";
+import { ask } from "../shared/ask.js";
+import { pin } from "../shared/address.js";
+import { bus, make, openTab, scrollTo, state, toast } from "../shared/page.js";
 
-export const learn = (element, props) => {
-  const lessons = props.value;
-  const memory = { done: [], id: null, predicted: null, ticked: 0, watched: [], ...stored("lessons", {}) };
-  const percent = (share) => `${Math.round(100 * share)} %`;
-  const error = (value) => value === null || value === undefined ? "not measured" : value.toFixed(3);
-  let seen = new Set();  // of the task that is on: frames or heads
-  let runs = [];         // the newest finetunes, newest first
-  let before = null;     // the runs that were there when the task began
-  let random = null;
-  let scored = null;     // whether the card was drawn while heads were scored
+const MOST_STEPS = 40;
+const POINT_MS = 150;  // a step that is opened is drawn first
+let lessons = [];
+let newest = [];       // the newest finetunes, newest first
+let hint = "";         // what to do otherwise, after something that did not count
 
-  const active = () => lessons.find((lesson) => lesson.id === memory.id);
-  const task = () => (memory.predicted === null ? null : active()?.tasks[memory.ticked]);
-  const keep = () => store("lessons", memory);
-  /* Two runs that only their method, or their heads, tell apart. */
-  const alike = (a, b) => ["demonstrations", "steps", "rank"].every((name) => a?.[name] === b?.[name]);
-  const fresh = (method) => runs.filter((run) => run.method === method && !before?.has(run.id));
+const active = () => lessons.find((lesson) => lesson.id === memory.id);
+const progress = () => memory.of(memory.id);
+const task = () => (progress().predicted === null || progress().revealed ? null : active()?.tasks[progress().ticked]);
+const keep = (changes) => memory.set(memory.id, changes);
 
-  /* What is open, as the facts that a reveal names. `answer` is the right choice, null where the data cannot say. */
-  const facts = {
-    head() {
-      const { focus, names } = state.heads;
-      const mass = meanMass(focus);
-      if (!mass) return { best: names[focus], place: "a place not computed yet", share: "an unknown share", answer: null };
-      const most = mass.indexOf(Math.max(...mass));
-      const group = state.episode.groups[most];
-      return { best: names[focus], place: PLACES[group], share: percent(mass[most]), answer: group };
-    },
-    baseline() {
-      const { explains, score, inert, metric } = state.heads;
-      const best = Math.max(...score.filter((value, i) => value !== null && !inert[i]));
-      const known = (name) => explains[name] === undefined ? "not measured" : percent(explains[name]);
-      const { time } = explains;
-      return { time: known("time"), state_time: known("state_time"), best_share: `${number(best)} (${metric.toLowerCase()})`,
-        answer: time === undefined ? null : time < 0.25 ? "little" : time <= 0.75 ? "half" : "much" };
-    },
-    inert() {
-      const { inert, layers, heads, stacks } = state.heads;
-      const rows = [...new Set(inert.flatMap((is, i) => (is ? [Math.floor(i / heads) % layers] : [])))];
-      const stack = stacks[Math.floor(inert.indexOf(true) / (layers * heads))];
-      const last = rows.length === 1 && rows[0] === stack.layers - 1;
-      return { inert: inert.filter(Boolean).length, inert_layer: last ? "last" : `${rows.join(", ")}th`, answer: last ? "last" : null };
-    },
-    choose() {
-      const { parameters, lora } = state.cost ?? {};
-      if (!parameters) return { answer: null };
-      const times = lora / parameters;
-      return { trainable: whole(parameters), lora: whole(lora), times: times.toFixed(0),
-        answer: times < 4 ? "half" : times <= 20 ? "tenth" : "hundredth" };
-    },
-    train() {
-      const first = runs.find((run) => run.method === "steering" && !run.control);
-      const [steering, lora] = [first, runs.find((run) => run.method === "lora" && alike(run, first))].map((run) => run?.heldout);
-      const known = typeof steering === "number" && typeof lora === "number";
-      return { steering: error(steering), lora_error: error(lora),
-        answer: !known ? null : Math.abs(steering - lora) <= 0.01 ? "tie" : steering < lora ? "steering" : "lora" };
-    },
-    control() {
-      const control = runs.find((run) => run.control && run.method === "steering");
-      const own = runs.find((run) => !run.control && run.method === "steering" && run.heads === control?.heads && alike(run, control));
-      const [after, chosen] = [control?.heldout, own?.heldout];
-      const known = typeof after === "number" && typeof chosen === "number";
-      const ratio = after / chosen;
-      return { before: error(chosen), after: error(after),
-        answer: !known ? null : ratio > 1.1 ? "worse" : ratio < 0.9 ? "better" : "same" };
-    },
-    evidence: () => ({ answer: "six" }),
-  };
+const seeing = (value, enough) => {
+  const seen = [...new Set([...progress().seen, value])];
+  keep({ seen });
+  return seen.length >= enough;
+};
+/* A training is asked for: of at most MOST_STEPS, with these methods. */
+const started = (...methods) => (sent) => {
+  if (sent.action !== "start" || sent.form.steps === undefined) return false;
+  const missing = methods.find(([name]) => !sent.form.methods?.includes(name));
+  if (missing) return `That was without ${missing[1]}: tick it as well, and press Finetune.`;
+  if (Number(sent.form.steps) > MOST_STEPS) return `That was ${sent.form.steps} steps. Press Stop, set Steps to ${MOST_STEPS} or fewer, and press Finetune.`;
+  const before = Object.fromEntries(newest.map((run) => [run.id, run.asked_s]));
+  keep({ before, asked: { steps: Number(sent.form.steps), seed: Number(sent.form.seed) } });
+  return true;
+};
+/* The learner's own runs that came of it, a pair that only their method, or their heads, tell apart. */
+const finished = (...which) => () => {
+  const { before, asked: given } = progress();
+  const own = newest.filter((run) => run.asked_s > (before[run.id] ?? 0) && run.steps === given?.steps && run.seed === given?.seed);
+  const [first, ...rest] = which.map((is) => own.find(is));
+  const alike = (run) => ["demonstrations_id", "rank", "batch_size"].every((name) => run[name] === first?.[name]);
+  if (!first || !rest.every((run) => run && alike(run))) return false;
+  keep({ runs: [first, ...rest] });
+  return true;
+};
+const chosen = (run) => run.method === "steering" && !run.control;
 
-  /* Event of the page -> conditions that it may fulfil. */
-  const conditions = {
-    frame: { scrubbed: (frame) => { seen.add(frame); return seen.size > 10; } },
-    pin: { pinned: (i) => i !== state.heads.focus, inert: (i) => state.heads.inert[i],
-           three: (i) => { seen.add(i); return seen.size >= 3; } },
-    chosen: { chosen: () => true, random: () => random },
-    changed: { changed: () => true },
-    undo: { undone: () => true },
-    action: { started: (sent) => sent.action === "start" && sent.form.steps !== undefined },
-    runs: { both: () => fresh("steering").length > 0 && fresh("lora").length > 0, one: () => fresh("steering").some((run) => run.control) },
-    watched: { watched: (scene) => { memory.watched.push(scene); return true; } },
-    vote: { voted: (scene) => memory.watched.includes(scene) },
-  };
+/** @type {Record<string, [string, (detail: any) => boolean | string]>}
+    Condition -> [event of the page, whether that fulfils it: true, or in words why it does not]. */
+const CONDITIONS = {
+  scrubbed: ["frame", (frame) => seeing(frame, 11)],
+  another: ["pin", (i) => i !== state.heads.focus],
+  three: ["pin", (i) => seeing(i, 3)],
+  inert: ["pin", (i) => state.heads.inert[i]],
+  chosen: ["chosen", () => true],
+  changed: ["changed", () => true],
+  undone: ["undo", () => true],
+  both_started: ["action", started(["steering", "Robotic Steering"], ["lora", "LoRA"])],
+  control_started: ["action", started(["steering", "Robotic Steering"], ["random", "Control: random heads"])],
+  both: ["runs", finished(chosen, (run) => run.method === "lora")],
+  control: ["runs", finished(chosen, (run) => run.control === "random")],
+  watched: ["watched", (scene) => { keep({ watched: [...progress().watched, scene] }); return true; }],
+  voted: ["vote", (vote) => {
+    if (!progress().watched.includes(vote.scene)) return "Vote on the scene that you played to its end, or play this one first.";
+    keep({ vote });
+    return true;
+  }],
+};
 
-  function happened(name, detail) {
-    const current = task();
-    if (!current || !conditions[name][current.done]?.(detail)) return;
-    memory.ticked += 1;
-    begin();
-    keep();
-    draw();
-  }
+function happened(name, detail) {
+  const current = task();
+  if (!current || CONDITIONS[current.done][0] !== name) return;
+  const counts = CONDITIONS[current.done][1](detail);
+  const words = typeof counts === "string" ? counts : "";
+  if (counts === true) keep({ ticked: progress().ticked + 1, seen: [] });
+  else if (!words || words === hint) return;  // what has nothing to do with the task leaves the hint
+  hint = words;
+  draw(counts === true ? `Done: ${current.text}` : "");
+  if (counts === true) happened("runs", newest);  // what was waited for may be there already
+}
 
-  /* A task counts what happens from here on; waiting for runs counts from when they were started. */
-  function begin() {
-    seen = new Set();
-    if (!task() || task().done === "started") before = new Set(runs.map((run) => run.id));
-  }
-
-  function start(id) {
-    Object.assign(memory, { id, predicted: null, ticked: 0, watched: [] });
-    begin();
-    keep();
-    draw();
-    /** @type {HTMLElement} */ (document.querySelector(".wb-lesson"))?.focus();
-  }
-
-  function stop() {
-    memory.id = null;
-    keep();
-    draw();
-  }
-
-  function point(current) {
-    openTab(current.tab);
-    setTimeout(() => {
-      const target = [...document.querySelectorAll(current.find)].find((one) => one.offsetParent !== null);
-      if (!target) return;
-      scrollTo(target, "center");
-      target.classList.add("wb-pointed");
-      setTimeout(() => target.classList.remove("wb-pointed"), 2400);
-    }, 150);
-  }
-
-  function draw() {
-    drawList();
-    drawCard();
-  }
-
-  /* The list stands in the Learn step, which is built when it is first opened. */
-  function drawList() {
-    document.querySelector("[data-lessons]")?.replaceChildren(make("ol", { class: "wb-lessons", "data-testid": "lessons" }, ...lessons.map((lesson, i) => {
-      const done = memory.done.includes(lesson.id);
-      const label = lesson.id === memory.id ? "Running" : done ? "Once more" : "Start";
-      return make("li", { class: "wb-card", "data-done": String(done) },
-        make("header", {}, make("h3", {}, `${i + 1}. ${lesson.title}`),
-          make("span", { class: `wb-tag${done ? " wb-good" : ""}` }, done ? "done" : `${lesson.minutes} min`)),
-        make("p", {}, lesson.question),
-        make("button", { type: "button", class: `wb-button${done ? "" : " wb-primary"}`, "aria-label": `${label}: ${lesson.title}`,
-          "data-lesson": lesson.id, disabled: lesson.id === memory.id, onclick: () => start(lesson.id) }, label));
-    })));
-  }
-
-  function drawCard() {
-    document.querySelector(".wb-lesson")?.remove();
-    const lesson = active();
-    if (!lesson) return;
-    scored = state.heads !== null;
-    const card = make("section", { class: "wb-lesson wb-html", "aria-label": `Lesson: ${lesson.title}`, tabindex: "-1", "data-testid": "lesson" },
-      make("header", {}, make("h3", {}, lesson.title),
-        make("button", { type: "button", class: "wb-icon", "aria-label": "Close the lesson", onclick: stop }, "✕")));
-    if (!scored && lesson.id !== "evidence") card.append(make("p", {}, "Open demonstrations whose heads are scored first: lessons speak about what is open."));
-    else if (memory.predicted === null) card.append(...prediction(lesson));
-    else card.append(...work(lesson));
-    document.querySelector(".gradio-container").append(card);
-  }
-
-  function prediction(lesson) {
-    return [make("p", {}, lesson.idea), make("p", {}, make("b", {}, lesson.question)),
-      make("div", { class: "wb-choices" }, ...lesson.choices.map(([name, words]) =>
-        make("button", { type: "button", class: "wb-button", "data-choice": name,
-          onclick: () => { memory.predicted = name; begin(); keep(); draw(); if (task()) point(task()); } }, words)))];
-  }
-
-  function work(lesson) {
-    const words = (name) => lesson.choices.find(([id]) => id === name)?.[1] ?? name;
-    const parts = [make("p", { class: "wb-muted" }, `You predict: ${words(memory.predicted)}.`),
-      make("ul", { class: "wb-tasks" }, ...lesson.tasks.map((one, i) => make("li",
-        { "data-state": i < memory.ticked ? "done" : i === memory.ticked ? "now" : "later" },
-        make("span", {}, one.text),
-        i === memory.ticked ? make("button", { type: "button", class: "wb-button wb-quiet", onclick: () => point(one) }, "Show me") : null)))];
-    if (memory.ticked < lesson.tasks.length) return parts;
-    if (!memory.done.includes(lesson.id)) { memory.done.push(lesson.id); keep(); drawList(); }
-    const known = facts[lesson.id]();
-    const text = lesson.reveal.replaceAll(/\{(\w+)\}/g, (_, name) => String(known[name] ?? "unknown"));
-    const verdict = known.answer === null ? "Your data does not settle it." : known.answer === memory.predicted
-      ? "You were right." : `Not so: ${words(known.answer)}.`;
-    const next = lessons[lessons.indexOf(lesson) + 1];
-    return [...parts, make("div", { class: "wb-reveal", role: "status", "data-testid": "reveal" }, make("p", {}, make("b", {}, verdict)),
-      make("p", {}, text)),
-      make("div", { class: "wb-buttons" }, next
-        ? make("button", { type: "button", class: "wb-button wb-primary", onclick: () => start(next.id) }, `Next: ${next.title}`) : null,
-        make("button", { type: "button", class: "wb-button", onclick: stop }, "Done"))];
-  }
-
-  on(element, "runs", (told) => { runs = told; before ??= new Set(told.map((run) => run.id)); });
-  on(element, "action", (sent) => { if (sent.action === "select") random = sent.form.rule === "random"; });
-  on(element, "lessons", drawList);
-  for (const name of Object.keys(conditions)) on(element, name, (detail) => happened(name, detail));
-  on(element, "heads", (heads) => { if (scored !== (heads !== null)) drawCard(); });
-  on(element, "attention", () => { if (active()?.id === "head" && memory.predicted !== null && !task()) drawCard(); });
-  on(element, "cost", () => { if (active()?.id === "choose" && memory.predicted !== null && !task()) drawCard(); });
-  const abort = new AbortController();
-  document.addEventListener("keydown", (event) => {
-    if (!element.isConnected) abort.abort();
-    else if (event.key === "Escape" && active() && !document.querySelector("dialog[open]")) stop();
-  }, { signal: abort.signal });
+function start(id) {
+  if (memory.of(id).revealed) memory.again(id);
+  hint = "";
+  memory.open(id);
+  if (id === "head" && state.heads) pin(state.heads.focus);
   draw();
+  column.focus();
+}
+
+const stop = () => { memory.open(null); draw(); };
+
+function predict(choice) {
+  keep({ predicted: choice });
+  classroom.predicted(memory.id, choice);
+  draw();
+  if (task() && progress().ticked === 0) point(task());
+}
+
+function reveal() {
+  const { id } = memory;
+  const known = facts[id](progress().predicted, progress());
+  if (known.missing) { hint = known.missing; draw(); return; }
+  keep({ revealed: known });
+  classroom.predicted(id, progress().predicted, known.answer, true);
+  hint = "";
+  draw();
+  column.showReveal();
+}
+
+function point(current) {
+  openTab(current.tab);
+  setTimeout(() => {
+    const target = [...document.querySelectorAll(current.find)].find((one) => /** @type {HTMLElement} */ (one).offsetParent !== null);
+    if (!target) return;
+    const room = innerHeight - parseFloat(getComputedStyle(document.documentElement).scrollPaddingBottom || "0");
+    scrollTo(target, target.getBoundingClientRect().height > room ? "start" : "center");
+    target.classList.add("wb-pointed");
+    setTimeout(() => target.classList.remove("wb-pointed"), 2400);
+  }, POINT_MS);
+}
+
+/* said: what has happened, read aloud. */
+function draw(said = "") {
+  drawList();
+  const lesson = active();
+  if (lesson && progress().predicted === null) addCovers(lesson.covers);
+  else uncover();
+  if (!lesson) { column.remove(); return; }
+  const known = lesson.id === "evidence" ? {} : state.heads ? facts[lesson.id](progress().predicted, progress()) : null;
+  column.draw({ lesson, lessons, said, hint, known, progress: progress(), folded: memory.folded, classroom: classroom.line(),
+    does: { stop, predict, reveal, point, start, fold: () => { memory.fold(!memory.folded); draw(); }, change: () => { keep({ predicted: null }); draw(); } } });
+}
+
+/* The list stands in the Learn step, which is built when it is first opened. */
+export function drawList() {
+  document.querySelector("[data-lessons]")?.replaceChildren(make("ol", { class: "wb-lessons", "data-testid": "lessons" }, ...lessons.map((lesson, i) => {
+    const { revealed, predicted } = memory.of(lesson.id);
+    const running = lesson.id === memory.id;
+    const label = running ? "Running" : revealed ? "Once more" : predicted !== null ? "Go on" : "Start";
+    return make("li", { class: "wb-card", "data-done": String(revealed !== null) },
+      make("header", {}, make("h3", {}, `${i + 1}. ${lesson.title}`),
+        make("span", { class: `wb-tag${revealed ? " wb-good" : ""}` }, revealed ? "done" : `${lesson.minutes} min`)),
+      make("p", {}, filled(lesson.question, { best: state.heads?.names[state.heads.focus] ?? "one head" })),
+      make("button", { type: "button", class: `wb-button${revealed ? "" : " wb-primary"}`, "aria-label": `${label}: ${lesson.title}`,
+        "data-lesson": lesson.id, disabled: running, onclick: () => start(lesson.id) }, label));
+  })));
+  document.querySelector("[data-known]")?.replaceChildren(summary(lessons));
+  document.querySelector("[data-class]")?.replaceChildren(...[classroom.line()].filter(Boolean));
+}
+
+/* Everything that the page tells; once, however often the step is built. */
+function listen() {
+  const named = new Set(Object.values(CONDITIONS).map(([name]) => name));
+  bus.addEventListener("runs", (/** @type {any} */ event) => { newest = event.detail; classroom.ran(newest); });
+  bus.addEventListener("vote", (/** @type {any} */ event) => classroom.voted(event.detail));
+  for (const name of named) bus.addEventListener(name, (/** @type {any} */ event) => happened(name, event.detail));
+  let scored = state.heads !== null;
+  for (const name of ["heads", "attention", "cost", "player"]) {
+    bus.addEventListener(name, () => {
+      const now = state.heads !== null;
+      if (memory.id === "head" && now && !scored) pin(state.heads.focus);
+      if (active() && progress().revealed === null) draw();
+      scored = now;
+    });
+  }
+  window.addEventListener("storage", (event) => { if (memory.isKey(event.key)) draw(); });
+  window.addEventListener("popstate", () => { if (asked() && asked() !== memory.id) start(asked()); });
+  document.addEventListener("keydown", (/** @type {any} */ event) => {
+    const writes = event.target.matches?.("input:not([type=range],[type=checkbox],[type=radio]), textarea, select");
+    if (event.key.toLowerCase() !== "l" || writes || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    column.focus();
+  });
+}
+
+let begun = null;
+/* The lessons, once they are fetched. */
+export const all = () => lessons;
+
+/* Fetches the lessons and goes on with the one that is on: what main.js calls for a link, and the Learn step for its list. */
+export const begin = () => {
+  begun ??= (async () => {
+    applyControls();
+    try {
+      lessons = await ask("lessons");
+    } catch (error) {
+      begun = null;
+      toast(error.message);
+      return;
+    }
+    newest = state.runs ?? [];
+    listen();
+    await classroom.begin(() => draw());
+    if (memory.id && !active()) {
+      toast(`There is no lesson called ${memory.id}. The lessons are ${lessons.map((one) => one.id).join(", ")}.`);
+      memory.open(null);
+    }
+    if (memory.id) memory.open(memory.id);  // of a link: a second tab goes on with it
+    draw();
+    happened("runs", newest);
+  })();
+  return begun;
 };

@@ -70,6 +70,7 @@ window.addEventListener("popstate", () => {
 });
 
 /* Where the chosen heads come from, as the header says it, and what they share: {words, remark, shared}. */
+bus.addEventListener("opened", (/** @type {any} */ event) => { state.opened = event.detail; });
 bus.addEventListener("origin", (/** @type {any} */ event) => { state.origin = event.detail; });
 
 bus.addEventListener("notes", (/** @type {any} */ event) => event.detail.forEach(toast));

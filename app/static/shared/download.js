@@ -1,5 +1,5 @@
-/* Keeps a file that the server made for this page. */
-import { css, make, toast } from "./page.js";
+/* Keeps files: those that the server made for this page, and those that the page makes (static/exports, loaded with the first). */
+import { make, toast } from "./page.js";
 
 export const download = (element, props, trigger, watch) => {
   watch("value", () => {
@@ -16,32 +16,18 @@ export const keep = (url, name) => {
   toast(`${name} is in your downloads.`);
 };
 
-export const keepText = (text, name, type) => {
-  const url = URL.createObjectURL(new Blob([text], { type }));
-  keep(url, name);
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+/* A text under the name of what it holds, see exports/about.js. kind: csv, json or html; of: instead of the open
+   demonstrations, null for what is of none. */
+export const keepText = async (text, what, kind, of = "") => (await import("../exports/about.js")).keepContent(text, what, kind, of);
+
+export const keepTable = async (table, what, of) => {
+  const { tableText } = await import("../exports/tables.js");
+  return keepText(tableText(table), what, "csv", of);
 };
 
-/* A table of the page as comma-separated values. A text that a spreadsheet would take for a formula is quoted by an
-   apostrophe; signed numbers stay numbers. */
-export const tableText = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => {
-  const text = cell.innerText.replace(/\s+/g, " ").trim();
-  const formula = /^[=@\t]|^[+-](?![\d.])/.test(text);
-  return `"${(formula ? `'${text}` : text).replaceAll('"', '""')}"`;
-}).join(",")).join("\n") + "\n";
-
-export const keepTable = (table, name) => keepText(tableText(table), `${name}.csv`, "text/csv");
-
-/* A canvas as an image, on the page's background. */
-export const keepCanvas = (canvas, name) => {
-  const solid = make("canvas", { width: canvas.width, height: canvas.height });
-  const pen = solid.getContext("2d");
-  pen.fillStyle = css("--wb-surface");
-  pen.fillRect(0, 0, solid.width, solid.height);
-  pen.drawImage(canvas, 0, 0);
-  solid.toBlob((blob) => {
-    const url = URL.createObjectURL(blob);
-    keep(url, name);
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  });
+/* A canvas as an image, with a title and what it is of above it; of: instead of the open demonstrations. */
+export const keepCanvas = async (canvas, what, title, of = "") => {
+  const { keepPicture } = await import("../exports/picture.js");
+  const width = canvas.clientWidth || canvas.width, height = canvas.clientHeight || canvas.height;
+  return keepPicture({ title, of, width, height, canvases: [{ canvas, x: 0, y: 0, width, height }] }, what, "png");
 };

@@ -1,12 +1,12 @@
 /* A Plotly figure of steering.figures, kept in place at every update. plotly.js is served by this server and loads
    with the first figure only; colours of text and grid follow the page's theme. Exports as image and as table. */
-import { keep, keepText } from "./download.js";
+import { keepText } from "./download.js";
 import { css, make, on } from "./page.js";
 
 export const figure = (element, props, trigger, watch) => {
   const target = make("div", { class: "wb-figure" });
-  const tools = figureTools(() => keepPlot(target, "figure", props.plotly),
-    () => keepText(tableOf(target.data), "figure.csv", "text/csv"));
+  const named = () => ({ what: props.value.name, title: props.value.name, of: props.value.of });
+  const tools = figureTools(plotTools(target, props.plotly, named));
 
   async function draw() {
     const given = props.value;
@@ -20,22 +20,27 @@ export const figure = (element, props, trigger, watch) => {
   draw();
 };
 
-/* Buttons that keep a figure: its picture, its numbers as a table, or as JSON; those that are given. */
-export const figureTools = (image, table, json) => {
+/** Buttons that keep a figure: its picture, its numbers as a table, or as JSON; those that are given.
+   @param {{png?: () => void, svg?: () => void, csv?: () => void, json?: () => void}} given */
+export const figureTools = ({ png, svg, csv, json }) => {
   const button = (label, title, act) => act &&
     make("button", { type: "button", class: "wb-button wb-quiet", title, onclick: act }, label);
-  return make("div", { class: "wb-figure-tools" }, button("PNG", "Keep the figure as an image", image),
-    button("CSV", "Keep the figure's numbers as a table", table), button("JSON", "Keep the figure's numbers", json));
+  return make("div", { class: "wb-figure-tools" }, button("PNG", "Keep the figure as an image", png), button("SVG", "Keep the figure as a drawing", svg),
+    button("CSV", "Keep the figure's numbers as a table", csv), button("JSON", "Keep the figure's numbers", json));
 };
 
-/* A drawn Plotly figure as an image on the page's background. */
-export const keepPlot = async (target, name, plotly) => {
-  const Plotly = await plotlyFrom(plotly);
-  const size = { format: "png", scale: 2, width: target.clientWidth, height: target.clientHeight };
-  target.layout.paper_bgcolor = css("--wb-surface");
-  keep(await Plotly.toImage(target, size), `${name}.png`);
-  target.layout.paper_bgcolor = "transparent";
+/* What keeps a drawn Plotly figure. named: when it is kept, {what, title, of}: what its files are called, what stands above it, and
+   what it is of where that is not what is open. */
+export const plotTools = (target, plotly, named) => {
+  const picture = async (format) => {
+    const { what, title, of } = named();
+    return (await import("../exports/picture.js")).keepPlot(target, what, title, format, await plotlyFrom(plotly), of);
+  };
+  return { png: () => picture("png"), svg: () => picture("svg"), csv: () => keepCurves(target.data, named().what, named().of) };
 };
+
+/* Curves of a figure as a table. */
+export const keepCurves = async (curves, what, of = "") => keepText((await import("../exports/tables.js")).tableOf(curves, unpacked), what, "csv", of);
 
 /* Numbers of a figure as they came: a list, or Plotly's packed array {dtype, bdata, shape}; a table in rows. */
 export const unpacked = (given) => {
@@ -44,19 +49,6 @@ export const unpacked = (given) => {
   const values = Array.from(new kinds[given.dtype](Uint8Array.from(atob(given.bdata), (byte) => byte.charCodeAt(0)).buffer));
   const [rows, columns] = String(given.shape ?? "").split(",").map(Number);
   return columns ? Array.from({ length: rows }, (_, row) => values.slice(row * columns, (row + 1) * columns)) : values;
-};
-
-/* Curves as comma-separated values, one row a point: curve, x, y; maps with their value as z. */
-export const tableOf = (curves) => {
-  const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
-  const maps = curves.some((curve) => curve.z);
-  const rows = curves.flatMap((curve, c) => {
-    const name = quote(`${curve.name ?? `curve ${c + 1}`}${maps ? "" : ` (${curve.yaxis ?? "y"})`}`);
-    const [x, y, z] = [curve.x, curve.y, curve.z].map(unpacked);
-    if (!curve.z) return Array.from(y, (value, i) => [name, x[i] ?? i, value, ...(maps ? [""] : [])].join(","));
-    return z.flatMap((line, row) => Array.from(line, (value, column) => [name, x[column] ?? column, y[row] ?? row, value ?? ""].join(",")));
-  });
-  return `${[maps ? "curve,x,y,z" : "curve,x,y", ...rows].join("\n")}\n`;
 };
 
 /* plotly.js, once; and a figure in the page's colours, made or updated in place. */

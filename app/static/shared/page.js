@@ -1,10 +1,13 @@
 /* Shared by every component of the page: one bus, the head and frame shown, elements, theme, what this browser remembers.
    Components read what is open here; the server is told only of what must outlive the page. */
 export const bus = new EventTarget();
-export const state = { heads: null, selected: new Set(), undo: [], redo: [], pinned: null, hover: null, origin: null, cost: null,
-  episode: null, attention: null, frame: 0, drawOver: null, seen: {} };
+export const state = { heads: null, selected: new Set(), undo: [], redo: [], pinned: null, hover: null, origin: null, opened: null, cost: null,
+  episode: null, attention: null, frame: 0, drawOver: null, runs: null, compared: null, locked: new Set(), seen: {} };
 
 export const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
+
+/* The newest finetunes, as the results tell them. */
+bus.addEventListener("runs", (/** @type {any} */ event) => { state.runs = event.detail; });
 
 /* Listens until `element` leaves the page: a hidden and shown component mounts again. */
 export function on(element, name, handle) {

@@ -1,5 +1,6 @@
 /* A panel of markup made by a Python view. A click on [data-action], or a change inside [data-live], is sent with
-   the values of the panel's form fields; [data-tab] opens a step. [data-emit] tells the page's other components what [data-emitted]
+   the values of the panel's form fields; [data-tab] opens a step; a file of an input[data-send] is announced by that action and
+   goes where the server's [data-send-to] says. [data-emit] tells the page's other components what [data-emitted]
    holds. */
 import { copyLink, link } from "./address.js";
 import { keepTable } from "./download.js";
@@ -28,14 +29,15 @@ export const panel = (element, props, trigger, watch) => {
   element.addEventListener("click", (event) => {
     const fold = event.target.closest("summary")?.closest("details[data-fold]");
     if (fold) folds.set(fold.dataset.fold, !fold.open);  // the click opens it afterwards
-    const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link],[data-shortcuts],[data-keep-table]");
+    const target = event.target.closest("[data-action],[data-tab],[data-theme-toggle],[data-copy-link],[data-shortcuts],[data-keep-table],[data-play-films]");
     if (!target || target.disabled) return;
     if (target.hasAttribute("data-theme-toggle")) theme(isDark() ? "light" : "dark");
     else if (target.hasAttribute("data-copy-link")) copyLink();
     else if (target.hasAttribute("data-shortcuts")) showShortcuts();
-    else if (target.dataset.keepTable) keepTable(target.closest(".wb-kept").querySelector("table"), target.dataset.keepTable);
+    else if (target.dataset.keepTable) keepTable(target.closest(".wb-kept").querySelector("table"), target.dataset.keepTable, target.dataset.of);
+    else if (target.hasAttribute("data-play-films")) import("../heads/films.js").then(({ playTogether }) => playTogether(target.closest("section")));
     else if (target.dataset.action) send(target.dataset.action, target.dataset.value ?? "");
-    target.closest(".wb-menu")?.removeAttribute("open");
+    target.closest(".wb-menu, .wb-measuring")?.removeAttribute("open");
     if (target.dataset.tab) openTab(target.dataset.tab);
   });
   /* Drawing anew goes child by child, so a field may become another one: each gets its value by name. What the visitor
@@ -77,15 +79,19 @@ export const panel = (element, props, trigger, watch) => {
     if (target.name) set.set(keyOf(target), target.type === "checkbox" ? target.checked : target.value);
     showValue(target);
     reflect(target);
+    if (target.dataset.follow !== undefined) import("../strength/strength.js").then(({ follow }) => follow(target));
   });
   element.addEventListener("change", (event) => {
     if (event.target.closest("[data-live]")) send("change", "");
+    if (event.target.dataset.send) import("./sending.js").then(({ announce }) => announce(event.target, send));
   });
   const read = () => {
     const drawn = [...element.querySelectorAll("[name]")], keys = new Set(drawn.map(keyOf));
     for (const key of given.keys()) if (!keys.has(key)) { given.delete(key); set.delete(key); }
     drawn.forEach(restore);
     for (const fold of element.querySelectorAll("details[data-fold]")) fold.open = folds.get(fold.dataset.fold) ?? fold.hasAttribute("open");
+    const going = element.querySelector("[data-send-to]");
+    if (going) import("./sending.js").then(({ go }) => go(going.dataset.sendTo, send));
     const query = element.querySelector("[data-query]");
     if (query) link(JSON.parse(query.dataset.query));
     for (const told of element.querySelectorAll("[data-emit]")) emit(told.dataset.emit, JSON.parse(told.dataset.emitted));

@@ -47,6 +47,7 @@ def open_recordings(folder: Path, limits: Limits) -> Dataset:
         absolute_actions=absolute,
         robot="" if value.robot is None else value.robot.name,
         made_by=value.robot,
+        policy=value.policy,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,14 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.answers.uploads import Camera
-from app.views.mapping import _camera
+from app.answers.uploads import Camera, UploadCard
+from app.views.mapping import upload_panel
 from steering import pipeline
 from steering.cli import main as cli
 from steering.demonstrations.guessing import guess
 from steering.demonstrations.health import examine
 from steering.demonstrations.mapping import corrected
 from steering.demonstrations.readers.registry import open_dataset
+from steering.store import Store
 
 
 def notes(path: Path, mapping: dict | None = None) -> list[str]:
@@ -83,7 +85,37 @@ def test_the_command_line_writes_both_pictures(
 
 def test_the_page_shows_both_pictures_where_the_order_is_not_known() -> None:
     camera = Camera("cam_high", "data:image/webp;base64,AA", (480, 640), "", "exterior", 0, False, False)
-    assert "both-orders" not in _camera(0, camera)
+    assert "both-orders" not in upload_panel(UploadCard("id", "set", "inspected", cameras=(camera,)))
     unsure = Camera(*(getattr(camera, name) for name in camera.__dataclass_fields__ if name != "either_order"), True)
-    shown = _camera(0, unsure)
+    shown = upload_panel(UploadCard("id", "set", "inspected", cameras=(unsure,)))
     assert "As stored" in shown and "data-swapped>Swapped" in shown and 'name="bgr-0"' in shown
+
+
+def test_red_and_blue_are_swapped_by_a_flag(
+    files: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, store = files.aloha(tmp_path / "episode_0.hdf5"), Store(tmp_path / "store")
+
+    def imported(*flags: str) -> tuple[int, str]:
+        words = ("import", str(path), *flags, "--store", str(store.root))
+        monkeypatch.setattr(sys, "argv", ["steering", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        told = capsys.readouterr()
+        return int(end.value.code or 0), told.out + told.err
+
+    def first(index: int) -> dict[str, np.ndarray]:
+        (episode,) = store.load(store.find("demonstrations")[index].id).episodes
+        return {role: np.asarray(images[:1]) for role, images in episode.cameras.items()}
+
+    assert imported()[0] == 0
+    stored = first(0)
+    assert imported("--bgr", "wrist")[0] == 0
+    swapped = first(0)
+    np.testing.assert_array_equal(swapped["wrist"], stored["wrist"][..., ::-1])
+    np.testing.assert_array_equal(swapped["exterior"], stored["exterior"])
+    assert (stored["wrist"][..., 0] != stored["wrist"][..., 2]).any()
+    assert imported("--bgr", "all")[0] == 0
+    np.testing.assert_array_equal(first(0)["exterior"], stored["exterior"][..., ::-1])
+    code, told = imported("--bgr", "ceiling")
+    assert code != 0 and "no camera of this dataset 'ceiling'" in told

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from steering.demonstrations.masks import named_masks
-from steering.demonstrations.recording import IMAGE_PX, record
+from steering.demonstrations.recording import record
 from steering.errors import InputError
+from steering.simulation.tape import IMAGE_PX
 from steering.types import Demonstrations
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from steering.demonstrations.recording import IMAGE_PX, record
+from steering.demonstrations.recording import record
 from steering.errors import Cancelled, InputError, NotFound
 from steering.progress import Progress, Report
+from steering.simulation.tape import IMAGE_PX
 from steering.simulation.tasks import TASKS, bench_scene
 from steering.simulation.world import World
 from steering.types import ACTION_NAMES, CAMERAS, PHASES, STATE_NAMES, Demonstrations

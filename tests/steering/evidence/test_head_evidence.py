@@ -15,6 +15,7 @@ from steering.evidence.heads_report import report
 from steering.store import Store
 from steering.types import Demonstrations
 
+pytestmark = pytest.mark.slow
 TASKS = ("press_button", "pick_cube")
 TINY = {
     "demonstrations": 4,

@@ -29,17 +29,20 @@ from steering.types import FinetuneSettings, Head, Origin, Robot, Selection
 LAYOUT = pair_of((3, 4, 8), (3, 4, 8))
 HEADS = (Head("vlm", 0, 1), Head("vlm", 0, 3), Head("expert", 1, 2))
 SELECTION = Selection(HEADS, "hand")
-ADAPTERS = [
-    ("steering", {}),
+FEWER = [
     ("steering", {"shared_kv": True}),
     ("steering", {"ffn": "all"}),
-    ("steering", {"shared_kv": True, "ffn": "selected", "projections": True}),
     ("dense_heads", {}),
-    ("dense_heads", {"shared_kv": True, "ffn": "all", "projections": True}),
-    ("lora", {}),
     ("lora", {"projections": True}),
     ("lora_rank_matched", {}),
+]
+ADAPTERS = [
+    ("steering", {}),
+    ("steering", {"shared_kv": True, "ffn": "selected", "projections": True}),
+    ("dense_heads", {"shared_kv": True, "ffn": "all", "projections": True}),
+    ("lora", {}),
     ("lora_rank_matched", {"shared_kv": True, "ffn": "selected", "projections": True}),
+    *(pytest.param(*one, marks=pytest.mark.slow) for one in FEWER),
 ]
 SETTINGS = FinetuneSettings(steps=4, batch_size=5, rank=2, alpha=4.0, learning_rate=3e-2, warmup_steps=1)
 

@@ -109,6 +109,10 @@ def test_inert_heads_are_said(policy):
     heads = Selection((Head("vlm", 2, 0), Head("vlm", 0, 0)), "hand")
     notices = plan("steering", FinetuneSettings(), heads, sizes_of_model(policy.model)).notices
     assert notices == ("1 of the 2 selected heads are in the VLM's last layer and cannot move an action.",)
+    sizes = sizes_of_model(policy.model)
+    for inert in (sizes.layout.inert_heads, sizes.layout.inert_heads[:1]):
+        with pytest.raises(InputError, match="at least one head that can move an action"):
+            plan("steering", FinetuneSettings(), Selection(tuple(inert), "hand"), sizes)
 
 
 def test_the_papers_recipe():

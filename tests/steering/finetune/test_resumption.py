@@ -48,6 +48,7 @@ def _start(tmp_path: Path, folder: Path, arguments: object, die_at: int, **envir
     return subprocess.Popen(command, cwd=root, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(policy, policy_folder, demonstrations, tmp_path):
     whole = finetune(policy, demonstrations, "steering", SETTINGS, SELECTION, tmp_path / "whole")
     folder = tmp_path / "killed"

@@ -1,11 +1,12 @@
 """Jobs of a few milliseconds in place of the pipeline's, and a worker that runs them."""
 
+import hashlib
 import os
 import signal
 import sys
 import time
 
-from steering import pipeline
+from steering import hub, pipeline
 from steering.errors import Cancelled, InputError
 from steering.jobs import worker
 from steering.progress import Progress
@@ -66,7 +67,15 @@ def stubborn(store: Store, *, name: str = "", progress: Progress = NO_PROGRESS) 
     return ""
 
 
-RUNNABLE = {function.__name__: function for function in (count, fail, die, resume, keep_place, stubborn)}
+def fetch(store: Store, *, policy: str, progress: Progress = NO_PROGRESS) -> str:
+    """Names the token with which the hub would be asked."""
+    repository = hub.named(policy)
+    assert repository is not None
+    token = repository.access["token"]
+    return store.save("selection", Selection((), hashlib.sha256(token.encode()).hexdigest() if token else "no token"))
+
+
+RUNNABLE = {function.__name__: function for function in (count, fail, die, resume, keep_place, stubborn, fetch)}
 
 if __name__ == "__main__":
     if "broken" in sys.argv:
@@ -74,4 +83,5 @@ if __name__ == "__main__":
     pipeline.RUNNABLE = RUNNABLE
     pipeline.RESUMABLE = frozenset({"resume", "keep_place"})
     worker._load_libraries = lambda: None
+    worker.hear_logins()
     sys.exit(worker.main())

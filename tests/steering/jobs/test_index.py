@@ -94,6 +94,16 @@ def test_a_whole_index_stays(whole: bytes, tmp_path: Path) -> None:
     assert len(Queue(tmp_path).list(limit=100)) == 60
 
 
+def test_what_another_process_has_set_aside_is_not_set_aside_again(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(whole)
+    answers = iter((False, True))  # damaged when first looked at, new once the lock is had
+    monkeypatch.setattr(index, "is_whole", lambda _: next(answers))
+    assert not index.set_aside_if_damaged(tmp_path / "jobs.sqlite")
+    assert (tmp_path / "jobs.sqlite").read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [(sqlite3.SQLITE_FULL, "The disk is full. Delete"), (sqlite3.SQLITE_READONLY, "can only be read. Make it yours")],

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -19,20 +18,11 @@ from steering.progress import Report
 from steering.public import OWN
 from steering.store import Store
 
+from . import small_jobs
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 MAX_POINTS = 60  # less than the queue's own, for speed
 SMALL_JOBS = Path(__file__).with_name("small_jobs.py")
-
-
-@pytest.fixture
-def small_jobs() -> ModuleType:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("small_jobs", SMALL_JOBS)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -41,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def jobs(store: Store, small_jobs: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(pipeline, "RUNNABLE", small_jobs.RUNNABLE)
     monkeypatch.setattr(pipeline, "RESUMABLE", {"resume", "keep_place"})
     monkeypatch.setattr(pipeline, "is_brief", lambda function, arguments: arguments.get("name") == "brief")

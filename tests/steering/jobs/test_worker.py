@@ -133,7 +133,9 @@ def test_how_a_worker_ended_in_words() -> None:
 
 
 class Process:
-    """A started process: its code, None while it runs."""
+    """A started process: its code, None while it runs. Nothing can be said to it."""
+
+    stdin = None
 
     def __init__(self, code: int | None) -> None:
         self.code, self.killed = code, 0

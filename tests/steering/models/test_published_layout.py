@@ -130,6 +130,7 @@ def test_instructions_end_at_the_published_length(published):
     )
 
 
+@pytest.mark.slow
 def test_heads_are_captured_and_selected_ones_trained(published, robot_demonstrations, tmp_path):
     frames = [np.array([0, 3]), np.array([1]), np.array([2])]
     activations = capture(published, robot_demonstrations, frames=frames)
@@ -157,6 +158,7 @@ def test_only_the_last_vlm_layer_is_inert(published, robot_demonstrations):
     assert (gradient[inert] == 0).all() and (gradient[~inert] != 0).all()
 
 
+@pytest.mark.slow
 def test_half_precision_follows_single(published, published_folder, tokenizer_folder, robot_demonstrations):
     half = load_policy(published_folder, tokenizer=tokenizer_folder, precision="bfloat16")
     assert {parameter.dtype for parameter in half.model.parameters()} == {torch.bfloat16}
@@ -193,6 +195,7 @@ def test_what_changes_the_meaning_of_actions_is_refused(published_folder, tokeni
         load_policy(folder, tokenizer=tokenizer_folder)
 
 
+@pytest.mark.slow
 def test_selected_heads_train_over_half_precision_weights(
     published_folder, tokenizer_folder, robot_demonstrations, tmp_path
 ):

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from steering import pipeline
 from steering.errors import InputError
 from steering.finetune.training import finetune
+from steering.models.checkpoint import open_checkpoint, read_header
 from steering.models.loading import load_policy
 from steering.models.preprocessing import observe
 from steering.models.smolvla import SmolVLAPolicy
+from steering.store import Store
 from steering.types import FinetuneSettings, Head, HeadShape, Selection
 
 INSTRUCTIONS = ("press the button", "place the marker in the mug")
@@ -115,3 +118,50 @@ def test_other_arrangements_are_refused(smolvla_folder, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="as published"):
         load_policy(folder)
+
+
+@pytest.fixture(scope="module")
+def exported(smolvla_folder, demonstrations, tmp_path_factory):
+    """The store, an adapter's id, and what lerobot's layout makes of it: merged, and as an adapter."""
+    place = tmp_path_factory.mktemp("exported")
+    store = Store(place / "store")
+    made = store.save("demonstrations", demonstrations)
+    few = {"steps": 3, "batch_size": 2, "rank": 2, "warmup_steps": 1, "noise_samples": 1, "learning_rate": 0.01}
+    settings = {**few, "projections": True, "ffn": "all"}
+    policy = str(smolvla_folder)
+    adapter = pipeline.finetune(store, demonstrations_id=made, method="lora", settings=settings, policy=policy)
+    folders = [
+        pipeline.export_policy(store, adapter_id=adapter, folder=place / str(merged), merged=merged)
+        for merged in (True, False)
+    ]
+    return store, adapter, *folders
+
+
+def test_merged_weights_act_alike_when_they_come_back(exported, smolvla_folder, demonstrations):
+    store, adapter, merged, _ = exported
+    rows = observe(demonstrations, np.array([0, 1]), np.array([1, 2]))
+    expected = load_policy(smolvla_folder, store.load(adapter).folder).act(rows, _noise(2))
+    before = load_policy(smolvla_folder, statistics_from=demonstrations).act(rows, _noise(2))
+    found = load_policy(merged, tokenizer=str(smolvla_folder))
+    assert isinstance(found, SmolVLAPolicy) and found.own_statistics is not None
+    np.testing.assert_allclose(found.act(rows, _noise(2)), expected, atol=1e-4)
+    assert np.abs(before - expected).max() > 1e-2, "it was trained"
+    assert set(read_header(merged / "model.safetensors")) == set(open_checkpoint(smolvla_folder).tensors)
+
+
+def test_its_folder_says_what_lerobot_asks(exported, smolvla_folder):
+    store, adapter, merged, low_rank = exported
+    base = json.loads((smolvla_folder / "config.json").read_text())
+    config = json.loads((merged / "config.json").read_text())
+    assert {name: config[name] for name in base} == base and config["output_features"]["action"]["shape"] == [7]
+    steps = json.loads((merged / "policy_preprocessor.json").read_text())["steps"]
+    assert [one["registry_name"] for one in steps][2:4] == ["smolvla_new_line_processor", "tokenizer_processor"]
+    assert steps[3]["config"]["tokenizer_name"] == base["vlm_model_name"]
+    told = json.loads((low_rank / "adapter_config.json").read_text())
+    modules = {name.rpartition(".")[0] for name in open_checkpoint(smolvla_folder).tensors}
+    names = read_header(low_rank / "adapter_model.safetensors")
+    trained = {name.split(".lora_")[0].removeprefix("base_model.model.") for name in names if ".lora_" in name}
+    assert trained and trained <= modules and set(told["modules_to_save"]) <= modules
+    assert json.loads((low_rank / "config.json").read_text())["use_peft"] is True
+    with pytest.raises(InputError, match="Only π0 and π0.5 are written in openpi's"):
+        pipeline.export_policy(store, adapter_id=adapter, folder=low_rank.parent / "other", layout="openpi")

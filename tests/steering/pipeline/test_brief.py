@@ -21,6 +21,7 @@ def test_what_trains_or_runs_scenes_is_long() -> None:
     assert {"find_heads"} == pipeline.RESUMABLE - LONG  # a minute of parts, of which none is lost
     assert not any(is_brief(function, {}) for function in LONG)
     assert is_brief("record", {"count": 20}) and not is_brief("record", {"count": 21})
+    assert not is_brief("record", {"count": 2, "policy": "embedded"}), "it runs scenes"
     assert is_brief("score", {"activations_id": "activations-0"}) and is_brief("capture", {})
 
 

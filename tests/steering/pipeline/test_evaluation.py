@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from steering import pipeline
 from steering.comparison.compare import report
 from steering.comparison.open_loop import open_loop_report
 from steering.errors import InputError
+from steering.pipeline import evaluation
 from steering.rollout import episode
 from steering.store import Store
-from steering.types import Demonstrations, FinetuneSettings, OpenLoopComparison, Rollouts
+from steering.types import Demonstrations, FinetuneSettings, Head, OpenLoopComparison, Rollouts, Selection
 
 TINY = FinetuneSettings(steps=2, batch_size=2, rank=2, warmup_steps=1, noise_samples=1)
 
@@ -61,6 +63,39 @@ def test_the_scenes_that_are_filmed_are_run_again_and_end_alike(
     changed = store.save("rollouts", other, params={**unfilmed[0].params, "seed": 1})
     without = store.load(pipeline.film(store, rollouts_id=changed, seeds=filmed.seeds[:1]))
     assert without.recorded == without.videos == () and list(store.folder(rollouts_id).glob("*.mp4"))
+
+
+def test_a_comparison_stops_once_it_is_decided_where_the_user_asks(
+    tmp_path: Path, demonstrations: Demonstrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outcomes are made up; scenes, looks, what is stored and what is said are the pipeline's own."""
+    asked: list[tuple[str, tuple[int, ...]]] = []
+
+    def made_up(store: Store, adapter_id: str | None, params: Any, seeds: Any, *_: object) -> Rollouts:
+        asked.append((params["method"], tuple(seeds)))
+        won = np.full(len(seeds), params["method"] == "lora")
+        steps, left = np.full(len(seeds), 9, np.int32), np.zeros(len(seeds), np.float32)
+        manner = {"failure": ("",) * len(seeds), "distance_m": left, "wrong_object": left > 0}
+        return Rollouts(params["method"], params["task"], (), tuple(seeds), won, steps, **manner)
+
+    monkeypatch.setattr(evaluation, "_run", made_up)
+    store = Store(tmp_path)
+    adapter = store.save("adapter", Selection((Head("vlm", 0, 1),), "a stand-in"), params={"policy": "embedded"})
+    options = {"task": "press_button", "adapters": {"zero_shot": None, "lora": adapter}, "trials": 30, "videos": 0}
+    made = pipeline.evaluate(store, matters=0.2, **options)
+    seeds = pipeline.scene_seeds(0, 30)
+    assert asked == [("zero_shot", seeds[:8]), ("lora", seeds[:8])]
+    comparison = store.load(made)
+    assert comparison.seeds == seeds[:8] and comparison.stopping.kinds == ("difference",)
+    assert "Stopped after 8 of at most 30 scenes: a difference is shown." in report(comparison)
+    assert pipeline.evaluate(store, matters=0.2, **options) == made and len(asked) == 2, "it is not run again"
+
+    whole = store.load(pipeline.evaluate(store, **options))
+    assert len(whole.seeds) == 30 and whole.stopping is None and "McNemar" in report(whole)
+    with pytest.raises(InputError, match="two or more methods"):
+        pipeline.evaluate(store, matters=0.2, **{**options, "adapters": {"zero_shot": None}})
+    with pytest.raises(InputError, match="between 0 and 1"):
+        pipeline.evaluate(store, matters=20, **options)
 
 
 def test_open_loop_compares_adapters_on_episodes_that_were_left_out(

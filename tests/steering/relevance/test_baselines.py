@@ -31,5 +31,8 @@ def test_in_state_and_time_the_clock_counts_as_much_as_the_moving_state(build) -
     np.testing.assert_allclose((found["state_time"][:, 8] ** 2).mean(), 1)
     np.testing.assert_allclose(found["state_time"][:, :3] * np.sqrt(3), found["state"][:, :3])
     a.state[:] = 7
+    count = np.arange(11, dtype=np.float32)
+    few = baseline_features(replace(a, state=np.stack([count - 5, 0 * count, count % 4], 1)))  # once its own mean
+    np.testing.assert_allclose(few["state_time"][:, :3], few["state"] / np.sqrt(2))  # of the two that move
     assert not baseline_features(a)["state_time"][:, :8].any()
     assert set(baseline_features(replace(a, state=a.state[:, :0]))) == {"time"}

@@ -241,7 +241,9 @@ def test_equal_directions_are_at_distance_zero_and_near_ones_are_exact() -> None
     x[7], x[9] = 3 * x[0], x[0] + 1e-5 * generator.standard_normal(5)
     order, distance = neighbours.of_rows(x, np.array([0, 1]), np.eye(12, dtype=bool)[:2], 11)
     exact = [sorted((max(cosine(x[row], x[other]), 0), other) for other in range(12) if other != row) for row in (0, 1)]
-    assert order.tolist() == [[other for _, other in one] for one in exact]
+    same = {7: 0}  # one direction: seen from elsewhere, rounding decides which of the two comes first
+    told = [[same.get(other, other) for other in row] for row in order.tolist()]
+    assert told == [[same.get(other, other) for _, other in one] for one in exact]
     np.testing.assert_allclose(distance[0, 1], exact[0][1][0], rtol=1e-3)  # about 1e-12: float32 alone keeps nothing
     np.testing.assert_allclose(distance, [[away for away, _ in one] for one in exact], atol=1e-6)
     assert distance[0, 0] == 0

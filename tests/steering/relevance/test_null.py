@@ -64,6 +64,7 @@ def test_equals_a_rerun_on_permuted_actions(build):
     assert np.isnan(found.p[0, 2]).all()
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_no_head_knows_anything():
     """200 sets of demonstrations with smooth actions and smooth outputs that have nothing to do with each other.
 

@@ -50,6 +50,16 @@ def test_nogueiras_interval_covers_the_true_stability():
     assert 0.88 < covered < 0.99
 
 
+def test_nogueiras_interval_has_the_jackknifes_width_where_sizes_differ():
+    generator, number = np.random.default_rng(5), 60
+    rate = generator.choice([0.1, 0.5], number)[:, None] * np.repeat([1.8, 0.6], [15, 25])
+    sets = generator.random((number, 40)) < rate
+    low, _, high = nogueira(sets)
+    without = np.array([nogueira(np.delete(sets, one, 0))[1] for one in range(number)])
+    jackknife = np.sqrt((number - 1) * without.var())
+    assert (high - low) / 2 / 1.959964 == pytest.approx(jackknife, rel=0.03)
+
+
 def test_stability_of_empty_sets_is_unknown_and_of_one_set_an_error():
     assert np.isnan(nogueira(np.zeros((3, 9), bool))).all()
     with pytest.raises(InputError, match="two sets"):

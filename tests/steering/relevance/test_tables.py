@@ -30,3 +30,11 @@ def test_ranks_in_a_table_leave_inert_heads_out(build) -> None:
     assert document["trust"] is None and document["inert"]["vlm"][1] == [False, False, True, False]
     assert document["rank"]["vlm"][1][2] is None and document["ks"] == [3] and set(document["error"]["vlm"]) == {"3"}
     assert document["score"]["expert"][2][3] == pytest.approx(float(r.score[1, 2, 3]))
+
+
+def test_a_measure_that_predicts_nothing_has_no_errors_in_a_table(build) -> None:
+    r = scoring.score(build((6, 7, 8)), "paper", (3,))
+    plain = replace(r, error=r.error[:0], ks=(), best_k={})  # as gradient_activation gives it
+    header, *body = tables.rows(plain)
+    assert "error" not in header and {len(row) for row in body} == {len(header)}
+    assert tables.document(plain)["error"] == {"vlm": {}, "expert": {}}

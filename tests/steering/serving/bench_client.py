@@ -16,9 +16,9 @@ import warnings
 import gymnasium
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
-from steering.rollout.episode import IMAGE_PX
 from steering.rollout.runner import REPLAN_STEPS
 from steering.simulation.environment import environment_id
+from steering.simulation.tape import IMAGE_PX
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ def test_both_ways_agree_with_openpis_client() -> None:
     for found in (unpack(openpi.packb(MESSAGE)), openpi.unpackb(pack(MESSAGE))):
         for name in ("observation/image", "state"):
             assert found[name].dtype == MESSAGE[name].dtype and np.array_equal(found[name], MESSAGE[name])
+            assert not found[name].flags.writeable  # over the message's own bytes: pictures are not copied again
         assert found["prompt"] == MESSAGE["prompt"] and found["list"] == MESSAGE["list"]
         assert found["nested"]["step"] == 1.5 and found["nested"]["empty"].shape == (0, 3)
 

@@ -1,0 +1,35 @@
+"""What the C library does with memory that was freed, where it is glibc."""
+
+from __future__ import annotations
+
+import ctypes
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+KEPT_BYTES, LARGEST_KEPT_BYTES = 128 << 20, 32 << 20
+RETURNED_BYTES = 512 << 10
+
+
+def keep_freed() -> bool:
+    """Let this process keep freed blocks up to KEPT_BYTES; whether its C library does.
+
+    Else a message of three pictures of 480 × 640 is taken from the system and given back at every step of its reading:
+    some 600 page faults, 2 ms.
+    """
+    return _set(MMAP_THRESHOLD, LARGEST_KEPT_BYTES) and _set(TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def return_freed() -> bool:
+    """Give blocks of RETURNED_BYTES or more back to the system once they are freed; whether its C library does.
+
+    Else glibc puts blocks as large as any that was ever freed among the small ones of its thread, where they cannot go
+    back: the page's server held 120 MB more once fifty visitors had pictures made.
+    """
+    return _set(MMAP_THRESHOLD, RETURNED_BYTES)
+
+
+def _set(option: int, value: int) -> bool:
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # of macOS and Windows
+        return False
+    return bool(mallopt(option, value))
