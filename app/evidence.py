@@ -1,7 +1,8 @@
 """The evidence of the grid (steering.evidence), read from assets/evidence/grid as far as it is made.
 
-Its tests, tables and figures cost half a second, once. Files are read again when one of them changed, so a grid that
-runs beside the page shows as it grows; whether one has is asked every LOOK_EVERY_S.
+Its tests, tables and figures take a process of their own three seconds, once (`steering.evidence.shown`); whoever asks
+meanwhile waits. Files are read again when one of them changed, so a grid that runs beside the page shows as it grows;
+whether one has is asked every LOOK_EVERY_S.
 """
 
 from __future__ import annotations
@@ -10,18 +11,13 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from app.answers.comparison import Beside, Evidence
-from steering.errors import SteeringError
-from steering.evidence.conditions import BASELINE, OURS, paper_cells, where
-from steering.evidence.drawing import figures
 from steering.evidence.grid import cells, parse_cell
-from steering.evidence.results import Results, read_results
-from steering.evidence.tables import sections
-from steering.figures import plain
+from steering.evidence.shown import read_apart
 
 LOOK_EVERY_S = 2.0
 GRID = Path(__file__).resolve().parents[1] / "assets" / "evidence" / "grid"
@@ -57,33 +53,30 @@ class Grid:
         seen = tuple((str(file), file.stat().st_mtime_ns) for file in sorted(self._folder.glob("*/*/*.json")))
         if seen == self._seen:
             return
-        try:
-            results = read_results(self._folder) if seen else None
-        except (ValueError, KeyError, SteeringError):
-            return  # a file is being written, or is none of the grid's
         self._seen = seen
-        self._figures = {name: plain(one) for name, one in figures(results).items()} if results else {}
-        self._evidence = _evidence(results, tuple(self._figures)) if results else None
+        if not seen:
+            self._figures, self._evidence = {}, None
+        elif read := _read(self._folder, seen):  # else a file is being written, or is none of the grid's
+            self._figures, self._evidence = read["figures"], _evidence(read)
 
 
-def _evidence(results: Results, drawn: tuple[str, ...]) -> Evidence:
+@lru_cache(2)  # several servers of one process
+def _read(folder: Path, seen: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
+    """What the files of `folder` show, as they were `seen`."""
+    return read_apart(folder)
+
+
+def _evidence(read: dict[str, Any]) -> Evidence:
     known = set(cells())
-    done = {parse_cell(one["cell"]) for one in results.cells} & known
     return Evidence(
-        done=len(done),
+        done=len({parse_cell(one) for one in read["made"]} & known),
         cells=len(known),
         sections=tuple(
-            (one.title, one.table.titles if one.table else (), one.table.rows if one.table else (), one.lines)
-            for one in sections(results)
+            (title, tuple(titles), tuple(map(tuple, rows)), tuple(lines))
+            for title, titles, rows, lines in read["sections"]
         ),
-        figures=drawn,
-        beside=tuple(_beside(results)),
+        figures=tuple(read["figures"]),
+        beside=tuple(
+            Beside(name, tuple(paper), None if twin is None else tuple(twin)) for name, paper, twin in read["beside"]
+        ),
     )
-
-
-def _beside(results: Results) -> Iterator[Beside]:
-    """The paper's pair of numbers beside the twin's, a condition each."""
-    for condition, numbers in paper_cells():
-        lora, steering = (results.rate(method, condition) for method in (BASELINE, OURS))
-        twin = (100 * lora.rate, 100 * steering.rate) if lora and steering else None
-        yield Beside(where(condition), numbers, twin)

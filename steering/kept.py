@@ -2,11 +2,13 @@
 
 The three that were asked for last always stay until they are idle; older ones while all fit into KEPT_BYTES.
 Activations and neighbours are 0.1 GB on the embedded policy and 2 GB at π0's size, what they are conditioned on 0.1 GB.
+Values grow while they are asked: frames are decoded, residuals found. So all are measured again once in MEASURED_S.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -18,6 +20,7 @@ from steering.lossless_video import LazyArrays
 
 KEPT_BYTES = 192 << 20
 IDLE_S = 600.0
+MEASURED_S = 1.0
 _ALWAYS = 3
 
 
@@ -39,6 +42,7 @@ class Kept:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
         self._waiting = False
+        self._measured_s = -math.inf
 
     def get(self, name: str, mark: Hashable, make: Callable[[], Any]) -> Any:
         """The value of `name`, made where there is none of this `mark`. Threads that ask at once share one value."""
@@ -54,10 +58,11 @@ class Kept:
                 except BaseException:
                     self._entries.pop(name, None)
                     raise
-                self._measure()
+                self._measured_s = -math.inf
             value = entry.value
         with self._lock:
             entry.used_s = time.monotonic()
+            self._measure(entry.used_s)
             self._make_room()
             self._watch()
         return value
@@ -67,9 +72,10 @@ class Kept:
         with self._lock:
             self._entries.clear()
 
-    def _measure(self) -> None:
-        """Measure everything: of what was read before, frames may have been decoded since."""
-        with self._lock:
+    def _measure(self, now_s: float) -> None:
+        """Measure everything where that was long ago."""
+        if now_s - self._measured_s >= MEASURED_S:
+            self._measured_s = now_s
             for entry in self._entries.values():
                 entry.bytes = size_of(entry.value)
 

@@ -91,7 +91,7 @@ class LazyArrays(Mapping[str, np.ndarray]):
     @property
     def decoded_bytes(self) -> int:
         """Memory of the arrays that were read."""
-        return sum(array.nbytes for array in self._arrays.values())
+        return sum(array.nbytes for array in tuple(self._arrays.values()))
 
     def __contains__(self, name: object) -> bool:
         return name in self._readers  # `Mapping` would read the array

@@ -136,3 +136,7 @@ METRICS: tuple[Metric, ...] = (
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 FROM_ACTIVATIONS = tuple(metric.name for metric in METRICS if metric.needs == "activations")
 WITH_POLICY = tuple(metric.name for metric in METRICS if metric.needs != "activations")
+PRESETS: Mapping[str, str] = {"paper": "mean_action", "default": "state_time"}
+"""Preset of a score from head outputs -> the baseline that a score of 0 equals."""
+KS = (10, 20, 30, 40)
+"""The paper's numbers of neighbours."""

@@ -200,8 +200,9 @@ def test_views_see_only_dataclasses_and_figures() -> None:
     assert not told, told
 
 
-def test_importing_the_page_loads_no_torch() -> None:
-    code = "import sys, app.main; print({'torch', 'transformers', 'mujoco'} & set(sys.modules))"
+def test_importing_the_page_loads_no_torch_and_no_scipy() -> None:
+    """SciPy's distributions are 60 MB, its sparse and dense solvers 24: they wait for a question that needs them."""
+    code = "import sys, app.main; print({'torch', 'transformers', 'mujoco', 'scipy'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert output.returncode == 0, output.stderr
     assert output.stdout.strip() == "set()"

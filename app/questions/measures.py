@@ -14,8 +14,7 @@ from app.visitors import owner
 from steering import pipeline
 from steering.errors import InputError, NotFound, SteeringError
 from steering.integrity import Damaged
-from steering.metrics import WITH_POLICY
-from steering.relevance.scoring import PRESETS
+from steering.metrics import KS, PRESETS, WITH_POLICY
 from steering.types import (
     PHASES,
     Demonstrations,
@@ -182,8 +181,6 @@ def targets(context: Context, demonstrations_id: str) -> tuple[str, ...]:
 
 def answered(context: Context, demonstrations_id: str, key: str) -> Measure | None:
     """The question of `key` where kept neighbours answer it at once."""
-    from steering.relevance.knn import KS
-
     measure = parsed(key)
     if measure is None or measure.k == BEST or measure.metric != "knn" or int(measure.k) not in KS:
         return None

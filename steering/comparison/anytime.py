@@ -15,7 +15,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.special import betaln
 
 PRIOR = 1.0
 """Of the beta mixture, the same on both sides: every coin is as likely. Larger values stop later (bench_trials.py)."""
@@ -32,6 +31,8 @@ def sign_evidence(differences: np.ndarray) -> np.ndarray:
 
 
 def _evidence(wins: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    from scipy.special import betaln  # not before a page asks
+
     return betaln(PRIOR + wins, PRIOR + losses) - betaln(PRIOR, PRIOR) + (wins + losses) * np.log(2)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from steering.comparison.names import method_label
 from steering.errors import InputError
@@ -94,6 +93,8 @@ def _interval(
     value = mean(np.arange(episodes))
     if episodes < 2:
         return value.astype(np.float32), value.astype(np.float32), value.astype(np.float32)
+    from scipy.stats import bootstrap  # 60 MB that a server holds ever after
+
     found = bootstrap(
         (np.arange(episodes),),
         mean,

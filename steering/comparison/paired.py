@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from math import comb
 
 import numpy as np
-from scipy.stats import binomtest
 
 from steering.errors import InputError
 from steering.types import PairedTest
@@ -27,9 +28,15 @@ def mcnemar(first: str, first_success: np.ndarray, second: str, second_success: 
     if one.shape != two.shape or one.ndim != 1:
         raise InputError(f"Expected outcomes on the same scenes, got {one.shape} and {two.shape}.")
     only_first, only_second = int(np.sum(one & ~two)), int(np.sum(two & ~one))
-    discordant = only_first + only_second
-    p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    p = fair_coin(only_first, only_second)
     return PairedTest(first, second, only_first, only_second, p, p)
+
+
+@cache
+def fair_coin(heads: int, tails: int) -> float:
+    """The exact two-sided p of a fair coin (binomial test): twice the smaller tail, at most 1."""
+    thrown = heads + tails
+    return min(1.0, 2 * sum(comb(thrown, i) for i in range(min(heads, tails) + 1)) / 2**thrown)
 
 
 def paired_runs(first: str, first_success: np.ndarray, second: str, second_success: np.ndarray) -> PairedTest:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from steering.errors import InputError, unknown_name
 from steering.pipeline.making import kept, load, made
-from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, question_of
+from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, nearest_of, question_of
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import (
     PAPER_SET_SIZE,
     Demonstrations,
     Head,
-    Neighbours,
     Projection,
     RankAgreement,
     Relevance,
@@ -75,7 +74,7 @@ def over_time(
     activations_id = manifest.parents[0]
     keyframes = bool(manifest.params["keyframes"])
     activations = frames_of(store, activations_id, keyframes)
-    found = kept(store, neighbours_id, Neighbours)
+    found = nearest_of(store, neighbours_id, k)
     question, _ = question_of(store, activations_id, activations, preset, target, "whole")
     conditioner = conditioner_of(store, activations_id, keyframes, preset, question)
     return stage(activations, found, question, k=k, preset=preset, bins=bins, conditioner=conditioner)

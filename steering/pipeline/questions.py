@@ -6,12 +6,14 @@ slider is dragged.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from steering.errors import InputError
-from steering.pipeline.making import kept
+from steering.metrics import KS
+from steering.pipeline.making import kept, load
 from steering.store import Store
 from steering.types import Activations, Demonstrations, Neighbours, Spread, Stack
 
@@ -71,6 +73,23 @@ def conditioner_of(
     found: Conditioner = store.kept(
         activations_id, f"given {'time' if clock else 'state'}, keyframes {keyframes}", make
     )
+    return found
+
+
+def nearest_of(store: Store, neighbours_id: str, k: int) -> Neighbours:
+    """Kept neighbours to be asked at `k`: of every frame those that a k of the paper can ask for, without the spare
+    ones that resampling takes out episodes from, which are a third.
+    """
+    most = max(KS)
+    if k > most:
+        return kept(store, neighbours_id, Neighbours)
+
+    def make() -> Neighbours:
+        cut = load(store, neighbours_id, Neighbours)
+        cut = replace(cut, order=cut.order[..., :most].copy())  # one array after the other, so that each goes once cut
+        return replace(cut, distance=cut.distance[..., :most].copy())
+
+    found: Neighbours = store.kept(neighbours_id, f"nearest {most}", make)
     return found
 
 

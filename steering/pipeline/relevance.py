@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from steering.pipeline.making import kept, load, made
-from steering.pipeline.questions import conditioner_of, demonstrations_of, frames_of, neighbours_of, question_of
+from steering.metrics import KS
+from steering.pipeline.making import load, made
+from steering.pipeline.questions import (
+    conditioner_of,
+    demonstrations_of,
+    frames_of,
+    nearest_of,
+    neighbours_of,
+    question_of,
+)
 from steering.progress import Progress
 from steering.store import Store
 from steering.types import Neighbours, RankAgreement, Relevance, Trust
@@ -44,7 +52,7 @@ def score(
     from steering.relevance.scoring import score as score_heads
 
     preset = preset or fitting_preset(frames_of(store, activations_id, False))
-    wanted = tuple(ks or knn.KS)
+    wanted = tuple(ks or KS)
     demonstrations_id = demonstrations_of(store, activations_id)
 
     def most_neighbours(of_keyframes: bool) -> int:
@@ -149,7 +157,7 @@ def rescore(
     activations_id = manifest.parents[0]
     keyframes = bool(manifest.params["keyframes"])
     activations = frames_of(store, activations_id, keyframes)
-    found = kept(store, neighbours_id, Neighbours)
+    found = nearest_of(store, neighbours_id, k)
     question, counted = question_of(store, activations_id, activations, preset, target, phase)
     conditioner = conditioner_of(store, activations_id, keyframes, preset, question)
     return rescore_heads(

@@ -12,8 +12,8 @@ and leaving out pairs of episodes would take one fit a pair.
 
 Cost on two cores, 20 episodes of 100 frames: `Conditioner` about 0.5 s, once for all targets; the residuals of a
 first target 0.3 s and of others 0.1 s, once a target. Memory, in numbers of 8 bytes: frames × LANDMARKS a width, and
-frames × frames of an episode a smoother; 60 MB here, 1 GB for 100 episodes of 300 frames. Besides, REMEMBERED_BYTES of
-residuals and as many of what leaving out pairs takes.
+frames × frames of an episode a smoother; 50 MB here, 1 GB for 100 episodes of 300 frames. Besides, REMEMBERED_BYTES of
+residuals and as many of what leaving out pairs takes: 22 MB here for the targets of one shortlist.
 """
 
 from __future__ import annotations
@@ -59,17 +59,6 @@ class Smoother:
         return wide - self.basis @ (self.weight[:, None] * (self.basis.T @ wide))
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Of left-out episodes e and f, e the later, float32: (I − H) of both eliminated by blocks, as their own inverses
-    are known. between: H from f to e; carried: between times the inverse of f; inverse: of what is then left of e.
-    """
-
-    between: np.ndarray
-    carried: np.ndarray
-    inverse: np.ndarray
-
-
 @dataclass
 class _Known:
     """Of one target. ranked: all smoothers, the best first; own, shortlist: as `Conditioner` finds them."""
@@ -109,15 +98,17 @@ class Conditioner:
         self.rows = folds.rows_by_episode(activations.episode, activations.frame)
         self._smoothers = _smoothers(features[name], self.rows)
         self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
-        self._kept_pairs: dict[tuple[int, int], list[_Pair]] = {}
-        self._room, self._room_lock = REMEMBERED_BYTES, threading.Lock()  # asked for by threads of one question
+        self._kept_pairs: dict[tuple[int, int], list[np.ndarray]] = {}
+        self._pair_bytes, self._pair_lock = 0, threading.Lock()  # counted by threads of one question
         self._lock = threading.RLock()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its arrays; each basis is shared by the smoothers of its width."""
+        """Bytes of all it holds now; each basis is shared by the smoothers of its width."""
         bases = {id(one.basis): one.basis.nbytes for one in self._smoothers}
-        return sum(bases.values()) + sum(block.nbytes for one in self._smoothers for block in one.inverses)
+        blocks = sum(block.nbytes for one in self._smoothers for block in one.inverses)
+        remembered = sum(one.nbytes for one in tuple(self._remembered.values()))
+        return sum(bases.values()) + blocks + remembered + self._pair_bytes
 
     def own(self, values: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """float64 [frame, dim]: residuals of `values` [frame, dim], each episode's from the baseline of the others.
@@ -209,45 +200,56 @@ class Conditioner:
         return left
 
     def _pairs(self, smoother: Smoother, values: np.ndarray, result: np.ndarray) -> None:
-        """Into `result`, float32 [episode, frame, dim], the residuals of `nested` by one smoother."""
-        every = smoother.left(values.astype(np.float64))
-        left = every.astype(np.float32)
-        alone = self._leave_out(smoother, every).astype(np.float32)
+        """Into `result`, float32 [episode, frame, dim], the residuals of `nested` by one smoother.
+
+        (I − H) of both episodes is eliminated by blocks, as their own inverses are known. What H carries from one to
+        the other goes by the landmarks, which are fewer numbers than the frames of a pair.
+        """
+        left, dims = smoother.left(values.astype(np.float64)), values.shape[1]
+        alone = self._leave_out(smoother, left.copy())
+        basis, weight = smoother.basis, smoother.weight[:, None]
+        told = np.hstack([weight * (basis[rows].T @ alone[rows]) for rows in self.rows])  # [landmark, episode * dim]
 
         def one(e: int) -> None:
             first = self.rows[e]
             result[e, first] = alone[first]
-            for f, pair in enumerate(self._both_left_out(smoother, e)):
-                rows = self.rows[f]
-                mine = pair.inverse @ (left[first] + pair.between @ alone[rows])
-                result[f, first] = mine
-                result[e, rows] = alone[rows] + pair.carried.T @ mine
+            inverses = self._both_left_out(smoother, e)
+            if not inverses:
+                return
+            from_others = np.hsplit(basis[first] @ told[:, : e * dims], e)
+            mine = [inverse @ (left[first] + one) for inverse, one in zip(inverses, from_others, strict=True)]
+            back = np.hsplit(weight * (basis[first].T @ np.hstack(mine)), e)
+            for f, rows in enumerate(self.rows[:e]):
+                result[f, first] = mine[f]
+                result[e, rows] = alone[rows] + smoother.inverses[f].T @ (basis[rows] @ back[f])
 
         for_each(len(self.rows), one, Progress(), "Pairs of episodes left out")
 
-    def _both_left_out(self, smoother: Smoother, e: int) -> list[_Pair]:
+    def _both_left_out(self, smoother: Smoother, e: int) -> list[np.ndarray]:
         """`solve_pairs`, kept for other targets while there is room."""
         key = id(smoother), e
         if key not in self._kept_pairs:
-            pairs = solve_pairs(smoother, self.rows, e)
-            size = sum(array.nbytes for one in pairs for array in (one.between, one.carried, one.inverse))
-            with self._room_lock:
-                if size > self._room:
-                    return pairs
-                self._room -= size
-                self._kept_pairs[key] = pairs
+            inverses = solve_pairs(smoother, self.rows, e)
+            size = sum(one.nbytes for one in inverses)
+            with self._pair_lock:
+                if self._pair_bytes + size > REMEMBERED_BYTES:
+                    return inverses
+                self._pair_bytes += size
+                self._kept_pairs[key] = inverses
         return self._kept_pairs[key]
 
 
-def solve_pairs(smoother: Smoother, rows: Sequence[np.ndarray], e: int) -> list[_Pair]:
-    """What leaving out episode e together with each earlier one takes, whatever the target. rows: of each episode."""
+def solve_pairs(smoother: Smoother, rows: Sequence[np.ndarray], e: int) -> list[np.ndarray]:
+    """What leaving out episode e together with each earlier one takes, whatever the target: of each, the inverse of
+    what is left of e's block of I − H once that of the earlier one is eliminated, float32. rows: of each episode.
+    """
     weighted = (smoother.basis[rows[e]] * smoother.weight).astype(np.float32)
-    block, pairs = np.linalg.inv(smoother.inverses[e]), []
+    block, found = np.linalg.inv(smoother.inverses[e]), []
     for f in range(e):
         between = weighted @ smoother.basis[rows[f]].T.astype(np.float32)
         carried = between @ smoother.inverses[f].astype(np.float32)
-        pairs.append(_Pair(between, carried, np.linalg.inv(block - carried @ between.T).astype(np.float32)))
-    return pairs
+        found.append(np.linalg.inv(block - carried @ between.T).astype(np.float32))
+    return found
 
 
 def _smoothers(features: np.ndarray, rows: Sequence[np.ndarray]) -> list[Smoother]:
@@ -261,9 +263,10 @@ def _smoothers(features: np.ndarray, rows: Sequence[np.ndarray]) -> list[Smoothe
     found: list[list[Smoother]] = [[] for _ in WIDTHS]
 
     def one(number: int) -> None:
-        kernel = np.exp(-WIDTHS[number] / scale * squared)
+        kernel = -WIDTHS[number] / scale * squared
+        np.exp(kernel, out=kernel)
         lower = cholesky(kernel[landmarks] + _JITTER * np.eye(len(landmarks)), lower=True)
-        mapped = solve_triangular(lower, kernel.T, lower=True)
+        mapped = solve_triangular(lower, kernel.T, lower=True, overwrite_b=True)  # where the kernel was
         spectrum, vectors = eigh(mapped @ mapped.T)
         basis = mapped.T @ vectors
         for penalty in PENALTIES:

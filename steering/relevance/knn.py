@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from steering.errors import InputError
+from steering.metrics import KS
 from steering.progress import Progress
 from steering.relevance import folds
 from steering.relevance.neighbours import check_ks, for_each_by_cosine, nearest, unit_vectors
 from steering.relevance.regression import unit_errors
 from steering.types import Activations, Head, Neighbours
 
-KS = (10, 20, 30, 40)
 QUERIES = 512  # of `nearest_frames` at once: 25 MB of distances to 6 000 frames
 
 

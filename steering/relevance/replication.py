@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from steering.errors import InputError
+from steering.metrics import PRESETS
 from steering.progress import Progress
 from steering.relevance import folds
 from steering.relevance.baselines import MEAN
 from steering.relevance.conditioning import MIN_EPISODES
 from steering.relevance.keyframes import take
-from steering.relevance.scoring import PRESETS, prepare, rescore
+from steering.relevance.scoring import prepare, rescore
 from steering.relevance.stability import nogueira, ranks
 from steering.types import PAPER_SET_SIZE, Activations, Replication
 

@@ -22,9 +22,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from steering.errors import InputError, unknown_name
-from steering.metrics import FROM_ACTIVATIONS
+from steering.metrics import FROM_ACTIVATIONS, KS, PRESETS
 from steering.progress import Progress
-from steering.relevance import choice, conditional, knn, ridge, targets
+from steering.relevance import choice, conditional, ridge, targets
 from steering.relevance.baselines import MEAN, baseline_features, contenders, mean_errors
 from steering.relevance.conditioning import Conditioner, can_condition
 from steering.relevance.neighbours import DEPTH, check_ks, find
@@ -32,7 +32,6 @@ from steering.relevance.phases import WHOLE
 from steering.relevance.regression import episode_errors, episode_sums
 from steering.types import Activations, Head, Neighbours, Relevance
 
-PRESETS: Mapping[str, str] = {"paper": MEAN, "default": "state_time"}  # preset -> baseline that a score of 0 equals
 METRICS = FROM_ACTIVATIONS
 _NO_PROGRESS = Progress()
 
@@ -45,7 +44,7 @@ def prepare(activations: Activations, depth: int = DEPTH, progress: Progress = _
 def score(
     activations: Activations,
     preset: str | None = None,
-    ks: Sequence[int] = knn.KS,
+    ks: Sequence[int] = KS,
     metric: str = "knn",
     progress: Progress = _NO_PROGRESS,
     *,

@@ -7,6 +7,7 @@ hypergeometric number of heads, and a head is in so many of several sets by a Po
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import comb
 
 import numpy as np
 
@@ -87,15 +88,14 @@ def held_by(sets: Mapping[str, Sequence[Head]], shape: HeadShape, inert: np.ndar
 
 def _chance(one: set[Head], two: set[Head], shape: HeadShape, inert: np.ndarray) -> np.ndarray:
     """Probability that random sets of these sizes in each stack share 0, 1, … heads."""
-    from scipy.stats import hypergeom
-
     law = np.ones(1)
     for index, stack in enumerate(shape.names):
         available = int((shape.present & ~inert)[index].sum())
         a, b = (sum(head.stack == stack for head in heads) for heads in (one, two))
         if max(a, b) > available:
             raise InputError(f"Expected at most {available} heads of {stack}, all that can move, got {max(a, b)}.")
-        law = np.convolve(law, hypergeom.pmf(np.arange(min(a, b) + 1), available, a, b))
+        ways = [comb(a, n) * comb(available - a, b - n) for n in range(min(a, b) + 1)]  # hypergeometric
+        law = np.convolve(law, [one / comb(available, b) for one in ways])
     return law
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import string
-from functools import cache
 
 import numpy as np
-from scipy.stats import binomtest
 
 from steering.comparison.anytime import needed_evidence, sign_evidence
+from steering.comparison.paired import fair_coin
 from steering.errors import InputError
 from steering.types import TrialPlan, TrialSlot
 
@@ -55,14 +54,8 @@ def power(plan: TrialPlan, runs: int = _RUNS) -> tuple[float, float, int]:
     stopped = shown.any(-1)
     half = int(np.median(shown.argmax(-1)[stopped])) + 1 if stopped.any() else plan.blocks
     ends = zip((differences > 0).sum(-1), (differences < 0).sum(-1), strict=True)
-    fixed = np.mean([_mcnemar(int(wins), int(losses)) <= level(plan) for wins, losses in ends])
+    fixed = np.mean([fair_coin(int(wins), int(losses)) <= level(plan) for wins, losses in ends])
     return float(stopped.mean()), float(fixed), half
-
-
-@cache
-def _mcnemar(wins: int, losses: int) -> float:
-    """p of the exact test."""
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def power_words(plan: TrialPlan) -> str:

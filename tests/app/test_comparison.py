@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -31,6 +33,7 @@ from steering.types import METHODS, Cell, FinetuneResult, OpenLoop, PairedTest, 
 from steering.types import Comparison as ComparisonValue
 
 Samples = tuple[Path, dict[str, str]]
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 
 
@@ -354,6 +357,13 @@ def test_the_evidence_says_how_far_it_is_and_grows(tmp_path: Path, monkeypatch: 
         "Robotic Steering, VLM heads",
     }
     assert grid.figure("../../secret") is None
+
+
+def test_a_server_that_shows_the_evidence_holds_no_scipy() -> None:
+    code = "import sys; from app.evidence import Grid; print(Grid().shown().done, 'scipy' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    done, loaded = ran.stdout.split()
+    assert int(done) > 100 and loaded == "False", ran.stderr
 
 
 def test_an_unreadable_cell_does_not_break_the_page(tmp_path: Path) -> None:

@@ -29,10 +29,11 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
+from steering.metrics import KS
 from steering.relevance import phases, targets
 from steering.relevance.conditional_null import conditional_null
 from steering.relevance.conditioning import Conditioner
-from steering.relevance.knn import KS, errors_of
+from steering.relevance.knn import errors_of
 from steering.relevance.null import permutation_null
 from steering.relevance.scoring import prepare, rescore, score
 from steering.relevance.stability import bootstrap

@@ -34,3 +34,24 @@ def test_what_was_decoded_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     ask("e")  # now all are measured again; the two that were asked for last beside it stay
     assert [ask(name) == [] for name in "de"] and len(ask("a")) == 1 and read == list("abcde")
     assert ask("b") == [] and read == [*"abcde", "b"]
+
+
+def test_what_grows_while_it_is_asked_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "KEPT_BYTES", 1000)
+    monkeypatch.setattr(kept, "MEASURED_S", 0.0)
+    found, read = Kept(), list[str]()
+
+    def ask(name: str) -> Frames:
+        def make() -> Frames:
+            read.append(name)
+            return Frames()
+
+        value: Frames = found.get(name, 1, make)
+        return value
+
+    for name in "abcd":
+        ask(name)
+    ask("d").append(np.zeros(2000, np.uint8))
+    for name in "dcb":
+        ask(name)
+    assert ask("a") == [] and read == [*"abcd", "a"]

@@ -12,12 +12,13 @@ import pytest
 from app.views.head_map import head_map, selection_of
 from steering import figures
 from steering.errors import InputError, NotFound
+from steering.metrics import PRESETS
 from steering.relevance import tables
 from steering.relevance.conditioning import Conditioner
 from steering.relevance.over_time import over_time
 from steering.relevance.projection import project
 from steering.relevance.replication import replicate
-from steering.relevance.scoring import PRESETS, prepare, rescore, score
+from steering.relevance.scoring import prepare, rescore, score
 from steering.relevance.targets import named
 from steering.relevance.trust import trust
 from steering.selection import algebra, controls, exchange, rules

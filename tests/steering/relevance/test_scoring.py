@@ -10,13 +10,14 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
 
 from steering.errors import InputError, NotFound
+from steering.metrics import PRESETS
 from steering.progress import Progress
 from steering.relevance import knn
 from steering.relevance.baselines import BASELINES, mean_errors
 from steering.relevance.keyframes import keyframes, of_demonstrations, take
 from steering.relevance.regression import frame_errors
 from steering.relevance.ridge import PENALTY, ridge_frame_errors
-from steering.relevance.scoring import PRESETS, prepare, rescore, score
+from steering.relevance.scoring import prepare, rescore, score
 from steering.relevance.targets import standardise
 from steering.selection.rules import top_k
 from steering.types import PAPER_SET_SIZE, Demonstrations, Episode, Head, HeadShape, Robot
