@@ -156,15 +156,16 @@ def build(context: Context) -> gr.Blocks:
         restored = [*chosen_now, states.beside, states.policy, compare_tab.wanted, steps, head]
         loaded = events.on(page.load, restore, chosen_now, restored, **QUICK)
         drawn = events.after(loaded, show_heads)
-        drawn.then(None, None, None, js=f"() => {{ {components.main_script('ready()')} }}", show_progress_on=told)
+        _say(drawn, "ready()", told)
         events.after(loaded, show_episode)
-        events.on(loaded.then, show_work.handler, show_work.inputs, show_work.outputs, **WATCH)
+        events.on(loaded.then, show_work.handler, show_work.inputs, show_work.outputs, draws=True, **WATCH)
         events.after(loaded, show_curves)
         every_step = (show_sets, show_upload, show_recording, show_finetune, show_compare)
         # not on the first screen: waits for it
-        events.after(
+        filled = events.after(
             drawn, show_menu, show_policies, show_form, *every_step, show_trials, show_driving, show_damage, prepare
         )
+        _say(filled, "filled()", told)
 
         around = (show_heads, show_episode, show_header, show_menu)
         for panel in (sets_tab.sets, sets_tab.health, sets_tab.upload, sets_tab.episodes):
@@ -183,5 +184,10 @@ def build(context: Context) -> gr.Blocks:
             (compare_step, (show_compare, show_trials)),
         ):
             for one in (*shown, show_damage):
-                events.on(step.select, one.handler, one.inputs, one.outputs, **QUICK)
+                events.on(step.select, one.handler, one.inputs, one.outputs, draws=True, **QUICK)
     return page
+
+
+def _say(event: Any, call: str, told: gr.HTML) -> None:
+    """Call `call` of static/main.js in the browser, after an event."""
+    event.then(None, None, None, js=f"() => {{ {components.main_script(call)} }}", show_progress_on=told)

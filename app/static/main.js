@@ -17,7 +17,7 @@ import "./shared/policies.js";
 import "./finetune/form.js";
 import { data, stored } from "./shared/page.js";
 
-export { ready } from "./shared/address.js";
+export { filled, ready } from "./shared/address.js";
 
 const COMPONENTS = { curves, download, figure, framePlayer, headMap, inspector, measures, lead, panel, rolloutPlayer, driving, uploader, whatIf };
 

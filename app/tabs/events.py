@@ -19,6 +19,7 @@ from markupsafe import Markup
 from app import monitoring, untrusted
 from app.cookies import of_event
 from app.questions.context import Context
+from app.tabs.order import Order
 from app.views.templates import PIECES
 from app.visitors import asked_by
 from app.words import without_places
@@ -99,6 +100,7 @@ class Events:
 
     def __init__(self, context: Context, policy: gr.BrowserState, told: gr.HTML) -> None:
         self._context, self._policy, self._told = context, policy, told
+        self._order = Order()
 
     def on(
         self,
@@ -106,12 +108,15 @@ class Events:
         handler: Callable[..., Any],
         inputs: Any = None,
         outputs: Any = None,
+        draws: bool = False,
         **how: Any,
     ) -> Any:
-        """Let `listener`, a component's, call `handler`. how: QUICK, WATCH or ACTION, and options of Gradio's."""
+        """Let `listener`, a component's, call `handler`. draws: nobody has pressed anything, so what a press draws
+        meanwhile is newer. how: QUICK, WATCH or ACTION, and options of Gradio's.
+        """
         filled = _listed(outputs)
         told = [] if how["queue"] else [self._told]
-        answer = self._answering(handler, len(filled), quick=bool(told))
+        answer = self._answering(handler, filled, draws, quick=bool(told))
         given = [self._policy, *_listed(inputs)]
         name = f"page_{handler.__name__.strip('<>')}"  # the other names are those of questions
         return listener(answer, given, [*filled, *told], api_name=name, show_progress_on=self._told, **how)
@@ -119,12 +124,15 @@ class Events:
     def after(self, event: Any, *shown: Show) -> Any:
         """Show these after an event, one after the other; the last event."""
         for one in shown:
-            event = self.on(event.then, one.handler, one.inputs, one.outputs, **QUICK)
+            event = self.on(event.then, one.handler, one.inputs, one.outputs, draws=True, **QUICK)
         return event
 
-    def _answering(self, handler: Callable[..., Any], outputs: int, quick: bool) -> Callable[..., Any]:
+    def _answering(
+        self, handler: Callable[..., Any], filled: list[Any], draws: bool, quick: bool
+    ) -> Callable[..., Any]:
         @functools.wraps(handler)
         def answer(sent_by: gr.Request, policy: Any, *given: Any) -> Any:
+            began_s, page = time.monotonic(), getattr(sent_by, "session_hash", None)
             with asked_by_event(sent_by):
                 try:
                     with self._context.policies.using(untrusted.as_id(policy)):
@@ -134,7 +142,11 @@ class Events:
                     if not quick:
                         raise gr.Error(escape(words), duration=9, print_exception=False) from None
                     found, said = gr.skip(), _toast(words)
-            return _with_told(found, said, outputs) if quick else found
+            if draws:
+                found = self._order.newest(page, filled, found, began_s)
+            else:
+                self._order.note(page, filled, found)
+            return _with_told(found, said, len(filled)) if quick else found
 
         # Gradio reads from the signature where request and payload go; functools.wraps shows that of `handler`.
         signature = inspect.signature(handler)

@@ -1,6 +1,6 @@
 /* Stands in for the server where there is none: mounts the page's components and answers their events from what was
    published with the page (app/twin/parts.py). What would need the policy says so. */
-import { mount, ready } from "../static/main.js";
+import { filled, mount, ready } from "../static/main.js";
 import { link } from "../static/shared/address.js";
 import { known } from "../static/shared/ask.js";
 import { keep } from "../static/shared/download.js";
@@ -136,3 +136,4 @@ parts.choosers.show(page.maps[measure].choosers[beside]);
 if (comparison && query.get("comparison")) showComparison(comparison);
 ready();
 if (query.get("tab")) openTab(query.get("tab"));
+filled();

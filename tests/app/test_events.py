@@ -116,3 +116,35 @@ def test_no_quick_event_of_the_page_fails(context: Context, monkeypatch: pytest.
     for event in quick:
         found = event.fn(None, *[None] * len(event.inputs))
         assert "did not foresee" in said(found if isinstance(found, str) else found[-1])
+
+
+def test_a_drawing_that_began_before_a_press_was_answered_leaves_what_that_drew(context: Context) -> None:
+    """As when the page opens, or a step: what it shows is on its way while something is pressed."""
+    pressed: list[Callable[[gr.Request], Any]] = []
+
+    def draw() -> list[str]:
+        found = ["card as it was", "list as it was"]
+        for press in pressed:
+            press(gr.Request(session_hash="page"))
+        return found
+
+    def make() -> gr.Blocks:
+        with gr.Blocks(analytics_enabled=False) as page:
+            events, card, listed = Events(context, gr.BrowserState(""), gr.HTML()), gr.HTML(), gr.HTML()
+            events.on(gr.Button().click, draw, None, [card, listed], draws=True, **QUICK)
+            events.on(gr.Button().click, lambda: "trial 1", None, card, **ACTION)
+            events.on(gr.Button().click, gr.skip, None, card, **ACTION)
+            events.on(gr.Button().click, lambda: ["trial 2", gr.skip()], None, [card, listed], **ACTION)
+        return page
+
+    drawing, one, nothing, two = (event.fn for event in made(make).fns.values())
+    here, elsewhere = gr.Request(session_hash="page"), gr.Request(session_hash="another page")
+    assert drawing(here, "")[:2] == ["card as it was", "list as it was"]
+    for press in (one, two):
+        pressed[:] = [lambda sent_by, press=press: press(sent_by, "")]
+        assert drawing(here, "")[:2] == [gr.skip(), "list as it was"]
+        assert drawing(elsewhere, "")[:2] == ["card as it was", "list as it was"]
+    pressed[:] = [lambda sent_by: nothing(sent_by, "")]
+    assert drawing(here, "")[:2] == ["card as it was", "list as it was"], "a press that drew nothing"
+    pressed.clear()
+    assert drawing(here, "")[:2] == ["card as it was", "list as it was"], "what is asked for afterwards is newer"

@@ -1,13 +1,17 @@
 """The page in Chromium: the server as its own process on a free port, over a temporary store.
 
-`sample_page` runs over synthetic samples and a policy of random weights; `real_page` over the repository's own
-`assets/`, where they are.
+`sample_address` is served over synthetic samples and a policy of random weights, `real_address` over the repository's
+own `assets/`, where they are. What a test waits for: waiting.py. STEERING_TEST_THROTTLE=6 makes the processor of every
+page six times slower, STEERING_TEST_DELAY_S=1.5 delays every question and answer by up to so many seconds: a test that
+reads before the page has followed fails then, as it may on a busy machine.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -16,11 +20,26 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, ViewportSize, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    Route,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+
+from .waiting import WITHIN_MS, follow, forget, stands
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -32,11 +51,12 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-START_S = 90.0
-EXPECTED_WITHIN_MS = 20_000  # a busy machine is no failure
+START_S = 300.0
 QUIET_MS = 700
+THROTTLE = float(os.environ.get("STEERING_TEST_THROTTLE", "1"))
+DELAY_S = float(os.environ.get("STEERING_TEST_DELAY_S", "0"))
 
-expect.set_options(timeout=EXPECTED_WITHIN_MS)
+expect.set_options(timeout=WITHIN_MS)
 
 
 def _run(script: Path, target: Path, *arguments: str) -> None:
@@ -70,7 +90,7 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
     finally:
         server.terminate()  # the server ends its worker
         try:
-            server.wait(20)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -101,23 +121,40 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic samples, which every server only reads."""
-    folder = tmp_path_factory.mktemp("samples")
-    _run(ROOT / "tests" / "app" / "sample_store.py", folder)
-    return folder
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Runs a script of the repository into the folder of a name, for all workers of this run: (script, name)."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make(script: str, name: str) -> Path:
+        folder = root / "made" / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _run(ROOT / script, folder.with_suffix(".part"))
+                folder.with_suffix(".part").rename(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy of random weights, which every server only reads."""
-    folder = tmp_path_factory.mktemp("random") / "policy"  # its name is shown
-    _run(ROOT / "tests" / "browser" / "random_policy.py", folder)
-    return folder
+def samples(made_once: Callable[[str, str], Path]) -> Path:
+    """Synthetic samples, which every server only reads."""
+    return made_once("tests/app/sample_store.py", "samples")
+
+
+@pytest.fixture(scope="session")
+def policy(made_once: Callable[[str, str], Path]) -> Path:
+    """A policy of random weights, which every server only reads; its folder's name is shown."""
+    return made_once("tests/browser/random_policy.py", "policy")
 
 
 @pytest.fixture(scope="session")
 def sample_address(tmp_path_factory: pytest.TempPathFactory, samples: Path, policy: Path) -> Iterator[str]:
+    """No test runs or trains anything here: the last run is the example."""
     with serving(
         tmp_path_factory.mktemp("page"), STEERING_SAMPLES=str(samples), STEERING_POLICY=str(policy)
     ) as address:
@@ -125,11 +162,23 @@ def sample_address(tmp_path_factory: pytest.TempPathFactory, samples: Path, poli
 
 
 @pytest.fixture(scope="session")
-def measures_address(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Iterator[str]:
+def working_address(tmp_path_factory: pytest.TempPathFactory, samples: Path, policy: Path) -> Iterator[str]:
+    """The same samples, for tests that run or train something: what they make, all visitors of a server see."""
+    with serving(
+        tmp_path_factory.mktemp("work"), STEERING_SAMPLES=str(samples), STEERING_POLICY=str(policy)
+    ) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def measures_address(
+    tmp_path_factory: pytest.TempPathFactory, made_once: Callable[[str, str], Path], policy: Path
+) -> Iterator[str]:
     """Samples with head outputs, a second measure and a surgery."""
-    folder = tmp_path_factory.mktemp("measures")
-    _run(ROOT / "tests" / "app" / "measures_store.py", folder / "samples")
-    with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(policy)) as address:
+    found = made_once("tests/app/measures_store.py", "measures")
+    with serving(
+        tmp_path_factory.mktemp("measures"), STEERING_SAMPLES=str(found), STEERING_POLICY=str(policy)
+    ) as address:
         yield address
 
 
@@ -188,9 +237,9 @@ def requests_of() -> Callable[[Page], list[str]]:
         waiting: list[Request] = []
 
         def noted(request: Request) -> None:
-            asked.append(request.url)
             # A film is fetched in parts, and not to its end where it stands still; a heartbeat never ends.
             if request.resource_type != "media" and "/heartbeat/" not in request.url:
+                asked.append(request.url)
                 waiting.append(request)
 
         page.on("request", noted)
@@ -207,35 +256,83 @@ def requests_of() -> Callable[[Page], list[str]]:
     return watched
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> list[BrowserContext]:
+    """Contexts that no test uses now. A new one fetches and compiles every script anew, a fifth of opening a page."""
+    return []
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages that may not raise or log an error or ask another host for anything."""
+def open_page(browser: Browser, contexts: list[BrowserContext]) -> Iterator[Callable[..., Page]]:
+    """Opens pages, each a visitor of its own, that may not raise or log an error or ask another host for anything."""
     errors: list[str] = []
     foreign: list[str] = []
-    contexts = []
+    used: list[BrowserContext] = []
 
     def open_(address: str, width: int = 1440, height: int = 900, dark: bool = False, moving: bool = False) -> Page:
-        scheme = "dark" if dark else "light"
-        viewport = ViewportSize(width=width, height=height)
-        # What moves on its own moves under the pointer of a test, too.
-        motion = "no-preference" if moving else "reduce"
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion=motion)
-        contexts.append(context)
-        context.set_default_timeout(60_000)
+        context = contexts.pop() if contexts else _new_context(browser)
+        used.append(context)
         page = context.new_page()
-        page.add_init_script(path=Path(__file__).with_name("exports.js"))
+        page.set_viewport_size(ViewportSize(width=width, height=height))
+        # What moves on its own moves under the pointer of a test, too.
+        motion: Literal["no-preference", "reduce"] = "no-preference" if moving else "reduce"
+        page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion=motion)
+        if THROTTLE > 1:
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": THROTTLE})
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
         page.on("request", lambda request: foreign.append(request.url) if not _local(request.url) else None)
         page.goto(address)
-        page.wait_for_selector("html[data-ready='1']")
+        stands(page)
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for context in used:
+        _leave(context)
+        contexts.append(context)
     assert not errors, "\n".join(errors)
     assert not foreign, "\n".join(foreign)
+
+
+def _new_context(browser: Browser) -> BrowserContext:
+    context = browser.new_context(viewport=ViewportSize(width=1440, height=900), reduced_motion="reduce")
+    context.set_default_timeout(WITHIN_MS)
+    context.add_init_script(path=Path(__file__).with_name("exports.js"))
+    follow(context)
+    if DELAY_S:
+        _delay(context)
+    return context
+
+
+def _leave(context: BrowserContext) -> None:
+    """Nothing of a visitor stays in a context."""
+    for page in context.pages:
+        page.unroute_all(behavior="ignoreErrors")
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        page.close()
+    context.clear_cookies()
+    context.clear_permissions()
+    forget(context)
+
+
+def _delay(context: BrowserContext) -> None:
+    """Let every question and answer take up to DELAY_S."""
+    chance = random.Random(0)
+
+    def wait(route: Route) -> None:  # mostly short, so that one overtakes another
+        route.request.frame.page.wait_for_timeout(1000 * DELAY_S * chance.random() ** 5)
+
+    def late(route: Route) -> None:
+        with suppress(Error):  # the page was left meanwhile
+            wait(route)
+            if "/gradio_api/run/" not in route.request.url:
+                route.continue_()
+                return
+            answer = route.fetch()
+            wait(route)
+            route.fulfill(response=answer)
+
+    context.route("**/*", late)
 
 
 LEFT = ("AbortError: BodyStreamBuffer was aborted", "Unexpected error Connection errored out.")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import eventually, said
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 Cell = Callable[..., object]
@@ -27,13 +29,15 @@ def made(page: Page, title: str) -> str:
     page.locator("[name=class-hide][value=export]").check()
     for name in ("selection", "finetune"):
         page.locator(f"[name=class-lock][value={name}]").check()
-    return page.get_by_test_id("class-link").input_value()
+    link = page.get_by_test_id("class-link")
+    expect(link).to_have_value(re.compile("&lesson=evidence&hide=export&lock=finetune,selection"))
+    return link.input_value()
 
 
 def test_a_class_of_three_browsers(open_page: OpenPage, sample_address: str, cell: Cell, tmp_path: Path) -> None:
     teacher = open_page(f"{sample_address}?tab=learn")
     link = made(teacher, "Week <b>3</b>")
-    assert "&lesson=evidence&hide=export&lock=finetune,selection" in link and "heads=" not in link
+    assert "heads=" not in link
     learners = [open_page(link), open_page(link)]
     for page, choices in zip(learners, (("two", "four"), ("six",)), strict=True):
         column = page.get_by_test_id("lesson")
@@ -64,7 +68,7 @@ def test_a_class_of_three_browsers(open_page: OpenPage, sample_address: str, cel
     # What the link hides and locks.
     expect(one.get_by_test_id("export")).to_be_hidden()
     one.get_by_role("tab", name="Finetune").click(force=True)
-    expect(one.get_by_test_id("toasts")).to_contain_text("has locked the Finetune step")
+    said(one, "has locked the Finetune step")
     expect(one.get_by_test_id("finetune-start")).to_be_hidden()
     one.get_by_role("tab", name="Heads").click()
     before = one.evaluate("() => [...wb.state.selected].length")
@@ -84,21 +88,25 @@ def test_a_class_of_three_browsers(open_page: OpenPage, sample_address: str, cel
 def test_what_a_link_names_is_there_and_in_the_guide(open_page: OpenPage, sample_address: str) -> None:
     steps = [name for name in CONTROLS if name in ("demonstrations", "heads", "finetune", "compare", "learn")]
     page = open_page(f"{sample_address}?lesson=magic&hide={','.join({*CONTROLS, 'moon'} - {*steps})}")
-    expect(page.get_by_test_id("toasts")).to_contain_text("no lesson called magic. The lessons are head, baseline")
+    said(page, "no lesson called magic. The lessons are head, baseline")
     expect(page.get_by_test_id("lesson")).to_have_count(0)
-    expect(page.get_by_test_id("toasts")).to_contain_text("hides or locks moon, which is not known here. Known are")
+    said(page, "hides or locks moon, which is not known here. Known are")
     for step, shown in (("Finetune", "finetune-start"), ("Compare", "rollout-player"), ("Heads", "head-map")):
         page.get_by_role("tab", name=step).click()
         expect(page.get_by_test_id(shown)).to_be_attached()
     found = page.evaluate(
         "() => performance.getEntriesByType('resource').find(one => /controls.js/.test(one.name)).name"
     )
-    counted = page.evaluate(
-        """async (found) => Object.entries((await import(found)).CONTROLS).map(([name, [, where]]) => {
-        const all = [...document.querySelectorAll(where)];
-        return [name, all.length, all.filter(one => one.checkVisibility()).length]; })""",
-        found,
-    )
-    assert [name for name, there, seen in counted if not there or (seen and name not in steps)] == []
+
+    def wrong() -> list[str]:
+        counted = page.evaluate(
+            """async (found) => Object.entries((await import(found)).CONTROLS).map(([name, [, where]]) => {
+            const all = [...document.querySelectorAll(where)];
+            return [name, all.length, all.filter(one => one.checkVisibility()).length]; })""",
+            found,
+        )
+        return [name for name, there, seen in counted if not there or (seen and name not in steps)]
+
+    eventually(page, wrong, lambda names: names == [])
     guide = (ROOT / "docs" / "TEACHING.md").read_text("utf-8")
     assert [name for name in CONTROLS if f"| `{name}` |" not in guide] == [] and len(CONTROLS) > 10

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from .waiting import WITHIN_MS, films, reload
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 
@@ -24,8 +26,7 @@ def test_labels_and_outcomes_show_after_the_vote(open_page: OpenPage, sample_add
     expect(page.get_by_test_id("votes")).to_contain_text("You voted for")
     page.get_by_test_id("scene").nth(1).click()
     expect(player).to_have_attribute("data-blind", "true")
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(page.get_by_test_id("votes")).to_contain_text("You voted for")
     page.get_by_test_id("scene").nth(1).click()
     page.get_by_test_id("show-labels").click()
@@ -46,6 +47,7 @@ def test_totals_wait_for_the_vote_and_a_square_plays_its_scene(open_page: OpenPa
     expect(page.get_by_test_id("effects")).to_contain_text("points (")
     expect(squares.get_by_role("button")).to_have_count(30)
     expect(squares.locator(".wb-waits")).to_have_count(27)  # scenes that still have their own vote
+    films(page)
     squares.get_by_role("button", name="LoRA, all heads, scene 4: vote first").click()
     page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video').currentTime > 0")
     expect(page.locator("[data-testid=scene][aria-pressed=true]")).to_contain_text("Scene 4")
@@ -58,13 +60,12 @@ def test_scenes_that_differ_come_first_and_pinned_ones_before_them(open_page: Op
     page = open_page(f"{sample_address}?tab=compare")
     scenes = page.get_by_test_id("scene")
     expect(scenes.first).to_contain_text("they differ")
+    expect(scenes.last).not_to_contain_text("they differ")
     last = scenes.last.inner_text().splitlines()[0]
-    assert "they differ" not in scenes.last.inner_text()
     scenes.last.click()
     page.get_by_test_id("pin").click()
     expect(scenes.first).to_contain_text(f"★ {last}")
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(scenes.first).to_contain_text(f"★ {last}")
 
 
@@ -77,6 +78,7 @@ def test_a_comparison_is_kept_as_one_page_that_opens_offline(
     report = tmp_path / "report.html"
     waiting.value.save_as(report)
     context = browser.new_context(offline=True)
+    context.set_default_timeout(WITHIN_MS)
     offline = context.new_page()
     asked: list[str] = []
     offline.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)

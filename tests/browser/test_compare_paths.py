@@ -13,6 +13,8 @@ from playwright.sync_api import Page, expect
 
 from steering.evidence.grid import TASKS, cells
 
+from .waiting import WORKS_MS, eventually, films, no_job, reload
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 INKED = """canvas => { const found = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -40,18 +42,16 @@ def test_predicted_paths_follow_the_videos(open_page: OpenPage, sample_address: 
     overlays = page.locator(".wb-paths")
     expect(overlays).to_have_count(3)
     expect(overlays.first).to_have_attribute("data-chunk", "0")
-    start = overlays.first.evaluate(INKED)
-    assert start > 20
+    start = eventually(page, lambda: overlays.first.evaluate(INKED), lambda count: count > 20)
+    films(page)
     page.get_by_role("slider", name="Time").fill("900")
-    expect(overlays.first).not_to_have_attribute("data-chunk", "0")
-    assert int(overlays.first.get_attribute("data-chunk") or 0) >= 25
-    assert overlays.first.evaluate(INKED) > start, "earlier chunks stay, fading"
+    eventually(page, lambda: int(overlays.first.get_attribute("data-chunk") or 0), lambda chunk: chunk >= 25)
+    eventually(page, lambda: overlays.first.evaluate(INKED), lambda count: count > start)  # earlier chunks stay, fading
     page.get_by_role("button", name="Wrist").click()
     page.wait_for_function(f"(({INKED})(document.querySelector('.wb-paths')) > 0)")
     page.locator('label:has([data-testid="paths"])').click()
     expect(overlays.first).to_be_hidden()
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(page.get_by_test_id("rollout-player")).to_be_visible()
     expect(page.locator(".wb-paths").first).to_be_hidden()
 
@@ -65,8 +65,8 @@ def test_all_methods_stand_in_one_view_of_space(open_page: OpenPage, sample_addr
     space.focus()
     page.keyboard.press("ArrowLeft")
     expect(space).to_have_attribute("data-turn", "-0.85")
-    assert space.evaluate("canvas => canvas.toDataURL()") != before
-    turned = space.evaluate("canvas => canvas.toDataURL()")
+    turned = eventually(page, lambda: space.evaluate("canvas => canvas.toDataURL()"), lambda now: now != before)
+    films(page)
     page.get_by_role("slider", name="Time").fill("500")
     page.wait_for_function("before => document.querySelector('[data-testid=space]').toDataURL() !== before", arg=turned)
     assert page.evaluate("() => window.Plotly === undefined"), "space is drawn without Plotly"
@@ -117,7 +117,7 @@ def words_are_checked(page: Page) -> None:
     page.locator("[name=trials]").last.fill("2")
     page.get_by_test_id("compare-start").click()
     table = page.get_by_test_id("cells")
-    expect(table).to_contain_text("press button (no words)", timeout=300_000)
+    expect(table).to_contain_text("press button (no words)", timeout=WORKS_MS)
     expect(page.get_by_test_id("example")).to_have_count(0)
     page.get_by_text("Paired tests (1 pair)").click()
     expect(page.get_by_test_id("paired-tests")).to_contain_text("Zero-shot and Zero-shot (no words)")
@@ -127,19 +127,19 @@ def words_are_checked(page: Page) -> None:
     expect(page.get_by_test_id("success")).to_contain_text("no words")
     expect(page.locator(".wb-told")).to_have_text("Told: nothing")
     page.wait_for_url("**comparison=comparison-*")
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(page.locator(".wb-told")).to_have_text("Told: nothing")
 
 
-def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, sample_address: str) -> None:
-    page = open_page(f"{sample_address}?tab=compare")
+def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, working_address: str) -> None:
+    page = open_page(f"{working_address}?tab=compare")
+    no_job(page)
     page.get_by_text("New comparison").click()
     for label in ("Robotic Steering", "LoRA, all heads"):
         page.get_by_label(label, exact=True).first.uncheck()
     page.get_by_test_id("open-loop-start").click()
     card = page.get_by_test_id("open-loop")
-    expect(card).to_contain_text("1 held-out episode", timeout=240_000)
+    expect(card).to_contain_text("1 held-out episode", timeout=WORKS_MS)
     expect(card.locator(".wb-curves-grid svg")).to_have_count(7)
     assert card.locator(".wb-demonstrated polyline").first.evaluate("line => getComputedStyle(line).stroke") != "none"
     page.get_by_text("Error by dimension and by step").click()

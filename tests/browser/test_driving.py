@@ -14,6 +14,8 @@ from steering.demonstrations.recording import driven_seed
 from steering.driving.scene import DrivenScene
 from steering.simulation.experts import expert_action
 
+from .waiting import reload, resting
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 SEEN = "document.querySelector('.wb-drive canvas[data-camera={}]').toDataURL()"
@@ -35,6 +37,7 @@ def start(page: Page) -> str:
     """Start driving the button task; the address of the drive."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/driving/" in request.url else None)
+    expect(page.get_by_test_id("record-start")).to_be_visible()
     page.get_by_text("You, by keyboard").click()
     expect(page.get_by_test_id("record-start")).to_be_hidden()
     expect(page.locator(".wb-record [name=count]")).to_be_hidden()
@@ -74,15 +77,6 @@ def test_who_records_has_its_own_fields(open_page: OpenPage, address: str) -> No
     expect(page.get_by_text("failures too")).to_be_hidden()
 
 
-def stands(page: Page) -> int:
-    """Steps once everything stands still."""
-    before = -1
-    while before != (now := steps(page)):
-        before = now
-        page.wait_for_timeout(400)
-    return now
-
-
 def succeed(page: Page, url: str) -> None:
     """Send what the expert would do in the first scene of the set."""
     drive = DrivenScene("press_button", driven_seed(0, 0))
@@ -99,7 +93,8 @@ def test_a_set_is_driven_by_keys_kept_and_saved(open_page: OpenPage, address: st
     url = start(page)
     view, kept = page.get_by_test_id("driving-view"), page.get_by_test_id("driving-kept")
     expect(view).to_be_focused()
-    page.wait_for_timeout(1200)  # scrolls there smoothly
+    resting(view)
+    page.wait_for_timeout(700)
     assert steps(page) == 0, "time does not run before the first key"
     before = [page.evaluate(SEEN.format(camera)) for camera in ("exterior", "wrist")]
     scroll = page.evaluate("scrollY")
@@ -109,16 +104,17 @@ def test_a_set_is_driven_by_keys_kept_and_saved(open_page: OpenPage, address: st
     expect(page.locator("[data-hold=right]")).to_have_attribute("data-on", "")
     page.keyboard.up("d")
     page.keyboard.up("s")
-    driven = stands(page)
-    assert all(page.evaluate(SEEN.format(c)) != one for c, one in zip(("exterior", "wrist"), before, strict=True))
+    for camera, one in zip(("exterior", "wrist"), before, strict=True):
+        page.wait_for_function(f"(before) => {SEEN.format(camera)} !== before", arg=one)
     expect(page.get_by_test_id("driving-gripper")).to_have_text("Closed")
     page.keyboard.press("Space")
     expect(page.get_by_test_id("driving-gripper")).to_have_text("Open")
+    driven = steps(page)
     for key in ("2", "5", "]", "ArrowDown", "a"):
         page.keyboard.press(key)
     assert page.evaluate("scrollY") == scroll, "keys do not scroll"
     expect(page.get_by_role("tab", name="Demonstrations")).to_have_attribute("aria-selected", "true")
-    assert stands(page) > driven
+    at_least(page, driven + 1)
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("driving-words")).to_contain_text("not reached yet")
     page.keyboard.press("Backspace")
@@ -145,11 +141,9 @@ def test_a_set_is_driven_by_keys_kept_and_saved(open_page: OpenPage, address: st
     page.mouse.down()
     at_least(page, 12)
     page.mouse.up()
-    stands(page)
     page.get_by_test_id("driving-failure").click()
     expect(kept).to_have_text("2 episodes, 1 succeed")
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     drawn(page)
     expect(kept).to_have_text("2 episodes, 1 succeed")
     page.get_by_test_id("driving-save").click()
@@ -189,7 +183,6 @@ def test_a_phone_drives_by_held_buttons_and_stops(open_page: OpenPage, address: 
     page.mouse.down()
     at_least(page, 12)
     page.mouse.up()
-    stands(page)
     page.get_by_test_id("driving-failure").click()
     expect(page.get_by_test_id("driving-kept")).to_have_text("1 episode, 0 succeed")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -7,7 +7,6 @@ import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from .waiting import pictured, reload, said, settled
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-Serve = Callable[..., AbstractContextManager[str]]
 SVG = "{http://www.w3.org/2000/svg}"
 DAY = r"\d{4}-\d\d-\d\d"
 
@@ -39,6 +39,7 @@ def kept(page: Page, button: Locator, folder: Path) -> Path:
 def test_what_is_seen_of_an_episode(open_page: OpenPage, sample_address: str, tmp_path: Path) -> None:
     page = open_page(sample_address)
     page.wait_for_function("() => wb.state.attention !== null")
+    pictured(page)
 
     def export(label: str) -> Path:
         page.get_by_test_id("export").locator("summary").click()
@@ -95,30 +96,25 @@ def test_a_figure_says_what_it_is_of(open_page: OpenPage, sample_address: str, t
     assert sum(one.get("fill") == "none" for one in root.iter(f"{SVG}rect")) == 20
 
 
-def test_a_report_is_opened_again(
-    open_page: OpenPage, serve: Serve, samples: Path, policy: Path, tmp_path: Path
-) -> None:
-    # Which run is the last depends on what else ran at this server, so it is one of its own.
-    with serve(tmp_path, STEERING_SAMPLES=str(samples), STEERING_POLICY=str(policy)) as address:
-        page = open_page(address)
-        page.get_by_test_id("export").locator("summary").click()
-        report = kept(page, page.get_by_role("button", name="Last run, one page"), tmp_path)
-        assert re.fullmatch(rf"comparison_place-cube-in-bowl_policy_{DAY}\.html", report.name)
-        page.locator("[data-command=clear]").click()
-        expect(page.get_by_test_id("selection-summary")).to_contain_text("0 heads selected")
-        page.locator(".wb-summary input[type=file]").set_input_files(report)
-        expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
-        expect(page.get_by_test_id("toasts")).to_contain_text("Robotic Steering 8 of 10")
+def test_a_report_is_opened_again(open_page: OpenPage, sample_address: str, tmp_path: Path) -> None:
+    page = open_page(sample_address)
+    page.get_by_test_id("export").locator("summary").click()
+    report = kept(page, page.get_by_role("button", name="Last run, one page"), tmp_path)
+    assert re.fullmatch(rf"comparison_place-cube-in-bowl_policy_{DAY}\.html", report.name)
+    page.locator("[data-command=clear]").click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("0 heads selected")
+    page.locator(".wb-summary input[type=file]").set_input_files(report)
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    said(page, "Robotic Steering 8 of 10")
 
 
 @pytest.mark.slow
 def test_a_finetuned_policy_as_one_file(open_page: OpenPage, real_address: str, tmp_path: Path) -> None:
     page = open_page(f"{real_address}?tab=finetune")
-    page.set_default_timeout(60_000)
     path = kept(page, page.get_by_test_id("export-policy").first, tmp_path)
     with zipfile.ZipFile(path) as archive:
         assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(archive.namelist())
-    page.reload()
+    reload(page)
     page.get_by_test_id("export-policy").first.wait_for()
-    page.wait_for_timeout(1500)
+    settled(page)
     assert page.evaluate("() => document.querySelectorAll('a[download]').length") == 0  # asked for once, given once

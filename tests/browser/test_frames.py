@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import ask
+from .waiting import eventually, resting
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -30,7 +31,9 @@ PAINTED = """(plane) => { const canvas = plane.querySelector('canvas');
 def page(open_page: OpenPage, measures_address: str, cell: Cell) -> Page:
     opened = open_page(measures_address)
     cell(opened, "expert", 3, 2).click()
-    expect(ask(opened, "frames").get_by_test_id("plane")).to_be_visible()
+    plane = ask(opened, "frames").get_by_test_id("plane")
+    expect(plane).to_be_visible()
+    eventually(opened, lambda: plane.evaluate(PAINTED), bool)
     return opened
 
 
@@ -38,8 +41,7 @@ def brushed(page: Page, left: float, top: float, right: float, bottom: float) ->
     """How many frames a box holds that is dragged from corner to corner. In shares of the plane."""
     plane = page.get_by_test_id("plane")
     plane.scroll_into_view_if_needed()
-    box = plane.bounding_box()
-    assert box is not None
+    box = resting(plane)
     (x0, y0), (x1, y1) = (
         (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((left, top), (right, bottom))
     )
@@ -65,14 +67,12 @@ def legend(page: Page) -> dict[str, str]:
 
 
 def test_points_are_coloured_by_phase_and_by_episode(page: Page) -> None:
-    plane = page.get_by_test_id("plane")
-    by_phase, phases = plane.evaluate(PAINTED), legend(page)
-    assert (
-        len(phases) > 2 and set(phases.values()) <= set(by_phase) and min(by_phase[one] for one in phases.values()) > 9
-    )
+    plane, phases = page.get_by_test_id("plane"), legend(page)
+    by_phase = eventually(page, lambda: plane.evaluate(PAINTED), lambda tones: set(phases.values()) <= set(tones))
+    assert len(phases) > 2 and min(by_phase[one] for one in phases.values()) > 9
     page.get_by_role("button", name="Episode", exact=True).click()
-    by_episode = plane.evaluate(PAINTED)
-    assert len([tone for tone, pixels in by_episode.items() if pixels > 99]) >= 6, "as many colours as episodes"
+    # as many colours as episodes
+    eventually(page, lambda: plane.evaluate(PAINTED), lambda tones: sum(pixels > 99 for pixels in tones.values()) >= 6)
     expect(page.locator(".wb-frames-legend")).to_contain_text("Episode 1")
     expect(page.locator(".wb-frames-legend")).to_contain_text("6")
 
@@ -86,7 +86,8 @@ def test_a_brush_shows_the_frames_in_it(page: Page) -> None:
     assert 0 < left < FRAMES and left + right == FRAMES
     by_phase = page.locator("[data-brushed]").all_inner_texts()
     assert sum(map(int, by_phase)) == right
-    assert brushed(page, 0.01, 0.03, 0.03, 0.06) == 0 and pictures.count() == 0
+    assert brushed(page, 0.01, 0.03, 0.03, 0.06) == 0
+    expect(pictures).to_have_count(0)
     page.get_by_test_id("plane").focus()
     page.keyboard.press("Escape")
     assert count(page) == -1
@@ -96,7 +97,7 @@ def test_a_brush_shows_the_frames_in_it(page: Page) -> None:
         page.keyboard.press("Shift+ArrowRight")
         page.keyboard.press("Shift+ArrowDown")
     assert count(page) > first > 0
-    assert pictures.count() == min(12, count(page))
+    expect(pictures).to_have_count(min(12, count(page)))
     wanted = pictures.last
     episode, frame = (int(wanted.get_attribute(f"data-{name}") or -1) for name in ("episode", "frame"))
     wanted.click()

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from .waiting import eventually, reload, resting, said, settled
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 Cell = Callable[[Page, str, int, int], Locator]
@@ -41,22 +43,20 @@ def test_a_box_is_selected_by_dragging_and_dropped_again(open_page: OpenPage, sa
 
 def test_the_last_set_reaches_a_slow_server(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(sample_address)
-    page.wait_for_timeout(1000)
     held: list[Route] = []
     busy = [True]
     page.route("**/gradio_api/**", lambda route: held.append(route) if busy else route.continue_())
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_timeout(300)  # the server has the empty set and has not answered
+    eventually(page, lambda: len(held), bool)  # the server has the empty set and has not answered
     for head in range(3):
         cell(page, "expert", 1, head).click(modifiers=["Control"])
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(100)  # each is told by itself
     busy.clear()
     for route in held:
         route.continue_()
     expect(page.locator("#header")).to_contain_text("3 selected")
-    page.wait_for_timeout(500)
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    settled(page)
+    reload(page)
     expect(page.get_by_test_id("selection-summary")).to_contain_text("3 heads selected")
 
 
@@ -158,24 +158,21 @@ def test_hover_tells_value_interval_and_rank(open_page: OpenPage, sample_address
         assert side == pytest.approx(1 - 0.44 * (1 - sure), abs=0.03)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1366, 768), (1440, 900)])
-def test_the_map_stands_within_the_first_700_pixels(
-    open_page: OpenPage, sample_address: str, width: int, height: int
-) -> None:
-    page = open_page(sample_address, width=width, height=height)
+def test_the_map_stands_within_the_first_700_pixels(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
     expect(page.get_by_test_id("origin")).to_be_visible()
-    for last in (".wb-stack", '[data-testid="auto-select"]'):
-        for one in page.locator(last).all():
-            box = one.bounding_box()
-            assert box is not None and box["y"] + box["height"] <= 700
     rule, button = page.locator(".wb-rule"), page.get_by_test_id("auto-select")
-    for name in rule.locator("[name=rule] option").evaluate_all("(all) => all.map((one) => one.value)"):
-        rule.locator("[name=rule]").select_option(name)
-        assert (button.bounding_box() or {"y": height})["y"] <= 660
-        assert rule.evaluate("(r) => r.scrollWidth <= r.clientWidth && r.scrollHeight <= r.clientHeight + 1")
-    line = page.get_by_test_id("measure-line").bounding_box()
-    assert line is not None and line["height"] <= 32  # one line
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    for width, height in ((1280, 720), (1366, 768), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        for last in (*page.locator(".wb-stack").all(), button):
+            box = resting(last)
+            assert box["y"] + box["height"] <= 700
+        for name in rule.locator("[name=rule] option").evaluate_all("(all) => all.map((one) => one.value)"):
+            rule.locator("[name=rule]").select_option(name)
+            assert resting(button)["y"] <= 660
+            assert rule.evaluate("(r) => r.scrollWidth <= r.clientWidth && r.scrollHeight <= r.clientHeight + 1")
+        assert resting(page.get_by_test_id("measure-line"))["height"] <= 32  # one line
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
 def test_one_colour_means_the_same_in_both_stacks(open_page: OpenPage, sample_address: str) -> None:
@@ -210,9 +207,10 @@ def test_a_screen_reader_hears_all_that_the_tooltip_says(open_page: OpenPage, sa
     page.get_by_test_id("measure-beside").select_option(beside.get_attribute("value"))
     expect(page.locator(".wb-split")).to_have_count(120)
     chosen.hover()
+    lines = page.get_by_role("tooltip").locator("span")
+    expect(lines).to_have_count(6)
     heard = chosen.get_attribute("aria-label") or ""
-    lines = page.get_by_role("tooltip").locator("span").all_inner_texts()
-    assert len(lines) == 6 and all(line in heard for line in lines)
+    assert all(line in heard for line in lines.all_inner_texts())
     doubtful = page.evaluate("() => wb.state.heads.trust.doubtful.indexOf(true)")
     expect(page.locator(f'[data-index="{doubtful}"]')).to_have_attribute("aria-label", re.compile("unstable"))
 
@@ -258,11 +256,11 @@ def test_a_drawing_that_began_before_a_click_does_not_undo_it(
 
     page.route("**/gradio_api/run/**", hold)
     cell(page, "expert", 2, 3).click(modifiers=["Control"])
+    eventually(page, lambda: len(held), bool)
     page.get_by_test_id("measure-line").click()
     page.get_by_test_id("measure-target").select_option("chunk")
     expect(page.locator(".wb-scale")).to_contain_text("Gain over state and time")
     expect(page.get_by_test_id("selection-summary")).to_contain_text("21 heads selected")
-    assert len(held) == 1
     held[0].continue_()
     expect(page.locator("#header")).to_contain_text("21 selected")
     expect(cell(page, "expert", 2, 3)).to_have_attribute("aria-selected", "true")
@@ -288,14 +286,17 @@ def test_another_measure_is_chosen_and_kept_in_the_link(open_page: OpenPage, sam
 
 def test_controls_are_selected_by_rule(open_page: OpenPage, sample_address: str, cell: Cell) -> None:
     page = open_page(sample_address)
+    chosen = "() => new URL(location.href).searchParams.get('heads')"
+    best = page.evaluate(chosen)
     page.locator("[name=rule]").select_option("bottom")
     page.get_by_test_id("auto-select").click()
+    page.wait_for_function(f"best => ({chosen})() !== best", arg=best)
     expect(cell(page, "vlm", 4, 4)).to_have_attribute("aria-selected", "false")
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
-    digits = page.evaluate("() => new URL(location.href).searchParams.get('heads')")
+    digits = page.evaluate(chosen)
     page.locator("[name=rule]").select_option("random")
     page.get_by_test_id("auto-select").click()
-    page.wait_for_function("before => new URL(location.href).searchParams.get('heads') !== before", arg=digits)
+    page.wait_for_function(f"before => ({chosen})() !== before", arg=digits)
     expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
 
 
@@ -335,14 +336,13 @@ def test_files_of_scores_and_of_the_set(open_page: OpenPage, sample_address: str
     broken = tmp_path / "broken.json"
     broken.write_text('{"trainable_head_indices": [[99, 0]]}')
     page.locator(".wb-menu input[type=file]").set_input_files(broken)
-    expect(page.locator(".toast-body")).to_contain_text("99")
+    said(page, "99")
 
 
 def test_eighteen_layers_stay_in_sight(open_page: OpenPage, big_address: str) -> None:
     page = open_page(big_address, height=1000)
     expect(page.get_by_test_id("head-cell")).to_have_count(288)
-    box = page.get_by_test_id("head-map").bounding_box()
-    assert box is not None and box["height"] < 560
+    assert resting(page.get_by_test_id("head-map"))["height"] < 560
     smallest = page.evaluate(
         "() => Math.min(...[...document.querySelectorAll('.wb-cell')].map(c => c.getBoundingClientRect().height))"
     )

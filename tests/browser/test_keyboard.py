@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import eventually, films, resting
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 
@@ -34,12 +36,14 @@ def test_a_word_opens_its_meaning_and_the_list_holds_all(open_page: OpenPage, sa
     expect(meaning).to_be_hidden()
     page.locator(".wb-legend").get_by_role("button", name="inert").click()
     expect(meaning).to_contain_text("cannot move an action")
-    box = meaning.bounding_box()
-    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 1440 and box["y"] + box["height"] <= 900
+    box = resting(meaning)
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 1440 and box["y"] + box["height"] <= 900
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     words = page.get_by_test_id("glossary").locator("div")
-    assert words.count() == page.evaluate("() => Object.keys(wb.glossary).length") > 40
+    known = page.evaluate("() => Object.keys(wb.glossary).length")
+    assert known > 40
+    expect(words).to_have_count(known)
 
 
 def test_numbers_open_steps_and_brackets_open_episodes(open_page: OpenPage, sample_address: str) -> None:
@@ -76,8 +80,9 @@ def test_keys_move_the_frames_after_a_click_on_a_button(open_page: OpenPage, sam
 def test_space_and_arrows_move_the_rollouts(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=compare")
     first = page.get_by_test_id("rollout-player").locator("video").first
-    page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video')?.readyState > 1")
+    films(page)
     page.keyboard.press("Shift+ArrowRight")
-    assert first.evaluate("video => video.currentTime") == pytest.approx(1, abs=0.05)
+    times = eventually(page, lambda: first.evaluate("video => video.currentTime"), lambda at: at > 0)
+    assert times == pytest.approx(1, abs=0.05)
     page.keyboard.press("Space")
     page.wait_for_function("() => document.querySelector('[data-testid=rollout-player] video')?.currentTime > 1.2")

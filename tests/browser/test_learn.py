@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from .waiting import WORKS_MS, addressed, eventually, films, reload, resting, settled, stands
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 Cell = Callable[[Page, str, int, int], Locator]
@@ -27,12 +29,6 @@ def start(page: Page, lesson: str, choice: str) -> Locator:
 def reveal(page: Page) -> Locator:
     page.get_by_role("button", name="Show the answer").click()
     return page.get_by_test_id("reveal")
-
-
-def box(found: Locator) -> FloatRect:
-    rectangle = found.bounding_box()
-    assert rectangle is not None
-    return rectangle
 
 
 def test_nothing_of_lessons_comes_before_they_are_asked_for(open_page: OpenPage, sample_address: str) -> None:
@@ -58,12 +54,11 @@ def test_what_a_head_is(open_page: OpenPage, sample_address: str, cell: Cell, tm
     expect(done).to_have_count(1)
     page.keyboard.press("Escape")
     expect(column).to_be_visible()
-    page.reload()  # a lesson goes on where it stopped, also in a second tab
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)  # a lesson goes on where it stopped, also in a second tab
     expect(done).to_have_count(1)
     second = page.context.new_page()
     second.goto(sample_address)
-    second.wait_for_selector("html[data-ready='1']")
+    stands(second)
     expect(second.get_by_test_id("lesson").locator("[data-state=done]")).to_have_count(1)
     column.get_by_role("button", name="Change").click()
     column.locator("[data-choice=actions]").click()
@@ -81,7 +76,7 @@ def test_what_a_head_is(open_page: OpenPage, sample_address: str, cell: Cell, tm
     expect(column).to_contain_text("below 0 is worse than that")  # before any number below 0 is shown
     column.get_by_role("button", name="Close the lesson").click()
     expect(column).to_have_count(0)
-    assert "lesson=" not in page.url
+    addressed(page, lambda query: "lesson" not in query)
     page.get_by_role("tab", name="Learn").click()
     expect(page.get_by_test_id("lessons").locator("li").first).to_contain_text("done")
     known = page.get_by_test_id("summary")
@@ -127,6 +122,8 @@ def test_choosing_heads(open_page: OpenPage, sample_address: str, cell: Cell) ->
     cell(page, "expert", 1, 1).click(modifiers=["Control"])
     expect(column.locator("[data-state=done]")).to_have_count(2)
     page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_test_id("selection-summary")).to_contain_text("20 heads selected")
+    settled(page)
     page.wait_for_function("() => wb.state.cost")  # of these 20, not of the set before
     shown = reveal(page)
     parameters, lora = (page.get_by_test_id("what-if").get_attribute(f"data-{name}") for name in ("parameters", "lora"))
@@ -141,8 +138,7 @@ def test_a_difference_needs_six_scenes(open_page: OpenPage, sample_address: str)
     column = page.get_by_test_id("lesson")
     column.locator("[data-choice=four]").click()
     done = column.locator("[data-state=done]")
-    films = "[...document.querySelectorAll('.wb-videos video')]"
-    page.wait_for_function(f"() => {films}.some(film => film.readyState > 0)")  # before, there is nowhere to leap to
+    films(page)  # before, there is nowhere to leap to
     page.get_by_label("Time", exact=True).fill("990")  # leapt to the end: not watched
     page.wait_for_function(
         "() => [...document.querySelectorAll('.wb-videos video')].some(video => video.currentTime > 0)"
@@ -173,17 +169,18 @@ def test_the_lesson_covers_nothing_that_it_speaks_of(
     page = open_page(f"{sample_address}?lesson=choose", width=width, height=height)
     page.locator("[data-choice=tenth]").click()
     column, target = page.get_by_test_id("lesson"), page.get_by_test_id("auto-select")
-    expect(page.locator(".wb-pointed")).to_have_count(1)
-    page.wait_for_function(
-        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
-    )
-    around, pointed = box(column), box(target)
-    assert pointed["y"] >= 0 and pointed["y"] + pointed["height"] <= (around["y"] if width < 1100 else height)
-    assert pointed["x"] + pointed["width"] <= (around["x"] if width >= 1100 else width)
+
+    def clear(boxes: tuple[FloatRect, FloatRect]) -> bool:
+        around, pointed = boxes
+        bottom, right = (height, around["x"]) if width >= 1100 else (around["y"], width)
+        inside = pointed["y"] >= 0 and pointed["y"] + pointed["height"] <= bottom
+        return inside and pointed["x"] + pointed["width"] <= right
+
+    eventually(page, lambda: (resting(column), resting(target)), clear)  # once it has scrolled there
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
-    last = page.evaluate("() => document.querySelector('#steps').getBoundingClientRect().bottom")
-    assert width >= 1100 or last <= box(column)["y"]
+    bottom = "() => document.querySelector('#steps').getBoundingClientRect().bottom"
+    eventually(page, lambda: page.evaluate(bottom), lambda last: width >= 1100 or last <= resting(column)["y"])
 
 
 def test_the_lesson_is_reached_by_keys(open_page: OpenPage, sample_address: str) -> None:
@@ -205,8 +202,8 @@ def test_the_lesson_is_reached_by_keys(open_page: OpenPage, sample_address: str)
 
 
 @pytest.mark.slow
-def test_training_and_its_control_are_told_from_ones_own_runs(open_page: OpenPage, sample_address: str) -> None:
-    page = open_page(f"{sample_address}?tab=learn")
+def test_training_and_its_control_are_told_from_ones_own_runs(open_page: OpenPage, working_address: str) -> None:
+    page = open_page(f"{working_address}?tab=learn")
     page.locator("[data-lesson=train]").click()
     column = page.get_by_test_id("lesson")
     column.locator("[data-choice=tie]").click()
@@ -216,12 +213,11 @@ def test_training_and_its_control_are_told_from_ones_own_runs(open_page: OpenPag
     stop = page.get_by_test_id("job").get_by_role("button", name="Stop", exact=True)
     expect(stop).to_have_count(2)
     stop.evaluate_all("(buttons) => buttons.forEach((one) => one.click())")
-    expect(stop).to_have_count(0, timeout=60_000)
+    expect(stop).to_have_count(0)
     train(page, 10)
     expect(column.locator("[data-state=done]")).to_have_count(1)
-    page.reload()  # in the middle of a run
-    page.wait_for_selector("html[data-ready='1']")
-    expect(column.locator("[data-state=done]")).to_have_count(2, timeout=240_000)
+    reload(page)  # in the middle of a run
+    expect(column.locator("[data-state=done]")).to_have_count(2, timeout=WORKS_MS)
     shown = reveal(page)
     expect(shown).to_contain_text(
         re.compile(r"After 10 steps of yours Robotic Steering is at \d+\.\d{3}, LoRA at \d+\.\d{3}")
@@ -231,7 +227,7 @@ def test_training_and_its_control_are_told_from_ones_own_runs(open_page: OpenPag
     page.get_by_role("tab", name="Finetune").click()
     page.locator("[name=methods][value=random]").check()
     train(page, 10)
-    expect(column.locator("[data-state=done]")).to_have_count(2, timeout=240_000)
+    expect(column.locator("[data-state=done]")).to_have_count(2, timeout=WORKS_MS)
     reveal(page)
     expect(shown).to_contain_text(re.compile(r"After 10 steps: chosen heads \d+\.\d{3}, random heads \d+\.\d{3}"))
 

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, quote, urlparse
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from .waiting import addressed, said
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 Cell = Callable[[Page, str, int, int], Locator]
@@ -20,13 +22,14 @@ def test_the_copied_link_restores_episode_frame_head_set_and_step(
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_test_id("frame-player").locator("select").select_option("2")
     page.wait_for_url("**episode=2**")
+    expect(page.get_by_test_id("frame-player")).to_contain_text("1 / 78")
     cell(page, "expert", 3, 3).click(modifiers=["Control"])
     expect(page.locator("#header")).to_contain_text("21 selected")
     page.locator("body").click(position={"x": 5, "y": 5})
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("ArrowRight")
     page.get_by_test_id("copy-link").click()
-    expect(page.get_by_test_id("toasts")).to_contain_text("Link copied")
+    said(page, "Link copied")
     link = page.evaluate("() => navigator.clipboard.readText()")
     query = parse_qs(urlparse(link).query)
     assert query["frame"] == ["11"] and query["episode"] == ["2"] and query["head"] == [str(64 + 3 * 8 + 3)]
@@ -40,9 +43,9 @@ def test_the_copied_link_restores_episode_frame_head_set_and_step(
 
 def test_the_address_says_what_is_shown_without_a_click(open_page: OpenPage, sample_address: str) -> None:
     page = open_page(f"{sample_address}?tab=admin&metric=gone")
-    query = parse_qs(urlparse(page.url).query)
-    assert query["tab"] == ["heads"] and query["metric"] == [page.evaluate("() => wb.state.heads.measure")]
-    assert query["head"] == [str(page.evaluate("() => wb.state.heads.focus"))]
+    metric, head = page.evaluate("() => [wb.state.heads.measure, String(wb.state.heads.focus)]")
+    told = {"tab": ["heads"], "metric": [metric], "head": [head]}
+    addressed(page, lambda query: told.items() <= query.items())
     page.get_by_role("tab", name="Demonstrations").click()
     page.wait_for_url("**tab=demonstrations**")
     page.get_by_role("button", name="Show heads").click()
@@ -70,7 +73,7 @@ def test_a_hostile_link_opens_a_sound_screen_and_says_so(open_page: OpenPage, sa
     expect(page.get_by_test_id("head-map")).to_be_visible()
     expect(page.get_by_test_id("frame-player")).to_contain_text("/")
     assert page.evaluate("() => wb.state.frame < wb.state.episode.frames && wb.state.pinned < 128")
-    expect(page.get_by_test_id("toasts").locator("p").first).to_be_visible()
+    page.wait_for_function("() => window.toasts.size > 0")
     assert page.locator("img[src=x]").count() == 0
 
 

@@ -7,12 +7,12 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from .conftest import ask
+from .waiting import WORKS_MS, addressed, eventually, no_job, reload, resting, said
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -28,8 +28,7 @@ def test_questions_to_kept_neighbours_change_the_map_and_the_link(open_page: Ope
     expect(page.get_by_test_id("measure-k")).to_have_value("20")
     page.get_by_test_id("measure-k").select_option("10")
     page.wait_for_url("**metric=knn.*.state.whole.*.10**")
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(page.get_by_test_id("measure-target")).to_have_value("state")
 
 
@@ -43,11 +42,9 @@ def test_a_second_measure_splits_the_cells_and_a_loop_selects(open_page: OpenPag
     body = ask(page, "two")
     expect(body).to_contain_text("Spearman")
     page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#header")).to_contain_text("none selected")
     body.scroll_into_view_if_needed()
-    plot = body.locator(".nsewdrag").first
-    plot.wait_for()
-    box = plot.bounding_box()
-    assert box is not None
+    box = resting(body.locator(".nsewdrag").first)
     corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*places[0])
@@ -56,7 +53,7 @@ def test_a_second_measure_splits_the_cells_and_a_loop_selects(open_page: OpenPag
         page.mouse.move(x, y, steps=8)
     page.mouse.up()
     page.wait_for_function("() => wb.state.selected.size > 100")
-    expect(page.get_by_test_id("toasts")).to_contain_text("from the loop selected")
+    said(page, "from the loop selected")
 
 
 def test_why_follows_head_and_frame_without_asking_again(
@@ -74,7 +71,7 @@ def test_why_follows_head_and_frame_without_asking_again(
     requests = requests_of(page)
     page.get_by_test_id("scrubber").evaluate("(s) => { s.value = 5; s.dispatchEvent(new Event('input')); }")
     expect(body).to_contain_text("at frame 6")
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(500)  # longer than it waits before it asks
     assert requests == []
 
 
@@ -98,7 +95,7 @@ def test_why_this_head_is_silent_while_other_demonstrations_are_on_their_way(
     page.get_by_role("tab", name="Heads").click()
     expect(body).to_contain_text("Working it out")
     expect(body.locator(".wb-near")).to_have_count(0)
-    assert held  # though the server has not answered
+    eventually(page, lambda: len(held), bool)  # though the server has not answered
 
 
 def test_the_cost_of_the_set_follows_the_selection(open_page: OpenPage, measures_address: str, cell: Cell) -> None:
@@ -135,13 +132,12 @@ def test_keyframes_stand_over_the_scrubber_and_a_line_moves_over_the_strip(
     marks, scrubber = page.get_by_test_id("keyframes"), page.get_by_test_id("scrubber")
     expect(marks).to_have_attribute("aria-label", re.compile(r"Keyframes 1, .*24: both ends"))
     assert marks.locator("i").count() >= 3  # both ends and the gripper
-    line = page.locator(".wb-timed .wb-cursor")
+    line, strip = page.locator(".wb-timed .wb-cursor"), resting(page.get_by_test_id("strip"))
     ends = []
     for frame in (0, 23):
         scrubber.evaluate("(s, f) => { s.value = f; s.dispatchEvent(new Event('input')); }", frame)
-        box, strip = line.bounding_box(), page.get_by_test_id("strip").bounding_box()
-        assert box is not None and strip is not None
-        ends.append(box["x"] + 1 - strip["x"])
+        expect(page.locator(".wb-time")).to_have_text(f"{frame + 1} / 24")
+        ends.append(resting(line)["x"] + 1 - strip["x"])
     assert ends == pytest.approx([0, strip["width"]], abs=1)
 
 
@@ -167,7 +163,6 @@ def test_unscored_demonstrations_are_not_described_by_heads_of_others(
     page.locator("[data-lesson=inert]").click()
     lesson = page.get_by_test_id("lesson")
     lesson.locator("[data-choice=last]").click()
-    page.locator(".wb-pointed").wait_for()  # the lesson has scrolled there
     cell(page, "vlm", 7, 0).click()
     lesson.get_by_role("button", name="Show the answer").click()
     expect(page.get_by_test_id("reveal")).to_contain_text("8 heads are inert")
@@ -185,7 +180,7 @@ def test_unscored_demonstrations_are_not_described_by_heads_of_others(
     expect(body).to_contain_text("open once heads are scored")
     expect(page.locator(".wb-whatif")).to_contain_text("Once heads are scored, what training")
     expect(lesson).to_contain_text("8 heads are inert")
-    page.wait_for_url(lambda url: bare(parse_qs(urlparse(url).query)))  # the header's answer comes when it comes
+    addressed(page, bare)  # the header's answer comes when it comes
     page.get_by_role("tab", name="Demonstrations").click()
     sets.filter(has_text="Place cube in bowl").get_by_role("button", name="Open").click()
     expect(page.get_by_test_id("head-cell")).to_have_count(128)
@@ -198,7 +193,7 @@ def test_a_gain_is_worked_out_by_the_policy_and_then_turns_freely(open_page: Ope
     page = open_page(measures_address)
     body = ask(page, "gain")
     knob = page.get_by_test_id("gain-knob")
-    knob.wait_for(timeout=90_000)
+    knob.wait_for(timeout=WORKS_MS)
     expect(body).to_contain_text("The head as it is")
     page.get_by_role("button", name="Switch off").click()
     expect(page.get_by_test_id("gain")).to_have_text("off")
@@ -209,12 +204,14 @@ def test_a_gain_is_worked_out_by_the_policy_and_then_turns_freely(open_page: Ope
 
 def test_what_the_policy_works_out_can_be_stopped_and_asked_again(open_page: OpenPage, measures_address: str) -> None:
     page = open_page(measures_address)
+    asks: list[dict[str, object]] = []
 
     def work(route: Route) -> None:
         asked = route.request.post_data_json["event_data"]
         if not isinstance(asked, dict) or asked.get("kind") != "words":
             route.continue_()
             return
+        asks.append(asked)
         found = {**asked, "pending": "Loading the policy", "left": "8 s left", "job": "0"}
         route.fulfill(json={"data": [json.dumps(found), ""], "is_generating": False, "duration": 0.1})
 
@@ -222,24 +219,26 @@ def test_what_the_policy_works_out_can_be_stopped_and_asked_again(open_page: Ope
     body = ask(page, "words")
     expect(page.get_by_test_id("lab-stage")).to_have_text("Loading the policy, 8 s left")
     page.get_by_test_id("lab-stop").evaluate("(button) => { window.button = button; button.focus(); }")
-    page.wait_for_timeout(1200)  # asked again meanwhile
+    before = len(asks)
+    eventually(page, lambda: len(asks), lambda count: count > before + 2)  # asked again meanwhile
     assert page.evaluate("() => document.activeElement === window.button && window.button.isConnected")
     page.get_by_test_id("lab-stop").click()
     expect(body).to_contain_text("Stopped.")
     page.get_by_test_id("scrubber").evaluate("(s) => { s.value = 5; s.dispatchEvent(new Event('input')); }")
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(1000)  # longer than it waits before it asks
     expect(body).to_contain_text("Stopped.")
     page.unroute("**/gradio_api/run/**")
     body.get_by_role("button", name="Ask again").click()
-    expect(body).to_contain_text("All of its attention", timeout=90_000)
+    expect(body).to_contain_text("All of its attention", timeout=WORKS_MS)
 
 
 def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, measures_address: str) -> None:
     page = open_page(measures_address)
+    no_job(page)
     page.locator('[data-testid="measure-menu"] summary').click()
     page.get_by_role("button", name="Gradient × activation").click()
     expect(page.get_by_test_id("job").first).to_be_visible()
-    page.wait_for_url("**metric=gradient_activation**", timeout=120_000)
+    page.wait_for_url("**metric=gradient_activation**", timeout=WORKS_MS)
     expect(page.get_by_test_id("measure-metric")).to_have_value("gradient_activation")
 
 
@@ -252,8 +251,9 @@ def test_a_set_that_a_job_has_grown_is_taken_over_each_time(
     page.locator("[name=count]").evaluate(
         "(s) => { s.value = 2; s.dispatchEvent(new Event('input', { bubbles: true })); }"
     )
+    no_job(page)
     page.get_by_test_id("auto-select").click()
-    expect(summary).to_contain_text("2 heads selected", timeout=120_000)
+    expect(summary).to_contain_text("2 heads selected", timeout=WORKS_MS)
     expect(page.locator("#header")).to_contain_text("2 selected")
     page.get_by_role("button", name="Undo").click()
     expect(summary).to_contain_text("20 heads selected")
@@ -276,7 +276,7 @@ def test_an_empty_panel_measures_the_set_and_fills(open_page: OpenPage, bare_add
     expect(page.get_by_test_id("strip")).to_contain_text("after a k-NN measure")
     body.get_by_role("button", name="Measure this set").click()
     expect(page.get_by_test_id("job").first).to_contain_text("Measuring heads")
-    expect(body.locator(".wb-near")).to_have_count(6, timeout=240_000)
+    expect(body.locator(".wb-near")).to_have_count(6, timeout=WORKS_MS)
     expect(page.get_by_test_id("strip").locator("i")).to_have_count(20)
 
 
@@ -316,4 +316,4 @@ def test_why_comes_while_frames_go_by(open_page: OpenPage, measures_address: str
         }, 60); }"""
     )
     page.get_by_test_id("lab-body").scroll_into_view_if_needed()
-    expect(page.locator(".wb-near").first).to_be_visible(timeout=10_000)
+    expect(page.locator(".wb-near").first).to_be_visible()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import WORKS_MS, reload, resting
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 WIDE = "folder:wide"
@@ -40,7 +42,7 @@ def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str) 
     page = open_page(address)
     expect(page.get_by_test_id("head-cell")).to_have_count(128)
     choose(page, WIDE)
-    expect(page.locator(f'[data-policy="{WIDE}"]')).to_have_attribute("aria-current", "true", timeout=120_000)
+    expect(page.locator(f'[data-policy="{WIDE}"]')).to_have_attribute("aria-current", "true", timeout=WORKS_MS)
     check = page.get_by_test_id("policy-check")
     expect(check).to_contain_text("π0 in lerobot's layout, 2 × 18 layers × 8 heads")
     expect(check).to_contain_text("free memory")
@@ -58,8 +60,7 @@ def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str) 
     assert int(other.get_by_test_id("parameters-lora").inner_text().replace(",", "")) > 1_000_000
     expect(other.locator('[data-slot="cost-steering"]')).to_contain_text("Select heads on the map")
 
-    page.reload()  # and so does the browser's memory
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)  # and so does the browser's memory
     expect(page.locator(".wb-chip[data-name=Policy]")).to_contain_text("wide")
     choose(page, "server:policy")
     expect(page.locator('[data-policy="server:policy"]')).to_have_attribute("aria-current", "true")
@@ -73,10 +74,10 @@ def test_a_folder_is_checked_opened_and_used(open_page: OpenPage, address: str) 
 def test_heads_of_the_opened_policy_are_found_and_mapped(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
     choose(page, WIDE)
-    expect(page.locator(f'[data-policy="{WIDE}"]')).to_have_attribute("aria-current", "true", timeout=120_000)
+    expect(page.locator(f'[data-policy="{WIDE}"]')).to_have_attribute("aria-current", "true", timeout=WORKS_MS)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Find heads").first.click()
-    expect(page.get_by_test_id("head-cell")).to_have_count(288, timeout=280_000)
+    expect(page.get_by_test_id("head-cell")).to_have_count(288, timeout=WORKS_MS)
     sizes = page.get_by_test_id("head-cell").evaluate_all("cells => cells.map(c => c.getBoundingClientRect().height)")
     assert min(sizes) >= 12
     page.locator('[data-stack="vlm"][data-layer="16"][data-head="2"]').click()
@@ -95,7 +96,7 @@ def test_a_hub_id_that_is_not_here_is_said(open_page: OpenPage, address: str, ke
     page.get_by_test_id("hub-id").fill(key)
     page.get_by_test_id("open-hub").click()
     said = page.locator("#policy-chooser .wb-failed, .toast-body").first
-    expect(said).to_contain_text(words, timeout=120_000)
+    expect(said).to_contain_text(words, timeout=WORKS_MS)
     expect(page.locator(".wb-chip[data-name=Policy]")).to_contain_text("policy")
     assert "etc" not in page.locator("#header").inner_text()
 
@@ -104,18 +105,17 @@ def test_a_folder_that_is_no_policy_is_said(open_page: OpenPage, address: str) -
     page = open_page(address)
     choose(page, "folder:broken")
     failed = page.locator("#policy-chooser .wb-failed")
-    expect(failed).to_contain_text("no config.json", timeout=120_000)
+    expect(failed).to_contain_text("no config.json", timeout=WORKS_MS)
     failed.get_by_role("button", name="Dismiss").click()
     expect(failed).to_have_count(0)
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(failed).to_have_count(0)
 
 
 def test_the_chooser_fits_a_phone(open_page: OpenPage, address: str) -> None:
     page = open_page(address, width=390, height=844, dark=True)
     page.locator(".wb-chip[data-name=Policy]").click()
-    box = page.locator("#policy-chooser").bounding_box()
-    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
+    box = resting(page.locator("#policy-chooser"))
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_test_id("policies")).to_be_hidden()

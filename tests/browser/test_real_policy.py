@@ -45,8 +45,8 @@ def test_words_and_the_predicted_path_of_a_head(open_page: OpenPage, real_addres
     expect(body.locator(".wb-mirrors canvas")).to_have_count(2)
 
 
-def test_chips_open_what_they_name(open_page: OpenPage, real_address: str) -> None:
-    page = open_page(real_address)
+def test_chips_open_what_they_name(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
     for chip, step in (("Demonstrations", "Demonstrations"), ("Heads", "Heads"), ("Last run", "Compare")):
         page.locator(f'.wb-chip[data-name="{chip}"]').click()
         expect(page.get_by_role("tab", name=step, selected=True)).to_be_visible()

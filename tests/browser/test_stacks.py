@@ -1,4 +1,7 @@
-"""The head map of a policy whose stacks have different numbers of heads: every cell is a head, and only those."""
+"""The head map of a policy whose stacks have different numbers of heads: every cell is a head, and only those.
+
+Its store is the test's own, so a damaged one is tried here, too.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,22 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from .waiting import said
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 Cell = Callable[[Page, str, int, int], Locator]
 
 
 @pytest.fixture(scope="module")
-def address(
-    serve: Callable[..., AbstractContextManager[str]],
-    run_script: Callable[..., None],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("unequal")
-    run_script("tests/browser/unequal_store.py", folder)
+def folder(run_script: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("unequal")
+    run_script("tests/browser/unequal_store.py", made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(serve: Callable[..., AbstractContextManager[str]], folder: Path) -> Iterator[str]:
     with serve(folder, STEERING_SAMPLES=str(folder / "none"), STEERING_POLICY=str(folder / "policy")) as found:
         yield found
 
@@ -67,3 +73,18 @@ def test_the_set_stays_in_the_link(open_page: OpenPage, address: str, cell: Cell
     expect(other.get_by_test_id("selection-summary")).to_contain_text("1 VLM, 2 expert")
     for stack, layer, head in (("vlm", 0, 3), ("expert", 0, 0), ("expert", 7, 5)):
         expect(cell(other, stack, layer, head)).to_have_attribute("aria-selected", "true")
+
+
+def test_an_error_of_a_quick_event_is_said_and_holds_nothing_back(
+    open_page: OpenPage, address: str, folder: Path
+) -> None:
+    page = open_page(address)
+    player = page.get_by_test_id("frame-player")
+    expect(player).to_be_visible()
+    artefacts = folder / "store" / "artefacts"
+    artefacts.rename(artefacts.with_name("away"))
+    player.locator("select").select_option("1")
+    said(page, "There is no artefact")
+    artefacts.with_name("away").rename(artefacts)
+    player.locator("select").select_option("1")
+    page.wait_for_function("() => wb.state.episode.episode === 1")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import eventually, no_job, resting
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 
@@ -25,11 +27,12 @@ def test_the_slider_reads_the_trade(open_page: OpenPage, measures_address: str, 
     expect(now).to_contain_text("6 of 10")
     expect(now).to_contain_text("31–83 %")
     expect(now).to_have_count(1)
-    assert now.evaluate("(row) => getComputedStyle(row).backgroundColor") != "rgba(0, 0, 0, 0)"
+    background = "(row) => getComputedStyle(row).backgroundColor"
+    eventually(page, lambda: now.evaluate(background), lambda colour: colour != "rgba(0, 0, 0, 0)")
     expect(card.locator("[data-share]")).to_have_text("0.5")
     expect(knob).to_have_attribute("aria-valuetext", "0.5")
-    here, dots = card.locator("[data-here]").bounding_box(), card.locator("g[data-known='1'] circle").nth(1)
-    assert here is not None and here["x"] == pytest.approx((dots.bounding_box() or here)["x"], abs=12)
+    here, dot = resting(card.locator("[data-here]")), resting(card.locator("g[data-known='1'] circle").nth(1))
+    assert here["x"] == pytest.approx(dot["x"], abs=12)
     with page.expect_download() as waiting:
         card.get_by_role("button", name="CSV").click()
     waiting.value.save_as(tmp_path / "kept.csv")
@@ -40,6 +43,7 @@ def test_the_slider_reads_the_trade(open_page: OpenPage, measures_address: str, 
 
 def test_more_is_run_as_a_job_that_can_be_stopped(open_page: OpenPage, measures_address: str) -> None:
     page = open_page(f"{measures_address}?tab=compare")
+    no_job(page)
     card = page.get_by_test_id("strength")
     card.locator("[name=adapter]").select_option(label="LoRA, all heads")
     card.locator("[name=shares]").select_option("quarters")
@@ -49,3 +53,4 @@ def test_more_is_run_as_a_job_that_can_be_stopped(open_page: OpenPage, measures_
     job.get_by_role("button", name="Stop").click()
     ended = page.locator(".wb-job", has_text="Running an adapter at several strengths")
     expect(ended).to_contain_text(re.compile("stopping at the next step|stopped"))
+    no_job(page)

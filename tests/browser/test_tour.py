@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import eventually, opened
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 STOPS = 7
@@ -30,8 +32,8 @@ def test_the_tour_outlines_what_it_speaks_of(open_page: OpenPage, sample_address
     for stop in range(1, STOPS + 1):
         expect(card).to_contain_text(f"{stop} of {STOPS}")
         expect(outlined).to_have_count(1)
-        shown, covered = page.evaluate(SHARE)
-        assert shown > 1000 and covered < shown / 2, f"stop {stop} shows {shown} px, {covered} of them under the card"
+        # what is seen of it in pixels, and how many of them lie under the card
+        eventually(page, lambda: page.evaluate(SHARE), lambda found: found[0] > 1000 and found[1] < found[0] / 2)
         card.get_by_role("button", name="Done" if stop == STOPS else "Next").click()
     expect(card).to_have_count(0)
     expect(outlined).to_have_count(0)
@@ -60,10 +62,12 @@ def test_words_open_their_meaning_on_every_step(open_page: OpenPage, sample_addr
     page = open_page(sample_address)
     meaning = page.get_by_test_id("meaning")
     for step in ("Demonstrations", "Heads", "Finetune", "Compare"):
-        page.get_by_role("tab", name=step, exact=True).click()
-        word = page.locator(".wb-term:visible").first
-        word.click()
-        name, told = page.evaluate("(key) => wb.glossary[key]", word.get_attribute("data-term"))
+        panel = opened(page, step)
+        word = panel.locator(".wb-term:visible").first
+        expect(word).to_be_visible()
+        key = word.get_attribute("data-term")
+        panel.locator(f'[data-term="{key}"]:visible').first.click()
+        name, told = page.evaluate("(key) => wb.glossary[key]", key)
         expect(meaning).to_contain_text(told)
         assert name.lower() in meaning.inner_text().lower()
         page.keyboard.press("Escape")

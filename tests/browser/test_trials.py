@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import reload
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 
 
-def test_an_operator_records_trials_by_keys(
-    open_page: OpenPage, sample_address: str, requests_of: Callable[[Page], list[str]], tmp_path: Path
-) -> None:
+def test_an_operator_records_trials_by_keys(open_page: OpenPage, sample_address: str, tmp_path: Path) -> None:
     page = open_page(f"{sample_address}?tab=compare")
     card = page.get_by_test_id("trials")
     card.locator("summary").click()
@@ -59,8 +59,7 @@ def test_an_operator_records_trials_by_keys(
     notes.write_text("no picture")
     page.get_by_test_id("trials-file").set_input_files(notes)
     expect(page.get_by_text("Expected a photograph or film").first).to_be_visible()
-    page.reload()
-    requests_of(page)  # the last answer of a load shows the trials as they were when it was asked for
+    reload(page)
     expect(now).to_contain_text("Trial 2 of")
     assert "Zero-shot" not in card.inner_text() and "Steering" not in card.inner_text()
     page.get_by_test_id("trials-unblind").click()

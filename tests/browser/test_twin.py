@@ -15,6 +15,8 @@ from app.twin.parts import opened
 from app.twin.publish import HANDOUT, publish
 from steering.store import Store
 
+from .waiting import WITHIN_MS, reload, said, stands
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 FindCell = Callable[[Page, str, int, int], Locator]
@@ -48,8 +50,7 @@ def test_it_is_the_page_without_a_server(open_page: OpenPage, address: str, cell
     failed: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     expect(page.get_by_test_id("origin")).to_contain_text("Best heads by")
 
     page.wait_for_function("() => wb.state.attention !== null")
@@ -71,7 +72,7 @@ def test_it_is_the_page_without_a_server(open_page: OpenPage, address: str, cell
     expect(page.locator(".wb-player-head select")).to_have_value("1")
     expect(page.get_by_role("tab", name="Heads")).to_have_attribute("aria-selected", "true")
     page.get_by_role("button", name="Compute attention").click()
-    expect(page.get_by_test_id("toasts")).to_contain_text("python -m steering app")
+    said(page, "python -m steering app")
     with page.expect_download() as kept:
         page.get_by_test_id("export").locator("summary").click()
         page.get_by_role("button", name="Scores (CSV)").click()
@@ -89,15 +90,15 @@ def test_it_is_the_page_without_a_server(open_page: OpenPage, address: str, cell
 
     back = f"{address}?tab=compare&episode=1"
     page.goto(back)
-    page.wait_for_selector("html[data-ready='1']")
+    stands(page)
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
-    assert page.evaluate("() => wb.state.episode.episode") == 1
+    page.wait_for_function("() => wb.state.episode?.episode === 1")
     assert failed == [] and [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
 
 
 def test_a_lesson_goes_from_prediction_to_reveal(open_page: OpenPage, address: str, cell: FindCell) -> None:
     page = open_page(f"{address}?tab=learn")
-    assert page.locator("[data-lesson]").count() == 4
+    expect(page.locator("[data-lesson]")).to_have_count(4)
     page.locator("[data-lesson=inert]").click()
     lesson = page.get_by_test_id("lesson")
     lesson.locator("[data-choice=last]").click()
@@ -109,6 +110,7 @@ def test_a_lesson_goes_from_prediction_to_reveal(open_page: OpenPage, address: s
 
 def test_the_handout_opens_from_a_file(browser: Browser, folder: Path) -> None:
     context = browser.new_context(reduced_motion="reduce", color_scheme="dark")
+    context.set_default_timeout(WITHIN_MS)
     page = context.new_page()
     errors: list[str] = []
     asked: list[str] = []

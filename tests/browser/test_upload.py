@@ -17,9 +17,14 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from .waiting import WORKS_MS, reload, said
+
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 TESTS = Path(__file__).parents[1]
+SEEN = """() => { const images = [...document.querySelectorAll('[data-testid=camera] img')];
+  return images.length === 2 && images.every((image) => image.naturalWidth > 0); }"""
+"""Whether both cameras have a picture."""
 
 
 def load(path: Path) -> ModuleType:
@@ -119,10 +124,9 @@ def test_every_format_is_recognised_and_imported(
         expect(upload).to_contain_text(f"Recognised: {layout}" if layout else "No known layout")
         expect(page.get_by_test_id("health")).to_contain_text(format_)
         expect(page.get_by_test_id("camera")).to_have_count(2)
-        drawn = "images => images.length === 2 && images.every(image => image.naturalWidth > 0)"
-        assert page.get_by_test_id("camera").locator("img").evaluate_all(drawn), kind
+        page.wait_for_function(SEEN)
         page.get_by_test_id("import").click()
-        expect(upload).to_contain_text("imported", timeout=60_000)
+        expect(upload).to_contain_text("imported")
         expect(sets).to_have_count(before + 1)
         upload.get_by_role("button", name="Done").click()
         expect(upload).to_have_count(0)
@@ -136,19 +140,19 @@ def test_the_mapping_is_corrected_imported_and_remembered(page: Page, files: Mod
     expect(page.get_by_test_id("reasons")).to_contain_text("taken as the wrist camera")
     cameras.nth(0).locator("select").nth(0).select_option("wrist")
     page.get_by_test_id("import").click()
-    expect(page.locator(".toast-body")).to_contain_text("are both the wrist camera")
+    said(page, "are both the wrist camera")
     cameras.nth(1).locator("select").nth(0).select_option("exterior")
     cameras.nth(1).locator("select").nth(1).select_option("180")
-    assert cameras.nth(1).locator("img").evaluate("image => getComputedStyle(image).rotate") == "180deg"
+    expect(cameras.nth(1).locator("img")).to_have_css("rotate", "180deg")
     page.locator("[name=instruction]").fill("lift <b>it</b>")
     page.locator("[name=episodes]").fill("0-1")
     page.locator("[name=state-columns-0]").fill("0-6")
     page.get_by_test_id("check").click()
-    expect(page.get_by_test_id("reasons")).to_contain_text("Corrected by you", timeout=60_000)
+    expect(page.get_by_test_id("reasons")).to_contain_text("Corrected by you")
     expect(page.get_by_test_id("health")).to_contain_text("7 and 7 numbers")
     page.locator("[name=episodes]").fill("0-1")
     page.get_by_test_id("import").click()
-    expect(upload).to_contain_text("2 episodes imported", timeout=60_000)
+    expect(upload).to_contain_text("2 episodes imported")
     card = page.get_by_test_id("set").filter(has_text="Swapped")
     expect(card).to_contain_text("“lift <b>it</b>”")
     card.get_by_role("button", name="Health").click()
@@ -163,8 +167,7 @@ def test_the_mapping_is_corrected_imported_and_remembered(page: Page, files: Mod
     expect(page.get_by_test_id("reasons")).to_contain_text("As you mapped a dataset of the same layout before.")
     expect(cameras.nth(0).locator("select").nth(0)).to_have_value("wrist")
     expect(page.locator("[name=instruction]")).to_have_value("")
-    page.reload()
-    page.wait_for_selector("html[data-ready='1']")
+    reload(page)
     inspected(page)
     upload.get_by_role("button", name="Remove").click()
     expect(upload).to_have_count(0)
@@ -178,22 +181,22 @@ def test_heads_are_found_on_what_was_brought(page: Page, files: ModuleType, tmp_
     inspected(page)
     expect(page.get_by_test_id("health")).to_contain_text("No camera is mapped as wrist.")
     page.get_by_test_id("import").click()
-    expect(page.get_by_test_id("upload")).to_contain_text("imported", timeout=60_000)
+    expect(page.get_by_test_id("upload")).to_contain_text("imported")
     page.get_by_test_id("open-imported").click()
     expect(page.get_by_test_id("frame-player")).to_be_visible()
     page.get_by_role("tab", name="Demonstrations").click()
     page.get_by_test_id("upload").get_by_role("button", name="Find heads").click()
     page.get_by_role("tab", name="Heads").click()
-    expect(page.get_by_test_id("head-cell").first).to_be_visible(timeout=120_000)
+    expect(page.get_by_test_id("head-cell").first).to_be_visible(timeout=WORKS_MS)
     expect(page.get_by_test_id("selection-summary")).to_be_visible()
 
 
 def test_head_outputs_are_scored(page: Page, tmp_path: Path) -> None:
     send(page, activations(tmp_path / "captured.h5"))
     upload = page.get_by_test_id("upload")
-    expect(upload.locator("[name=task]")).to_have_value("pick up the cube", timeout=60_000)
+    expect(upload.locator("[name=task]")).to_have_value("pick up the cube")
     upload.get_by_role("button", name="Score the heads").click()
-    expect(upload.locator(".wb-heads li").first).to_have_text("VLM 1.2", timeout=60_000)
+    expect(upload.locator(".wb-heads li").first).to_have_text("VLM 1.2")
     with page.expect_download() as download:
         page.get_by_test_id("keep-selection").click()
     assert [1, 2] in json.loads(Path(download.value.path()).read_text())["trainable_head_indices"]
@@ -217,7 +220,7 @@ def test_hostile_files_end_in_a_sentence(page: Page, files: ModuleType, tmp_path
         ("<img src=x onerror=alert(1)>.npz", "is none of the formats that are read"),
     ):
         send(page, tmp_path / name)
-        expect(upload.get_by_role("alert")).to_contain_text(words, timeout=60_000)
+        expect(upload.get_by_role("alert")).to_contain_text(words)
         expect(page.get_by_text("failed", exact=True)).to_have_count(0)
     assert not Harm.marker.exists()
     assert upload.locator("img").count() == 0, "names are text"

@@ -9,14 +9,16 @@ let joined = null;  // the class's card
 let redraw = () => {};
 const told = new Set();  // of runs
 
-const send = async (name, ...values) => {
+/* One after the other, for of two answers to a question the one that comes last counts. */
+let last = Promise.resolve();
+const send = (name, ...values) => (last = last.then(async () => {
   if (!joined?.since_s) return;
   try {
     await ask(name, joined.code, ...values);
   } catch (error) {
     toast(`Your class was not told. ${error.message}`);
   }
-};
+}));
 
 export const classroom = {
   async begin(changed) {

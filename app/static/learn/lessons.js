@@ -14,6 +14,8 @@ import { bus, make, openTab, scrollTo, state, toast } from "../shared/page.js";
 
 const MOST_STEPS = 40;
 const POINT_MS = 150;  // a step that is opened is drawn first
+const POINT_WITHIN_MS = 10_000;  // on a slow machine not at once
+let pointing = 0;
 let lessons = [];
 let newest = [];       // the newest finetunes, newest first
 let hint = "";         // what to do otherwise, after something that did not count
@@ -113,16 +115,21 @@ function reveal() {
   column.showReveal();
 }
 
-function point(current) {
+/* Shows where the learner acts, once the step that is opened has drawn it. */
+async function point(current) {
   openTab(current.tab);
-  setTimeout(() => {
+  const mine = (pointing += 1);
+  for (const until = performance.now() + POINT_WITHIN_MS; performance.now() < until;) {
+    await new Promise((done) => setTimeout(done, POINT_MS));
+    if (mine !== pointing) return;
     const target = [...document.querySelectorAll(current.find)].find((one) => /** @type {HTMLElement} */ (one).offsetParent !== null);
-    if (!target) return;
+    if (!target) continue;
     const room = innerHeight - parseFloat(getComputedStyle(document.documentElement).scrollPaddingBottom || "0");
     scrollTo(target, target.getBoundingClientRect().height > room ? "start" : "center");
     target.classList.add("wb-pointed");
     setTimeout(() => target.classList.remove("wb-pointed"), 2400);
-  }, POINT_MS);
+    return;
+  }
 }
 
 /* said: what has happened, read aloud. */

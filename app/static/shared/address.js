@@ -53,6 +53,11 @@ export function ready() {
   if (!state.heads) emit("heads", null);
 }
 
+/* Every step is filled: nothing of the page's own opening is under way. */
+export function filled() {
+  document.documentElement.dataset.filled = "1";
+}
+
 export const link = (parameters) => {
   Object.assign(waiting, parameters);
   told = { ...told, ...parameters };

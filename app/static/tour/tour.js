@@ -5,7 +5,7 @@ import { addStyle } from "../shared/style.js";
 
 addStyle("tour/tour.css");
 
-const WAIT_MS = 2500;  // for what a step draws once it is opened
+const WAIT_MS = 8000;  // for what a step draws once it is opened, on a slow machine too
 /** @type {[string, string, string, string][]} - step of the page, selector, title, sentence */
 const STOPS = [
   ["heads", ".wb-chips", "What is open", "Policy, demonstrations, chosen heads, last run: a press opens where each is chosen. All of it is in the link."],
