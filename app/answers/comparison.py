@@ -78,10 +78,11 @@ class Beside:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is made of the grid. done: of its `cells`; figures: names of those that can be drawn; beside: a line a
-    condition of the paper.
+    """What is made of an experiment. name: grid, screen or trial. done: of its `cells`; figures: names of those that
+    can be drawn; beside: a line a condition of the paper.
     """
 
+    name: str
     done: int
     cells: int
     sections: tuple[Part, ...]

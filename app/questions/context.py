@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from app.classbook import ClassBook
 from app.costs import PolicySize
 from app.driving import Driving
-from app.evidence import Grid
+from app.evidence import Experiments
 from app.media import Media
 from app.policies import Policies
 from app.uploads import Uploads
@@ -58,7 +58,7 @@ class Context:
     media: Media
     uploads: Uploads
     driving: Driving
-    grid: Grid
+    experiments: Experiments
     dismissed: set[str] = field(default_factory=set)
     memory: Memory = field(default_factory=Memory)
 
@@ -106,7 +106,7 @@ def open_context(store: Store, jobs: Jobs, policy: str = "embedded", roots: Sequ
         media=Media(seen),
         uploads=Uploads(seen),
         driving=Driving(seen),
-        grid=Grid(),
+        experiments=Experiments(),
     )
 
 

@@ -14,7 +14,7 @@ from app.questions.context import Context
 from app.questions.demonstrations import TASKS, UNSEEN_TASK, VARIATIONS
 from app.tabs.events import ACTION, Events, action, in_words, payload
 from app.tabs.watching import Watcher
-from app.views.compare_evidence import EVIDENCE, FIGURES, evidence_card
+from app.views.compare_evidence import evidence_cards, figure_of
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import below, tables
 from app.views.comparison import (
@@ -100,7 +100,7 @@ def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
     recorded = below(open_loop_card(predictions, episode)) if predictions else ""
     in_scenes = trained if card and card.task else {}
     weakened = below(strength_card(in_scenes, questions.strength.newest(context, in_scenes)))
-    rest = [weakened, recorded, below(evidence_card(context.grid.shown()))]
+    rest = [weakened, recorded, below(evidence_cards(context.experiments.shown()))]
     comparison_id = questions.comparison.chosen(choices, task, untrusted.as_id(wanted))
     if comparison_id is None:
         return [form, "", NOTHING if trained else UNTRAINED, leading(PURPOSE), None, "", "", *rest]
@@ -194,8 +194,8 @@ def wire(
 
     def evidence(event: gr.EventData) -> Any:
         name = action(event).value
-        drawn = context.grid.figure(name)
-        return None if drawn is None else {**drawn, "name": FIGURES.get(name, name), "of": EVIDENCE}
+        drawn = context.experiments.figure(name)
+        return None if drawn is None else {**drawn, **figure_of(name)}
 
     events.on(tab.form.action, start, states.opened, [watcher.timer, tab.wanted], **ACTION)
     events.on(tab.strength.action, weaken, None, watcher.timer, **ACTION)

@@ -14,7 +14,7 @@ from steering.evidence.screen import cells as planned
 from steering.evidence.screen import parse_cell
 from steering.evidence.screen_results import CHANCE, UNITS, Predictor, Ratio, draws, predictors, ratios
 from steering.evidence.screen_rules import CEILING, DRAWS, RULES
-from steering.evidence.tables import Table, markdown
+from steering.evidence.tables import Section, Table, markdown
 from steering.figures.style import METHOD_COLOURS, styled, text_colour
 from steering.types import p_number
 
@@ -24,13 +24,31 @@ PUBLISHED = "paper_keyframes"
 
 def write_screen(cells: Sequence[Result], folder: Path) -> Path:
     """`folder`.md beside the cells, and the pictures of each number of heads in `folder`_figures; the page."""
-    page, figures = folder.parent / f"{folder.name}.md", folder.parent / f"{folder.name}_figures"
+    page, drawn = folder.parent / f"{folder.name}.md", folder.parent / f"{folder.name}_figures"
     page.write_text(document(cells) + "\n", encoding="utf-8")
-    for heads in _counts(cells):
-        if found := ratios(cells, heads):
-            figures.mkdir(exist_ok=True)
-            (figures / f"rules_{heads}.json").write_text(rules_figure(found).to_json() + "\n", encoding="utf-8")
+    for name, figure in figures(cells).items():
+        drawn.mkdir(exist_ok=True)
+        (drawn / f"{name}.json").write_text(figure.to_json() + "\n", encoding="utf-8")
     return page
+
+
+def figures(cells: Sequence[Result]) -> dict[str, go.Figure]:
+    """Rules against random, a picture for each number of heads that has cells to compare."""
+    found = {heads: ratios(cells, heads) for heads in _counts(cells)}
+    return {f"rules_{heads}": rules_figure(of) for heads, of in found.items() if of}
+
+
+def sections(cells: Sequence[Result]) -> tuple[Section, ...]:
+    """What may be said of each number of heads, and every rule beside random heads."""
+    found = []
+    for heads in _counts(cells):
+        of = ratios(cells, heads)
+        made = [one for one in cells if parse_cell(one["cell"]).heads == heads]
+        if of:
+            words = _said(of, len(made), sum(cell.heads == heads for cell in planned()))
+            found += [Section(f"{heads} heads: what may be said", lines=(words,))]
+            found += [Section(f"{heads} heads: rules beside random heads", ratio_table(of))]
+    return tuple(found)
 
 
 def document(cells: Sequence[Result]) -> str:

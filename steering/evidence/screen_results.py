@@ -16,7 +16,7 @@ from scipy import stats
 from steering.evidence.cell_files import Result
 from steering.evidence.grid import TASKS
 from steering.evidence.inference import holm
-from steering.evidence.screen import SEEDS, ScreenCell, parse_cell
+from steering.evidence.screen import COUNTS, SEEDS, ScreenCell, parse_cell
 from steering.evidence.screen_rules import CEILING, RULES
 
 CHANCE = "random"
@@ -26,6 +26,9 @@ FEWEST = 2
 """Units from which on there is an interval."""
 UNITS = len(TASKS) * len(SEEDS)
 """Units of a finished rule at a number of heads that all tasks are asked of."""
+
+TIE = 0.02
+"""Ratios that differ by less are the same to the choice of the best rule."""
 
 Unit = tuple[str, int]
 """(task, seed)."""
@@ -101,6 +104,28 @@ def compared() -> list[str]:
     return [name for name in RULES if not name.startswith(DRAW) and name != CEILING]
 
 
+def best_rules(cells: Sequence[Result]) -> tuple[str, ...]:
+    """The rules by their mean ratio beside chance at all of COUNTS, lowest first; none while one lacks a unit.
+
+    Of those that lie within TIE of the lowest, the one whose trainings are shorter comes first.
+    """
+    found: dict[str, list[Ratio]] = {}
+    for heads in COUNTS:
+        for one in ratios(cells, heads):
+            if one.units == UNITS:
+                found.setdefault(one.rule, []).append(one)
+    if any(len(found.get(name, ())) < len(COUNTS) for name in compared()):
+        return ()
+    left = {name: (_means(of, "ratio"), _means(of, "time")) for name, of in found.items()}
+    order = []
+    while left:
+        lowest = min(ratio for ratio, _ in left.values())
+        tied = [name for name, (ratio, _) in left.items() if ratio <= lowest + TIE]
+        order.append(min(tied, key=lambda name: left[name][1]))
+        del left[order[-1]]
+    return tuple(order)
+
+
 def draws(cells: Sequence[Result], heads: int) -> dict[Unit, int]:
     """How many random draws every unit has."""
     found: dict[Unit, int] = {}
@@ -145,6 +170,10 @@ def _sides(cells: Sequence[Result], heads: int) -> dict[str, dict[Unit, Side]]:
             side = Side(float(np.log(one["after"])), float(np.log(one["train_cpu_s"])), layer)
             every.setdefault(name, {}).setdefault(_unit(cell), []).append(side)
     return {name: {unit: _mean(found) for unit, found in units.items()} for name, units in every.items()}
+
+
+def _means(found: Sequence[Ratio], name: str) -> float:
+    return float(np.exp(np.mean([np.log(getattr(one, name)) for one in found])))
 
 
 def _mean(sides: Sequence[Side]) -> Side:

@@ -3,16 +3,14 @@
 Everything but the result (`steering.evidence.cell_files`) lies in the store, and a training inside goes on from its
 checkpoint, so a trial that was killed goes on where it was. A training sees all of its demonstrations. Learning rates
 are chosen once per (training, arm) by demonstrations recorded for this alone. Cost of a cell on two idle cores: a
-minute or two of training and 12 s a condition; choosing a rate trains 12 times.
+minute or two of training and 12 s a condition; choosing a rate trains four times.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,18 @@ import numpy as np
 from steering import pipeline, policy_cache
 from steering.assets import ASSETS
 from steering.errors import InputError
-from steering.evidence.cell_files import Result, left_of, read_result, write_result
+from steering.evidence.cell_files import Result, left_of, read_result, read_results_in, write_result
 from steering.evidence.draws import lot
+from steering.evidence.screen import SCREEN, ScreenSettings
+from steering.evidence.screen_results import best_rules
+from steering.evidence.screen_rules import Asked, choose
 from steering.evidence.trial import (
     ARMS,
+    RANDOM,
     RATE_HELDOUT_SEED,
     SCENE_SET,
     TRAININGS,
+    WINNER,
     Arm,
     Training,
     TrialCell,
@@ -35,14 +38,15 @@ from steering.evidence.trial import (
 )
 from steering.manifest import plain_params, versions
 from steering.progress import Progress
+from steering.selection.trainable import drawn
 from steering.store import Store
-from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings
+from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings, Head
 
 TRIAL = ASSETS / "evidence" / "trial"
-STRENGTH = 0.5
-"""Of the way from untouched weights to LoRA's, of the arm `retain`."""
 RATE_FRAMES = 96
 """Frames of the held-out demonstrations by which a learning rate is chosen."""
+CONFIRMED = 3
+"""Rules of the screen, the best, that are confirmed in scenes."""
 RECIPE = ("ffn", "projections", "time_mlp", "head_factors")
 """What an arm takes of its preset besides the expert's rank; steps, batches and rank are the trial's."""
 
@@ -92,10 +96,9 @@ def make_cell(
     """Make a cell and return its result, plain data."""
     began_s = time.monotonic()
     training, arm = TRAININGS[cell.training], ARMS[cell.arm]
-    rate = chosen_rate(cell, settings, store, progress.part(0.0, 0.4))
-    adapter_id = _trained(training, cell.arm, cell.seed, rate, settings, store, progress.part(0.4, 0.7))
-    if arm.of is not None:
-        adapter_id = weakened(store, adapter_id, STRENGTH)
+    trained_as = arm.of or cell.arm
+    rate = _rate(replace(cell, arm=trained_as), settings, store, progress.part(0.0, 0.4))
+    adapter_id = _trained(training, trained_as, cell.seed, rate, settings, store, progress.part(0.4, 0.7))
     trained: FinetuneResult = store.load(adapter_id)
     return {
         "cell": cell.id,
@@ -105,11 +108,20 @@ def make_cell(
         "weights": policy_cache.fingerprint(settings.policy),
         "learning_rate": rate,
         "heads": [[h.stack, h.layer, h.head] for h in trained.selection.heads] if trained.selection else [],
+        "chosen_by": trained.selection.rule if trained.selection else "",
         "parameters": dict(trained.parameters),
         "train_s": round(trained.train_s, 2),
-        "conditions": _conditions(training, trained, adapter_id, settings, store, progress.part(0.7, 1.0)),
+        "conditions": _conditions(training, arm, trained, adapter_id, settings, store, progress.part(0.7, 1.0)),
         "wall_s": round(time.monotonic() - began_s, 1),
     }
+
+
+def _rate(cell: TrialCell, settings: TrialSettings, store: Store, progress: Progress) -> float:
+    """The learning rate of a training: its arm's own, that of the arm that it follows, or the one chosen for it."""
+    arm = ARMS[cell.arm]
+    if arm.method == "zero_shot":
+        return 0.0
+    return arm.rate or chosen_rate(replace(cell, arm=arm.rate_of or cell.arm), settings, store, progress)
 
 
 def chosen_rate(cell: TrialCell, settings: TrialSettings, store: Store, progress: Progress) -> float:
@@ -155,52 +167,22 @@ def with_noise(demonstrations: Demonstrations, share: float, chunk: int, seed: i
     return replace(demonstrations, episodes=tuple(map(changed, demonstrations.episodes)))
 
 
-def weakened(store: Store, adapter_id: str, strength: float) -> str:
-    """An adapter whose change of every weight is `strength` times that of another: weight interpolation (RETAIN,
-    arXiv 2512.08333). Of low-rank factors by their scale, of modules that train whole by their weights.
-    """
-    from safetensors.torch import load_file, save_file
-
-    manifest = store.manifest(adapter_id)
-    parents, params = manifest.parents, {**manifest.params, "strength": strength}
-    if done := store.find_made("adapter", parents, params):
-        return done
-    trained: FinetuneResult = store.load(adapter_id)
-    with store.new_folder("adapter") as folder:
-        shutil.copytree(trained.folder, folder / "adapter")
-        file = folder / "adapter" / "adapter_config.json"
-        config = json.loads(file.read_text(encoding="utf-8"))
-        config["lora_alpha"] *= strength
-        config["alpha_pattern"] = {name: strength * one for name, one in (config.get("alpha_pattern") or {}).items()}
-        file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        if config.get("modules_to_save"):
-            untouched = policy_cache.get(str(manifest.params["policy"])).model
-            saved = folder / "adapter" / "adapter_model.safetensors"
-            tensors = load_file(saved)
-            for name, one in tensors.items():
-                if "lora_" not in name:
-                    before = untouched.get_parameter(name.removeprefix("base_model.model.")).detach().to(one)
-                    tensors[name] = before + strength * (one - before)
-            save_file(tensors, saved, metadata={"format": "pt"})
-        stored = replace(trained, folder=folder / "adapter")
-        return store.save("adapter", stored, parents=parents, params=params, folder=folder)
-
-
 def arm_settings(arm: str, seed: int, rate: float, settings: TrialSettings) -> FinetuneSettings:
-    """What an arm trains: its preset's modules and ratio of ranks, at the trial's rank, steps and batches."""
+    """What an arm trains: its preset's modules and ratio of ranks, at the trial's rank and steps or its own."""
     from steering.finetune.presets import preset
 
-    recipe = preset(ARMS[arm].recipe)
-    expert_rank = None if recipe.expert_rank is None else settings.rank * recipe.expert_rank // recipe.rank
+    how, recipe = ARMS[arm], preset(ARMS[arm].recipe)
+    rank, steps = how.rank or settings.rank, how.steps or settings.steps
     return FinetuneSettings(
-        steps=settings.steps,
+        steps=steps,
         batch_size=settings.batch_size,
-        rank=settings.rank,
-        alpha=float(settings.rank),
+        rank=rank,
+        alpha=float(rank),
         learning_rate=rate,
-        warmup_steps=min(20, max(1, settings.steps // 5)),
+        warmup_steps=min(20, max(1, steps // 5)),
         seed=seed,
-        expert_rank=expert_rank,
+        precision=settings.precision,
+        expert_rank=None if recipe.expert_rank is None else rank * recipe.expert_rank // recipe.rank,
         **{name: getattr(recipe, name) for name in RECIPE},
     )
 
@@ -250,19 +232,56 @@ def _selection(
         store, demonstrations_id=demonstrations_id, policy=settings.policy, seed=seed, progress=progress
     )
     relevance_id = pipeline.score(store, activations_id=activations_id, preset="paper")
+    count = how.heads or settings.heads
     if how.rule == "paper":
-        return pipeline.select(store, relevance_id=relevance_id, count=settings.heads, stacks=("vlm",))
-    from steering.selection.trainable import drawn
+        return pipeline.select(store, relevance_id=relevance_id, count=count, stacks=("vlm",))
+    heads: Sequence[Head]
+    if how.rule == "paper_both":
+        halves = [
+            pipeline.select(store, relevance_id=relevance_id, count=count // 2, stacks=(stack,))
+            for stack in ("vlm", "expert")
+        ]
+        heads = [head for half in halves for head in store.load(half).heads]
+    elif how.rule == RANDOM:
+        movable = ~store.load(relevance_id).inert[store.load(relevance_id).shape.index("vlm")]
+        places = drawn(movable, count, lot(training.task, training.demonstrations, seed, arm))
+        heads = [Head("vlm", layer, head) for layer, head in places]
+    else:
+        rule = screen_winner() if how.rule == WINNER else how.rule
+        heads = choose(rule, _asked(training, demonstrations_id, seed, settings, store), count, progress).heads
+    return pipeline.select(store, relevance_id=relevance_id, rule="manual", heads=[astuple(head) for head in heads])
 
-    relevance = store.load(relevance_id)
-    movable = ~relevance.inert[relevance.shape.index("vlm")]
-    places = drawn(movable, settings.heads, lot(training.task, training.demonstrations, seed, arm))
-    heads = [("vlm", layer, head) for layer, head in places]
-    return pipeline.select(store, relevance_id=relevance_id, rule="manual", heads=heads)
+
+def _asked(training: Training, demonstrations_id: str, seed: int, settings: TrialSettings, store: Store) -> Asked:
+    """What rules of the screen see: the demonstrations that train. None of them looks at held-out ones."""
+    return Asked(
+        store=store,
+        demonstrations_id=demonstrations_id,
+        heldout_id=demonstrations_id,
+        heldout_frames=1,
+        policy=settings.policy,
+        settings=ScreenSettings().of_seed(seed),
+        task=training.task,
+        seed=seed,
+    )
+
+
+def screen_rules() -> tuple[str, ...]:
+    """The three best rules of the finished screen, best first; none while it lacks cells."""
+    return best_rules(read_results_in(SCREEN))[:CONFIRMED]
+
+
+def screen_winner() -> str:
+    """The best rule of the screen. Raises InputError while it lacks cells."""
+    rules = screen_rules()
+    if not rules:
+        raise InputError("The screen has no best rule yet: `python -m steering evidence screen` makes what it lacks.")
+    return rules[0]
 
 
 def _conditions(
     training: Training,
+    arm: Arm,
     trained: FinetuneResult,
     adapter_id: str,
     settings: TrialSettings,
@@ -275,7 +294,8 @@ def _conditions(
     from steering.simulation.tasks import TASKS, bench_scene
 
     demonstrations: Demonstrations = store.load(store.manifest(adapter_id).parents[0])
-    policy = policy_cache.get(settings.policy, trained.folder, demonstrations)
+    folder = None if arm.method == "zero_shot" else trained.folder
+    policy = policy_cache.get(settings.policy, folder, demonstrations, strength=arm.strength)
     seeds, found = pipeline.scene_seeds(SCENE_SET, settings.trials), []
     for i, (task, variations) in enumerate(training.conditions):
         of_family = task in FAMILIES

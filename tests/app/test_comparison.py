@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -15,11 +12,10 @@ import pytest
 
 from app import questions
 from app.answers.screen import READY
-from app.evidence import Grid
 from app.questions.context import Context
 from app.questions.results import heads_trained
 from app.tabs import compare
-from app.views import compare_evidence, compare_table, comparison
+from app.views import compare_table, comparison
 from app.views.compare_open_loop import open_loop_card
 from app.views.compare_table import tables
 from app.views.finetune import results_table
@@ -27,13 +23,11 @@ from steering import store
 from steering.comparison.compare import compare as compare_rollouts
 from steering.comparison.open_loop import compare_open_loop
 from steering.errors import SteeringError
-from steering.evidence.grid import cells
 from steering.pipeline.heldout import HEADS_SAW
 from steering.types import METHODS, Cell, FinetuneResult, OpenLoop, PairedTest, Rollouts, StopRule, SuccessRate
 from steering.types import Comparison as ComparisonValue
 
 Samples = tuple[Path, dict[str, str]]
-ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=alert(1)>\"'${alert(2)}"
 
 
@@ -312,64 +306,6 @@ def test_recordings_show_errors_with_intervals_and_the_chosen_episode(context: C
 
 
 # -- evidence ---------------------------------------------------------------------------------------------------------
-
-
-def result(cell: str, won: int) -> dict[str, object]:
-    task, method, _ = cell.split("/")
-    run = {
-        "task": task,
-        "variations": [],
-        "success": "1" * won + "0" * (40 - won),
-        "failure": [""] * won + ["dropped"] * (40 - won),
-    }
-    cost = {"extraction_s": 1.0, "selection_s": 1.0, "train_s": 9.0, "trainable_parameters": 7, "peak_memory_mb": 5.0}
-    return {
-        "cell": cell,
-        "cost": cost,
-        "conditions": [run],
-        "settings": {"heads": 20, "demonstrations": 20},
-        "wall_s": 1.0,
-    }
-
-
-def test_the_evidence_says_how_far_it_is_and_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.evidence.LOOK_EVERY_S", 0.0)
-    grid = Grid(tmp_path)
-    assert grid.shown() is None and "not computed yet" in compare_evidence.evidence_card(None)
-    assert grid.figure("success") is None
-
-    def add(cell: str, won: int) -> None:
-        file = tmp_path / f"{cell}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(result(cell, won)))
-
-    add("pick_cube/lora/0", 10)
-    one = grid.shown()
-    assert one is not None and (one.done, one.cells) == (1, len(cells()))
-    add("pick_cube/steering_vlm/0", 30)
-    shown = compare_evidence.evidence_card(grid.shown())
-    assert f"2 of {len(cells())} cells" in shown and "Beside the paper" in shown
-    assert "<td>75</td><td>90</td><td>+15</td><td>25</td><td>75</td><td>+50</td>" in shown
-    assert "the paper has Robotic Steering above LoRA by 15 points; the twin agrees" in shown
-    figure = grid.figure("success")
-    assert figure is not None and {bar["name"] for bar in figure["data"]} == {
-        "LoRA, all heads",
-        "Robotic Steering, VLM heads",
-    }
-    assert grid.figure("../../secret") is None
-
-
-def test_a_server_that_shows_the_evidence_holds_no_scipy() -> None:
-    code = "import sys; from app.evidence import Grid; print(Grid().shown().done, 'scipy' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
-    done, loaded = ran.stdout.split()
-    assert int(done) > 100 and loaded == "False", ran.stderr
-
-
-def test_an_unreadable_cell_does_not_break_the_page(tmp_path: Path) -> None:
-    (tmp_path / "pick_cube" / "lora").mkdir(parents=True)
-    (tmp_path / "pick_cube" / "lora" / "0.json").write_text('{"cell": "pick')
-    assert Grid(tmp_path).shown() is None
 
 
 def test_a_second_look_reads_nothing_from_the_disk(

@@ -162,7 +162,7 @@ def test_the_evidence_says_how_far_it_is(
             cost = dict.fromkeys(("extraction_s", "selection_s", "train_s", "peak_memory_mb"), 5.0)
             made = {"cell": f"{task}/{method}/0", "cost": {**cost, "trainable_parameters": 9}, "conditions": [run]}
             file.write_text(json.dumps({**made, "settings": {"heads": 20, "demonstrations": 20}, "wall_s": 1}))
-    settings = {"STEERING_SAMPLES": samples, "STEERING_POLICY": policy, "STEERING_EVIDENCE": tmp_path / "grid"}
+    settings = {"STEERING_SAMPLES": samples, "STEERING_POLICY": policy, "STEERING_EVIDENCE": tmp_path}
     with serve(tmp_path, **{name: str(folder) for name, folder in settings.items()}) as address:
         page = open_page(f"{address}?tab=compare", width=390, height=844, dark=True)
         evidence = page.get_by_test_id("evidence")

@@ -15,7 +15,7 @@ from steering.evidence.cell_files import read_results_in
 from steering.evidence.grid import TASKS
 from steering.evidence.screen import ScreenCell, ScreenSettings, cells, left_to_make, parse_cell, run_screen
 from steering.evidence.screen_page import document, rules_figure, write_screen
-from steering.evidence.screen_results import compared, predictors, ratios
+from steering.evidence.screen_results import best_rules, compared, predictors, ratios
 from steering.evidence.screen_rules import CEILING, DRAWS, GROUPS, RULES, Asked, choose
 from steering.store import Store
 from steering.types import FinetuneSettings
@@ -71,6 +71,22 @@ def test_what_a_rule_draws_is_another_for_every_task_and_seed_and_repeats(policy
         assert len({chosen(rule, *place) for place in places}) > 2
         assert chosen(rule, *places[0]) == chosen(rule, *places[0])
     assert chosen("random_0", *places[0]) != chosen("random_1", *places[0])
+
+
+def test_the_best_rule_is_named_once_all_cells_are_there_and_ties_go_to_the_shorter_training():
+    """Ratios of .5, .51 (a tie, trained in half the time), then 1, 1.1, ... of the other rules."""
+    found, wanted = [], {"reach": 0.5, "movers": 0.51}
+    others = [rule for rule in compared() if rule not in wanted]
+    wanted |= {rule: 1 + i / 10 for i, rule in enumerate(others)}
+    for task in TASKS:
+        for seed in (0, 1):
+            found += [_cell(task, f"random_{draw}", seed, 0.4) for draw in range(5)]
+            for rule, ratio in wanted.items():
+                found.append(_cell(task, rule, seed, 0.4 * ratio, train_s=5.0 if rule == "movers" else 10.0))
+    assert best_rules(found) == (), "8 heads are not there"
+    every = found + [one | {"cell": one["cell"].replace("/4/", "/8/")} for one in found]
+    assert best_rules(every)[:4] == ("movers", "reach", *others[:2])
+    assert best_rules(every[:-1]) == ()
 
 
 def test_a_known_effect_is_found_and_none_is_not_claimed():

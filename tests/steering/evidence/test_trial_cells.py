@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from steering.errors import InputError
 from steering.evidence import trial_cells
 from steering.evidence.trial import RATE_HELDOUT_SEED, RATE_SEEDS, SEEDS, TrialCell, TrialSettings
-from steering.evidence.trial_cells import arm_settings, chosen_rate, weakened, with_noise
+from steering.evidence.trial_cells import arm_settings, chosen_rate, make_cell, screen_winner, with_noise
 from steering.finetune.presets import PRESETS
-from steering.finetune.training import finetune
-from steering.models.loading import load_policy
 from steering.store import Store
 from steering.types import FinetuneSettings
 
@@ -44,7 +41,11 @@ def test_arms_train_what_their_presets_say_at_the_trial_s_rank_and_steps():
     assert release.expert_rank is None and (lora.rank, lora.expert_rank) == (4, 8), "twice the VLM's, as openpi"
     assert (lora.head_factors, lora.projections, lora.ffn) == (True, True, "none")
     plain = replace(FinetuneSettings(), steps=7, rank=4, alpha=4.0, learning_rate=1e-2, seed=3, warmup_steps=1)
-    assert steering == plain
+    assert steering == replace(plain, precision="float32"), "the same on every processor"
+    longer = arm_settings("steering_steps_1500", 3, 1e-2, settings)
+    assert longer == replace(steering, steps=1500, warmup_steps=20)
+    wider = arm_settings("lora_rank_64", 3, 1e-2, settings)
+    assert (wider.rank, wider.alpha, wider.expert_rank, wider.steps) == (64, 64.0, 128, 7)
     same = ("steps", "batch_size", "learning_rate", "noise_samples", "seed", "rank", "alpha")
     assert all(getattr(release, name) == getattr(lora, name) == getattr(steering, name) for name in same)
     assert PRESETS["release"].noise_samples != release.noise_samples
@@ -82,25 +83,67 @@ def test_a_rate_is_chosen_by_demonstrations_that_no_training_saw(policy_folder, 
     assert (RATE_HELDOUT_SEED, settings.rate_heldout) in asked
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_half_an_adapter_is_halfway_between_the_weights(policy_folder, demonstrations, tmp_path, whole):
-    policy = load_policy(str(policy_folder))
-    store = Store(tmp_path / "store")
-    recorded = store.save("demonstrations", demonstrations)
-    settings = FinetuneSettings(
-        steps=3, batch_size=2, rank=2, alpha=2.0, warmup_steps=1, learning_rate=1e-2, projections=whole
-    )
-    with store.new_folder("adapter") as folder:
-        result = finetune(policy, demonstrations, "lora", settings, None, folder / "adapter")
-        params = {"method": "lora", "policy": str(policy_folder)}
-        adapter = store.save("adapter", result, parents=(recorded,), params=params, folder=folder)
-    half = weakened(store, adapter, 0.5)
-    assert half != adapter and weakened(store, adapter, 0.5) == half
-    names = [policy.layout["vlm"].name(0, policy.layout["vlm"].query)] + ["action_out_proj"] * whole
-    for name in names:
-        weights = [
-            load_policy(str(policy_folder), one).model.get_submodule(name).weight
-            for one in (None, store.load(adapter).folder, store.load(half).folder)
-        ]
-        assert (weights[1] - weights[0]).abs().max() > 1e-4
-        torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2, atol=1e-6, rtol=1e-5)
+@pytest.fixture
+def recorded(demonstrations, monkeypatch):
+    """Instead of recordings, the same demonstrations under the task that was asked for; and no scene is run."""
+
+    def record(store, *, task, count, seed, progress=None):
+        params = {"task": task, "seed": seed, "count": count}
+        named = replace(demonstrations, name=f"{task}, {seed}", task=task)
+        return store.find_made("demonstrations", (), params) or store.save("demonstrations", named, params=params)
+
+    ran = []
+
+    def conditions(training, arm, trained, adapter_id, settings, store, progress):
+        ran.append((arm, trained))
+        return []
+
+    monkeypatch.setattr(trial_cells.pipeline, "record", record)
+    monkeypatch.setattr(trial_cells, "_conditions", conditions)
+    return ran
+
+
+def test_arms_choose_by_their_rules_and_take_the_rate_of_the_arm_that_they_follow(
+    policy_folder, recorded, tmp_path, monkeypatch
+):
+    settings = TrialSettings(steps=1, batch_size=2, rank=2, heads=2, rates=(1e-3, 1e-4), policy=str(policy_folder))
+    asked = []
+
+    def chosen(cell, *_):
+        asked.append(cell.arm)
+        return 1e-4
+
+    monkeypatch.setattr(trial_cells, "chosen_rate", chosen)
+    monkeypatch.setattr(trial_cells, "screen_rules", lambda: ("reach", "movers"))
+
+    def made(training, arm):
+        return make_cell(TrialCell(training, arm, 0), settings, Store(tmp_path))
+
+    both, confirming = made("cube", "steering_both"), made("confirm_pick_cube", "worst_4")
+    assert sorted({head[0] for head in both["heads"]}) == ["expert", "vlm"] and len(both["heads"]) == 2
+    assert both["learning_rate"] == 1e-4 and confirming["learning_rate"] == 1e-3
+    winner = made("few", "steering_winner")
+    assert {head[0] for head in winner["heads"]} == {"vlm"} and winner["heads"] != []
+    assert asked == ["steering", "steering_winner"]
+    untouched = made("cube", "untouched")
+    assert (untouched["learning_rate"], untouched["heads"], untouched["parameters"]) == (0.0, [], {})
+
+
+def test_a_weaker_arm_is_the_adapter_of_another_and_trains_nothing_of_its_own(
+    policy_folder, recorded, tmp_path, monkeypatch
+):
+    settings = TrialSettings(steps=1, batch_size=2, rank=2, heads=2, policy=str(policy_folder))
+    asked = []
+    monkeypatch.setattr(trial_cells, "chosen_rate", lambda cell, *_: asked.append(cell.arm) or 1e-3)
+    store = Store(tmp_path)
+    for arm in ("lora", "retain", "lora_strength_25"):
+        make_cell(TrialCell("cube", arm, 0), settings, store)
+    assert asked == ["lora"] * 3
+    assert [arm.strength for arm, _ in recorded] == [1.0, 0.5, 0.25]
+    assert len({str(trained.folder) for _, trained in recorded}) == 1
+
+
+def test_without_a_finished_screen_there_is_no_best_rule(monkeypatch):
+    monkeypatch.setattr(trial_cells, "read_results_in", lambda folder: [])
+    with pytest.raises(InputError, match="no best rule yet"):
+        screen_winner()
