@@ -1,8 +1,8 @@
 """The experiments of steering.evidence (grid, screen, trial), read from assets/evidence as far as they are made.
 
-Their tests, tables and figures take a process of their own three seconds, once (`steering.evidence.shown`); whoever asks
-meanwhile waits. Files are read again when one of them changed, so an experiment that runs beside the page shows as it
-grows; whether one has is asked every LOOK_EVERY_S.
+Their tests, tables and figures take a process of their own three seconds, once (`steering.evidence.shown`); whoever
+asks meanwhile waits. Files are read again when one of them changed, so an experiment that runs beside the page shows as
+it grows; whether one has is asked every LOOK_EVERY_S.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def warm(context: Context) -> None:
     unless_damaged(results.finetunes, context)  # read now, and kept: every browser shows them
     for choice in (unless_damaged(comparison.choices, context) or ())[:1]:
         unless_damaged(comparison.comparison, context, choice.id)
-    context.grid.shown()
+    context.experiments.shown()
 
 
 def prepare(context: Context, demonstrations_id: str) -> None:

@@ -85,7 +85,8 @@ def test_the_screen_and_the_trial_stand_beside_the_grid_as_far_as_they_are_made(
 
 
 def test_a_server_that_shows_the_evidence_holds_no_scipy() -> None:
-    code = "import sys; from app.evidence import Experiments; print(Experiments().shown()[-1].done, 'scipy' in sys.modules)"
+    shown = "from app.evidence import Experiments; done = Experiments().shown()[-1].done"
+    code = f"import sys; {shown}; print(done, 'scipy' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
     done, loaded = ran.stdout.split()
     assert int(done) > 100 and loaded == "False", ran.stderr
