@@ -13,6 +13,7 @@
 PYTHON ?=
 RUN := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
+unexport PYTHONDONTWRITEBYTECODE  # else each of the hundred processes that the tests start compiles the sources again
 
 .PHONY: app test test-slow check scripts format bench docs mutants audit lock space clean
 
@@ -20,8 +21,8 @@ app: .venv/.app
 	$(RUN) app.py
 
 test: .venv/.test
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser and not slow" -n auto --dist loadfile
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "browser and not slow" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser and not slow" --ignore tests/browser -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "browser and not slow" tests/browser -n 2 --dist loadfile
 
 test-slow: .venv/.slow
 	$(RUN) -m pytest -m slow

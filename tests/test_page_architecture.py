@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -57,16 +58,23 @@ BELOW_THE_PAGE = ("questions", "answers", "views")
 """Rooms that a script, an agent or a test can use without Gradio."""
 
 
+@cache
 def files() -> dict[str, Path]:
     """Dotted name -> file, of every module of app/."""
     found = sorted((ROOT / "app").rglob("*.py"))
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in found}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Full dotted names that a file imports, also for types alone."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -89,7 +97,7 @@ def uses() -> dict[str, set[str]]:
 
 def texts(path: Path) -> list[str]:
     """Every string of a file, also the parts of f-strings, but no docstring and no string that stands alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in alone)
     return [node.value for node in constants if isinstance(node.value, str)]
@@ -100,7 +108,7 @@ def room(module: str) -> str:
 
 
 def classes(path: Path) -> list[ast.ClassDef]:
-    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)]
+    return [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef)]
 
 
 def test_each_room_of_the_page_uses_only_those_below_it() -> None:
@@ -125,14 +133,20 @@ def test_no_files_of_the_page_import_each_other_in_a_circle() -> None:
 def test_questions_know_nothing_of_gradio_and_of_markup() -> None:
     modules = {name: path for name, path in files().items() if room(name) in BELOW_THE_PAGE}
     assert not {name for name, path in modules.items() if any(one.split(".")[0] == "gradio" for one in imports(path))}
-    code = "import app.questions, sys; print({'gradio', 'torch', 'mujoco', 'transformers'} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+
+
+def test_questions_load_no_gradio_and_the_page_no_torch_and_no_scipy() -> None:
+    """SciPy's distributions are 60 MB, its sparse and dense solvers 24: they wait for a question that needs them."""
+    heavy = "{'torch', 'transformers', 'mujoco', 'scipy'}"
+    code = f"""import sys, app.questions; print(({heavy} | {{'gradio'}}) & set(sys.modules))
+import app.main; print({heavy} & set(sys.modules))"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout.split()) == (0, ["set()", "set()"]), found.stderr
 
 
 def test_a_public_question_takes_and_gives_types_that_say_what_they_are() -> None:
     files_of = [ROOT / "app" / "questions" / name for name in ("public.py", "classes.py")]
-    bodies = [node for path in files_of for node in ast.parse(path.read_text(encoding="utf-8")).body]
+    bodies = [node for path in files_of for node in parsed(path).body]
     asked = [node for node in bodies if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
     vague = [one.name for one in asked for node in ast.walk(one) if isinstance(node, ast.Name) and node.id == "Any"]
     assert len(asked) > 20 and not vague and all(one.returns and ast.get_docstring(one) for one in asked)
@@ -144,7 +158,7 @@ def test_questions_and_answers_say_what_everything_is() -> None:
         f"{name}, line {node.lineno}"
         for name, path in files().items()
         if room(name) in ("questions", "answers")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if (isinstance(node, ast.Name) and node.id == "Any")
         or (isinstance(node, ast.Attribute) and node.attr == "Any")
         or (isinstance(node, ast.alias) and node.name == "Any")
@@ -157,7 +171,7 @@ def test_nothing_of_gradios_insides_is_touched() -> None:
         f"{name}: {ast.unparse(node)}"
         for name, path in files().items()
         if any(one.split(".")[0] == "gradio" for one in imports(path))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
         if not (isinstance(node.value, ast.Name) and node.value.id == "self")
     ]
@@ -206,7 +220,7 @@ def test_no_text_passes_for_markup() -> None:
     passed = {
         name
         for name, path in files().items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Markup"
         if any(not isinstance(given, ast.Constant) for given in node.args)
     }

@@ -53,6 +53,18 @@ def installed() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
+@cache
+def imported_packages(file: Path) -> frozenset[str]:
+    """Top names of what a file imports from elsewhere than Python itself."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        found |= {name.split(".")[0] for name in names}
+    return frozenset(found - set(sys.stdlib_module_names) - {"steering", "app"})
+
+
 def imported(*places: str) -> dict[str, Path]:
     """Distribution name -> a file of these places that imports it; what is ours or Python's left out."""
     distributions = installed()
@@ -62,16 +74,11 @@ def imported(*places: str) -> dict[str, Path]:
     for place in places:
         path = ROOT / place
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                if isinstance(node, ast.ImportFrom) and not node.level:
-                    names = [node.module or ""]
-                for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"steering", "app"}:
-                    if str(file.relative_to(ROOT)) in ELSEWHERE.get(top, ()):
-                        continue
-                    if top not in own:
-                        names = [canonicalize_name(one) for one in (*distributions.get(top, ()), top)]
-                        found[next((one for one in names if one in declared), names[0])] = file
+            for top in imported_packages(file):
+                if str(file.relative_to(ROOT)) in ELSEWHERE.get(top, ()) or top in own:
+                    continue
+                names = [canonicalize_name(one) for one in (*distributions.get(top, ()), top)]
+                found[next((one for one in names if one in declared), names[0])] = file
     return found
 
 

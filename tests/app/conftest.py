@@ -171,10 +171,10 @@ def _serving(folder: Path, samples: Path, command: Sequence[str] = (), **setting
         server.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def public(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
-    """The page as a server for strangers shows it."""
-    with _serving(tmp_path_factory.mktemp("public"), samples[0], STEERING_PUBLIC="1") as found:
+    """The page as a server for strangers shows it, of whom each may have two jobs."""
+    with _serving(tmp_path_factory.mktemp("public"), samples[0], STEERING_PUBLIC="1", STEERING_PLACES="2") as found:
         yield found
 
 
@@ -184,7 +184,7 @@ def serve() -> Callable[..., AbstractContextManager[Served]]:
     return _serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
     """The page of a server of one's own, for questions that leave nothing behind."""
     with _serving(tmp_path_factory.mktemp("served"), samples[0]) as found:

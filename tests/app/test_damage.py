@@ -213,7 +213,7 @@ def test_head_outputs_are_in_memory_once_and_gone_when_idle(
         questions.measures.rescored(context, opened, measures.Measure(*own.key.split("."), k=str(10 * (turn + 1))))
         questions.measures.over_time(context, opened, asked)
 
-    askers = [threading.Thread(target=ask, args=(turn,)) for turn in range(3)]
+    askers = [threading.Thread(target=ask, args=(turn,)) for turn in range(2)]
     for asker in askers:
         asker.start()
     for asker in askers:

@@ -90,21 +90,18 @@ def test_too_few_values_are_named(shipped: Any) -> None:
     assert status == 400 and "record takes 6 values: task, count, seed, variations, by, policy" in answer.decode()
 
 
-def test_a_visitors_questions_have_the_rights_of_their_page(
-    tmp_path: Path, serve: Callable[..., Any], browse: Callable[[Any], Any]
-) -> None:
-    with serve(tmp_path, ROOT / "assets" / "samples", STEERING_PUBLIC="1", STEERING_PLACES="2") as page:
-        ada, eve = browse(page), browse(page)
-        job = post(page, "record", "pick_cube", 5, 0, [], "expert", cookie=ada.cookie)
-        assert [one["id"] for one in post(page, "jobs", cookie=ada.cookie)] == [job]
-        assert "Recording demonstrations" in ada.event("watch"), "the page knows what the script asked"
-        assert post(page, "jobs", cookie=eve.cookie) == []
-        assert "somebody else" in post(page, "stop", job, cookie=eve.cookie)
-        assert isinstance(post(page, "record", "pick_cube", 5, 1, [], "expert", cookie=ada.cookie), str)
-        assert "2 jobs" in post(page, "record", "pick_cube", 5, 2, [], "expert", cookie=ada.cookie), (
-            "no more than the page may"
-        )
-        assert post(page, "stop", job, cookie=ada.cookie) is None
+def test_a_visitors_questions_have_the_rights_of_their_page(public: Any, browse: Callable[[Any], Any]) -> None:
+    ada, eve = browse(public), browse(public)
+    job = post(public, "record", "pick_cube", 5, 0, [], "expert", cookie=ada.cookie)
+    assert [one["id"] for one in post(public, "jobs", cookie=ada.cookie)] == [job]
+    assert "Recording demonstrations" in ada.event("watch"), "the page knows what the script asked"
+    assert post(public, "jobs", cookie=eve.cookie) == []
+    assert "somebody else" in post(public, "stop", job, cookie=eve.cookie)
+    assert isinstance(post(public, "record", "pick_cube", 5, 1, [], "expert", cookie=ada.cookie), str)
+    assert "2 jobs" in post(public, "record", "pick_cube", 5, 2, [], "expert", cookie=ada.cookie), (
+        "no more than the page may"
+    )
+    assert post(public, "stop", job, cookie=ada.cookie) is None
 
 
 @pytest.mark.slow

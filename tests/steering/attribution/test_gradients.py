@@ -59,26 +59,32 @@ def test_gradient_times_activation_is_the_gradient_of_a_gate(policy, asked):
         np.testing.assert_allclose(found[row], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("site", SITES)
-def test_attribution_patching_is_the_first_order_of_ablation(asked, site):
-    found = gradients.attribution_patching(asked, batch_size=3)[_at(site)]
-    step = 0.02
-    slope = (_moved(asked, site, step) - _moved(asked, site, -step)) / (2 * step)
-    np.testing.assert_allclose(found, slope, atol=2e-3 * max(1, np.abs(slope).max()))
-    assert np.abs(found).max() > 1e-2
+def test_attribution_patching_is_the_first_order_of_ablation(asked):
+    found, step = gradients.attribution_patching(asked, batch_size=3), 0.02
+    for site in SITES:
+        slope = (_moved(asked, site, step) - _moved(asked, site, -step)) / (2 * step)
+        np.testing.assert_allclose(found[_at(site)], slope, atol=2e-3 * max(1, np.abs(slope).max()), err_msg=str(site))
+        assert np.abs(found[_at(site)]).max() > 1e-2
 
 
-@pytest.mark.parametrize("site", SITES)
-def test_integrated_gradients_of_a_layer_sum_to_its_ablation(asked, site):
+def test_integrated_gradients_of_a_layer_sum_to_its_ablation(asked):
     found = gradients.integrated_gradients(asked, steps=16, batch_size=3)
-    whole = _moved(asked, site, 1.0, heads=[0, 1, 2, 3]) - _losses(asked)
-    np.testing.assert_allclose(found[_at(site)[:3]].sum(-1), whole, atol=2e-3 * max(1, np.abs(whole).max()))
-    assert np.abs(whole).max() > 1e-2
+    untouched = _losses(asked)
+    for site in SITES:
+        whole = _moved(asked, site, 1.0, heads=[0, 1, 2, 3]) - untouched
+        summed = found[_at(site)[:3]].sum(-1)
+        np.testing.assert_allclose(summed, whole, atol=2e-3 * max(1, np.abs(whole).max()), err_msg=str(site))
+        assert np.abs(whole).max() > 1e-2
 
 
-@pytest.mark.parametrize("site", SITES)
-def test_integrated_gradients_equal_captum_on_one_gate_a_head(asked, site):
+def test_integrated_gradients_equal_captum_on_one_gate_a_head(asked):
     """The same way from the mean to the output, walked by a gate for each head in place of the outputs themselves."""
+    found = gradients.integrated_gradients(asked, steps=5, batch_size=FRAMES)
+    for site in SITES:
+        np.testing.assert_allclose(found[_at(site)[:3]], -_by_captum(asked, site), atol=1e-4, err_msg=str(site))
+
+
+def _by_captum(asked, site):
     stack, layer, _ = site
     mean = mean_outputs(asked)[0][stack, layer][-1]
 
@@ -95,9 +101,8 @@ def test_integrated_gradients_equal_captum_on_one_gate_a_head(asked, site):
 
     gates = torch.ones(FRAMES, 4)
     rest = tuple(asked.batch[name] for name in ("inputs_embeds", *KEPT))
-    theirs = IntegratedGradients(losses).attribute(gates, additional_forward_args=rest, n_steps=5)
-    found = gradients.integrated_gradients(asked, steps=5, batch_size=FRAMES)[_at(site)[:3]]
-    np.testing.assert_allclose(found, -theirs.detach().numpy(), atol=1e-4)
+    found = IntegratedGradients(losses).attribute(gates, additional_forward_args=rest, n_steps=5)
+    return found.detach().numpy()
 
 
 def test_a_zero_gradient_proves_the_inert_heads(policy, asked):

@@ -22,6 +22,8 @@ from steering.progress import Progress
 from steering.store import Store
 from steering.types import Demonstrations
 
+pytestmark = pytest.mark.usefixtures("read_here")
+
 
 def positions(files: ModuleType) -> list:
     """Episodes whose action is the state that follows, as joint targets are."""

@@ -22,6 +22,8 @@ from steering.errors import InputError
 from steering.models.checkpoint import read_header
 from steering.store import Store
 
+pytestmark = pytest.mark.usefixtures("read_here")
+
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
 
 

@@ -21,6 +21,8 @@ from steering.demonstrations.mapping import corrected
 from steering.demonstrations.readers.registry import open_dataset
 from steering.store import Store
 
+pytestmark = pytest.mark.usefixtures("read_here")
+
 
 def notes(path: Path, mapping: dict | None = None) -> list[str]:
     with open_dataset(path) as dataset:

@@ -17,6 +17,8 @@ from steering.pipeline import RUNNABLE
 from steering.store import Store
 from steering.types import Demonstrations
 
+pytestmark = pytest.mark.usefixtures("read_here")
+
 
 def command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object

@@ -21,6 +21,8 @@ from steering.errors import InputError
 from steering.store import Store
 from steering.types import Demonstrations, Episode
 
+pytestmark = pytest.mark.usefixtures("read_here")
+
 
 @pytest.fixture
 def demonstrations(files: ModuleType) -> Demonstrations:

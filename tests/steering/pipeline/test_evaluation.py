@@ -16,17 +16,22 @@ from steering.comparison.open_loop import open_loop_report
 from steering.errors import InputError
 from steering.pipeline import evaluation
 from steering.rollout import episode
+from steering.simulation.tasks import TASKS
 from steering.store import Store
 from steering.types import Demonstrations, FinetuneSettings, Head, OpenLoopComparison, Rollouts, Selection
 
 TINY = FinetuneSettings(steps=2, batch_size=2, rank=2, warmup_steps=1, noise_samples=1)
 
 
-def test_instructions_of_one_policy_are_kept_apart_and_compared(
-    tmp_path: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(episode, "IMAGE_PX", 32)
     monkeypatch.setattr(episode, "VIDEO_PX", 32)
+    monkeypatch.setitem(TASKS, "press_button", replace(TASKS["press_button"], step_limit=20))
+
+
+@pytest.mark.usefixtures("small")
+def test_instructions_of_one_policy_are_kept_apart_and_compared(tmp_path: Path, policy_folder: Path) -> None:
     store = Store(tmp_path)
     common = {"task": "press_button", "policy": str(policy_folder), "trials": 1, "videos": 1}
     made = [pipeline.rollout(store, instruction=words, **common) for words in ("original", "empty")]
@@ -41,11 +46,8 @@ def test_instructions_of_one_policy_are_kept_apart_and_compared(
     assert "Zero-shot (no words): 0 of 1" in report(comparison)
 
 
-def test_the_scenes_that_are_filmed_are_run_again_and_end_alike(
-    tmp_path: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(episode, "IMAGE_PX", 32)
-    monkeypatch.setattr(episode, "VIDEO_PX", 32)
+@pytest.mark.usefixtures("small")
+def test_the_scenes_that_are_filmed_are_run_again_and_end_alike(tmp_path: Path, policy_folder: Path) -> None:
     store = Store(tmp_path)
     options = {"task": "press_button", "policy": str(policy_folder), "adapters": {"zero_shot": None}, "trials": 2}
     made = pipeline.evaluate(store, videos=1, **options)

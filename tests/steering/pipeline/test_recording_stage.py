@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from steering.progress import Progress
 from steering.rollout import episode
 from steering.rollout.runner import run_rollouts
 from steering.serialisation import content_digest
+from steering.simulation.tasks import TASKS
 from steering.store import Store
 from steering.types import Demonstrations, FinetuneSettings
 
@@ -21,8 +23,9 @@ TINY = FinetuneSettings(steps=2, batch_size=2, rank=2, warmup_steps=1, noise_sam
 
 
 @pytest.fixture(autouse=True)
-def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(episode, "IMAGE_PX", 32)
+    monkeypatch.setitem(TASKS, "press_button", replace(TASKS["press_button"], step_limit=20))
 
 
 def test_a_policys_set_says_who_acted_and_how_each_scene_ended(tmp_path: Path, policy_folder: Path) -> None:
@@ -73,6 +76,7 @@ def test_a_finetune_is_the_parent_of_what_it_recorded(
     assert found.imitated in said, "before it trains on failures"
 
 
+@pytest.mark.usefixtures("read_here")
 def test_the_health_report_says_what_a_training_would_imitate(tmp_path: Path, policy_folder: Path) -> None:
     store = Store(tmp_path)
     made = pipeline.record(store, task="press_button", count=1, policy=str(policy_folder))

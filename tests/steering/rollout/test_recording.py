@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -55,6 +56,14 @@ class Scripted:
             self.seen[state.tobytes()] = {name: images[i] for name, images in observation.cameras.items()}
             found.append(self.chunks.get(state.tobytes(), trembling[i]))
         return np.stack(found).astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short() -> Iterator[None]:
+    """Scenes of 70 steps: the expert takes 40 to 52."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, TASK, replace(TASKS[TASK], step_limit=70))
+        yield
 
 
 @pytest.fixture(scope="module")
