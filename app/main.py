@@ -34,7 +34,7 @@ from steering.jobs.client import Jobs
 from steering.jobs.zero import Inside, serves_inside
 
 TEND_EVERY_S, LOOK_EVERY_S = 600.0, 30.0
-MOST_STARTS = 5
+MOST_STARTS = 20
 MCP = "STEERING_MCP"
 """Environment variable: 1 answers agents by the Model Context Protocol, at /gradio_api/mcp/."""
 SWITCH_S = 0.0005

@@ -50,7 +50,8 @@ class Pending:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job asked below the map that has just ended well: `function` of the pipeline and the id of its result."""
+    """A job asked below the map that ended well: `function` of the pipeline, the id of its result, and when."""
 
     function: str
     result: str
+    ended_s: float

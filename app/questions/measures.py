@@ -33,9 +33,6 @@ TARGETS = ("action", "chunk", "state", "gripper", "object", "instruction")
 LIVE_K = 20  # of a question that was not stored, where none is chosen
 
 
-RECENT_S = 15.0  # a job that ended so long ago was watched by this page
-
-
 NO_OUTPUTS = (
     "This needs what every head said at every frame, which is not kept for these demonstrations yet. "
     "Measure this set runs the policy over them once, in about a minute."
@@ -297,12 +294,13 @@ def start_trust(context: Context, demonstrations_id: str, measure: Measure | Non
     )
 
 
-def just_measured(context: Context, now_s: float) -> Ended | None:
-    """The newest job of the owner, where it measured or chose heads, ended well and did so just now."""
+def just_measured(context: Context, since_s: float) -> Ended | None:
+    """The newest job of the owner, where it measured or chose heads, ended well and did so after `since_s`."""
     for status in context.jobs.recent(owner(), limit=1):
-        just = status.ended_s is not None and now_s - status.ended_s < RECENT_S
-        if just and status.result and status.function in ("measure", "attribute", "trust", "select"):
-            return Ended(status.function, status.result)
+        if status.ended_s is None or status.ended_s <= since_s or not status.result:
+            continue
+        if status.function in ("measure", "attribute", "trust", "select"):
+            return Ended(status.function, status.result, status.ended_s)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -252,29 +251,30 @@ def wire(
         questions.choosing.greedy(context, demonstrations_id, key, count, stacks)
         return watcher.start()
 
-    def adopt(opened: Any, digits: Any, kept: Any, measure: Any) -> list[Any]:
+    def adopt(opened: Any, digits: Any, kept: Any, measure: Any, since_s: float | None) -> list[Any]:
         """What a job has just measured is shown, and the set that it chose is selected; demonstrations whose heads have
         their first scores now begin with the paper's rule.
         """
         demonstrations_id, _ = untrusted.as_opened(opened)
-        ended = questions.measures.just_measured(context, time.time())
+        ended = None if since_s is None else questions.measures.just_measured(context, since_s)
+        until_s = gr.skip() if ended is None else ended.ended_s
         if ended is not None and ended.function == "select":
             origin = pipeline.origin_of(context.store, ended.result, context.store.kept)
             one = questions.head_sets.chosen(
                 questions.head_sets.digits_of(context, context.load(ended.result, Selection).heads), origin
             )
             if origin is None or origin.demonstrations == demonstrations_id:
-                return [gr.skip(), one.digits, one.kept, gr.skip()]
+                return [gr.skip(), one.digits, one.kept, gr.skip(), until_s]
             key = questions.head_sets.key_of(
                 context.policies.key, origin.demonstrations
             )  # others were opened meanwhile
-            return [*[gr.skip()] * 3, questions.head_sets.keep(kept, key, one)]
+            return [*[gr.skip()] * 3, questions.head_sets.keep(kept, key, one), until_s]
         found = "" if ended is None else questions.measures.of_result(context, demonstrations_id, ended.result)
         first = HeadSet()
         if digits is None:
             first = questions.head_sets.newcomer(context, demonstrations_id, found or untrusted.as_id(measure))
         chosen = [gr.skip(), gr.skip()] if first.digits is None else [first.digits, first.kept]
-        return [found or gr.skip(), *chosen, gr.skip()]
+        return [found or gr.skip(), *chosen, gr.skip(), until_s]
 
     events.on(
         tab.answers.ask,
@@ -304,5 +304,6 @@ def wire(
         [states.opened, states.measure],
         [tab.menu, tab.surgery],
     )
-    adopting = [states.opened, states.heads, states.kept, states.measure]
-    return menu, Show(adopt, adopting, [states.measure, states.heads, states.origin, states.kept])
+    adopting = [states.opened, states.heads, states.kept, states.measure, watcher.since_s]
+    adopted = [states.measure, states.heads, states.origin, states.kept, watcher.since_s]
+    return menu, Show(adopt, adopting, adopted)

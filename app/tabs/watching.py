@@ -5,6 +5,7 @@ Jobs belong to their visitor, so a reload finds them again by asking the queue.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,10 +45,13 @@ SAID_ELSEWHERE = ("inspect_upload", "import_upload")  # why they failed stands b
 
 @dataclass(frozen=True)
 class Watcher:
-    """timer: ticks while jobs are unfinished. finished: ids of the jobs seen to end; its change means new results."""
+    """timer: ticks while jobs are unfinished. finished: ids of the jobs seen to end; its change means new results.
+    since_s: what ended before is not taken over: it was there when the page opened, or was taken over already.
+    """
 
     timer: gr.Timer
     finished: gr.State
+    since_s: gr.State
 
     def start(self) -> gr.Timer:
         """Output for `timer` after a job was submitted."""
@@ -56,7 +60,7 @@ class Watcher:
 
 def make() -> Watcher:
     """The watcher's components, inside the page."""
-    return Watcher(gr.Timer(WATCH_S, active=False), gr.State([]))
+    return Watcher(gr.Timer(WATCH_S, active=False), gr.State([]), gr.State(None))
 
 
 def lines_of(work: Sequence[JobLine], step: str) -> str:
@@ -83,7 +87,7 @@ def wire(
     everywhere: says on every step what runs. Returns what shows it on load.
     """
 
-    def watch(finished: Any) -> list[Any]:
+    def watch(finished: Any, since_s: Any) -> list[Any]:
         finished = finished if isinstance(finished, list) else []
         work = questions.jobs.work(context)
         questions.ahead.follow(context, work)
@@ -94,6 +98,7 @@ def wire(
         return [
             gr.Timer(active=busy),
             ended if ended != finished else gr.skip(),
+            time.time() if since_s is None else gr.skip(),
             curves(context) if training else gr.skip(),
             running(work, STEP_OF),
             *markup,
@@ -110,8 +115,9 @@ def wire(
         return watcher.start()
 
     flat = [panel for found in panels.values() for panel in found]
-    outputs = [watcher.timer, watcher.finished, plot, everywhere, *flat]
-    events.on(watcher.timer.tick, watch, [watcher.finished], outputs, **WATCH)
+    watched = [watcher.finished, watcher.since_s]
+    outputs = [watcher.timer, *watched, plot, everywhere, *flat]
+    events.on(watcher.timer.tick, watch, watched, outputs, **WATCH)
     for panel in flat:
         events.on(panel.action, settle, None, watcher.timer, **ACTION)
-    return Show(watch, [watcher.finished], outputs)
+    return Show(watch, watched, outputs)

@@ -16,8 +16,8 @@ from steering.errors import InputError, NotFound, SteeringError
 
 IDLE_S = 120.0
 """A process that nobody asks anything for so long ends."""
-ANSWER_S, SAVE_S = 30.0, 600.0
-"""Longest wait for an answer, and for the set to be stored."""
+START_S, ANSWER_S, SAVE_S = 180.0, 30.0, 600.0
+"""Longest wait for the process to start, for an answer, and for the set to be stored."""
 _END_S = 5.0
 
 
@@ -59,7 +59,7 @@ class DriveClient:
         """
         with self._one_at_a_time:
             if not self._greeted:
-                self._receive(ANSWER_S)
+                self._receive(START_S)
                 self._greeted = True
             self._send(wish)
             return self._receive(SAVE_S if wish.get("do") == "save" else ANSWER_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from steering import pipeline
 from steering.errors import InputError
 from steering.jobs.client import Jobs
 from steering.jobs.lock import WorkerLock
-from steering.jobs.queue import MAIN, Queue
+from steering.jobs.queue import MAIN, JobStatus, Queue
 from steering.progress import Report
 from steering.samples import open_store
 from steering.store import Store
@@ -347,3 +348,18 @@ def test_the_shipped_samples_answer_without_a_measurement(
         == questions.demonstrations.card(context, demonstrations_id).frames[0]
     )
     assert questions.heads.projection(context, demonstrations_id, TELLS).points.shape[1] == 2
+
+
+def test_what_a_job_measured_is_taken_over_once_however_late() -> None:
+    """By when it ended, not by how long ago that is: a page that was opened since, or has taken it, stays as it is."""
+    times = {"created_s": 400.0, "started_s": 450.0, "ended_s": 500.0}
+    told = {"position": 0, "fraction": 1.0, "message": "", "left_s": None, "metrics": (), "error": None}
+    job = JobStatus("7", "", "select", {}, "done", result="selection-1", cancel_requested=False, **told, **times)
+    recent: list[JobStatus] = [job]
+    context: Any = SimpleNamespace(jobs=SimpleNamespace(recent=lambda owner, limit: recent[:limit]))
+    found = questions.measures.just_measured(context, 499.0)
+    assert found is not None and (found.function, found.result) == ("select", "selection-1")
+    assert questions.measures.just_measured(context, found.ended_s) is None
+    for other in (replace(job, function="finetune"), replace(job, result=None), replace(job, ended_s=None)):
+        recent[:] = [other]
+        assert questions.measures.just_measured(context, 0.0) is None

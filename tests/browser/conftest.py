@@ -59,6 +59,20 @@ DELAY_S = float(os.environ.get("STEERING_TEST_DELAY_S", "0"))
 expect.set_options(timeout=WITHIN_MS)
 
 
+SHARED = {
+    **dict.fromkeys(("test_measures", "test_frames", "test_strength", "test_surgery"), "measures_address"),
+    **dict.fromkeys(("test_finetune", "test_compare_paths"), "working_address"),
+}
+"""File -> the server that it shares with others: one worker runs them, for each would start a server of its own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together, and those of files that share a server (--dist loadgroup)."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(SHARED.get(item.path.stem, item.path.stem)))
+
+
 def _run(script: Path, target: Path, *arguments: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(

@@ -12,6 +12,12 @@ from .waiting import WORKS_MS, no_job, reload, said, settled
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
+LISTEN = """() => { window.told = []; window.seen = new Set(); window.regions = new Set(); new MutationObserver(() => {
+          for (const job of document.querySelectorAll('.wb-job header span')) window.seen.add(job.textContent);
+          for (const live of document.querySelectorAll('.wb-jobs :is([role=status], [role=alert], [aria-live])'))
+            if (window.regions.add(live) && window.told.at(-1) !== live.textContent) window.told.push(live.textContent);
+        }).observe(document.body, { childList: true, subtree: true, characterData: true }); }"""
+"""Keeps how far the job says it is, and what is read aloud of it."""
 
 
 def finetune(open_page: OpenPage, address: str, **options: object) -> Page:
@@ -85,14 +91,6 @@ def test_the_command_is_copied(open_page: OpenPage, sample_address: str) -> None
     assert page.evaluate("() => navigator.clipboard.readText()") == shell.inner_text()
 
 
-def test_what_cannot_run_is_off_and_says_why(open_page: OpenPage, big_address: str) -> None:
-    page = finetune(open_page, big_address, width=390, height=844, dark=True)
-    box = page.locator("[name=methods][value=full]")
-    expect(box).to_be_disabled()
-    expect(page.get_by_test_id("off-full")).to_contain_text("not known")
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-
-
 def test_a_training_survives_a_reload_stops_within_a_step_and_errors_are_said(
     open_page: OpenPage, working_address: str
 ) -> None:
@@ -118,8 +116,13 @@ def test_a_training_survives_a_reload_stops_within_a_step_and_errors_are_said(
     reload(page)
     expect(page.get_by_test_id("job").first).to_contain_text("Control: random heads")
     expect(live).to_contain_text("of 2900", timeout=WORKS_MS)
+    page.evaluate(LISTEN)
+    page.wait_for_function("() => window.seen.size >= 3", timeout=WORKS_MS)
     page.get_by_test_id("job").get_by_role("button", name="Stop").click()
     expect(page.get_by_test_id("jobs").first).to_contain_text("stopped", timeout=WORKS_MS)
+    assert page.evaluate("() => window.regions.size") == 1  # drawn anew it would be read again
+    told = page.evaluate("() => window.told")  # not at every step
+    assert told and all(re.search(r": (running|stopping at the next step|stopped)\.$", one) for one in told)
     expect(live).to_have_count(0)
     page.get_by_test_id("jobs").first.get_by_role("button", name="Continue").click()
     expect(page.get_by_test_id("job").first).to_be_visible()
@@ -140,25 +143,3 @@ def test_a_finished_training_joins_the_results(open_page: OpenPage, working_addr
     expect(page.get_by_test_id("training-curves")).to_be_visible(timeout=WORKS_MS)
     expect(rows).to_have_count(before + 1, timeout=WORKS_MS)
     expect(rows.first).to_contain_text("7")
-
-
-def test_progress_is_not_read_aloud(open_page: OpenPage, working_address: str) -> None:
-    page = open_page(working_address)
-    page.get_by_role("tab", name="Finetune").click()
-    no_job(page)
-    page.locator("[name=steps]").fill("2900")  # it is stopped before
-    page.get_by_label("LoRA, all heads").uncheck()
-    page.evaluate(
-        """() => { window.told = []; window.seen = new Set(); window.regions = new Set(); new MutationObserver(() => {
-          for (const job of document.querySelectorAll('.wb-job header span')) window.seen.add(job.textContent);
-          for (const live of document.querySelectorAll('.wb-jobs :is([role=status], [role=alert], [aria-live])'))
-            if (window.regions.add(live) && window.told.at(-1) !== live.textContent) window.told.push(live.textContent);
-        }).observe(document.body, { childList: true, subtree: true, characterData: true }); }"""
-    )
-    page.get_by_test_id("finetune-start").click()
-    page.wait_for_function("() => window.seen.size >= 4", timeout=WORKS_MS)
-    page.get_by_test_id("job").first.get_by_role("button", name="Stop").click()
-    expect(page.locator(".wb-job", has_text="finished results are kept").first).to_be_visible(timeout=WORKS_MS)
-    assert page.evaluate("() => window.regions.size") == 1  # drawn anew it would be read again
-    told = page.evaluate("() => window.told")
-    assert told and all(re.search(r": (starts next|running|stopping at the next step|stopped)\.$", one) for one in told)

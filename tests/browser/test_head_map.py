@@ -337,15 +337,3 @@ def test_files_of_scores_and_of_the_set(open_page: OpenPage, sample_address: str
     broken.write_text('{"trainable_head_indices": [[99, 0]]}')
     page.locator(".wb-menu input[type=file]").set_input_files(broken)
     said(page, "99")
-
-
-def test_eighteen_layers_stay_in_sight(open_page: OpenPage, big_address: str) -> None:
-    page = open_page(big_address, height=1000)
-    expect(page.get_by_test_id("head-cell")).to_have_count(288)
-    assert resting(page.get_by_test_id("head-map"))["height"] < 560
-    smallest = page.evaluate(
-        "() => Math.min(...[...document.querySelectorAll('.wb-cell')].map(c => c.getBoundingClientRect().height))"
-    )
-    assert smallest >= 14
-    phone = open_page(big_address, width=390, height=844)
-    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390

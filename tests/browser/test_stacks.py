@@ -1,6 +1,6 @@
-"""The head map of a policy whose stacks have different numbers of heads: every cell is a head, and only those.
+"""Policies of other sizes: stacks with different numbers of heads, where every cell is a head, and the 18 layers of π0.
 
-Its store is the test's own, so a damaged one is tried here, too.
+The first one's store is this file's own, so a damaged one is tried here, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .waiting import said
+from .waiting import resting, said
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -88,3 +88,23 @@ def test_an_error_of_a_quick_event_is_said_and_holds_nothing_back(
     artefacts.with_name("away").rename(artefacts)
     player.locator("select").select_option("1")
     page.wait_for_function("() => wb.state.episode.episode === 1")
+
+
+def test_eighteen_layers_stay_in_sight(open_page: OpenPage, big_address: str) -> None:
+    page = open_page(big_address, height=1000)
+    expect(page.get_by_test_id("head-cell")).to_have_count(288)
+    assert resting(page.get_by_test_id("head-map"))["height"] < 560
+    smallest = page.evaluate(
+        "() => Math.min(...[...document.querySelectorAll('.wb-cell')].map(c => c.getBoundingClientRect().height))"
+    )
+    assert smallest >= 14
+    phone = open_page(big_address, width=390, height=844)
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+def test_what_cannot_run_is_off_and_says_why(open_page: OpenPage, big_address: str) -> None:
+    page = open_page(f"{big_address}?tab=finetune", width=390, height=844, dark=True)
+    box = page.locator("[name=methods][value=full]")
+    expect(box).to_be_disabled()
+    expect(page.get_by_test_id("off-full")).to_contain_text("not known")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

@@ -8,8 +8,17 @@ const SEEN = 8;       // chunks whose paths stay visible in the exterior picture
 const FRESH = 6;      // control steps for which a chunk's places in the moving wrist camera are near the truth
 const traces = new Map();
 
+/* A recorded path, fetched once; null where it does not come, and then asked for again when it is next wanted. */
 export const traceAt = (address) => {
-  if (!traces.has(address)) traces.set(address, fetch(address).then((answer) => answer.ok ? answer.json() : Promise.reject(answer.status)));
+  const fetched = async () => {
+    try {
+      const answer = await fetch(address);
+      if (answer.ok) return await answer.json();
+    } catch { /* the connection broke, or the page is left */ }
+    traces.delete(address);
+    return null;
+  };
+  if (!traces.has(address)) traces.set(address, fetched());
   return traces.get(address);
 };
 

@@ -94,7 +94,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
     const space = traced.length ? pathSpace(places.map((m, at) => ({ ...look(m, at), hidden: !entry.traces[m] })), `scene ${entry.number}`, data.task.replaceAll("_", " ")) : null;
     views = [...overlays, space].filter(Boolean);
     places.forEach((m, at) => {
-      if (entry.traces[m]) traceAt(entry.traces[m]).then((trace) => { overlays[at].show(trace); space.show(at, trace); paint(); });
+      if (entry.traces[m]) traceAt(entry.traces[m]).then((trace) => { if (trace) { overlays[at].show(trace); space.show(at, trace); paint(); } });
     });
     const play = make("button", { type: "button", class: "wb-button wb-primary", "data-testid": "rollout-play" }, "Play");
     const bar = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": "Time" });

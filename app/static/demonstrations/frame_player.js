@@ -148,13 +148,22 @@ export const framePlayer = (element, props, trigger, watch) => {
     if (state.episode === data && sprites.filter(Boolean).length === data.cameras.length) begin();
   }
 
+  async function fetchAttention(address) {
+    try {
+      const answer = await fetch(address);
+      if (!answer.ok) { toast(await answer.text()); return null; }
+      const unzipped = answer.body.pipeThrough(new DecompressionStream("gzip"));
+      return new Uint8Array(await new Response(unzipped).arrayBuffer());
+    } catch {  // the connection broke, or the page is left
+      toast("Where the heads look did not arrive: the connection broke. Open the episode again.");
+      return null;
+    }
+  }
+
   async function loadAttention(data) {
     if (!data.attention || state.attention?.key === data.attention) { draw(); return; }
-    const answer = await fetch(data.attention);
-    if (!answer.ok) { toast(await answer.text()); return; }
-    const unzipped = answer.body.pipeThrough(new DecompressionStream("gzip"));
-    const bytes = new Uint8Array(await new Response(unzipped).arrayBuffer());
-    if (state.episode !== data) return;
+    const bytes = await fetchAttention(data.attention);
+    if (!bytes || state.episode !== data) return;
     const patches = data.grid * data.grid;
     const size = data.heads_total * data.cameras.length * patches * Math.ceil(data.frames / 2);
     state.attention = { key: data.attention, image: bytes.subarray(0, size), mass: bytes.subarray(size), patches, frames: data.frames };

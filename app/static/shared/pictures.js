@@ -6,13 +6,15 @@ const MAKING = 503;
 export const fetchImage = async (address, wanted, say) => {
   for (;;) {
     const answer = await fetch(address).catch(() => null);
-    if (answer?.ok) {
-      const image = await createImageBitmap(await answer.blob());
+    const picture = answer?.ok ? await answer.blob().catch(() => null) : null;
+    if (picture) {
+      const image = await createImageBitmap(picture);
       if (wanted()) return image;
       image.close();
       return null;
     }
-    const words = answer ? await answer.text() : "The server does not answer. Reload the page once it runs again.";
+    const told = answer && !answer.ok ? await answer.text().catch(() => "") : "";
+    const words = told || "The server does not answer. Reload the page once it runs again.";
     if (!wanted()) return null;
     say(words);
     if (answer?.status !== MAKING) return null;
