@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -203,7 +204,7 @@ class Media:
 
     def _sheet(self, demonstrations_id: str, index: int, camera: str, progress: Progress) -> bytes:
         episode = self._episode(demonstrations_id, index, camera)
-        frames = _counted(episode.cameras[camera], episode.frames, progress)
+        frames = _counted(episode.pictures(camera), episode.frames, progress)
         return sprite_sheet(frames, episode.frames, *sheet_layout(episode))
 
     def _first(self, demonstrations_id: str, index: int, camera: str, _: Progress) -> bytes:
@@ -215,8 +216,8 @@ class Media:
         camera = next(iter(episodes[0].cameras))
 
         def frames() -> Iterator[np.ndarray]:
-            for index in range(len(counts)):  # loaded one by one, for an episode keeps the frames that it has decoded
-                yield from self._episode(demonstrations_id, index, camera).cameras[camera][::step]
+            for episode in episodes:
+                yield from islice(episode.pictures(camera), 0, None, step)
 
         total = sum(counts)
         return sprite_sheet(_counted(frames(), total, progress), total, TILE_PX, ATLAS_COLUMNS)

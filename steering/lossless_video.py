@@ -6,7 +6,7 @@ read on one core. The files are for this program: browsers do not play 4:4:4 RGB
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,55 +38,60 @@ def write_video(path: Path, frames: np.ndarray) -> None:
         container.mux(stream.encode())
 
 
-def read_video(path: Path, shape: tuple[int, int, int, int], first: int | None = None) -> np.ndarray:
-    """Read the frames of `path` as uint8 [frame, height, width, 3]; InputError when they do not have `shape`.
-
-    first: read only so many, from the beginning.
-    """
+def each_frame(path: Path, shape: tuple[int, int, int, int]) -> Iterator[np.ndarray]:
+    """The frames of `path` one by one, uint8 [height, width, 3]; InputError once they are found not to have `shape`."""
     import av
 
     count, height, width, _ = shape
     if max(height, width) > MAX_SIDE_PX:
         raise InputError(f"{path.name}: a frame may have at most {MAX_SIDE_PX} px a side, not {width}x{height}.")
-    images: list[np.ndarray] = []
+    read = 0
     try:
         with av.open(str(path)) as container:
             container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
             for frame in container.decode(video=0):
-                if len(images) == count or (frame.height, frame.width) != (height, width):
+                if read == count or (frame.height, frame.width) != (height, width):
                     break
-                images.append(frame.to_ndarray(format="rgb24"))
-                if len(images) == first:
-                    return np.stack(images)
+                yield frame.to_ndarray(format="rgb24")
+                read += 1
             else:
-                if len(images) == count:
-                    return np.stack(images)
+                if read == count:
+                    return
     except (av.FFmpegError, OSError, IndexError) as error:
         raise InputError(f"{path.name} cannot be read as video ({error}).") from None
     raise InputError(f"{path.name} does not hold the {count} frames of {width}x{height} px that its artefact names.")
 
 
+def whole(rows: Iterable[np.ndarray]) -> np.ndarray:
+    """Rows as one array, which they may be already."""
+    return rows if isinstance(rows, np.ndarray) else np.stack(list(rows))
+
+
 class LazyArrays(Mapping[str, np.ndarray]):
     """A mapping of arrays that are read when first asked for, and kept. Opening an artefact stays instant.
 
-    readers: read an array whole, or its first rows where they are called with `first`. shapes: of every array, known
-    without reading it.
+    readers: give the rows of an array. shapes: of every array, known without reading it.
     """
 
-    def __init__(self, readers: Mapping[str, Callable[..., np.ndarray]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, readers: Mapping[str, Callable[[], Iterable[np.ndarray]]], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
         self._readers = dict(readers)
         self._arrays: dict[str, np.ndarray] = {}
         self.shapes = dict(shapes)
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._arrays:
-            self._arrays[name] = self._readers[name]()
+            self._arrays[name] = whole(self._readers[name]())
         return self._arrays[name]
+
+    def each(self, name: str) -> Iterator[np.ndarray]:
+        """The rows of an array one by one, read as they are asked for; they are not kept."""
+        return iter(self._arrays[name] if name in self._arrays else self._readers[name]())
 
     def first(self, name: str) -> np.ndarray:
         """The first row of an array, which is not kept."""
-        read: np.ndarray = self._arrays[name][0] if name in self._arrays else self._readers[name](first=1)[0]
-        return read
+        return next(self.each(name))
 
     @property
     def decoded_bytes(self) -> int:

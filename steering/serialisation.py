@@ -26,7 +26,7 @@ import numpy as np
 
 import steering.types
 from steering.errors import InputError
-from steering.lossless_video import LazyArrays, is_video, read_video, write_video
+from steering.lossless_video import LazyArrays, each_frame, is_video, whole, write_video
 
 MAX_ARRAY_BYTES = 8 << 30
 MAX_JSON_BYTES = 16 << 20
@@ -188,7 +188,7 @@ class _Decoder:
             fits = type(node) is hint or (hint is float and type(node) is int)
             return hint(node) if fits else self._bad(where, hint.__name__, node)
         if hint is np.ndarray:
-            return self._array(node, where)()
+            return whole(self._array(node, where)())
         if hint is Path:
             return self._path(node, where)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
@@ -238,7 +238,7 @@ class _Decoder:
             return LazyArrays(readers, {name: tuple(item["shape"]) for name, item in items})
         return {name: self.decode(item, hint, f"{where}.{name}") for name, item in items}
 
-    def _array(self, node: Any, where: str) -> typing.Callable[..., np.ndarray]:
+    def _array(self, node: Any, where: str) -> typing.Callable[[], typing.Iterable[np.ndarray]]:
         if not isinstance(node, dict):
             self._bad(where, "an array", node)
         shape = node.get("shape")
@@ -252,11 +252,11 @@ class _Decoder:
         array = self._arrays.get(str(node.get("$array")))
         if array is None or list(array.shape) != shape or array.dtype.str != node.get("dtype"):
             self._bad(where, "an array that arrays.npz holds in this shape and dtype", node)
-        return lambda first=None: array if first is None else array[:first]
+        return lambda: array
 
-    def _video(self, path: Path, shape: tuple[int, int, int, int], first: int | None = None) -> np.ndarray:
+    def _video(self, path: Path, shape: tuple[int, int, int, int]) -> typing.Iterable[np.ndarray]:
         self._check(path)
-        return read_video(path, shape, first)
+        return each_frame(path, shape)
 
     def _path(self, node: Any, where: str) -> Path:
         if not (isinstance(node, dict) and isinstance(node.get("$path"), str)):

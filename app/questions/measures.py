@@ -232,16 +232,15 @@ def asked_of_neighbours(context: Context, demonstrations_id: str, measure: Measu
 
 
 def over_time(context: Context, demonstrations_id: str, measure: Measure) -> RelevanceOverTime | None:
-    """k-NN relevance by time in the episode, from kept neighbours or as it came with the samples; else None."""
+    """k-NN relevance by time in the episode, as it came with the samples or else from kept neighbours, else None."""
     k, preset, target = asked_of_neighbours(context, demonstrations_id, measure)
-    found = neighbours(context, demonstrations_id)
-    if found is not None:
-        return _over_time(context, found, k, preset, target)
     outputs, question = captured(context, demonstrations_id), {"k": k, "preset": preset, "target": target}
-    for manifest in context.store.find("over_time"):
-        if outputs in manifest.parents and dict(manifest.params) == question:
-            return whole(context, manifest.id, RelevanceOverTime)
-    return None
+    for manifest in context.store.find("over_time"):  # read first: neighbours and what goes with them are 0.2 GB
+        same = outputs in manifest.parents and dict(manifest.params) == question
+        if same and (read := whole(context, manifest.id, RelevanceOverTime)) is not None:
+            return read
+    found = neighbours(context, demonstrations_id)
+    return None if found is None else _over_time(context, found, k, preset, target)
 
 
 @remembered(4)

@@ -117,11 +117,11 @@ def sheet_layout(episode: Episode) -> tuple[int, int]:
 
 def sprite_sheet(frames: Iterable[np.ndarray], count: int, tile: int, columns: int) -> bytes:
     """`count` frames in one WebP image, `columns` tiles a row. frames: each uint8 [height, width, 3]."""
-    sheet = np.zeros((-(-count // columns) * tile, columns * tile, 3), np.uint8)
+    sheet = Image.new("RGB", (columns * tile, -(-count // columns) * tile))
     for i, frame in enumerate(frames):
         row, column = divmod(i, columns)
-        sheet[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = square(frame, tile)
-    return encode(sheet, quality=70, effort=2)  # 4 takes twice as long for a twentieth less
+        sheet.paste(Image.fromarray(square(frame, tile)), (column * tile, row * tile))
+    return _webp(sheet, quality=70, effort=2)  # 4 takes twice as long for a twentieth less
 
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
@@ -138,8 +138,12 @@ def square(image: np.ndarray, side: int) -> np.ndarray:
 
 def encode(image: np.ndarray, quality: int = 80, effort: int = 1) -> bytes:
     """uint8 [height, width, 3] as WebP. effort: 0 is quick, 6 is small."""
+    return _webp(Image.fromarray(image), quality, effort)
+
+
+def _webp(image: Image.Image, quality: int, effort: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "WEBP", quality=quality, method=effort)
+    image.save(file, "WEBP", quality=quality, method=effort)
     return file.getvalue()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 
@@ -102,6 +102,13 @@ class Episode(Shown):
         """uint8 [height, width, 3]: the first frame of a camera, read alone where cameras are read when asked for."""
         read: Callable[[str], np.ndarray] | None = getattr(self.cameras, "first", None)
         return self.cameras[camera][0] if read is None else read(camera)
+
+    def pictures(self, camera: str) -> Iterable[np.ndarray]:
+        """The frames of a camera in order, uint8 [height, width, 3], none of them kept where cameras are read when
+        asked for.
+        """
+        read: Callable[[str], Iterable[np.ndarray]] | None = getattr(self.cameras, "each", None)
+        return self.cameras[camera] if read is None else read(camera)
 
     @property
     def side_px(self) -> int:

@@ -313,6 +313,18 @@ def test_the_strip_of_the_head_that_tells_is_high(lab: Context, filled: Any) -> 
     assert rows.shape == (128, 20) and np.nanmean(rows, 1).argmax() == FLAT
 
 
+def test_a_strip_that_is_stored_needs_no_neighbours(lab: Context, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = next(m for m, found in questions.measures.stored(lab, opened(filled)).items() if found == filled[1]["own"])
+    k, preset, target = questions.measures.asked_of_neighbours(lab, opened(filled), own)
+    over = questions.measures.over_time(lab, opened(filled), own)
+    params = {"k": k, "preset": preset, "target": target}
+    stored = lab.store.save("over_time", over, parents=[filled[1]["captured"]], params=params)
+    monkeypatch.setattr(questions.measures, "_over_time", None)
+    found = questions.measures.over_time(lab, opened(filled), own)
+    assert found is not None and found is lab.store.kept(stored)
+    lab.store.delete(stored)
+
+
 def test_a_sweep_says_how_far_the_action_moves() -> None:
     rng = np.random.default_rng(0)
     chunk = np.repeat(rng.normal(size=(1, 10, 7)), 3, 0).astype(np.float32)

@@ -24,6 +24,7 @@ from app.media import SHEETS_AT_ONCE, Media, NotYet
 from app.questions.context import Context
 from app.tabs import demonstrations, heads
 from steering.errors import NotFound
+from steering.lossless_video import LazyArrays
 from steering.store import Store
 from steering.types import Demonstrations
 
@@ -45,7 +46,7 @@ def client(previews: Media) -> TestClient:
 
 
 def test_opening_a_set_decodes_nothing(context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steering.serialisation.read_video", lambda *_, **__: pytest.fail("it was decoded"))
+    monkeypatch.setattr("steering.serialisation.each_frame", lambda *_, **__: pytest.fail("it was decoded"))
     opened, made = context, samples[1]["place_cube_in_bowl"]
     value = heads.show_episode(opened, made, 1)
     assert value is not None and len(value["cameras"]) == 2 and value["frames"] == 17
@@ -70,6 +71,14 @@ def test_a_file_is_made_when_it_is_fetched_and_once(context: Context, samples: S
     assert Image.open(io.BytesIO(atlas)).size == (2560, 128)  # 51 frames of 64 px, forty a row
     weights = server.get(f"/{context.media.attention(samples[1]['attention'])}")
     assert weights.headers["content-type"] == "application/gzip" and "content-encoding" not in weights.headers
+
+
+def test_pictures_are_made_frame_by_frame(context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else 22 MB of an episode of the samples are in memory besides its sheet, and two sheets are made at once."""
+    made = samples[1]["place_cube_in_bowl"]
+    monkeypatch.setattr(LazyArrays, "__getitem__", None)
+    for address in (context.media.sprites(made, 1, ["wrist"])["wrist"], context.media.atlas(made)["url"]):
+        assert context.media.file(address, None).read_bytes()[8:12] == b"WEBP"
 
 
 def test_small_pictures_that_take_long_are_asked_for_again(

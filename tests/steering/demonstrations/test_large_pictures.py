@@ -75,7 +75,7 @@ def test_a_recording_is_not_decoded_where_it_is_too_large(tmp_path: Path, monkey
     episode = Episode("0", "x", 10.0, cameras, np.zeros((5, 8), np.float32), np.zeros((5, 7), np.float32))
     store = Store(tmp_path)
     folder = store.folder(store.save("demonstrations", Demonstrations("mine", "", (), (episode,))))
-    monkeypatch.setattr("steering.serialisation.read_video", lambda *_, **__: pytest.fail("it was decoded"))
+    monkeypatch.setattr("steering.serialisation.each_frame", lambda *_, **__: pytest.fail("it was decoded"))
     small_arrays = replace(LIMITS, array_bytes=1000)
     with open_dataset(folder, small_arrays) as dataset, pytest.raises(InputError, match="at most 0 MB an episode"):
         dataset.images(0, "exterior", [0])
