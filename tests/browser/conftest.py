@@ -293,7 +293,7 @@ def open_page(browser: Browser, contexts: list[BrowserContext]) -> Iterator[Call
         page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion=motion)
         if THROTTLE > 1:
             context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": THROTTLE})
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(str(error)) if not str(error).startswith(LEFT) else None)
         page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
         page.on("request", lambda request: foreign.append(request.url) if not _local(request.url) else None)
         page.goto(address)
@@ -349,8 +349,14 @@ def _delay(context: BrowserContext) -> None:
     context.route("**/*", late)
 
 
-LEFT = ("AbortError: BodyStreamBuffer was aborted", "Unexpected error Connection errored out.")
-"""What a stream and an event of Gradio's report when their page is left or loaded anew while they wait."""
+LEFT = (
+    "AbortError: BodyStreamBuffer was aborted",
+    "AbortError: signal is aborted without reason",
+    "Unexpected error Connection errored out.",
+    "Failed to fetch",
+    "TypeError: Failed to fetch",
+)
+"""What streams, events and fetches report when their page is left or loaded anew while they wait."""
 
 
 def _is_error(said: ConsoleMessage) -> bool:
