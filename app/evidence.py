@@ -45,6 +45,10 @@ class Experiments:
             self._read()
             return self._figures.get(name)
 
+    def headline(self, name: str) -> str:
+        """What an experiment says, as it was read last; empty before. Nobody waits for it."""
+        return next((one.headline for one in self._shown if one.name == name), "")
+
     def _read(self) -> None:
         if time.monotonic() - self._looked_s < LOOK_EVERY_S:
             return
@@ -75,6 +79,7 @@ def _evidence(name: str, read: dict[str, Any]) -> Evidence:
             for title, titles, rows, lines in read["sections"]
         ),
         figures=tuple(read["figures"]),
+        headline=read["headline"],
         beside=tuple(
             Beside(condition, tuple(paper), None if twin is None else tuple(twin))
             for condition, paper, twin in read["beside"]

@@ -79,7 +79,7 @@ class Beside:
 @dataclass(frozen=True)
 class Evidence:
     """What is made of an experiment. name: grid, screen or trial. done: of its `cells`; figures: names of those that
-    can be drawn; beside: a line a condition of the paper.
+    can be drawn; headline: what it says in a sentence; beside: a line a condition of the paper.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Evidence:
     cells: int
     sections: tuple[Part, ...]
     figures: tuple[str, ...]
+    headline: str = ""
     beside: tuple[Beside, ...] = ()
 
 

@@ -93,7 +93,7 @@ def show_costs(context: Context, opened: Any, digits: Any, base: Any, measure: A
     except SteeringError as error:  # what cannot run has no command; starting says the same
         command = python = f"# {error}"
     imitated = questions.training.imitated(context, demonstrations_id)
-    return views.costs(found, command, python, imitated)
+    return views.costs(found, command, python, imitated, context.experiments.headline("screen"))
 
 
 def show_live(context: Context) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app.answers.training import Outlook, ResultRow, Running
 from app.views.templates import PIECES, Macros
@@ -67,13 +67,15 @@ def form(
     )
 
 
-def costs(found: Mapping[str, Outlook], command: str, python: str, imitated: str = "") -> Markup:
+def costs(found: Mapping[str, Outlook], command: str, python: str, imitated: str = "", headline: str = "") -> Markup:
     """What the form shows beside its fields, for static/finetune/form.js: name of a slot -> markup, and what is off.
-    imitated: what a training on what is open would imitate, a sentence or empty.
+    imitated: what a training on what is open would imitate, a sentence or empty. headline: what is known of
+    chosen heads beside random ones, or empty.
     """
     lora = found["lora"].total if "lora" in found else 0
     slots = {f"cost-{name}": _cost(name, cost, lora) for name, cost in found.items()}
     slots["command"] = HTML.commands(command, python)
+    slots["headline"] = escape(headline)
     slots["imitated"] = HTML.imitated(imitated) if imitated else Markup()
     told = {"slots": slots, "off": [name for name, cost in found.items() if cost.off]}
     return PIECES.emit("training", json.dumps(told))

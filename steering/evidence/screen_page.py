@@ -72,6 +72,21 @@ def document(cells: Sequence[Result]) -> str:
     return "\n\n".join(parts)
 
 
+def headline(cells: Sequence[Result]) -> str:
+    """What the screen says of rules beside random heads, in a sentence a number of heads; empty without any."""
+    said = []
+    for heads in _counts(cells):
+        found = ratios(cells, heads)
+        better = [_label(one.rule) for one in found if one.found == "better"]
+        made = sum(parse_cell(one["cell"]).heads == heads for one in cells)
+        of = sum(cell.heads == heads for cell in planned())
+        if found:
+            rules = f"{' and '.join(better)} trained better than" if better else "no rule is shown to train better than"
+            so_far = f" ({made} of {of} trainings made so far)" if made < of else ""
+            said.append(f"With {heads} heads {rules} random ones{so_far}.")
+    return " ".join(said)
+
+
 def ratio_table(found: Sequence[Ratio]) -> Table:
     """A rule a row, lowest first, and its ratio in each task."""
     tasks = [task for task in TASKS if any(task in one.by_task for one in found)]

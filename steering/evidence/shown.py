@@ -40,7 +40,8 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
     """Plain values of each of EXPERIMENTS that has cells in `folder`; one that cannot be read is left out.
 
     done: how many of its `cells` are made; sections: title, columns, rows and lines of each; figures: Plotly JSON by
-    name; beside: condition, the paper's success of LoRA and of Robotic Steering in percent, and the twin's or None.
+    name; headline: what it says in a sentence; beside: condition, the paper's success of LoRA and of Robotic Steering
+    in percent, and the twin's or None.
     """
     found = {}
     for name, of in (("trial", _trial), ("screen", _screen), ("grid", _grid)):
@@ -64,7 +65,9 @@ def _screen(folder: Path) -> dict[str, Any]:
     from steering.evidence.cell_files import read_results_in
 
     cells = read_results_in(folder)
-    return _plain(cells, {one.id for one in screen.cells()}, screen_page.sections(cells), screen_page.figures(cells))
+    planned = {one.id for one in screen.cells()}
+    shown = _plain(cells, planned, screen_page.sections(cells), screen_page.figures(cells))
+    return shown | {"headline": screen_page.headline(cells)}
 
 
 def _grid(folder: Path) -> dict[str, Any]:
@@ -100,6 +103,7 @@ def _plain(
             for one in sections
         ],
         "figures": {name: plain(one) for name, one in figures.items()},
+        "headline": "",
         "beside": [],
     }
 

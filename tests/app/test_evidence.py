@@ -74,7 +74,9 @@ def test_the_screen_and_the_trial_stand_beside_the_grid_as_far_as_they_are_made(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps({"cell": f"few/{arm}/{seed}", "conditions": runs}))
     made = Experiments(tmp_path)
+    assert made.headline("screen") == "", "nobody waits for it"
     trial, screen = made.shown()
+    assert made.headline("screen").startswith("With 4 heads no rule is shown to train better than random ones (2 of ")
     assert (trial.name, trial.done, screen.name, screen.done) == ("trial", 6, "screen", 2)
     shown = compare_evidence.evidence_cards(made.shown())
     assert "Nothing may be said to be better or worse yet" in shown and "<td>0.50</td>" in shown

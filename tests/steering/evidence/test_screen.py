@@ -14,7 +14,7 @@ from steering.evidence import screen as module
 from steering.evidence.cell_files import read_results_in
 from steering.evidence.grid import TASKS
 from steering.evidence.screen import ScreenCell, ScreenSettings, cells, left_to_make, parse_cell, run_screen
-from steering.evidence.screen_page import document, rules_figure, write_screen
+from steering.evidence.screen_page import document, headline, rules_figure, write_screen
 from steering.evidence.screen_results import best_rules, compared, predictors, ratios
 from steering.evidence.screen_rules import CEILING, DRAWS, GROUPS, RULES, Asked, choose
 from steering.store import Store
@@ -87,6 +87,14 @@ def test_the_best_rule_is_named_once_all_cells_are_there_and_ties_go_to_the_shor
     every = found + [one | {"cell": one["cell"].replace("/4/", "/8/")} for one in found]
     assert best_rules(every)[:4] == ("movers", "reach", *others[:2])
     assert best_rules(every[:-1]) == ()
+
+
+def test_the_headline_names_what_is_better_than_chance_and_says_what_is_missing():
+    cells = _made()
+    said = headline(cells)
+    assert said.startswith("With 4 heads reach alone (lowest layers) trained better than random ones (70 of ")
+    without = headline([one for one in cells if "/reach/" not in one["cell"]])
+    assert "no rule is shown to train better than random ones" in without and headline([]) == ""
 
 
 def test_a_known_effect_is_found_and_none_is_not_claimed():
