@@ -1,4 +1,4 @@
-"""Assemble the page and launch it. Costs about 4 s, nearly all of it `import gradio`."""
+"""Assemble the page and launch it. Costs about 4 s, most of it `import gradio`."""
 
 from __future__ import annotations
 

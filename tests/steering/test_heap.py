@@ -33,6 +33,32 @@ before = psutil.Process().memory_info().rss
 blocks.clear()
 print(int(given), (before - psutil.Process().memory_info().rss) / (80 << 20))
 """
+SHARING = """
+import ctypes, sys, tempfile, threading
+from steering.heap import return_freed
+given = return_freed()
+together, held = threading.Barrier(12), []
+def work():
+    held.append(bytearray(50_000))  # of the C library, not of Python's own blocks
+    together.wait()
+    held.append(bytearray(50_000))
+threads = [threading.Thread(target=work) for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+heaps = 0
+if given:
+    libc = ctypes.CDLL(None)
+    libc.fdopen.restype = ctypes.c_void_p
+    with tempfile.TemporaryFile("w+") as file:
+        stream = ctypes.c_void_p(libc.fdopen(file.fileno(), b"w"))
+        libc.malloc_info(0, stream)
+        libc.fflush(stream)
+        file.seek(0)
+        heaps = file.read().count("<heap ")
+print(int(given), heaps)
+"""
 
 
 def _said(code: str) -> tuple[bool, float]:
@@ -50,3 +76,8 @@ def test_a_server_of_policies_takes_no_memory_anew_for_every_message() -> None:
 def test_the_page_gives_back_large_blocks_whatever_stays_behind_them() -> None:
     done, share = _said(RETURNING)
     assert not done or share > 0.9
+
+
+def test_threads_of_the_page_use_what_others_freed() -> None:
+    done, heaps = _said(SHARING)
+    assert not done or 1 <= heaps <= 3  # that of the first thread, and two
