@@ -58,6 +58,10 @@ class Silent(Exception):
     """The other side did not answer in time."""
 
 
+class Deserted(SystemExit):
+    """The parent is gone: unless something is still to be saved, the process ends without a word."""
+
+
 def environment(**more: str) -> dict[str, str]:
     """The environment of a child: that of this process, with this package on its path however it was found here."""
     path = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH"))))
@@ -169,7 +173,7 @@ class Parent:
     """The other end: the process that started this one. Make it before anything prints."""
 
     def __init__(self) -> None:
-        self._replies = os.fdopen(os.dup(1), "wb")
+        self._replies = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)  # what libraries print must not get between the messages
         self._messages = _Messages(0)
 
@@ -181,8 +185,11 @@ class Parent:
             return None
 
     def send(self, fields: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
-        """Answer. Raises BrokenPipeError where the parent is gone."""
-        _write(self._replies, Message(fields, blobs))
+        """Answer. Raises Deserted where the parent is gone."""
+        try:
+            _write(self._replies, Message(fields, blobs))
+        except BrokenPipeError:
+            raise Deserted from None
 
 
 def _write(pipe: IO[bytes], message: Message) -> None:

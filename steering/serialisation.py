@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import struct
+import tokenize
 import types
 import typing
 import zipfile
@@ -296,6 +297,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         struct.error,
         zipfile.BadZipFile,
         zlib.error,
+        SyntaxError,
+        tokenize.TokenError,  # as the one before, from an array's header
     ) as error:
         if isinstance(error, InputError):
             raise

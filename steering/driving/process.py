@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steering.child import Parent
+from steering.child import Deserted, Parent
 from steering.errors import InputError, SteeringError
 from steering.pipeline.making import made
 from steering.store import Store
@@ -163,20 +163,20 @@ def serve(parent: Parent) -> None:
             parent.send({"error": str(error)})
             return
         wish: Mapping[str, Any] | None = {"do": "look"}
-        while wish is not None and wish.get("do") != "stop":
-            try:
-                state, pictures = drive.answer(wish)
-                parent.send(state, pictures)
-                if "saved" in state:
-                    break
-                drive.prepare()
-            except SteeringError as error:
-                parent.send({"error": str(error)})
-            except BrokenPipeError:  # the server is gone
-                wish = None
-                break
-            asked = parent.receive(float(first["idle_s"]))
-            wish = None if asked is None else asked.fields
+        try:
+            while wish is not None and wish.get("do") != "stop":
+                try:
+                    state, pictures = drive.answer(wish)
+                    parent.send(state, pictures)
+                    if "saved" in state:
+                        break
+                    drive.prepare()
+                except SteeringError as error:
+                    parent.send({"error": str(error)})
+                asked = parent.receive(float(first["idle_s"]))
+                wish = None if asked is None else asked.fields
+        except Deserted:  # the server is gone
+            wish = None
         if wish is None and drive.kept:
             drive.save()
         drive.close()

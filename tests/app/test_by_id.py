@@ -79,11 +79,17 @@ class Adas:
         }
 
 
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory, sample_store: ModuleType) -> tuple[Path, dict[str, str]]:
+    root = tmp_path_factory.mktemp("things")
+    return root, sample_store.fill(root, episodes=2, count=12, size=40)
+
+
 @pytest.fixture
 def adas(
     tmp_path: Path,
     samples: tuple[Path, dict[str, str]],
-    sample_store: ModuleType,
+    things: tuple[Path, dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Adas]:
     """A server for strangers, whose queue no worker serves, and what ADA has there."""
@@ -91,9 +97,9 @@ def adas(
     monkeypatch.setenv(SWITCH, "1")
     monkeypatch.setenv("STEERING_PLACES", "1000")
     monkeypatch.setattr("steering.jobs.places.MAX_QUEUED", 10_000)
-    made = sample_store.fill(tmp_path / "made", episodes=2, count=12, size=40)
+    root, made = things
     store = Store(tmp_path / "store", readonly=[samples[0]])
-    shutil.copytree(tmp_path / "made" / "artefacts", store.artefacts)
+    shutil.copytree(root / "artefacts", store.artefacts)
     for path in store.artefacts.iterdir():
         store.owned_by(ADA.owner).claim(path.name)
     jobs = Jobs(store)

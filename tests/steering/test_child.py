@@ -136,6 +136,13 @@ def test_it_ends_when_its_parent_is_killed() -> None:
             time.sleep(0.05)
 
 
+def test_it_ends_without_a_word_when_it_answers_a_parent_that_is_gone() -> None:
+    late = "from steering.child import Parent; parent = Parent(); parent.receive(); parent.send({'much': 'x' * 10**6})"
+    code = f"import os; from steering.child import Child; Child(('-c', {late!r})); os._exit(0)"
+    ran = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert not ran.stderr, "the child keeps this end open for as long as it runs"
+
+
 def _runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"

@@ -130,18 +130,20 @@ def test_scoring_killed_at_any_write_goes_on_to_the_same_bytes(copy: Callable[[]
     _, answer = in_fork(lambda: faults.run(undisturbed, "score", "kill", faults.NEVER))
     assert isinstance(answer, tuple)
     writes, made = answer
+    whole = content(undisturbed)
     assert writes > 5 and made.startswith("relevance-")
     for at in range(writes):
         root = copy()
         code, _ = in_fork(lambda root=root, at=at: faults.run(root, "score", "kill", at))  # type: ignore[misc]
         assert code == -signal.SIGKILL
         check_whole(root, before)
-        assert faults.score(Store(root)) == made and content(root) == content(undisturbed), f"killed at write {at}"
+        assert faults.score(Store(root)) == made and content(root) == whole, f"killed at write {at}"
 
 
 def test_a_disk_that_fills_at_any_write_costs_that_job_alone(copy: Callable[[], Path]) -> None:
     undisturbed = copy()
     before, made = content(undisturbed), faults.score(Store(undisturbed))
+    whole = content(undisturbed)
     counted = copy()
     _, answer = in_fork(lambda: faults.run(counted, "score", "full", faults.NEVER))
     assert isinstance(answer, tuple)
@@ -162,7 +164,7 @@ def test_a_disk_that_fills_at_any_write_costs_that_job_alone(copy: Callable[[], 
         if status.state == "failed":
             assert str(status.error).startswith("The disk is full") and "Delete what you no longer need" in status.error
         check_whole(root, before)
-        assert faults.score(Store(root)) == made and content(root) == content(undisturbed), f"full at write {at}"
+        assert faults.score(Store(root)) == made and content(root) == whole, f"full at write {at}"
 
 
 @pytest.mark.slow

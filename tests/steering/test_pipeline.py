@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,21 @@ KS = (2, 4)
 SETTINGS = FinetuneSettings(steps=2, batch_size=2, rank=2, warmup_steps=1, noise_samples=1)
 
 
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, demonstrations: Demonstrations, policy_folder: Path
+) -> tuple[Path, str, str]:
+    """A store, and in it the ids of demonstrations and of their heads' scores."""
+    root = tmp_path_factory.mktemp("made")
+    store = Store(root)
+    recorded = store.save("demonstrations", demonstrations, params={"seed": 0})
+    activations = pipeline.capture(store, demonstrations_id=recorded, policy=str(policy_folder))
+    return root, recorded, pipeline.score(store, activations_id=activations, preset="paper", ks=KS, keyframes=False)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+    return Store(tmp_path / "store")
 
 
 @pytest.fixture
@@ -32,9 +45,9 @@ def recorded(store: Store, demonstrations: Demonstrations) -> str:
 
 
 @pytest.fixture
-def scored(store: Store, recorded: str, source: str) -> str:
-    activations = pipeline.capture(store, demonstrations_id=recorded, policy=source)
-    return pipeline.score(store, activations_id=activations, preset="paper", ks=KS, keyframes=False)
+def scored(store: Store, made: tuple[Path, str, str]) -> str:
+    shutil.copytree(made[0] / "artefacts", store.root / "artefacts", dirs_exist_ok=True)
+    return made[2]
 
 
 def test_the_stages_follow_each_other_and_every_artefact_names_its_parents(

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PER_FORMAT = int(os.environ.get("STEERING_FUZZ", "12"))
-LIMIT_S = 20.0
+LIMIT_S = 120.0
 KINDS = ("lerobot_v3", "lerobot_v2", "libero", "robomimic", "authors", "droid", "npz", "zip")
 SINGLE = ("libero", "robomimic", "authors", "npz", "zip")
 
@@ -109,37 +110,47 @@ def valid(files: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return made
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the reader's temporary files lie."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def reader(scratch: Path) -> Iterator[Reader]:
+    made = Reader(scratch)
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_mutated_files_end_as_a_dataset_or_a_sentence(kind: str, valid: dict[str, Path], tmp_path: Path) -> None:
+def test_mutated_files_end_as_a_dataset_or_a_sentence(
+    kind: str, valid: dict[str, Path], tmp_path: Path, reader: Reader, scratch: Path
+) -> None:
     rng = np.random.default_rng([KINDS.index(kind), 1])
-    scratch, place = tmp_path / "scratch", tmp_path / "set"
-    scratch.mkdir()
-    reader = Reader(scratch)
+    place = tmp_path / "set"
     counts: Counter[str] = Counter()
     slowest, wrong = 0.0, []
-    try:
-        assert reader.read(valid[kind])["outcome"] == "valid", "unchanged it is read"
-        for number in range(PER_FORMAT):
-            if kind in SINGLE:
-                place.write_bytes(mutate(valid[kind].read_bytes(), rng))
-            else:
-                shutil.rmtree(place, ignore_errors=True)
-                shutil.copytree(valid[kind], place)
-                chosen = sorted(path for path in place.rglob("*") if path.is_file())
-                for path in rng.choice(np.array(chosen, object), rng.integers(1, 3)):
-                    path.write_bytes(mutate(path.read_bytes(), rng))
-            began_s = time.monotonic()
-            ended = reader.read(place)
-            slowest = max(slowest, time.monotonic() - began_s)
-            counts[ended["outcome"]] += 1
-            if ended["outcome"] not in ("valid", "refused"):
-                wrong.append(f"{number}: {ended['outcome']} {ended['words'][:300]}")
-            if ended["outcome"] == "refused":
-                assert len(ended["words"]) < 1500 and "\n" not in ended["words"].strip(), ended["words"]
-    finally:
-        reader.close()
+    assert reader.read(valid[kind])["outcome"] == "valid", "unchanged it is read"
+    for number in range(PER_FORMAT):
+        if kind in SINGLE:
+            place.write_bytes(mutate(valid[kind].read_bytes(), rng))
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(valid[kind], place)
+            chosen = sorted(path for path in place.rglob("*") if path.is_file())
+            for path in rng.choice(np.array(chosen, object), rng.integers(1, 3)):
+                path.write_bytes(mutate(path.read_bytes(), rng))
+        began_s = time.monotonic()
+        ended = reader.read(place)
+        slowest = max(slowest, time.monotonic() - began_s)
+        counts[ended["outcome"]] += 1
+        if ended["outcome"] not in ("valid", "refused"):
+            wrong.append(f"{number}: {ended['outcome']} {ended['words'][:300]}")
+        if ended["outcome"] == "refused":
+            assert len(ended["words"]) < 1500 and "\n" not in ended["words"].strip(), ended["words"]
     print(f"\n{kind}: {dict(counts)}, slowest {slowest:.2f} s")
     assert not wrong, wrong[:10]
     assert sum(counts.values()) == PER_FORMAT and counts["refused"] > 0
     assert not list(scratch.iterdir()), "nothing is left of what was unpacked"
-    assert {path.name for path in tmp_path.iterdir()} == {"scratch", "set"}, "nothing was written beside it"
+    assert {path.name for path in tmp_path.iterdir()} == {"set"}, "nothing was written beside it"

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from steering import hub, pipeline
 from steering.errors import Cancelled, InputError
@@ -23,6 +24,14 @@ def count(
         progress.report(step / steps, f"Step {step}", step=step)
         time.sleep(wait_s)
     return store.save("selection", Selection((), name), params={"steps": steps, "pid": os.getpid()})
+
+
+def hold(store: Store, *, until: str, name: str = "", progress: Progress = NO_PROGRESS) -> str:
+    """Works until there is a file."""
+    while not Path(until).exists():
+        progress.report(0.1, "Holding")
+        time.sleep(0.02)
+    return store.save("selection", Selection((), name), params={"pid": os.getpid()})
 
 
 def fail(store: Store, *, how: str, progress: Progress = NO_PROGRESS) -> str:
@@ -75,7 +84,7 @@ def fetch(store: Store, *, policy: str, progress: Progress = NO_PROGRESS) -> str
     return store.save("selection", Selection((), hashlib.sha256(token.encode()).hexdigest() if token else "no token"))
 
 
-RUNNABLE = {function.__name__: function for function in (count, fail, die, resume, keep_place, stubborn, fetch)}
+RUNNABLE = {function.__name__: function for function in (count, hold, fail, die, resume, keep_place, stubborn, fetch)}
 
 if __name__ == "__main__":
     if "broken" in sys.argv:

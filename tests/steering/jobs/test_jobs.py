@@ -41,7 +41,7 @@ def jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     jobs.close()
 
 
-def wait(jobs: Jobs, job_id: str, *states: str, limit_s: float = 20) -> JobStatus:
+def wait(jobs: Jobs, job_id: str, *states: str, limit_s: float = 120) -> JobStatus:
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
         status = jobs.status(job_id)
@@ -110,18 +110,21 @@ def test_a_job_that_ignores_the_stop_is_ended_by_force(jobs: Jobs) -> None:
     assert wait(jobs, jobs.submit("count", steps=1)).state == "done"
 
 
-def test_another_client_finds_the_running_job_and_the_worker_outlives_the_first(jobs: Jobs, store: Store) -> None:
-    job = jobs.submit("count", steps=20, wait_s=0.05, owner="ann")
+def test_another_client_finds_the_running_job_and_the_worker_outlives_the_first(
+    jobs: Jobs, store: Store, tmp_path: Path
+) -> None:
+    job = jobs.submit("hold", until=str(tmp_path / "go"), owner="ann")
     wait(jobs, job, "running")
     second = Jobs(store, worker_command=(sys.executable, "-c", "raise SystemExit('must not start')"))
     assert [found.id for found in second.active("ann")] == [job] and second.active("ben") == []
+    (tmp_path / "go").touch()
     assert wait(second, job).state == "done"
 
 
 def test_only_one_worker_serves_a_store(jobs: Jobs, store: Store) -> None:
-    wait(jobs, jobs.submit("count", steps=30, wait_s=0.05), "running")
-    command = [sys.executable, str(SMALL_JOBS), "--store", str(store.root), "--idle-s", "60"]
-    assert subprocess.run(command, timeout=20, env=ENVIRONMENT).returncode == 0
+    wait(jobs, jobs.submit("count", steps=1))
+    command = [sys.executable, str(SMALL_JOBS), "--store", str(store.root), "--idle-s", "600"]
+    assert subprocess.run(command, timeout=300, env=ENVIRONMENT).returncode == 0
 
 
 def pid_of(store: Store, job: JobStatus) -> int:
@@ -157,11 +160,15 @@ def test_a_brief_job_that_kills_its_worker_leaves_the_long_one_alone(jobs: Jobs)
     assert wait(jobs, running).state == "cancelled"
 
 
-def test_brief_jobs_wait_for_the_main_worker_where_the_other_cannot_start(jobs: Jobs) -> None:
-    running = jobs.submit("count", steps=40, wait_s=0.05)
+def test_brief_jobs_wait_for_the_main_worker_where_the_other_cannot_start(jobs: Jobs, tmp_path: Path) -> None:
+    running = jobs.submit("hold", until=str(tmp_path / "go"))
     wait(jobs, running, "running")
     jobs._worker_command = (sys.executable, "-c", "raise SystemExit(3)")
     beside = jobs.submit("count", steps=1, name="brief")
+    while not jobs._workers["side"].failed_starts:
+        jobs.status(beside)
+        time.sleep(0.02)
+    (tmp_path / "go").touch()
     assert wait(jobs, running).state == "done" and wait(jobs, beside).state == "done"
 
 
@@ -173,7 +180,7 @@ def test_a_worker_that_cannot_start_fails_the_jobs_instead_of_letting_them_wait(
 
 def test_an_idle_worker_ends(store: Store) -> None:
     command = [sys.executable, str(SMALL_JOBS), "--store", str(store.root), "--idle-s", "0.1"]
-    assert subprocess.run(command, timeout=20, env=ENVIRONMENT).returncode == 0
+    assert subprocess.run(command, timeout=300, env=ENVIRONMENT).returncode == 0
 
 
 def test_warming_again_keeps_the_worker_that_runs(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,18 +204,17 @@ def test_closing_asks_a_worker_to_end_before_it_uses_force(jobs: Jobs) -> None:
     wait(jobs, jobs.submit("count", steps=1))
     process = jobs._workers["main"].process
     assert process is not None
-    jobs.close(wait_s=15)
+    jobs.close(wait_s=120)
     assert process.returncode not in (None, -signal.SIGKILL)
 
 
 def test_a_worker_told_to_end_lets_a_job_leave_its_checkpoint(jobs: Jobs, store: Store) -> None:
-    job = jobs.submit("keep_place", steps=150)
+    job = jobs.submit("keep_place", steps=100)
     wait(jobs, job, "running")
     while jobs.status(job).fraction < 0.1:
         time.sleep(0.02)
-    began_s = time.monotonic()
-    jobs.close()
-    assert time.monotonic() - began_s < 5 and WorkerLock(store.root, "main").holder() is None
+    jobs.close(wait_s=120)
+    assert WorkerLock(store.root, "main").holder() is None
     assert jobs.status(job).state == "queued", "it waits for another worker"
     later = Jobs(store, worker_command=(sys.executable, str(SMALL_JOBS)))
     try:
@@ -216,15 +222,26 @@ def test_a_worker_told_to_end_lets_a_job_leave_its_checkpoint(jobs: Jobs, store:
     finally:
         later.close()
     assert ended.state == "done" and ended.result
-    assert int(store.load(ended.result).rule.removeprefix("from ")) >= 15, "nothing was done twice"
+    assert int(store.load(ended.result).rule.removeprefix("from ")) >= 10, "nothing was done twice"
 
 
 def test_a_stubborn_job_and_a_beside_one_end_within_the_wait(jobs: Jobs) -> None:
     wait(jobs, jobs.submit("stubborn"), "running")
     wait(jobs, jobs.submit("stubborn", name="brief"), "running")
-    began_s = time.monotonic()
-    jobs.close(wait_s=2.0)
-    assert time.monotonic() - began_s < 4
+    given_s: list[float] = []
+    for worker in jobs._workers.values():
+        assert worker.process is not None
+
+        def wait_for(timeout: float | None = None, process: subprocess.Popen[bytes] = worker.process) -> int:
+            if timeout is not None:
+                given_s.append(timeout)
+                time.sleep(0.2)
+            return subprocess.Popen.wait(process, timeout)
+
+        worker.process.wait = wait_for  # type: ignore[method-assign]
+    jobs.close(wait_s=0.5)
+    first, second = given_s
+    assert first <= 0.5 and second <= 0.3, "the second gets what the first has left"
     assert not any(worker.running for worker in jobs._workers.values())
 
 

@@ -15,9 +15,11 @@ from steering.types import Demonstrations, FinetuneSettings, Head, HeadChange, R
 SETTINGS = FinetuneSettings(steps=4, batch_size=4, rank=2, warmup_steps=1, noise_samples=1, learning_rate=0.05)
 
 
-@pytest.fixture
-def changed(tmp_path: Path, demonstrations: Demonstrations, policy_folder: Path) -> tuple[Store, str, HeadChange]:
-    store = Store(tmp_path)
+@pytest.fixture(scope="module")
+def changed(
+    tmp_path_factory: pytest.TempPathFactory, demonstrations: Demonstrations, policy_folder: Path
+) -> tuple[Store, str, HeadChange]:
+    store = Store(tmp_path_factory.mktemp("changed"))
     recorded = store.save("demonstrations", demonstrations)
     made = {"demonstrations_id": recorded, "policy": str(policy_folder)}
     activations = pipeline.capture(store, **made)

@@ -12,7 +12,6 @@ import pytest
 from steering.errors import Cancelled, InputError, NotFound
 from steering.progress import Progress, Report
 from steering.rollout import episode
-from steering.rollout.episode import VIDEO_PX
 from steering.rollout.runner import (
     BATCH_SIZE,
     REPLAN_STEPS,
@@ -128,7 +127,9 @@ def test_a_filter_changes_what_the_policy_sees() -> None:
     assert open_eyed.seen > 0 and blinded.seen == 0
 
 
-def test_films_play_and_change_no_outcome(expert: Replay, tmp_path: Path) -> None:
+def test_films_play_and_change_no_outcome(expert: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    px = 96
+    monkeypatch.setattr(episode, "VIDEO_PX", px)
     seeds = (0, 1, 3)
     rollouts = run_rollouts(expert, TASK, seeds, method="lora", record_dir=tmp_path / "films", record_scenes=2)
     assert rollouts.success.tolist() == [True, True, True]
@@ -139,12 +140,12 @@ def test_films_play_and_change_no_outcome(expert: Replay, tmp_path: Path) -> Non
         with av.open(str(path)) as film:
             stream = film.streams.video[0]
             assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-            assert (stream.width, stream.height) == (2 * VIDEO_PX, VIDEO_PX)
+            assert (stream.width, stream.height) == (2 * px, px)
             assert float(stream.average_rate) == rollouts.rate_hz == 20.0
             images = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
         assert len(images) == frames
     world = World(bench_scene(TASK, 1))
-    real = np.concatenate([world.render(camera, VIDEO_PX) for camera in CAMERAS], axis=1).astype(int)
+    real = np.concatenate([world.render(camera, px) for camera in CAMERAS], axis=1).astype(int)
     world.close()
     assert np.abs(images[0] - real).mean() < 5, "its first frame shows the scene's start"
 
