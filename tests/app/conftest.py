@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -171,11 +171,28 @@ def _serving(folder: Path, samples: Path, command: Sequence[str] = (), **setting
         server.wait()
 
 
-@pytest.fixture(scope="package")
-def public(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
+OPEN = ExitStack()
+SERVED: dict[str, Served] = {}
+"""The servers that the tests of this folder share."""
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """A server that nobody asks takes a twentieth of a core, so none stays once this folder is left."""
+    if nextitem is None or HERE not in nextitem.path.parents:
+        SERVED.clear()
+        OPEN.close()
+
+
+def _shared(factory: pytest.TempPathFactory, samples: Path, name: str, **settings: str) -> Served:
+    if name not in SERVED:
+        SERVED[name] = OPEN.enter_context(_serving(factory.mktemp(name), samples, **settings))
+    return SERVED[name]
+
+
+@pytest.fixture
+def public(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Served:
     """The page as a server for strangers shows it, of whom each may have two jobs."""
-    with _serving(tmp_path_factory.mktemp("public"), samples[0], STEERING_PUBLIC="1", STEERING_PLACES="2") as found:
-        yield found
+    return _shared(tmp_path_factory, samples[0], "public", STEERING_PUBLIC="1", STEERING_PLACES="2")
 
 
 @pytest.fixture(scope="session")
@@ -184,11 +201,10 @@ def serve() -> Callable[..., AbstractContextManager[Served]]:
     return _serving
 
 
-@pytest.fixture(scope="package")
-def served(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Iterator[Served]:
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory, samples: tuple[Path, dict[str, str]]) -> Served:
     """The page of a server of one's own, for questions that leave nothing behind."""
-    with _serving(tmp_path_factory.mktemp("served"), samples[0]) as found:
-        yield found
+    return _shared(tmp_path_factory, samples[0], "served")
 
 
 @pytest.fixture
