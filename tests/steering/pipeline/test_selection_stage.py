@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +53,33 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def scored(store: Store, seed: int = 0, preset: str = "default") -> tuple[str, str]:
-    """Ids of activations and of their relevance."""
+@pytest.fixture(scope="module", autouse=True)
+def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is scored is scored once and copied."""
+    MADE["root"] = tmp_path_factory.mktemp("scored")
+    yield
+    MADE.clear()
+    _scored.cache_clear()
+
+
+MADE: dict[str, Path] = {}
+
+
+@cache
+def _scored(seed: int) -> tuple[Path, str, str]:
+    """A store, and the ids of activations and of their relevance in it."""
+    store = Store(MADE["root"] / str(seed))
     demonstrations, activations = build(seed)
     parent = store.save("demonstrations", demonstrations)
     made = store.save("activations", activations, parents=(parent,))
-    return made, pipeline.score(store, activations_id=made, preset=preset, ks=KS, keyframes=False)
+    return store.root, made, pipeline.score(store, activations_id=made, preset="default", ks=KS, keyframes=False)
+
+
+def scored(store: Store, seed: int = 0) -> tuple[str, str]:
+    """Ids of activations and of their relevance, in this store now."""
+    root, made, relevance = _scored(seed)
+    shutil.copytree(root / "artefacts", store.root / "artefacts", dirs_exist_ok=True)
+    return made, relevance
 
 
 def heads_of(store: Store, made: str) -> tuple[Head, ...]:

@@ -28,11 +28,11 @@ def planted(build, seed):
 
 def test_planted_heads_repeat_and_noise_does_not(build):
     pools = planted(build, 1), planted(build, 2)
-    found = replicate(pools, K, (2, 4), preset="paper", set_size=3, replicates=6)
+    found = replicate(pools, K, (2, 4), preset="paper", set_size=3, replicates=4)
     assert found.counts == (2, 4) and found.stability["vlm"].shape == (2, 3)
     assert found.stability["vlm"][1, 1] > 0.9
     assert abs(found.stability["expert"][1, 1]) < 0.5
-    again = replicate(pools, K, (2, 4), preset="paper", set_size=3, replicates=6)
+    again = replicate(pools, K, (2, 4), preset="paper", set_size=3, replicates=4)
     np.testing.assert_array_equal(found.stability["vlm"], again.stability["vlm"])
 
 
