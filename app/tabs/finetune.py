@@ -11,6 +11,7 @@ from app import components, questions, session, untrusted
 from app.questions import training_form
 from app.questions.context import Context
 from app.tabs.events import ACTION, WATCH, Events, action
+from app.tabs.selected import shown_set
 from app.tabs.watching import Watcher
 from app.views import finetune as views
 from app.views.holdings import removal_card
@@ -149,15 +150,16 @@ def wire(
             asked = training_form.from_preset(asked, asked.preset)
             form = show_form(training_form.fields(asked))
         fields = training_form.fields(asked)
+        one = shown_set(context, event, opened, digits, base, measure)
         if chosen.name == "start":
             demonstrations_id, _ = untrusted.as_opened(opened)
-            origin = questions.head_sets.origin_of(context, questions.head_sets.head_set(digits, base))
-            key = untrusted.as_id(measure)
-            questions.training.start(
-                context, demonstrations_id, key, questions.head_sets.heads_of(context, digits), asked, origin
+            heads, origin = (
+                questions.head_sets.heads_of(context, one.digits or ""),
+                questions.head_sets.origin_of(context, one),
             )
+            questions.training.start(context, demonstrations_id, untrusted.as_id(measure), heads, asked, origin)
             return [watcher.start(), asked.settings.rank, fields, gr.skip(), gr.skip()]
-        costs = show_costs(context, opened, digits, base, measure, fields)
+        costs = show_costs(context, opened, one.digits, one.kept, measure, fields)
         return [gr.skip(), asked.settings.rank, fields, form, costs]
 
     def follow() -> str:

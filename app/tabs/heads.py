@@ -18,6 +18,7 @@ from app.questions.exports import KINDS
 from app.questions.head_sets import HeadSet
 from app.questions.lead_sentence import lead_sentence
 from app.tabs.events import ACTION, QUICK, Events, action, payload
+from app.tabs.selected import shown_set
 from app.views import frame_player, head_map
 from app.views.measures import choosers, name_of
 from app.views.measures_answers import strip
@@ -223,16 +224,10 @@ def wire(
     """Selection by click, by rule and from a file; the choice of episode and measure; exports."""
 
     def toggle(opened: Any, digits: Any, base: Any, measure: Any, event: gr.EventData) -> list[Any]:
-        sent = payload(event, "demonstrations", "selected")
         demonstrations_id, _ = untrusted.as_opened(opened)
-        if sent.get("demonstrations") != demonstrations_id:
+        if payload(event, "demonstrations").get("demonstrations") != demonstrations_id:
             return [gr.skip()] * 3  # a click on the map of what was open before
-        indices = sent.get("selected")
-        heads = head_map.selection_of(indices if isinstance(indices, list) else [], context.size.head_shape)
-        before = questions.head_sets.head_set(digits, base)
-        now = questions.head_sets.changed(
-            context, before, questions.head_sets.digits_of(context, heads), demonstrations_id, untrusted.as_id(measure)
-        )
+        now = shown_set(context, event, opened, digits, base, measure)
         return [now.digits, now.kept, render_header(opened, now, measure)]
 
     def select(opened: Any, kept: Any, measure: Any, beside: Any, rank: Any, event: gr.EventData) -> list[Any]:
@@ -304,8 +299,9 @@ def wire(
         if kind not in KINDS:
             return gr.skip()
         demonstrations_id, _ = untrusted.as_opened(opened)
-        origin = questions.head_sets.origin_of(context, questions.head_sets.head_set(digits, base))
-        key, heads = untrusted.as_id(measure), questions.head_sets.heads_of(context, digits)
+        one = shown_set(context, event, opened, digits, base, measure)
+        origin = questions.head_sets.origin_of(context, one)
+        key, heads = untrusted.as_id(measure), questions.head_sets.heads_of(context, one.digits or "")
         return asdict(questions.exports.heads(context, kind, demonstrations_id, key, heads, origin))
 
     def take(opened: Any, kept: Any, measure: Any, beside: Any, event: gr.EventData) -> list[Any]:

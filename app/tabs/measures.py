@@ -21,6 +21,7 @@ from app.questions.measures import NO_OUTPUTS
 from app.questions.training_estimate import estimate
 from app.tabs.events import ACTION, QUICK, Events, Show, action, in_words, payload
 from app.tabs.heads import HeadsTab, rule_of
+from app.tabs.selected import shown_set
 from app.tabs.watching import Watcher
 from app.views import measures_answers as answers
 from app.views.head_frames import head_frames
@@ -211,11 +212,12 @@ def wire(
     def stop(event: gr.EventData) -> None:
         questions.jobs.stop(context, untrusted.as_id(payload(event, "job").get("job")))
 
-    def start(opened: Any, measure: Any, heads: Any, event: gr.EventData) -> Any:
+    def start(opened: Any, measure: Any, digits: Any, base: Any, event: gr.EventData) -> Any:
         given = action(event)
         demonstrations_id, _ = untrusted.as_opened(opened)
         if given.name == "operate" and demonstrations_id:
-            start_surgery(context, demonstrations_id, untrusted.as_id(heads), given.form)
+            one = shown_set(context, event, opened, digits, base, measure)
+            start_surgery(context, demonstrations_id, one.digits or "", given.form)
             return watcher.start()
         if given.name != "measure" or not demonstrations_id:
             return gr.skip()
@@ -294,7 +296,8 @@ def wire(
     )
     events.on(tab.answers.stop, stop, None, None, **ACTION)
     events.on(tab.answers.measure, offered, [states.opened, states.measure], watcher.timer, **ACTION)
-    events.on(tab.menu.action, start, [states.opened, states.measure, states.heads], watcher.timer, **ACTION)
+    starting = [states.opened, states.measure, states.heads, states.origin]
+    events.on(tab.menu.action, start, starting, watcher.timer, **ACTION)
     events.on(heads_tab.rule.action, grow, [states.opened, states.measure], watcher.timer, **ACTION)
     menu = Show(
         lambda opened, measure: [

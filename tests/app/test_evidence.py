@@ -81,7 +81,7 @@ def test_the_screen_and_the_trial_stand_beside_the_grid_as_far_as_they_are_made(
     shown = compare_evidence.evidence_cards(made.shown())
     assert "Nothing may be said to be better or worse yet" in shown and "<td>0.50</td>" in shown
     assert "Few demonstrations: Robotic Steering is better: +50 points" in shown
-    assert "6 of 120 cells" in shown and "not computed yet" in shown
+    assert "makes the others. Five contrasts" in shown and "6 of 120 cells" in shown and "not computed yet" in shown
     assert made.figure("screen/rules_4") is not None and made.figure("trial/forest") is not None
     assert compare_evidence.figure_of("screen/rules_4")["name"] == "Rules with 4 heads"
 

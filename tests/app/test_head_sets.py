@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import gradio as gr
+import numpy as np
 import pytest
 
 from app import questions
@@ -13,6 +15,7 @@ from app.questions.context import Context
 from app.questions.head_sets import HeadSet, chosen, head_set
 from app.questions.training_form import Asked
 from app.tabs import heads as heads_tab
+from app.tabs.selected import shown_set
 from app.views.header import header
 from steering import pipeline
 from steering.pipeline.heldout import HEADS_SAW, heads_elsewhere
@@ -167,3 +170,37 @@ def test_results_say_whose_heads_were_trained(context: Context, samples: Samples
     assert f"Robotic Steering: 20 heads. {rows['steering'].origin}." in shown
     report = questions.exports.report(context, samples[1]["steering"])
     assert rows["steering"].origin in (context.media.folder / Path(report.url).name).read_text()
+
+
+class _Pressed:
+    """What a browser sends with a press: the heads that it shows, and the demonstrations that they belong to."""
+
+    def __init__(self, selected: object, demonstrations: str) -> None:
+        self.selected, self.demonstrations = selected, demonstrations
+
+
+def test_a_press_means_the_heads_that_the_page_shows_not_those_that_the_server_last_heard_of(
+    both: tuple[Context, str, str],
+) -> None:
+    context, cube, button = both
+    known = questions.head_sets.newcomer(context, cube, "")
+
+    def meant(selected: object, demonstrations: str = cube) -> HeadSet:
+        pressed = cast(gr.EventData, _Pressed(selected, demonstrations))
+        return shown_set(context, pressed, [cube, 0], known.digits, known.kept, "")
+
+    shape = context.size.head_shape
+    flat = [int(np.ravel_multi_index(shape.place(head), shape.grid)) for head in _heads(context, known)]
+    assert meant(flat) == known
+    fewer = meant(flat[1:])
+    assert set(_heads(context, fewer)) == set(_heads(context, known)[1:]) and fewer.base == known.base
+    assert words(context, fewer).endswith("; changed by hand since")
+    assert _heads(context, meant([])) == ()
+    for malformed in ("all", None, {"0": 1}):
+        assert meant(malformed) == known
+    assert meant([0], button) == known, "of what was open before"
+    assert set(_heads(context, meant([flat[0], -1, 10**9, "1", True]))) == {_heads(context, known)[0]}
+
+
+def _heads(context: Context, one: HeadSet) -> tuple[Head, ...]:
+    return questions.head_sets.heads_of(context, one.digits or "")

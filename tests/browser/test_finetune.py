@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from .waiting import WORKS_MS, no_job, reload, said, settled
 
@@ -56,6 +56,37 @@ def test_counts_follow_every_change_at_once(open_page: OpenPage, sample_address:
     page.keyboard.type("0")  # 300 becomes 3000: no blur needed
     expect(page.get_by_test_id("time-steering")).not_to_have_text(time_before)
     assert page.evaluate("() => document.activeElement.name") == "steps"
+
+
+def test_a_press_means_the_heads_that_are_shown_before_the_server_has_heard_of_them(
+    open_page: OpenPage, sample_address: str, cell: Callable[[Page, str, int, int], Locator]
+) -> None:
+    """What tells the server of a click on the map is held back; the form counts that set all the same."""
+    page = finetune(open_page, sample_address)
+    page.get_by_text("The same on the command line").click()
+    shell = page.get_by_test_id("command-shell")
+    expect(shell).to_contain_text("--hex")
+    before = re.findall(r"--hex (\w+)", shell.inner_text())[0]
+    settled(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        told = '"event_data":{"selected":' in (route.request.post_data or "")
+        held.append(route) if told else route.continue_()
+
+    page.route("**/gradio_api/run/**", hold)
+    page.get_by_role("tab", name="Heads").click()
+    cell(page, "expert", 3, 3).click(modifiers=["Control"])
+    page.get_by_role("tab", name="Finetune").click()
+    page.locator("[name=steps]").fill("77")
+    expect(shell).to_contain_text("--steps 77")
+    expect(shell).not_to_contain_text(before)
+    assert held, "the server has not heard of it"
+    for route in held:
+        route.continue_()
+    page.unroute("**/gradio_api/run/**")
+    settled(page)
+    expect(shell).not_to_contain_text(before)
 
 
 def test_presets_fill_the_form_and_a_reload_keeps_it(open_page: OpenPage, sample_address: str) -> None:

@@ -301,7 +301,7 @@ export const headMap = (element, props, trigger, watch) => {
     if (["all", "clear", "undo", "redo"].includes(name)) headSet[name]();
     else if (["png", "svg"].includes(name)) keepPicture(name);
     else if (name === "import") button.parentElement.querySelector("input").click();
-    else trigger("keep", { kind: name });
+    else trigger("keep", { kind: name, selected: [...state.selected], demonstrations: state.heads.demonstrations });
     const menu = button.closest(".wb-menu");
     if (menu) menu.open = false;
   }

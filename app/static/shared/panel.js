@@ -1,11 +1,11 @@
 /* A panel of markup made by a Python view. A click on [data-action], or a change inside [data-live], is sent with
-   the values of the panel's form fields; [data-tab] opens a step; a file of an input[data-send] is announced by that action and
+   the values of the panel's form fields and the selected heads, of which the server may not have heard yet; [data-tab] opens a step; a file of an input[data-send] is announced by that action and
    goes where the server's [data-send-to] says. [data-emit] tells the page's other components what [data-emitted]
    holds. */
 import { copyLink, link } from "./address.js";
 import { keepTable } from "./download.js";
 import { showShortcuts } from "./keyboard.js";
-import { emit, isDark, openTab, theme } from "./page.js";
+import { emit, isDark, openTab, state, theme } from "./page.js";
 
 export const panel = (element, props, trigger, watch) => {
   const fields = () => {
@@ -21,7 +21,7 @@ export const panel = (element, props, trigger, watch) => {
     return values;
   };
   const send = (action, value) => {
-    const sent = { action, value, form: fields() };
+    const sent = { action, value, form: fields(), selected: [...state.selected], demonstrations: state.heads?.demonstrations ?? "" };
     trigger("action", sent);
     emit("action", sent);
   };
