@@ -35,7 +35,7 @@ def grid(
     store: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = EVIDENCE_STORE,
 ) -> None:
     """Make the paper's cells in the twin, those that are not there yet; then tables and figures of all."""
-    from steering.evidence.drawing import write_figures
+    from steering.evidence.drawing import figures, write_page
     from steering.evidence.engine import RESULTS, left_to_make, run_grid
     from steering.evidence.grid import QUICK, GridSettings, cells, parse_cell
     from steering.evidence.results import read_results
@@ -60,10 +60,9 @@ def grid(
             progress=Progress(line),
         )
     results = read_results(out)
-    page = out.parent / f"{out.name}.md"
-    page.write_text(document(results) + "\n", encoding="utf-8")
-    figures = write_figures(results, out.parent / f"{out.name}_figures")
+    drawn = figures(results)
+    page = write_page(out, document(results), drawn)
     failed = [done.cell.id for done in made if done.result is None]
-    print_json({"cells": len(results.cells), "page": str(page), "figures": len(figures), "failed": failed})
+    print_json({"cells": len(results.cells), "page": str(page), "figures": len(drawn), "failed": failed})
     if failed:
         raise SteeringError(f"{len(failed)} of {len(chosen)} cells failed; the same command tries them again.")

@@ -5,7 +5,8 @@ Also as JSON for the page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from statistics import fmean
 
@@ -98,13 +99,9 @@ def forest_figure(contrasts: Mapping[str, Contrast], dark: bool | None = None) -
     figure.add_scatter(
         x=[100 * one.difference for one in found],
         y=names,
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "color": METHOD_COLOURS["steering"],
-            "array": [100 * (one.high - one.difference) for one in found],
-            "arrayminus": [100 * (one.difference - one.low) for one in found],
-        },
+        error_x=interval(
+            [(100 * one.difference, 100 * one.low, 100 * one.high) for one in found], METHOD_COLOURS["steering"]
+        ),
         hovertext=[f"{one.seeds} training seeds, p {p_words(one.p)}" for one in found],
         mode="markers",
         marker={"size": 11, "color": METHOD_COLOURS["steering"]},
@@ -124,14 +121,33 @@ def figures(results: Results) -> dict[str, go.Figure]:
     return {name: figure for name, figure in found.items() if figure.data}
 
 
-def write_figures(results: Results, folder: Path) -> list[Path]:
-    """Every figure as Plotly JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_figures(drawn: Mapping[str, go.Figure], folder: Path) -> list[Path]:
+    """Each figure as Plotly JSON in `folder`, which is there where one is."""
     written = []
-    for name, figure in figures(results).items():
+    for name, figure in drawn.items():
+        folder.mkdir(parents=True, exist_ok=True)
         written.append(folder / f"{name}.json")
         written[-1].write_text(figure.to_json() + "\n", encoding="utf-8")
     return written
+
+
+def write_page(folder: Path, text: str, drawn: Mapping[str, go.Figure]) -> Path:
+    """What stands beside a folder of cells: `folder`.md, which is returned, and its pictures in `folder`_figures."""
+    page = folder.parent / f"{folder.name}.md"
+    page.write_text(text + "\n", encoding="utf-8")
+    write_figures(drawn, folder.parent / f"{folder.name}_figures")
+    return page
+
+
+def interval(points: Sequence[tuple[float, float, float]], colour: str) -> dict[str, object]:
+    """Error bars of (middle, low, high), one a point; none where an end is not known (NaN)."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "color": colour,
+        "array": [0.0 if isnan(high - middle) else high - middle for middle, _, high in points],
+        "arrayminus": [0.0 if isnan(middle - low) else middle - low for middle, low, _ in points],
+    }
 
 
 def _drawn(figure: go.Figure, title: str = "success (%)") -> go.Figure:

@@ -9,6 +9,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from steering.evidence.cell_files import Result
+from steering.evidence.drawing import interval, write_page
 from steering.evidence.grid import TASKS
 from steering.evidence.screen import cells as planned
 from steering.evidence.screen import parse_cell
@@ -23,13 +24,8 @@ PUBLISHED = "paper_keyframes"
 
 
 def write_screen(cells: Sequence[Result], folder: Path) -> Path:
-    """`folder`.md beside the cells, and the pictures of each number of heads in `folder`_figures; the page."""
-    page, drawn = folder.parent / f"{folder.name}.md", folder.parent / f"{folder.name}_figures"
-    page.write_text(document(cells) + "\n", encoding="utf-8")
-    for name, figure in figures(cells).items():
-        drawn.mkdir(exist_ok=True)
-        (drawn / f"{name}.json").write_text(figure.to_json() + "\n", encoding="utf-8")
-    return page
+    """The page beside the folder of cells, and the pictures of each number of heads; the page."""
+    return write_page(folder, document(cells), figures(cells))
 
 
 def figures(cells: Sequence[Result]) -> dict[str, go.Figure]:
@@ -139,13 +135,7 @@ def rules_figure(found: Sequence[Ratio], dark: bool | None = None) -> go.Figure:
     figure.add_scatter(
         x=[one.ratio for one in found],
         y=[_label(one.rule) for one in found],
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "color": METHOD_COLOURS["steering"],
-            "array": [_length(one.task_high, one.ratio) for one in found],
-            "arrayminus": [_length(one.ratio, one.task_low) for one in found],
-        },
+        error_x=interval([(one.ratio, one.task_low, one.task_high) for one in found], METHOD_COLOURS["steering"]),
         mode="markers",
         name="mean over tasks, 95 %",
         marker={"size": 11, "color": METHOD_COLOURS["steering"]},
@@ -220,7 +210,3 @@ def _interval(low: float, high: float) -> str:
 
 def _number(value: float, how: str) -> str:
     return "" if math.isnan(value) else format(value, how)
-
-
-def _length(high: float, low: float) -> float:
-    return 0.0 if math.isnan(high - low) else high - low

@@ -7,7 +7,7 @@ a second to load, and 60 MB that a server would hold ever after. Costs 3 s of a 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from steering.evidence.tables import Section
 
 MOST_S = 120.0
-EXPERIMENTS = ("trial", "screen", "grid")
-"""Folders of their cells, in the order of the page: the one with the most power first."""
 
 
 def read_apart(folder: Path) -> dict[str, dict[str, Any]]:
@@ -44,7 +42,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
     in percent, and the twin's or None.
     """
     found = {}
-    for name, of in (("trial", _trial), ("screen", _screen), ("grid", _grid)):
+    for name, of in EXPERIMENTS.items():
         with suppress(ValueError, KeyError, SteeringError):
             if any((folder / name).glob("*/*/*.json")):
                 found[name] = of(folder / name)
@@ -85,6 +83,10 @@ def _grid(folder: Path) -> dict[str, Any]:
         beside.append((where(condition), numbers, twin))
     planned = {cell.id for cell in grid.cells()}
     return _plain(results.cells, planned, sections(results), figures(results)) | {"beside": beside}
+
+
+EXPERIMENTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {"trial": _trial, "screen": _screen, "grid": _grid}
+"""Folder of its cells -> what reads them, in the order of the page: the one with the most power first."""
 
 
 def _plain(

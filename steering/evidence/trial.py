@@ -9,7 +9,7 @@ scene of that training's conditions, so that contrasts are formed without runnin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steering.errors import InputError, unknown_name
 from steering.evidence.grid import TASKS
@@ -107,11 +107,11 @@ OTHERS: Mapping[str, Arm] = {
 }
 
 
-def _changed(name: str, label: str, **how: float) -> dict[str, Arm]:
+def _changed(name: str, label: str, rank: int | None = None, steps: int | None = None) -> dict[str, Arm]:
     """Both main arms with another number, by name, at the learning rate that was chosen for them."""
     return {
-        f"{STEERING}_{name}": Arm(f"{_STEERING.label}, {label}", "steering", "paper", rate_of=STEERING, **how),  # type: ignore[arg-type]
-        f"{LORA}_{name}": Arm(f"{_LORA.label}, {label}", "lora", recipe="openpi_lora", rate_of=LORA, **how),  # type: ignore[arg-type]
+        f"{arm}_{name}": replace(as_it_is, label=f"{as_it_is.label}, {label}", rate_of=arm, rank=rank, steps=steps)
+        for arm, as_it_is in ((STEERING, _STEERING), (LORA, _LORA))
     }
 
 
@@ -119,11 +119,11 @@ RANKS, STEPS, STRENGTHS = (4, 64), (150, 1500), (0.25, 0.5, 0.75)
 _RANKS = {name: arm for rank in RANKS for name, arm in _changed(f"rank_{rank}", f"rank {rank}", rank=rank).items()}
 _STEPS = {name: arm for n in STEPS for name, arm in _changed(f"steps_{n}", f"{n} steps", steps=n).items()}
 _STRENGTHS = {
-    f"{arm}_strength_{round(100 * strength)}": Arm(
-        f"{how.label}, strength {strength:g}", how.method, how.rule, how.recipe, of=arm, strength=strength
+    f"{arm}_strength_{round(100 * strength)}": replace(
+        as_it_is, label=f"{as_it_is.label}, strength {strength:g}", of=arm, strength=strength
     )
     for strength in STRENGTHS
-    for arm, how in ((STEERING, _STEERING), (LORA, _LORA))
+    for arm, as_it_is in ((STEERING, _STEERING), (LORA, _LORA))
 }
 _CONFIRM = {
     f"{rule}_{count}": Arm(f"{RULES[rule].label}, {count} heads", "steering", rule, heads=count, rate=SCREEN_RATE)

@@ -40,7 +40,7 @@ from steering.manifest import plain_params, versions
 from steering.progress import Progress
 from steering.selection.trainable import drawn
 from steering.store import Store
-from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings, Head
+from steering.types import Demonstrations, Episode, FinetuneResult, FinetuneSettings, Head, Relevance
 
 TRIAL = ASSETS / "evidence" / "trial"
 RATE_FRAMES = 96
@@ -243,7 +243,8 @@ def _selection(
         ]
         heads = [head for half in halves for head in store.load(half).heads]
     elif how.rule == RANDOM:
-        movable = ~store.load(relevance_id).inert[store.load(relevance_id).shape.index("vlm")]
+        relevance: Relevance = store.load(relevance_id)
+        movable = ~relevance.inert[relevance.shape.index("vlm")]
         places = drawn(movable, count, lot(training.task, training.demonstrations, seed, arm))
         heads = [Head("vlm", layer, head) for layer, head in places]
     else:

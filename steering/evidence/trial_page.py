@@ -10,7 +10,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from steering.evidence.cell_files import Result
-from steering.evidence.drawing import forest_figure
+from steering.evidence.drawing import HEIGHT, forest_figure, interval, write_page
 from steering.evidence.inference import MARGIN, Contrast, power
 from steering.evidence.tables import Section, Table, markdown
 from steering.evidence.trial import LORA, PRIMARY, SEEDS, STEERING, STUDIES, UNTOUCHED, TrialCell, cells, parse_cell
@@ -18,7 +18,6 @@ from steering.evidence.trial_results import Curve, Mean, arms_run, curves, label
 from steering.figures.style import METHOD_COLOURS, OTHER_COLOURS, faint, styled, text_colour
 from steering.types import p_number
 
-HEIGHT = 400
 OWN = ("cube", (("place_cube_in_bowl", ()),))
 """The training and condition of the own task, beside which retention is shown."""
 SAID = {
@@ -30,13 +29,8 @@ SAID = {
 
 
 def write_trial(results: Sequence[Result], folder: Path) -> Path:
-    """`folder`.md beside the cells, and the pictures in `folder`_figures; the page."""
-    page, drawn = folder.parent / f"{folder.name}.md", folder.parent / f"{folder.name}_figures"
-    page.write_text(document(results) + "\n", encoding="utf-8")
-    for name, figure in figures(results).items():
-        drawn.mkdir(exist_ok=True)
-        (drawn / f"{name}.json").write_text(figure.to_json() + "\n", encoding="utf-8")
-    return page
+    """The page beside the folder of cells, and its pictures; the page."""
+    return write_page(folder, document(results), figures(results))
 
 
 def document(results: Sequence[Result]) -> str:
@@ -193,13 +187,9 @@ def curve_figure(name: str, of_arms: Sequence[Curve], dark: bool | None = None) 
         figure.add_scatter(
             x=[x for x, _ in one.points],
             y=[100 * point.rate for point in points],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "color": METHOD_COLOURS[one.arm],
-                "array": [_length(point.high, point.rate) for point in points],
-                "arrayminus": [_length(point.rate, point.low) for point in points],
-            },
+            error_y=interval(
+                [(100 * point.rate, 100 * point.low, 100 * point.high) for point in points], METHOD_COLOURS[one.arm]
+            ),
             mode="lines+markers",
             name=label(one.arm),
             line={"color": METHOD_COLOURS[one.arm]},
@@ -242,7 +232,3 @@ def _with_interval(one: Mean | None) -> str:
         return ""
     between = "" if math.isnan(one.low) else f" ({100 * one.low:.0f} to {100 * one.high:.0f})"
     return f"{100 * one.rate:.0f}{between}, n = {one.seeds}"
-
-
-def _length(high: float, low: float) -> float:
-    return 0.0 if math.isnan(high - low) else 100 * (high - low)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ class Frames(list[Any]):
     """Decoded when touched, as camera frames are."""
 
 
-def test_what_was_decoded_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "KEPT_BYTES", 1000)
-    found, read = Kept(), list[str]()
+def asking(found: Kept) -> tuple[Callable[[str], Frames], list[str]]:
+    """What asks `found` for frames by name, and the names that had to be read."""
+    read = list[str]()
 
     def ask(name: str) -> Frames:
         def make() -> Frames:
@@ -27,6 +28,12 @@ def test_what_was_decoded_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         value: Frames = found.get(name, 1, make)
         return value
 
+    return ask, read
+
+
+def test_what_was_decoded_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "KEPT_BYTES", 1000)
+    ask, read = asking(Kept())
     for name in "abcd":
         ask(name)
     assert [ask(name) == [] for name in "abcd"] and read == list("abcd")  # all fit
@@ -39,16 +46,7 @@ def test_what_was_decoded_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_grows_while_it_is_asked_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "KEPT_BYTES", 1000)
     monkeypatch.setattr(kept, "MEASURED_S", 0.0)
-    found, read = Kept(), list[str]()
-
-    def ask(name: str) -> Frames:
-        def make() -> Frames:
-            read.append(name)
-            return Frames()
-
-        value: Frames = found.get(name, 1, make)
-        return value
-
+    ask, read = asking(Kept())
     for name in "abcd":
         ask(name)
     ask("d").append(np.zeros(2000, np.uint8))

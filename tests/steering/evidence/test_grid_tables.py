@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from steering.comparison.intervals import wilson
-from steering.evidence import paper
+from steering.evidence import drawing, paper
 from steering.evidence.drawing import forest_figure, write_figures
 from steering.evidence.grid import METHODS, TASKS, cells, conditions, parse_cell
 from steering.evidence.results import Results, read_results
@@ -183,7 +183,7 @@ def test_the_page_and_figures_are_written_from_the_files(tmp_path: Path, results
     page = document(read)
     assert "## Beside the paper" in page and "| pick cube | 75 | 90 | +15 | 50 | 80 | +30 |" in page
     assert "number of demonstrations" not in page, "a section without figures is left out"
-    figures = write_figures(read, tmp_path / "figures")
+    figures = write_figures(drawing.figures(read), tmp_path / "figures")
     assert [file.stem for file in figures] == ["success", "cost", "forest", "success_by_heads"]
     bars = json.loads(figures[0].read_text())["data"]
     assert {bar["name"] for bar in bars} == {"Zero-shot", "LoRA, all heads", "Robotic Steering, VLM heads"}
