@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 
 from steering.evidence.cell_files import Result
@@ -20,6 +21,7 @@ from steering.figures.style import METHOD_COLOURS, styled, text_colour
 from steering.types import p_number
 
 ROW_PX, FRAME_PX = 26, 130
+TICKS = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)
 PUBLISHED = "paper_keyframes"
 
 
@@ -141,10 +143,13 @@ def rules_figure(found: Sequence[Ratio], dark: bool | None = None) -> go.Figure:
         marker={"size": 11, "color": METHOD_COLOURS["steering"]},
     )
     figure.add_vline(x=1, line={"color": text_colour(dark), "dash": "dot"})
-    figure.update_xaxes(type="log", title="held-out error over that of random heads", range=[-0.6, 0.9])
+    reached = [value for one in found for value in (*one.by_task.values(), one.task_low, one.task_high)]
+    ends = math.log10(min(1, np.nanmin(reached))) - 0.05, math.log10(max(1, np.nanmax(reached))) + 0.05
+    title = "error ÷ random heads’"
+    figure.update_xaxes(type="log", title=title, range=ends, tickvals=TICKS, ticktext=[f"{one:g}" for one in TICKS])
     figure.update_yaxes(categoryorder="array", categoryarray=names)
     styled(figure, dark, height=FRAME_PX + ROW_PX * len(found))
-    return figure.update_layout(margin={"l": 240})
+    return figure.update_layout(margin={"l": 216})
 
 
 def _of_count(cells: Sequence[Result], heads: int) -> list[str]:
