@@ -22,7 +22,7 @@ app: .venv/.app
 
 test: .venv/.test
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not browser and not slow" --ignore tests/browser -n auto --dist loadfile
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "browser and not slow" tests/browser -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "browser and not slow" tests/browser -n 2 --dist loadfile
 
 test-slow: .venv/.slow
 	$(RUN) -m pytest -m slow

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -59,18 +60,16 @@ DELAY_S = float(os.environ.get("STEERING_TEST_DELAY_S", "0"))
 expect.set_options(timeout=WITHIN_MS)
 
 
-SHARED = {
-    **dict.fromkeys(("test_measures", "test_frames", "test_strength", "test_surgery"), "measures_address"),
-    **dict.fromkeys(("test_finetune", "test_compare_paths"), "working_address"),
-}
-"""File -> the server that it shares with others: one worker runs them, for each would start a server of its own."""
+_SERVERS: dict[str, subprocess.Popen[bytes]] = {}
+"""Address -> the server that answers there."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, and those of files that share a server (--dist loadgroup)."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group(SHARED.get(item.path.stem, item.path.stem)))
+@pytest.fixture(autouse=True)
+def awake(request: pytest.FixtureRequest) -> None:
+    """Servers that a test does not ask sleep meanwhile: an idle one wakes a thousand times a second (NOTES.md)."""
+    asked = {request.getfixturevalue(name) for name in request.fixturenames if name.endswith("address")}
+    for address, server in _SERVERS.items():
+        server.send_signal(signal.SIGCONT if address in asked else signal.SIGSTOP)
 
 
 def _run(script: Path, target: Path, *arguments: str) -> None:
@@ -89,7 +88,7 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
     environment = {**os.environ, **settings, "STEERING_STORE": str(folder / "store"), "GRADIO_SERVER_PORT": str(port)}
     environment.pop("GRADIO_ANALYTICS_ENABLED", None)  # app.py itself must set it
     log = (folder / "server.log").open("wb")
-    server = subprocess.Popen([sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    server = _SERVERS[f"http://127.0.0.1:{port}/"] = subprocess.Popen([sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/"
     try:
         until_s = time.monotonic() + START_S
@@ -102,7 +101,9 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
                 time.sleep(0.2)
         yield address
     finally:
+        del _SERVERS[address]
         server.terminate()  # the server ends its worker
+        server.send_signal(signal.SIGCONT)
         try:
             server.wait(60)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -20,11 +21,11 @@ STEPS = ("Demonstrations", "Heads", "Finetune", "Compare", "Learn")
 
 
 @pytest.fixture(scope="session")
-def axe(request: pytest.FixtureRequest) -> str:
-    """axe-core's script, fetched once through npm into pytest's cache."""
-    folder = Path(request.config.cache.mkdir(f"axe-core-{VERSION}"))  # type: ignore[union-attr]
-    script = folder / "package" / "axe.min.js"
+def axe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's script, fetched once through npm into pytest's cache; whole or not at all, whoever fetches beside."""
+    script = Path(request.config.cache.mkdir("axe-core")) / f"{VERSION}.min.js"  # type: ignore[union-attr]
     if not script.is_file():
+        folder = tmp_path_factory.mktemp("axe-core")
         npm = shutil.which("npm")
         if npm is None:
             pytest.skip("needs npm to fetch axe-core; install npm and run again")
@@ -33,6 +34,9 @@ def axe(request: pytest.FixtureRequest) -> str:
             pytest.skip(f"needs a registry of npm that has axe-core: {packed.stderr[-200:]}")
         with tarfile.open(folder / f"axe-core-{VERSION}.tgz") as archive:
             archive.extract("package/axe.min.js", folder, filter="data")
+        beside = script.with_suffix(f".{os.getpid()}.part")
+        shutil.copyfile(folder / "package" / "axe.min.js", beside)
+        beside.replace(script)
     return script.read_text(encoding="utf-8")
 
 

@@ -57,7 +57,8 @@ def opened(page: Page, step: str) -> Locator:
 
 
 def reload(page: Page) -> None:
-    page.reload()
+    page.reload(wait_until="commit")
+    forget(page.context)  # what the page before asked for, nobody waits for any more, and its end may not be told
     stands(page)
 
 
