@@ -88,8 +88,9 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
     environment = {**os.environ, **settings, "STEERING_STORE": str(folder / "store"), "GRADIO_SERVER_PORT": str(port)}
     environment.pop("GRADIO_ANALYTICS_ENABLED", None)  # app.py itself must set it
     log = (folder / "server.log").open("wb")
-    server = _SERVERS[f"http://127.0.0.1:{port}/"] = subprocess.Popen([sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/"
+    server = subprocess.Popen([sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    _SERVERS[address] = server
     try:
         until_s = time.monotonic() + START_S
         while True:
@@ -208,12 +209,6 @@ def big_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = {"vlm_config": {"text_config": vlm}, "dit_config": expert}
     (folder / "policy" / "config.json").write_text(json.dumps(config))
     with serving(folder, STEERING_SAMPLES=str(folder / "samples"), STEERING_POLICY=str(folder / "policy")) as address:
-        yield address
-
-
-@pytest.fixture
-def empty_address(tmp_path: Path, policy: Path) -> Iterator[str]:
-    with serving(tmp_path, STEERING_SAMPLES=str(tmp_path / "none"), STEERING_POLICY=str(policy)) as address:
         yield address
 
 

@@ -131,6 +131,7 @@ def words_are_checked(page: Page) -> None:
     expect(page.locator(".wb-told")).to_have_text("Told: nothing")
 
 
+@pytest.mark.slow
 def test_recordings_are_compared_without_a_simulator(open_page: OpenPage, working_address: str) -> None:
     page = open_page(f"{working_address}?tab=compare")
     no_job(page)

@@ -257,16 +257,6 @@ def test_a_small_laptop_shows_the_map_and_what_is_open(open_page: OpenPage, samp
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-def test_an_empty_store_says_what_to_do(open_page: OpenPage, empty_address: str) -> None:
-    page = open_page(empty_address)
-    page.get_by_role("button", name="Record demonstrations").click()
-    expect(page.get_by_text("No demonstrations yet")).to_be_visible()
-    expect(page.get_by_test_id("record-start")).to_be_enabled()
-    page.get_by_role("tab", name="Compare").click()
-    expect(page.get_by_text("Nothing compared yet")).to_be_visible()
-    expect(page.locator("#header")).to_contain_text("none yet")
-
-
 @pytest.mark.slow
 def test_the_whole_way_on_the_embedded_policy(open_page: OpenPage, real_address: str) -> None:
     page = open_page(real_address)

@@ -90,6 +90,7 @@ def test_an_error_of_a_quick_event_is_said_and_holds_nothing_back(
     page.wait_for_function("() => wb.state.episode.episode === 1")
 
 
+@pytest.mark.slow
 def test_eighteen_layers_stay_in_sight(open_page: OpenPage, big_address: str) -> None:
     page = open_page(big_address, height=1000)
     expect(page.get_by_test_id("head-cell")).to_have_count(288)
@@ -102,6 +103,7 @@ def test_eighteen_layers_stay_in_sight(open_page: OpenPage, big_address: str) ->
     assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_what_cannot_run_is_off_and_says_why(open_page: OpenPage, big_address: str) -> None:
     page = open_page(f"{big_address}?tab=finetune", width=390, height=844, dark=True)
     box = page.locator("[name=methods][value=full]")

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -108,14 +108,20 @@ FORMATS = (
 )
 
 
-@pytest.mark.parametrize(
-    "formats", [FORMATS[:2], pytest.param(FORMATS[2:], marks=pytest.mark.slow)], ids=["two", "all"]
-)
-def test_every_format_is_recognised_and_imported(
-    page: Page, files: ModuleType, tmp_path: Path, formats: Sequence[tuple[str, str, str]]
-) -> None:
+def test_an_empty_store_says_what_to_do(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.get_by_role("button", name="Record demonstrations").click()
+    expect(page.get_by_text("No demonstrations yet")).to_be_visible()
+    expect(page.get_by_test_id("record-start")).to_be_enabled()
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.get_by_text("Nothing compared yet")).to_be_visible()
+    expect(page.locator("#header")).to_contain_text("none yet")
+
+
+@pytest.mark.slow
+def test_every_format_is_recognised_and_imported(page: Page, files: ModuleType, tmp_path: Path) -> None:
     upload, sets = page.get_by_test_id("upload"), page.get_by_test_id("set")
-    for kind, layout, format_ in formats:
+    for kind, layout, format_ in FORMATS:
         before = sets.count()
         folder = tmp_path / kind
         folder.mkdir()
