@@ -105,6 +105,7 @@ def build(context: Context) -> gr.Blocks:
             [states.opened, compare_tab.wanted],
             compare_tab.shown,
         )
+        show_evidence = Show(lambda: compare.show_evidence(context), (), [compare_tab.evidence])
         show_damage = Show(lambda: damage(questions.demonstrations.damage(context)), (), [damaged])
         show_policies = Show(lambda: policies.show(context), (), [chooser.list, chooser.check])
         show_header = Show(
@@ -163,7 +164,16 @@ def build(context: Context) -> gr.Blocks:
         every_step = (show_sets, show_upload, show_recording, show_finetune, show_compare)
         # not on the first screen: waits for it
         filled = events.after(
-            drawn, show_menu, show_policies, show_form, *every_step, show_trials, show_driving, show_damage, prepare
+            drawn,
+            show_menu,
+            show_policies,
+            show_form,
+            *every_step,
+            show_evidence,
+            show_trials,
+            show_driving,
+            show_damage,
+            prepare,
         )
         _say(filled, "filled()", told)
 

@@ -60,7 +60,7 @@ class CompareTab:
     def shown(self) -> list[Any]:
         """Outputs of `show`."""
         compared = [self.chooser, self.notice, self.lead, self.player, self.success, self.tables]
-        return [self.form, *compared, self.strength, self.open_loop, self.evidence]
+        return [self.form, *compared, self.strength, self.open_loop]
 
 
 def layout(plotly: str) -> CompareTab:
@@ -100,7 +100,7 @@ def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
     recorded = below(open_loop_card(predictions, episode)) if predictions else ""
     in_scenes = trained if card and card.task else {}
     weakened = below(strength_card(in_scenes, questions.strength.newest(context, in_scenes)))
-    rest = [weakened, recorded, below(evidence_cards(context.experiments.shown()))]
+    rest = [weakened, recorded]
     comparison_id = questions.comparison.chosen(choices, task, untrusted.as_id(wanted))
     if comparison_id is None:
         return [form, "", NOTHING if trained else UNTRAINED, leading(PURPOSE), None, "", "", *rest]
@@ -111,6 +111,11 @@ def show(context: Context, opened: Any, wanted: Any) -> list[Any]:
         return [form, chooser(choices, comparison_id, "", ""), damaged, leading(PURPOSE), None, "", "", *rest]
     asked = comparison_id if comparison_id == wanted else ""
     return [form, *compared(shown, choices, asked), *rest]
+
+
+def show_evidence(context: Context) -> Any:
+    """Value of `CompareTab.evidence`: the same for every task and comparison."""
+    return below(evidence_cards(context.experiments.shown()))
 
 
 def compared(shown: Compared, choices: list[Choice], asked: str = "", yours: bool = True) -> list[Any]:

@@ -121,9 +121,7 @@ def test_controls_are_compared_under_their_own_name(context: Context, samples: S
 
 def test_the_ready_example_is_shown_until_there_is_one_s_own(context: Context, samples: Samples) -> None:
     opened = [samples[1]["place_cube_in_bowl"], 0]
-    form, chooser, notice, lead, player, success, tables, strength, open_loop, evidence = compare.show(
-        context, opened, ""
-    )
+    form, chooser, notice, lead, player, success, tables, strength, open_loop = compare.show(context, opened, "")
     assert "Ready example." in chooser and "300 steps at rank 16" in chooser and "10 scenes" in chooser
     assert notice == "" and len(player["scenes"]) == 10 and len(player["methods"]) == 3 and open_loop == ""
     assert "against LoRA, all heads" in lead and "><summary>New comparison" in form and " open><summary>" not in form

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.evidence import Experiments
+from app.questions.context import Context
+from app.tabs import compare
 from app.views import compare_evidence
 from steering.evidence.grid import cells
 
@@ -92,6 +94,11 @@ def test_a_server_that_shows_the_evidence_holds_no_scipy() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
     done, loaded = ran.stdout.split()
     assert int(done) > 100 and loaded == "False", ran.stderr
+
+
+def test_it_is_sent_once_and_not_with_every_comparison(context: Context) -> None:
+    assert 'data-testid="evidence"' in str(compare.show_evidence(context))
+    assert not any('data-testid="evidence"' in str(one) for one in compare.show(context, ["", 0], ""))
 
 
 def test_an_unreadable_cell_does_not_break_the_page(tmp_path: Path) -> None:
