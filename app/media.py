@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from app.answers.heads import Atlas
 from app.answers.report import File, Run
-from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet
+from app.views.frame_player import attention_file, encode, sheet_layout, sprite_sheet, thumbnail
 from app.views.report import report
 from app.words import duration, without_places
 from steering.demonstrations.videos import frames_counted, frames_promised
@@ -89,7 +89,7 @@ class Media:
         return {camera: f"{_of_camera(demonstrations_id, index, camera)}/squares.webp" for camera in cameras}
 
     def thumbnail(self, demonstrations_id: str, index: int, camera: str) -> str:
-        """Address of the first frame of an episode."""
+        """Address of the first frame of an episode, small."""
         return f"{_of_camera(demonstrations_id, index, camera)}/first.webp"
 
     def atlas(self, demonstrations_id: str) -> Atlas:
@@ -153,7 +153,7 @@ class Media:
         """The last picture of a film, as WebP: how it ended. Empty where there is none."""
         count = frames_promised(film)
         last = list(frames_counted(film, [count - 1])) if count else []
-        return encode(last[0], quality=70) if last else b""
+        return encode(last[0]) if last else b""
 
     def recording(self, artefact_id: str, path: Path) -> str:
         """Address of a rollout's video or trace: a hard link in the media folder, or a copy where there can be none.
@@ -208,7 +208,7 @@ class Media:
         return sprite_sheet(frames, episode.frames, *sheet_layout(episode))
 
     def _first(self, demonstrations_id: str, index: int, camera: str, _: Progress) -> bytes:
-        return encode(self._episode(demonstrations_id, index, camera).first_picture(camera))
+        return thumbnail(self._episode(demonstrations_id, index, camera).first_picture(camera))
 
     def _atlas(self, demonstrations_id: str, progress: Progress) -> bytes:
         episodes = self._demonstrations(demonstrations_id).episodes

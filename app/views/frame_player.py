@@ -14,6 +14,7 @@ from steering.types import PHASES, TOKEN_GROUPS, Attention, Episode, Robot
 
 COLUMNS = 10
 MOST_SHEET_PX, LONGEST_SIDE_PX = 32_000_000, 16_000
+THUMBNAIL_PX = 144
 """A browser decodes a sheet into four bytes a pixel; WebP ends at 16 383 pixels a side."""
 CAMERA_LABELS = {"exterior": "Exterior", "wrist": "Wrist"}
 STEP = 17  # attention is shown in 16 levels, 4 bits: hardly visible once smoothed, and a third of the bytes
@@ -136,12 +137,20 @@ def square(image: np.ndarray, side: int) -> np.ndarray:
     return whole
 
 
-def encode(image: np.ndarray, quality: int = 80, effort: int = 1) -> bytes:
-    """uint8 [height, width, 3] as WebP. effort: 0 is quick, 6 is small."""
-    return _webp(Image.fromarray(image), quality, effort)
+def thumbnail(image: np.ndarray) -> bytes:
+    """uint8 [height, width, 3] as WebP of at most `THUMBNAIL_PX` a side: a list of episodes shows one of each."""
+    small = Image.fromarray(image)
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    return _webp(small, quality=70, effort=6)
+
+
+def encode(image: np.ndarray) -> bytes:
+    """uint8 [height, width, 3] as WebP."""
+    return _webp(Image.fromarray(image), quality=70, effort=1)
 
 
 def _webp(image: Image.Image, quality: int, effort: int) -> bytes:
+    """effort: 0 is quick, 6 is small."""
     file = io.BytesIO()
     image.save(file, "WEBP", quality=quality, method=effort)
     return file.getvalue()

@@ -23,6 +23,7 @@ from app.answers.jobs import JobLine
 from app.media import SHEETS_AT_ONCE, Media, NotYet
 from app.questions.context import Context
 from app.tabs import demonstrations, heads
+from app.views.frame_player import encode, thumbnail
 from steering.errors import NotFound
 from steering.lossless_video import LazyArrays
 from steering.store import Store
@@ -71,6 +72,13 @@ def test_a_file_is_made_when_it_is_fetched_and_once(context: Context, samples: S
     assert Image.open(io.BytesIO(atlas)).size == (2560, 128)  # 51 frames of 64 px, forty a row
     weights = server.get(f"/{context.media.attention(samples[1]['attention'])}")
     assert weights.headers["content-type"] == "application/gzip" and "content-encoding" not in weights.headers
+
+
+def test_an_episode_is_listed_by_a_small_picture() -> None:
+    """A camera of 640 × 480 px was listed at full size."""
+    wide = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    small = thumbnail(wide)
+    assert Image.open(io.BytesIO(small)).size == (144, 108) and len(small) < len(encode(wide)) / 8
 
 
 def test_pictures_are_made_frame_by_frame(context: Context, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:

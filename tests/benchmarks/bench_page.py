@@ -41,6 +41,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 WATCHED_S = 30  # of a running finetune
 SETTLE_MS = 2500  # what the page fetches after the first screen; one stream of events stays open, so it is never idle
 READY = "html[data-ready='1']"
+FILLED = "() => document.documentElement.dataset.filled === '1'"  # every step, so that opening one sends it again
 DRAWN = "() => document.querySelectorAll('[data-testid=head-cell]').length > 0"
 CLICK = """(cell, ctrlKey) => new Promise(done => {
   const began = performance.now();
@@ -184,9 +185,10 @@ def first_screen(browser: Browser, address: str) -> Iterator[Row]:
     page.wait_for_selector(READY)
     page.wait_for_timeout(SETTLE_MS)
     yield Row("transferred, first screen", sum(sizes) / 1e6, "MB", 1.0)
+    page.wait_for_function(FILLED)
     for step in ("Demonstrations", "Finetune", "Compare", "Learn", "Heads"):
         page.get_by_role("tab", name=step).click()
-    page.wait_for_timeout(SETTLE_MS)
+        page.wait_for_timeout(SETTLE_MS)
     yield Row("transferred, every step, no figure or film", sum(sizes) / 1e6, "MB", 1.0)
     yield Row("navigation to head map, warm", min(navigate(page, address) for _ in range(3)), "s", 2.0)
     page.wait_for_selector(READY)
