@@ -43,10 +43,11 @@ class Progress:
         *,
         start: float = 0.0,
         end: float = 1.0,
+        about: str = "",
     ) -> None:
         self._sink = sink
         self._should_cancel = should_cancel
-        self._start, self._end = start, end
+        self._start, self._end, self._about = start, end, about
         self._told = _Told(start)  # its parts share it
         self._before: tuple[float, float] | None = None  # what was told when this part began
         self._began_s = time.monotonic()
@@ -61,19 +62,22 @@ class Progress:
         whole = self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0)
         self._told.reached = whole
         self._told.left = None if left_s is None else (left_s, time.monotonic())
-        self._sink(Report(whole, message, left_s, metrics))
+        self._sink(Report(whole, self._about + message, left_s, metrics))
 
     def say(self, message: str) -> None:
         """Report `message` where the work has got to, such as a download that it waits for. Raises as `report`."""
         if self._should_cancel is not None and self._should_cancel():
             raise Cancelled("Stopped at your request; finished results are kept.")
         if self._sink is not None:
-            self._sink(Report(self._told.reached, message, None))
+            self._sink(Report(self._told.reached, self._about + message, None))
 
-    def part(self, start: float, end: float) -> Progress:
-        """A Progress for the part of the work between the fractions `start` and `end` of this one."""
-        span = self._end - self._start
-        part = Progress(self._sink, self._should_cancel, start=self._start + span * start, end=self._start + span * end)
+    def part(self, start: float, end: float, about: str = "") -> Progress:
+        """A Progress for the part of the work between the fractions `start` and `end` of this one. about: what stands
+        before its messages, as "press button at strength 0.5".
+        """
+        span, about = self._end - self._start, f"{self._about}{about}: " if about else self._about
+        start, end = self._start + span * start, self._start + span * end
+        part = Progress(self._sink, self._should_cancel, start=start, end=end, about=about)
         part._told, part._before = self._told, self._told.left
         return part
 

@@ -57,11 +57,12 @@ def sweep_strength(
         rates: dict[str, list[SuccessRate]] = {name: [] for name in names}
         folder = adapter_folder(store, adapter_id)
         for i, strength in enumerate(asked):
-            part = progress.part(i / len(asked), (i + 1) / len(asked))
+            part = progress.part(i / len(asked), (i + 1) / len(asked), f"Strength {strength:g}")
             loaded = policy_cache.get(policy, folder, demonstrations, part.part(0, LOADING), strength=strength)
             scenes = part.part(LOADING, 1)
             for j, name in enumerate(names):
-                success = _success(loaded, name, seeds, scenes.part(j / len(names), (j + 1) / len(names)))
+                part = scenes.part(j / len(names), (j + 1) / len(names), name.replace("_", " "))
+                success = _success(loaded, name, seeds, part)
                 rates[name].append(success_rate(f"{method} × {strength:g}", success))
         return StrengthSweep(method, demonstrations.task, asked, {name: tuple(found) for name, found in rates.items()})
 

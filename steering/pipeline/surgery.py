@@ -12,6 +12,8 @@ from steering.progress import Progress
 from steering.store import Store
 from steering.types import Head, HeadShape, Rollouts, Selection, Surgery, SurgeryRun
 
+RUNS = ("Untouched", "Changed", "Control")
+
 
 def operate(
     store: Store,
@@ -54,7 +56,7 @@ def operate(
     check_moment(task, from_step)
     changed = replace(changed, heads=shape.ordered(set(changed.heads)))
     control = _control(changed, shape, seed)
-    runs = [None, changed, *([control] if control else [])]
+    runs = list(zip(RUNS, (None, changed, *([control] if control else [])), strict=False))
 
     first = trials if trials <= videos else 0
     films = min(trials, videos) - first
@@ -62,8 +64,8 @@ def operate(
     common: dict[str, Any] = {"task": task, "method": method, "adapter_id": adapter_id, "trials": trials, "seed": seed}
     common |= {"variations": variations, "policy": policy, "videos": first}
     ids = []
-    for i, surgery in enumerate(runs):
-        part = progress.part(begun * i / len(runs), begun * (i + 1) / len(runs))
+    for i, (name, surgery) in enumerate(runs):
+        part = progress.part(begun * i / len(runs), begun * (i + 1) / len(runs), name)
         ids.append(rollout(store, surgery=surgery, progress=part, **common))
     if films:
         ids = filmed_alike(store, ids, films, progress.part(begun, 1))

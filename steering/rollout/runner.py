@@ -262,7 +262,7 @@ class _Run:
         under_way = sum(done for index, done in self._running.items() if index not in self._ended)
         won = sum(outcome.success for outcome in self._ended.values())
         fraction = min((len(self._ended) + under_way) / self._total, 1.0)
-        return fraction, f"{len(self._ended)} of {self._total} scenes, {won} successes"
+        return fraction, f"{len(self._ended)} of {self._total} scenes, {won} succeeded"
 
 
 @contextmanager

@@ -18,6 +18,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def test_a_part_says_what_it_is_about() -> None:
+    told: list[Report] = []
+    strength = Progress(told.append).part(0, 0.5, "Strength 0.5")
+    strength.part(0, 1, "press button").report(0.5, "1 of 2 scenes, 1 succeeded")
+    strength.part(0, 1).say("Loading")
+    assert [one.message for one in told] == [
+        "Strength 0.5: press button: 1 of 2 scenes, 1 succeeded",
+        "Strength 0.5: Loading",
+    ]
+
+
 def test_the_time_left_is_of_the_whole_and_does_not_jump_between_parts(clock: list[float]) -> None:
     """Three parts of ten seconds each, as the methods of a comparison are."""
     told: list[Report] = []

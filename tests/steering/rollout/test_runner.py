@@ -167,7 +167,7 @@ def test_progress_goes_up_and_stopping_closes_every_world(expert: Replay, monkey
     run_rollouts(expert, TASK, SEEDS[:2], method="lora", processes=1, progress=Progress(reports.append))
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
-    assert reports[-1].message == "2 of 2 scenes, 2 successes"
+    assert reports[-1].message == "2 of 2 scenes, 2 succeeded"
     assert not open_worlds
 
     for processes in (1, 2):
