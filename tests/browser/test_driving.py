@@ -61,6 +61,7 @@ def at_least(page: Page, count: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_who_records_has_its_own_fields(open_page: OpenPage, address: str) -> None:
     page = open_page(f"{address}?tab=demonstrations")
     actor, count = page.locator(".wb-record [name=actor]"), page.locator(".wb-record [name=count]")

@@ -242,6 +242,7 @@ def test_a_measure_runs_as_a_job_and_shows_when_done(open_page: OpenPage, measur
     expect(page.get_by_test_id("measure-metric")).to_have_value("gradient_activation")
 
 
+@pytest.mark.slow
 def test_a_set_that_a_job_has_grown_is_taken_over_each_time(
     open_page: OpenPage, measures_address: str, cell: Cell
 ) -> None:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 
 
+@pytest.mark.slow
 def test_an_operator_records_trials_by_keys(open_page: OpenPage, sample_address: str, tmp_path: Path) -> None:
     page = open_page(f"{sample_address}?tab=compare")
     card = page.get_by_test_id("trials")

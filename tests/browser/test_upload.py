@@ -197,6 +197,7 @@ def test_heads_are_found_on_what_was_brought(page: Page, files: ModuleType, tmp_
     expect(page.get_by_test_id("selection-summary")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_head_outputs_are_scored(page: Page, tmp_path: Path) -> None:
     send(page, activations(tmp_path / "captured.h5"))
     upload = page.get_by_test_id("upload")
