@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from .waiting import WITHIN_MS, films, reload
+from .waiting import WITHIN_MS, eventually, films, opened, reload
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -106,3 +106,22 @@ def test_a_finetune_is_kept_as_one_page(open_page: OpenPage, sample_address: str
     waiting.value.save_as(tmp_path / "run.html")
     text = (tmp_path / "run.html").read_text()
     assert "Held-out error" in text and "http" not in text.replace("http-equiv", "")
+
+
+def test_a_leap_before_the_films_are_there_is_kept(open_page: OpenPage, sample_address: str) -> None:
+    page = open_page(sample_address)
+    held: list[Route] = []
+    holding = [True]
+    page.route("**/media/*.mp4", lambda route: held.append(route) if holding else route.continue_())
+    opened(page, "Compare")
+    bar = page.get_by_test_id("rollout-player").get_by_label("Time", exact=True)
+    eventually(page, lambda: len(held), bool)
+    bar.fill("500")
+    holding.clear()
+    for route in held:
+        route.continue_()
+    films(page)
+    videos = page.get_by_test_id("rollout-player").locator("video")
+    longest = "films => ['currentTime', 'duration'].map(name => Math.max(...films.map(film => film[name])))"
+    eventually(page, lambda: videos.evaluate_all(longest), lambda read: abs(read[0] / read[1] - 0.5) < 0.01)
+    expect(bar).to_have_value("500")

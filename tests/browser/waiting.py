@@ -18,7 +18,10 @@ WITHIN_MS = 90_000
 WORKS_MS = 600_000
 """For what the policy has to work out or train."""
 Found = TypeVar("Found")
-_UNDER_WAY: dict[BrowserContext, set[Request]] = {}
+UNTOLD_S = 30.0
+"""Of a stream that is left, or asked for as its page goes, Chromium does not always tell the end."""
+_UNDER_WAY: dict[BrowserContext, dict[Request, float]] = {}
+"""Context -> question under way -> monotonic seconds at which it was asked."""
 
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 FILLED = "() => document.documentElement.dataset.filled === '1' && window.wb !== undefined"
@@ -28,11 +31,16 @@ DRAWN = """(canvases) => canvases.length > 0 && canvases.every((canvas) => canva
 
 def follow(context: BrowserContext) -> None:
     """Note which questions to the server are under way in the pages of a context."""
-    waiting = _UNDER_WAY.setdefault(context, set())
+    waiting = _UNDER_WAY.setdefault(context, {})
     asks = ("/gradio_api/run/", "/gradio_api/queue/")
-    context.on("request", lambda one: waiting.add(one) if any(part in one.url for part in asks) else None)
-    context.on("requestfinished", lambda one: waiting.discard(one))
-    context.on("requestfailed", lambda one: waiting.discard(one))
+
+    def began(one: Request) -> None:
+        if any(part in one.url for part in asks):
+            waiting[one] = time.monotonic()
+
+    context.on("request", began)
+    context.on("requestfinished", lambda one: waiting.pop(one, None))
+    context.on("requestfailed", lambda one: waiting.pop(one, None))
 
 
 def forget(context: BrowserContext) -> None:
@@ -63,13 +71,16 @@ def reload(page: Page) -> None:
 
 
 def settled(page: Page) -> None:
-    """Until the server has answered all that the page asked, and the answers are drawn."""
+    """Until the server has answered all that the page asked, and the answers are drawn. What takes longer than
+    `UNTOLD_S` is left to what the test waits for next.
+    """
 
-    def asked() -> int:
+    def asked() -> list[str]:
         page.evaluate(FRAME)
-        return len(_UNDER_WAY[page.context])
+        since_s = time.monotonic() - UNTOLD_S
+        return [one.url for one, began_s in _UNDER_WAY[page.context].items() if began_s > since_s]
 
-    eventually(page, asked, lambda count: count == 0)
+    eventually(page, asked, lambda waiting: not waiting)
 
 
 def eventually(page: Page, read: Callable[[], Found], right: Callable[[Found], bool]) -> Found:

@@ -10,6 +10,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
   const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) + String.fromCharCode(65 + at % 26);  // A … Z, AA …
   const WATCHED = 0.9;  // of the longest video, played and not leapt over: the scene was seen
   let watched = false;  // whether this was told of what plays now
+  let leaping = false;  // the bar was moved while a film did not say yet how long it is
   let scene = null;  // the chosen scene's seed
   let videos = [];
   let shown = null;
@@ -82,7 +83,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
     }
     const entry = data.scenes.find((one) => one.seed === scene) ?? sorted()[0];
     scene = entry.seed;
-    watched = false;
+    watched = leaping = false;
     const places = order(entry);
     videos = places.map((m, at) => make("video", { src: entry.videos[m], muted: true, playsinline: true, preload: "auto",
       "aria-label": `${blind(entry) ? `Method ${letter(at)}` : data.methods[m].label}, scene ${entry.number}` }));
@@ -221,6 +222,7 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
   const playing = () => videos.some((video) => !video.paused && !video.ended);
 
   function start() {
+    leaping = false;
     if (longest()?.ended) { watched = false; videos.forEach((video) => { video.currentTime = 0; }); }
     for (const video of videos) if (video.src && !video.ended) video.play().catch(() => {});
   }
@@ -239,19 +241,28 @@ export const rolloutPlayer = (element, props, trigger, watch) => {
       for (const name of ["play", "pause", "ended", "seeked", "loadeddata"]) {
         video.addEventListener(name, () => { play.textContent = playing() ? "Pause" : "Play"; paint(); });
       }
+      video.addEventListener("loadedmetadata", () => leap(bar));
       video.addEventListener("timeupdate", () => {
         if (video === longest() && !watched && played(video) > WATCHED * video.duration) {
           watched = true;
           emit("watched", scene);
         }
-        if (video === longest()) bar.value = 1000 * video.currentTime / (video.duration || 1);
+        if (video === longest() && !leaping) bar.value = 1000 * video.currentTime / (video.duration || 1);
       });
     }
-    bar.oninput = () => seek((bar.value / 1000) * (longest()?.duration || 0));
+    bar.oninput = () => { leaping = true; leap(bar); };
+  }
+
+  /* To where the bar stands, if it was moved; until a film says how long it is, that is not known. */
+  function leap(bar) {
+    const whole = longest()?.duration;
+    if (!leaping || !whole) return;
+    seek(bar.value / 1000 * whole);
+    leaping = videos.some((video) => video.src && !video.duration);
   }
 
   function seek(to) {
-    for (const video of videos) { video.pause(); video.currentTime = Math.min(Math.max(to, 0), video.duration || 0); }
+    for (const video of videos) { video.pause(); video.currentTime = Math.min(Math.max(to, 0), video.duration || Infinity); }
   }
 
   on(element, "theme", paint);
