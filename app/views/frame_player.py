@@ -14,8 +14,8 @@ from steering.types import PHASES, TOKEN_GROUPS, Attention, Episode, Robot
 
 COLUMNS = 10
 MOST_SHEET_PX, LONGEST_SIDE_PX = 32_000_000, 16_000
-THUMBNAIL_PX = 144
 """A browser decodes a sheet into four bytes a pixel; WebP ends at 16 383 pixels a side."""
+THUMBNAIL_PX = 144
 CAMERA_LABELS = {"exterior": "Exterior", "wrist": "Wrist"}
 STEP = 17  # attention is shown in 16 levels, 4 bits: hardly visible once smoothed, and a third of the bytes
 LEVEL_OF = np.rint(np.arange(256) / STEP).astype(np.uint8)

@@ -19,7 +19,7 @@ WORKS_MS = 600_000
 """For what the policy has to work out or train."""
 Found = TypeVar("Found")
 UNTOLD_S = 30.0
-"""Of a stream that is left, or asked for as its page goes, Chromium does not always tell the end."""
+"""After a reload the end of a request is sometimes never told, though the page is filled; why is not known."""
 _UNDER_WAY: dict[BrowserContext, dict[Request, float]] = {}
 """Context -> question under way -> monotonic seconds at which it was asked."""
 
